@@ -1,0 +1,1 @@
+"""Gymnasium environments for LLM memory management (an open implementation of Fine-Mem)."""

@@ -1,0 +1,40 @@
+"""The exceptions a caller can meet; agent text never raises any of them.
+
+    FineMemError
+    ├── ConfigError      a keyword, preset, protocol or option that does not fit (also a ValueError)
+    ├── DataError        a data file or episode that is missing or malformed (also a ValueError)
+    └── ReaderError      a reading agent that cannot be built or breaks its own contract
+
+Agent mistakes are data (`types.RejectReason`); programmer and file mistakes raise.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["ConfigError", "DataError", "FineMemError", "ReaderError", "nearest"]
+
+
+class FineMemError(Exception):
+    """Base class of every error this package raises on purpose."""
+
+
+class ConfigError(FineMemError, ValueError):
+    """A setting is unknown, has the wrong type, or contradicts another one."""
+
+
+class DataError(FineMemError, ValueError):
+    """A data file is missing or malformed, or an episode breaks the schema."""
+
+
+class ReaderError(FineMemError):
+    """A reading agent could not be built, or broke the `Reader` protocol."""
+
+
+def nearest(kind: str, name: object, known: Iterable[str]) -> str:
+    """One-line message for an unknown `name`: what was asked, what exists, the closest match."""
+    options = sorted(known)
+    close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(options)}."

@@ -1,0 +1,340 @@
+"""Reward presets, protocols, and the one place where keywords become resolved settings.
+
+Order of precedence: explicit keyword > reward preset > protocol. Presets set attribution, β and the
+weights only; protocols set everything else. Values follow Fine-Mem (arXiv 2601.08435) unless a
+comment says otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from finemem_env.errors import ConfigError, nearest
+
+__all__ = [
+    "PROTOCOLS",
+    "REWARDS",
+    "UNLIMITED",
+    "Attribution",
+    "CompressionScale",
+    "RewardSettings",
+    "Settings",
+    "Weights",
+    "resolve",
+]
+
+Attribution = Literal["last_write", "all_writes", "leave_one_out", "cited"]
+CompressionScale = Literal["step", "episode"]
+QuestionScope = Literal["current", "seen"]
+UNLIMITED = "unlimited"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights of the reward terms: w_fmt, w1, w2 and the content judge's (Mem-α's γ)."""
+
+    format: float = 1.0
+    chunk_qa: float = 0.5
+    compression: float = 0.05
+    content: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse anything that is not a finite number."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not math.isfinite(value)
+            ):
+                raise ConfigError(
+                    f"weights[{field.name!r}]: expected a finite number, got {value!r}."
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSettings:
+    """Everything the pure reward functions need to know.
+
+    `broadcast`: Mem-α's form, r_t = acc + w2·r_comp + w_fmt·r_fmt(t) + γ·content(t), where the
+    accuracy is given to every step whole and `compression_scale` is ignored.
+    """
+
+    name: str
+    attribution: Attribution = "last_write"
+    beta: float = 0.5
+    weights: Weights = Weights()
+    compression_scale: CompressionScale = "step"
+    broadcast: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown attribution or scale and a β outside [0, 1]."""
+        if self.attribution not in get_args(Attribution):
+            raise ConfigError(nearest("attribution", self.attribution, get_args(Attribution)))
+        if self.compression_scale not in get_args(CompressionScale):
+            raise ConfigError(
+                nearest("compression_scale", self.compression_scale, get_args(CompressionScale))
+            )
+        beta = self.beta
+        if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta <= 1:
+            raise ConfigError(f"beta: expected a number in [0, 1], got {beta!r}.")
+
+
+REWARDS: dict[str, RewardSettings] = {
+    "fine-mem": RewardSettings("fine-mem"),
+    "fine-mem-cited": RewardSettings("fine-mem-cited", attribution="cited"),
+    "outcome": RewardSettings("outcome", beta=0.0, weights=Weights(chunk_qa=0.0)),
+    "chunk": RewardSettings("chunk", beta=0.0),
+    "evidence": RewardSettings("evidence", weights=Weights(chunk_qa=0.0)),
+    "evidence-cited": RewardSettings(
+        "evidence-cited", attribution="cited", weights=Weights(chunk_qa=0.0)
+    ),
+    "mem-alpha": RewardSettings(
+        "mem-alpha", beta=0.0, weights=Weights(chunk_qa=0.0, content=0.1), broadcast=True
+    ),
+}
+
+# `managed` makes management matter: with the paper's settings and a local reader, storing everything
+# is optimal. `fine-mem` is the paper's set-up. Both are bundles of defaults, nothing more.
+_MANAGED: dict[str, object] = {
+    "reward": "fine-mem-cited",
+    "compression_scale": "episode",
+    "chunk_question_scope": "seen",
+    "chunk_questions": 5,
+    "memory": "flat",
+    "memory_budget": 0.4,
+    "max_item_tokens": 4096,
+    "max_operations": 64,
+    "memory_view": "all",
+    "max_observation_tokens": UNLIMITED,
+    "retriever": "bm25",
+    "bm25": "lucene",
+    "top_k": 5,
+    "answer_tokens": 40,
+}
+PROTOCOLS: dict[str, dict[str, object]] = {
+    "managed": _MANAGED,
+    "fine-mem": _MANAGED
+    | {
+        "reward": "fine-mem",
+        "compression_scale": "step",
+        "chunk_question_scope": "current",
+        "memory_budget": UNLIMITED,
+        "bm25": "okapi",
+        "top_k": 2,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Resolved settings of an environment; `None` in a limit means no limit.
+
+    `memory_budget`: int = tokens, float = share of the episode's tokens. `top_k`: items per
+    question. `answer_tokens`: the reader's longest answer. `max_*_tokens`, `answer_tokens` and
+    budgets are in tokens of `tokenizer`.
+    """
+
+    protocol: str
+    reward: RewardSettings
+    chunk_question_scope: QuestionScope
+    chunk_questions: int
+    measure_chunk_questions: bool
+    memory: str
+    memory_budget: int | float | None
+    max_item_tokens: int | None
+    max_operations: int | None
+    memory_view: str
+    max_observation_tokens: int | None
+    retriever: Mapping[str, object]
+    bm25: str
+    top_k: int
+    reader: Mapping[str, object]
+    judge: Mapping[str, object] | None
+    answer_tokens: int
+    question_fraction: float
+    tokenizer: str
+    include_instructions: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON-able copy, for run configs."""
+        return dataclasses.asdict(self)
+
+
+def resolve(
+    *,
+    protocol: str = "managed",
+    reward: str | None = None,
+    attribution: str | None = None,
+    beta: float | None = None,
+    weights: Mapping[str, float] | None = None,
+    compression_scale: str | None = None,
+    chunk_question_scope: str | None = None,
+    chunk_questions: int | None = None,
+    memory: str | None = None,
+    memory_budget: float | str | None = None,
+    max_item_tokens: int | str | None = None,
+    max_operations: int | str | None = None,
+    memory_view: str | None = None,
+    max_observation_tokens: int | str | None = None,
+    retriever: str | Mapping[str, object] | None = None,
+    bm25: str | None = None,
+    top_k: int | None = None,
+    reader: str | Mapping[str, object] = "local",
+    judge: str | Mapping[str, object] | None = None,
+    answer_tokens: int | None = None,
+    question_fraction: float = 1.0,
+    tokenizer: str = "approx",
+    include_instructions: bool = False,
+) -> Settings:
+    """Turn the keywords of `gym.make` into settings; None takes the protocol's value.
+
+    Raises:
+        ConfigError: an unknown name (with the nearest match), a wrong type or a value out of range.
+    """
+    bundle = PROTOCOLS[_name("protocol", protocol, PROTOCOLS)]
+
+    def choose(key: str, given: object) -> object:
+        return bundle[key] if given is None else given
+
+    return Settings(
+        protocol=_name("protocol", protocol, PROTOCOLS),
+        reward=_reward(
+            choose("reward", reward),
+            attribution,
+            beta,
+            weights,
+            choose("compression_scale", compression_scale),
+        ),
+        chunk_question_scope=cast(
+            QuestionScope,
+            _one_of(
+                "chunk_question_scope",
+                choose("chunk_question_scope", chunk_question_scope),
+                get_args(QuestionScope),
+            ),
+        ),
+        chunk_questions=_integer(
+            "chunk_questions", choose("chunk_questions", chunk_questions), least=0
+        ),
+        measure_chunk_questions=chunk_questions is not None,
+        memory=_memory(choose("memory", memory)),
+        memory_budget=_budget(choose("memory_budget", memory_budget)),
+        max_item_tokens=_limit("max_item_tokens", choose("max_item_tokens", max_item_tokens)),
+        max_operations=_limit("max_operations", choose("max_operations", max_operations)),
+        memory_view=_view(choose("memory_view", memory_view)),
+        max_observation_tokens=_limit(
+            "max_observation_tokens", choose("max_observation_tokens", max_observation_tokens)
+        ),
+        retriever=_component("retriever", choose("retriever", retriever)),
+        bm25=_one_of("bm25", choose("bm25", bm25), ("lucene", "okapi")),
+        top_k=_integer("top_k", choose("top_k", top_k), least=1),
+        reader=_component("reader", reader),
+        judge=None if judge is None else _component("judge", judge),
+        answer_tokens=_integer("answer_tokens", choose("answer_tokens", answer_tokens), least=1),
+        question_fraction=_fraction(question_fraction),
+        tokenizer=tokenizer,
+        include_instructions=bool(include_instructions),
+    )
+
+
+def _name(kind: str, given: object, known: Mapping[str, object]) -> str:
+    """The known spelling of `given`, matched ignoring case, "-" and "_"."""
+    if isinstance(given, str):
+        wanted = given.casefold().replace("-", "").replace("_", "")
+        for name in known:
+            if name.casefold().replace("-", "").replace("_", "") == wanted:
+                return name
+    raise ConfigError(nearest(kind, given, known))
+
+
+def _one_of(key: str, given: object, options: tuple[str, ...]) -> str:
+    return _name(key, given, dict.fromkeys(options))
+
+
+def _reward(
+    name: object,
+    attribution: str | None,
+    beta: float | None,
+    weights: Mapping[str, float] | None,
+    compression_scale: object,
+) -> RewardSettings:
+    preset = REWARDS[_name("reward", name, REWARDS)]
+    changes: dict[str, object] = {"compression_scale": compression_scale}
+    if attribution is not None:
+        changes["attribution"] = _one_of("attribution", attribution, get_args(Attribution))
+    if beta is not None:
+        changes["beta"] = beta
+    if weights is not None:
+        known = [field.name for field in dataclasses.fields(Weights)]
+        if not isinstance(weights, Mapping):
+            raise ConfigError(
+                f"weights: expected a mapping with keys from {known}, got {weights!r}."
+            )
+        for key in weights:
+            if key not in known:
+                raise ConfigError(nearest("weight", key, known))
+        changes["weights"] = dataclasses.replace(preset.weights, **weights)
+    return dataclasses.replace(preset, **changes)  # type: ignore[arg-type]
+
+
+def _integer(key: str, given: object, *, least: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < least:
+        raise ConfigError(f"{key}: expected an integer ≥ {least}, got {given!r}.")
+    return given
+
+
+def _limit(key: str, given: object) -> int | None:
+    if given == UNLIMITED:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ConfigError(f'{key}: expected an integer ≥ 1 or "{UNLIMITED}", got {given!r}.')
+    return given
+
+
+def _budget(given: object) -> int | float | None:
+    if given == UNLIMITED:
+        return None
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        if isinstance(given, int) and given >= 1:
+            return given
+        if isinstance(given, float) and 0 < given and math.isfinite(given):
+            return given
+    raise ConfigError(
+        "memory_budget: expected tokens (an integer ≥ 1), a share of the episode's tokens "
+        f'(a float > 0, e.g. 0.4) or "{UNLIMITED}", got {given!r}.'
+    )
+
+
+def _fraction(given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= 1:
+        raise ConfigError(f"question_fraction: expected a number in (0, 1], got {given!r}.")
+    return float(given)
+
+
+def _memory(given: object) -> str:
+    if given == "hierarchical":
+        raise ConfigError(
+            'memory="hierarchical" (Mem-α\'s core, semantic and episodic stores) is not available in '
+            'this version; use memory="flat".'
+        )
+    return _one_of("memory", given, ("flat",))
+
+
+def _view(given: object) -> str:
+    kind, _, count = str(given).partition(":")
+    if given == "all" or (kind in ("recent", "relevant") and count.isdecimal() and int(count) >= 1):
+        return str(given)
+    raise ConfigError(f'memory_view: expected "all", "recent:K" or "relevant:K", got {given!r}.')
+
+
+def _component(key: str, given: object) -> Mapping[str, object]:
+    if isinstance(given, str):
+        return {"name": given}
+    if isinstance(given, Mapping) and isinstance(given.get("name"), str):
+        return dict(given)
+    raise ConfigError(f'{key}: expected a name or a mapping with a "name", got {given!r}.')

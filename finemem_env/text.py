@@ -1,0 +1,106 @@
+"""Text primitives that every other module shares: tokens, words, sentences, normal forms.
+
+One definition each, so that a budget, a retriever and a reader never disagree on what a token or a
+sentence is.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+__all__ = [
+    "approx_tokens",
+    "normalise",
+    "parse_example",
+    "sentence_key",
+    "split_sentences",
+    "words",
+]
+
+# Scripts written without spaces: each character is a word of its own.
+_CJK = (
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3041-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+# An underscore is punctuation, not a letter: joining words with it must not look shorter.
+_COUNTED = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+|[^\s]")
+_WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
+
+# A labelled example is one line: "<text> label: <label>", or "<text> -> <label>" (also =>, →).
+_LABEL = re.compile(r"\b(?:label|category)\s?[:=]|->|=>|→", re.IGNORECASE)
+_PREFIX = re.compile(r"(?:example|sample|text|input)\s?:", re.IGNORECASE)
+_LABEL_WORDS = 6  # a longer right-hand side is prose that happens to hold an arrow
+
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|etc|e\.g|i\.e|cf|No|Vol|Fig|Lt|Col|Gen|Capt|Rev|Gov|Sen|"
+    r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec|approx|ca|Inc|Ltd|Co|U\.S|U\.K)|\b[A-Z])\.$"
+)
+_BOUNDARY = re.compile(
+    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\sa-z])|(?<=[。！？])[」』”’）]*\s*"
+)
+
+
+def approx_tokens(text: str) -> int:
+    """Token count without a tokenizer: max(words and punctuation marks, ⌈UTF-8 bytes / 4⌉).
+
+    Words are runs of letters and digits, each CJK character and each other mark counts one.
+    """
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    return max(sum(1 for _ in _COUNTED.finditer(text)), -(-size // 4))
+
+
+def words(text: str) -> list[str]:
+    """Case-folded word tokens for matching: runs of letters and digits, single CJK characters."""
+    return _WORD.findall(text.casefold())
+
+
+def normalise(text: str) -> str:
+    """NFKC, case-folded, white space collapsed: two texts with one normal form say the same."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+@lru_cache(maxsize=65536)
+def sentence_key(sentence: str) -> str:
+    """What makes two sentences the same for provenance: their words, punctuation and case aside."""
+    return " ".join(words(unicodedata.normalize("NFKC", sentence))) or normalise(sentence)
+
+
+def parse_example(line: str) -> tuple[str, str] | None:
+    """(text, label) of a labelled example line, or None for any other line."""
+    marks = list(_LABEL.finditer(line))
+    if not marks:
+        return None
+    text = _PREFIX.sub("", line[: marks[-1].start()].strip(" \t|;,"), count=1).strip()
+    label = line[marks[-1].end() :].strip()
+    if not text or not label or len(label.split()) > _LABEL_WORDS:
+        return None
+    return text, label
+
+
+@lru_cache(maxsize=16384)
+def split_sentences(text: str) -> tuple[str, ...]:
+    """Sentences of `text`, stripped, in order; line breaks always end one.
+
+    A labelled example line stays whole, since its halves say nothing.
+    """
+    found: list[str] = []
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        if parse_example(line):
+            found.append(line.strip())
+            continue
+        start = 0
+        for match in _BOUNDARY.finditer(line):
+            end = match.end()
+            piece = line[start:end].strip()
+            if not piece or _ABBREVIATION.search(piece):
+                continue
+            found.append(piece)
+            start = end
+        rest = line[start:].strip()
+        if rest:
+            found.append(rest)
+    return tuple(found)

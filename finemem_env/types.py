@@ -1,0 +1,185 @@
+"""Records that cross module borders. Frozen, validated where they are made, free of behaviour.
+
+Indices are 0-based everywhere: chunk t, step t (the step that read chunk t), evidence chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol, runtime_checkable
+
+__all__ = [
+    "Answer",
+    "AnswersMode",
+    "Chunk",
+    "Competency",
+    "Episode",
+    "Evidence",
+    "Op",
+    "Operation",
+    "OperationResult",
+    "Question",
+    "ReadRequest",
+    "Reader",
+    "RejectReason",
+    "Task",
+]
+
+Competency = Literal["AR", "TTL", "LRU", "CR"]
+AnswersMode = Literal["any", "all", "fraction"]
+Task = Literal["fact", "multi_hop", "label", "summary", "choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where a gold answer is written: a chunk and, where the source says so, the sentence."""
+
+    chunk: int
+    sentence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question with its gold answers and the rule that scores a prediction.
+
+    `asked_after` = i: a final question asked right after step i instead of at the end.
+    `valid_until` = i: a chunk question whose gold holds up to and including step i (None: always).
+    """
+
+    id: str
+    question: str
+    answers: tuple[str, ...]
+    metric: str = "substring_exact_match"
+    answers_mode: AnswersMode = "any"
+    type: Task = "fact"
+    choices: tuple[str, ...] = ()
+    query_prefix: str = ""
+    asked_after: int | None = None
+    valid_until: int | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What the manager reads at one step, with the questions that probe it right after."""
+
+    id: str
+    text: str
+    time: str | None = None
+    questions: tuple[Question, ...] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A long context cut into chunks, with the final questions. Schema: `finemem-episode/1`."""
+
+    episode_id: str
+    competency: Competency
+    source: str
+    chunks: tuple[Chunk, ...]
+    questions: tuple[Question, ...]
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+class Op(StrEnum):
+    """The four memory operations of Fine-Mem (§3)."""
+
+    INSERT = "INSERT"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    SKIP = "SKIP"
+
+
+class RejectReason(StrEnum):
+    """Why an emitted operation was not applied. All but MEMORY_FULL count against r_fmt."""
+
+    NO_OPERATION = "no operation found"
+    UNKNOWN_OPERATION = "unknown operation"
+    MISSING_FIELD = "missing field"
+    WRONG_TYPE = "wrong type"
+    EMPTY_CONTENT = "empty content"
+    UNKNOWN_ID = "unknown id"
+    EXACT_DUPLICATE = "exact duplicate"
+    NO_CHANGE = "no change"
+    CONTENT_TOO_LONG = "content too long"
+    TOO_MANY_OPERATIONS = "too many operations"
+    SKIP_NOT_ALONE = "SKIP beside another operation"
+    MEMORY_FULL = "memory full"
+    MALFORMED = "malformed"
+    ACTION_TOO_LONG = "action too long"
+    UNKNOWN_STORE = "unknown store"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One well-formed operation. `item_id` for UPDATE and DELETE, `content` for INSERT and UPDATE."""
+
+    op: Op
+    content: str | None = None
+    item_id: int | None = None
+    store: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationResult:
+    """What became of one emitted operation: accepted when `reason` is None.
+
+    `name` is the operation name as understood ("" when none could be read) and `item_id` the item
+    it made or touched, None where there is none.
+    """
+
+    name: str
+    reason: RejectReason | None = None
+    item_id: int | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the operation was applied."""
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """One question for the reader, with the texts it may use, best ranked first.
+
+    The reader sees texts only: no ids, steps, golds or scores.
+    """
+
+    question: str
+    items: tuple[str, ...]
+    task: Task = "fact"
+    choices: tuple[str, ...] = ()
+    query_prefix: str = ""
+    answer_tokens: int = 40
+    core: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reader's reply. `used` names (item index in the request, sentence index in that item or None).
+
+    Sentences are those of `text.split_sentences`. `failed` marks an infrastructure failure, which
+    is never scored as a wrong answer. `tokens` counts what the call cost (prompt + completion).
+    """
+
+    text: str
+    used: tuple[tuple[int, int | None], ...] = ()
+    failed: bool = False
+    tokens: int = 0
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """The frozen reasoning agent: answers a batch of questions from the texts shown to it."""
+
+    @property
+    def version(self) -> str:
+        """Name and version that pin its behaviour, e.g. `local/1`."""
+        ...
+
+    def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
+        """One `Answer` per request, in order."""
+        ...
