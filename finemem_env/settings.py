@@ -98,8 +98,8 @@ REWARDS: dict[str, RewardSettings] = {
     ),
 }
 
-# `managed` makes management matter: with the paper's settings and a local reader, storing everything
-# is optimal. `fine-mem` is the paper's set-up. Both are bundles of defaults, nothing more.
+# `managed` makes management matter: with the paper's settings and a local reader, storing
+# everything is optimal. `fine-mem` is the paper's set-up. Both are bundles of defaults, nothing more.
 _MANAGED: dict[str, object] = {
     "reward": "fine-mem-cited",
     "compression_scale": "episode",
@@ -302,7 +302,7 @@ def _budget(given: object) -> int | float | None:
     if isinstance(given, int | float) and not isinstance(given, bool):
         if isinstance(given, int) and given >= 1:
             return given
-        if isinstance(given, float) and 0 < given and math.isfinite(given):
+        if isinstance(given, float) and given > 0 and math.isfinite(given):
             return given
     raise ConfigError(
         "memory_budget: expected tokens (an integer ≥ 1), a share of the episode's tokens "
@@ -319,8 +319,8 @@ def _fraction(given: object) -> float:
 def _memory(given: object) -> str:
     if given == "hierarchical":
         raise ConfigError(
-            'memory="hierarchical" (Mem-α\'s core, semantic and episodic stores) is not available in '
-            'this version; use memory="flat".'
+            'memory="hierarchical" (Mem-α\'s core, semantic and episodic stores) is not available '
+            'in this version; use memory="flat".'
         )
     return _one_of("memory", given, ("flat",))
 

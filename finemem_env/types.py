@@ -115,7 +115,7 @@ class RejectReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One well-formed operation. `item_id` for UPDATE and DELETE, `content` for INSERT and UPDATE."""
+    """A well-formed operation: `item_id` for UPDATE, DELETE; `content` for INSERT, UPDATE."""
 
     op: Op
     content: str | None = None
@@ -159,7 +159,7 @@ class ReadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reader's reply. `used` names (item index in the request, sentence index in that item or None).
+    """A reader's reply. `used`: (item index in the request, sentence index in that item or None).
 
     Sentences are those of `text.split_sentences`. `failed` marks an infrastructure failure, which
     is never scored as a wrong answer. `tokens` counts what the call cost (prompt + completion).
