@@ -44,7 +44,7 @@ _ITEM = re.compile(r"\[(\d+)\] (.*)")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """An observation taken apart. `chunk` is None after the last chunk; `budget` None: unlimited."""
+    """An observation taken apart: `chunk` None after the last one, `budget` None if unlimited."""
 
     chunk_index: int
     num_chunks: int

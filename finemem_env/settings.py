@@ -99,7 +99,7 @@ REWARDS: dict[str, RewardSettings] = {
 }
 
 # `managed` makes management matter: with the paper's settings and a local reader, storing
-# everything is optimal. `fine-mem` is the paper's set-up. Both are bundles of defaults, nothing more.
+# everything is optimal. `fine-mem` is the paper's set-up.
 _MANAGED: dict[str, object] = {
     "reward": "fine-mem-cited",
     "compression_scale": "episode",

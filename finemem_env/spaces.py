@@ -10,10 +10,9 @@ from __future__ import annotations
 import multiprocessing
 import string
 from collections.abc import Iterator, Sequence
-from ctypes import Array, c_int32, c_uint8
+from ctypes import c_int32, c_uint8
 from typing import Any, overload
 
-import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils.shared_memory import (
     create_shared_memory,
@@ -46,7 +45,7 @@ class TextSpace(spaces.Text):
         """Whether `x` is a string of allowed length."""
         return isinstance(x, str) and self.min_length <= len(x) <= self.max_length
 
-    def sample(self, mask: None = None, probability: None = None) -> str:
+    def sample(self, mask: Any = None, probability: Any = None) -> str:  # noqa: ANN401
         """A memory operation (3 in 4) or random text (1 in 4), at most `max_length` long.
 
         Raises:
@@ -132,8 +131,4 @@ def _write(space: TextSpace, index: int, value: str, shared_memory: tuple[Any, A
     data = value.encode("utf-8", "replace")
     start = index * 4 * space.max_length
     lengths[index] = len(data)
-    _bytes_view(buffer)[start : start + len(data)] = np.frombuffer(data, np.uint8)
-
-
-def _bytes_view(buffer: Array[c_uint8]) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    return np.frombuffer(buffer, np.uint8)
+    memoryview(buffer).cast("B")[start : start + len(data)] = data
