@@ -1,0 +1,1 @@
+"""Where episodes come from: sources by name, weighted mixtures, and episode files."""

@@ -1,0 +1,90 @@
+"""Typed access to one record of a data file, with errors that say where, expected and found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import cast
+
+from finemem_env.errors import DataError, nearest
+
+__all__ = ["Fields"]
+
+
+class Fields:
+    """A JSON object or table row whose values are read by key and type.
+
+    `where` names file and record and starts every error; `known`, where given, is every key that
+    may appear; `hint` ends every error (where to get a good file).
+
+    Raises:
+        DataError: a record that is not an object, or a key that is not `known`.
+    """
+
+    def __init__(
+        self, record: object, where: str, known: Collection[str] | None = None, hint: str = ""
+    ) -> None:
+        self._where = where
+        self._hint = f" {hint}" if hint else ""
+        if not isinstance(record, Mapping):
+            raise DataError(f"{where}: expected a JSON object, found {_shown(record)}.{self._hint}")
+        allowed = record if known is None else known
+        for key in record:
+            if key not in allowed:
+                raise DataError(f"{where}: {nearest('key', key, allowed)}{self._hint}")
+        self._record: Mapping[str, object] = record
+
+    def error(self, key: str, expected: str) -> DataError:
+        """The error for `key`: where, expected and found."""
+        found = _shown(self._record[key]) if key in self._record else "no such key"
+        return DataError(f"{self._where}: {key}: expected {expected}, found {found}.{self._hint}")
+
+    def get(self, key: str) -> object:
+        """The raw value, None when absent."""
+        return self._record.get(key)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A string; without a default it must be there and not blank."""
+        value = self._record.get(key, default)
+        if not isinstance(value, str) or (default is None and not value.strip()):
+            raise self.error(key, "a string" if default is not None else "a non-empty string")
+        return value
+
+    def option(self, key: str, options: tuple[str, ...], default: str | None = None) -> str:
+        """One of `options`."""
+        value = self.text(key, default)
+        if value not in options:
+            raise self.error(key, f"one of {', '.join(options)}")
+        return value
+
+    def items(self, key: str, default: list[object] | None = None) -> list[object]:
+        """A list; without a default it must be there."""
+        value = self._record.get(key, default)
+        if not isinstance(value, list):
+            raise self.error(key, "a list")
+        return value
+
+    def texts(self, key: str, default: list[object] | None = None) -> tuple[str, ...]:
+        """A list of strings that are not blank."""
+        values = self.items(key, default)
+        if not all(isinstance(value, str) and value.strip() for value in values):
+            raise self.error(key, "a list of non-empty strings")
+        return tuple(cast("list[str]", values))
+
+    def index(self, key: str) -> int | None:
+        """An integer, None when absent or null."""
+        value = self._record.get(key)
+        if value is not None and type(value) is not int:
+            raise self.error(key, "an integer or null")
+        return value
+
+    def mapping(self, key: str) -> dict[str, object]:
+        """A JSON object, empty when absent."""
+        value = self._record.get(key, {})
+        if not isinstance(value, Mapping):
+            raise self.error(key, "a JSON object")
+        return dict(value)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"

@@ -1,0 +1,274 @@
+"""The episode file, `finemem-episode/1`: JSON lines, one episode a line, optionally gzipped.
+
+    {"schema": "finemem-episode/1", "episode_id": "…", "competency": "AR", "source": "squad",
+     "chunks": [{"id": "c0", "text": "…", "time": "2024-01-01", "questions": [Q], "metadata": {}}],
+     "questions": [Q], "metadata": {}}
+    Q = {"id": "q0", "question": "…", "answers": ["…"], "answers_mode": "any", "metric": "…",
+         "type": "fact", "evidence": [[3, "the sentence"], [4, null]]}
+        and where they differ from their defaults "choices", "query_prefix", "asked_after" and
+        "valid_until" (0-based chunk indices)
+
+This file owns shape and types; `validate` owns what must hold between the parts. Files are written
+aside and renamed, and the same episodes always give the same bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, cast, get_args
+
+from finemem_env.data.fields import Fields
+from finemem_env.data.validation import validate
+from finemem_env.errors import DataError
+from finemem_env.types import AnswersMode, Chunk, Competency, Episode, Evidence, Question, Task
+
+__all__ = [
+    "SCHEMA",
+    "canonical_line",
+    "content_hash",
+    "from_dict",
+    "read_episodes",
+    "to_dict",
+    "write_episodes",
+]
+
+SCHEMA = "finemem-episode/1"
+_EPISODE = {"schema", "episode_id", "competency", "source", "chunks", "questions", "metadata"}
+_CHUNK = {"id", "text", "time", "questions", "metadata"}
+_QUESTION = {
+    "id",
+    "question",
+    "answers",
+    "answers_mode",
+    "metric",
+    "type",
+    "choices",
+    "query_prefix",
+    "asked_after",
+    "valid_until",
+    "evidence",
+}
+
+
+def to_dict(episode: Episode) -> dict[str, object]:
+    """The JSON object of one episode; fields that hold their default are left out."""
+    chunks = []
+    for chunk in episode.chunks:
+        record: dict[str, object] = {"id": chunk.id, "text": chunk.text}
+        if chunk.time is not None:
+            record["time"] = chunk.time
+        record["questions"] = [_question_dict(question) for question in chunk.questions]
+        if chunk.metadata:
+            record["metadata"] = dict(chunk.metadata)
+        chunks.append(record)
+    return {
+        "schema": SCHEMA,
+        "episode_id": episode.episode_id,
+        "competency": episode.competency,
+        "source": episode.source,
+        "chunks": chunks,
+        "questions": [_question_dict(question) for question in episode.questions],
+        "metadata": dict(episode.metadata),
+    }
+
+
+def _question_dict(question: Question) -> dict[str, object]:
+    record: dict[str, object] = {
+        "id": question.id,
+        "question": question.question,
+        "answers": list(question.answers),
+        "answers_mode": question.answers_mode,
+        "metric": question.metric,
+        "type": question.type,
+    }
+    optional: dict[str, object] = {
+        "choices": list(question.choices),
+        "query_prefix": question.query_prefix,
+        "asked_after": question.asked_after,
+        "valid_until": question.valid_until,
+        "evidence": [[entry.chunk, entry.sentence] for entry in question.evidence],
+    }
+    record.update({key: value for key, value in optional.items() if value not in (None, "", [])})
+    return record
+
+
+def from_dict(record: object, where: str = "episode") -> Episode:
+    """The episode that a JSON object describes; `where` starts every error message.
+
+    Raises:
+        DataError: a missing or unknown key, a wrong type, or a part that contradicts another.
+    """
+    fields = Fields(record, where, _EPISODE)
+    if fields.text("schema") != SCHEMA:
+        raise fields.error("schema", f"{SCHEMA!r}")
+    episode = Episode(
+        episode_id=fields.text("episode_id"),
+        competency=cast(Competency, fields.option("competency", get_args(Competency))),
+        source=fields.text("source"),
+        chunks=tuple(
+            _chunk(entry, f"{where}: chunks[{i}]") for i, entry in enumerate(fields.items("chunks"))
+        ),
+        questions=_questions(fields, where),
+        metadata=fields.mapping("metadata"),
+    )
+    validate(episode, where)
+    return episode
+
+
+def _chunk(record: object, where: str) -> Chunk:
+    fields = Fields(record, where, _CHUNK)
+    return Chunk(
+        id=fields.text("id"),
+        text=fields.text("text"),
+        time=None if fields.get("time") is None else fields.text("time"),
+        questions=_questions(fields, where, []),
+        metadata=fields.mapping("metadata"),
+    )
+
+
+def _questions(
+    fields: Fields, where: str, default: list[object] | None = None
+) -> tuple[Question, ...]:
+    entries = fields.items("questions", default)
+    return tuple(_question(entry, f"{where}: questions[{i}]") for i, entry in enumerate(entries))
+
+
+def _question(record: object, where: str) -> Question:
+    fields = Fields(record, where, _QUESTION)
+    return Question(
+        id=fields.text("id"),
+        question=fields.text("question"),
+        answers=fields.texts("answers"),
+        metric=fields.text("metric"),
+        answers_mode=cast(AnswersMode, fields.option("answers_mode", get_args(AnswersMode), "any")),
+        type=cast(Task, fields.option("type", get_args(Task), "fact")),
+        choices=fields.texts("choices", []),
+        query_prefix=fields.text("query_prefix", ""),
+        asked_after=fields.index("asked_after"),
+        valid_until=fields.index("valid_until"),
+        evidence=tuple(_evidence(entry, fields) for entry in fields.items("evidence", [])),
+    )
+
+
+def _evidence(entry: object, fields: Fields) -> Evidence:
+    if isinstance(entry, list) and len(entry) == 2:
+        chunk, sentence = entry
+        if type(chunk) is int and (sentence is None or isinstance(sentence, str)):
+            return Evidence(chunk, sentence)
+    raise fields.error("evidence", "a list of [chunk index, sentence text or null]")
+
+
+def canonical_line(episode: Episode) -> bytes:
+    """The one line (UTF-8, newline included) that stands for `episode` in files and hashes.
+
+    Raises:
+        DataError: text that is not valid Unicode, or metadata that is not JSON.
+    """
+    try:
+        text = json.dumps(to_dict(episode), ensure_ascii=False, allow_nan=False)
+        return text.encode() + b"\n"
+    except (TypeError, ValueError) as error:
+        raise DataError(f"episode {episode.episode_id!r} cannot be written: {error}") from error
+
+
+def content_hash(episodes: Iterable[Episode]) -> str:
+    """SHA-256 (hex) over the canonical lines, the same for plain and gzipped files."""
+    digest = hashlib.sha256()
+    for episode in episodes:
+        digest.update(canonical_line(episode))
+    return digest.hexdigest()
+
+
+def read_episodes(path: Path | str) -> Iterator[Episode]:
+    """Episodes of a `.jsonl` or `.jsonl.gz` file, in order, each validated.
+
+    Raises:
+        DataError: an unreadable or empty file, or a bad line (named by number).
+    """
+    seen: dict[str, int] = {}
+    number = 0
+    for number, line in enumerate(_lines(Path(path)), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        episode = from_dict(_decode(line, where), where)
+        if episode.episode_id in seen:
+            raise DataError(
+                f"{where}: episode_id {episode.episode_id!r} is already used in line "
+                f"{seen[episode.episode_id]}."
+            )
+        seen[episode.episode_id] = number
+        yield episode
+    if not seen:
+        raise DataError(f"{path}: expected at least one episode, found {number} empty lines.")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.peek(2)[:2] == b"\x1f\x8b"
+            yield from gzip.GzipFile(fileobj=raw) if zipped else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read as an episode file: {error}") from error
+
+
+def _decode(line: bytes, where: str) -> object:
+    try:
+        return json.loads(line.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: expected UTF-8 text, found {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: expected a JSON object, found invalid JSON: {error}.") from error
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def write_episodes(
+    path: Path | str,
+    episodes: Iterable[Episode],
+    each: Callable[[Episode], None] = lambda episode: None,
+) -> str:
+    """Write `episodes` to `path` (gzipped when it ends in .gz) and return their content hash.
+
+    The file appears under its name only when it is complete. `each` is called after every episode.
+
+    Raises:
+        DataError: an episode that breaks the schema, or no episode at all.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    count = 0
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as raw, _compressor(path, raw) as out:
+            for episode in episodes:
+                validate(episode, f"episode {episode.episode_id!r}")
+                line = canonical_line(episode)
+                digest.update(line)
+                out.write(line)
+                each(episode)
+                count += 1
+        if count == 0:
+            raise DataError(f"{path}: expected at least one episode to write, found none.")
+        os.chmod(aside, 0o644)
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+    return digest.hexdigest()
+
+
+def _compressor(path: Path, raw: IO[bytes]) -> IO[bytes]:
+    if path.suffix != ".gz":
+        return raw
+    return cast("IO[bytes]", gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0))

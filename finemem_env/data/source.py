@@ -1,0 +1,242 @@
+"""What a source of episodes is, and the base class that makes one from a single method.
+
+Episode i of a split is a function of (split, i, source name) alone: two processes, or two copies of
+an environment, that ask for the same index read the same episode.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from finemem_env.errors import ConfigError, DataError, nearest
+from finemem_env.text import approx_tokens
+from finemem_env.types import Competency, Episode
+
+__all__ = [
+    "DATA_VARIABLE",
+    "DRAW_BOUND",
+    "SPLITS",
+    "BaseSource",
+    "Source",
+    "SourceConfig",
+    "SourceSpec",
+    "episode_rng",
+    "resolve_knobs",
+]
+
+SPLITS = ("train", "val", "test")
+DATA_VARIABLE = "FINEMEM_DATA"
+# Indices of unbounded sources are drawn below this bound.
+DRAW_BOUND = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """One line of the registry: what a source is, what it reads and on which terms.
+
+    `factory` is "module:Class", called as Class(spec, config). `files` are relative to data_dir
+    (globs and folders allowed) and `where` says how to get them. `options` tell the variants of one
+    adapter apart.
+    """
+
+    name: str
+    competency: Competency
+    factory: str
+    description: str
+    licence: str
+    files: tuple[str, ...] = ()
+    where: str = ""
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """Choices that every source understands; None means the source's own default.
+
+    `data_dir` is the parent of the sources' folders (None: $FINEMEM_DATA). `chunk_tokens` is a size
+    or a (min, max) range in tokens of `count_tokens`. `difficulty` holds the source's own knobs.
+
+    Raises:
+        ConfigError: an unknown split, or a number of chunks or tokens that is not positive.
+    """
+
+    split: str = "train"
+    data_dir: Path | None = None
+    num_chunks: int | None = None
+    chunk_tokens: int | Sequence[int] | None = None
+    difficulty: Mapping[str, object] = field(default_factory=dict)
+    count_tokens: Callable[[str], int] = approx_tokens
+
+    def __post_init__(self) -> None:
+        """Refuse what no source could serve."""
+        if self.split not in SPLITS:
+            raise ConfigError(nearest("split", self.split, SPLITS))
+        if self.num_chunks is not None and not _positive(self.num_chunks):
+            raise ConfigError(f"num_chunks: expected an integer ≥ 1, got {self.num_chunks!r}.")
+        if self.chunk_tokens is not None:
+            _token_pair(self.chunk_tokens)
+        if not isinstance(self.difficulty, Mapping):
+            raise ConfigError(f"difficulty: expected a mapping, got {self.difficulty!r}.")
+
+    def token_range(self, default: tuple[int, int]) -> tuple[int, int]:
+        """(min, max) tokens of a chunk; one number means exactly that range."""
+        return default if self.chunk_tokens is None else _token_pair(self.chunk_tokens)
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _token_pair(given: object) -> tuple[int, int]:
+    bounds = [given, given] if isinstance(given, int) else given
+    if isinstance(bounds, list | tuple) and len(bounds) == 2 and all(map(_positive, bounds)):
+        low, high = bounds
+        if low <= high:
+            return low, high
+    raise ConfigError(
+        f"chunk_tokens: expected an integer ≥ 1 or a pair [min, max] with min ≤ max, got {given!r}."
+    )
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Anything that hands out episodes by index, by chance and by id."""
+
+    @property
+    def name(self) -> str:
+        """The registered name, or the file's."""
+        ...
+
+    @property
+    def competencies(self) -> frozenset[Competency]:
+        """Every competency that its episodes may have."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """How many different episodes there are; None means as many as wanted."""
+        ...
+
+    def episode(self, index: int) -> Episode:
+        """Episode `index` of the split, the same in every process."""
+        ...
+
+    def draw(self, rng: np.random.Generator) -> Episode:
+        """An episode chosen with `rng`."""
+        ...
+
+    def get(self, episode_id: str) -> Episode:
+        """The episode with this id."""
+        ...
+
+
+def episode_rng(name: str, split: str, index: int) -> np.random.Generator:
+    """The only randomness of episode `index`: no neighbouring seed, split or source shares it."""
+    entropy = [SPLITS.index(split), index, zlib.crc32(name.encode())]
+    return np.random.default_rng(np.random.SeedSequence(entropy))
+
+
+def resolve_knobs(
+    name: str, difficulty: Mapping[str, object], defaults: Mapping[str, object]
+) -> dict[str, object]:
+    """`defaults` with the values of `difficulty` put in.
+
+    Raises:
+        ConfigError: a knob the source does not have (with the nearest one), or another type than
+            the default's (an int is accepted where the default is a float).
+    """
+    for knob, value in difficulty.items():
+        if not defaults:
+            raise ConfigError(f"source {name!r} has no difficulty knobs, got {knob!r}.")
+        if knob not in defaults:
+            raise ConfigError(nearest(f"difficulty knob of {name!r}", knob, defaults))
+        expected = type(defaults[knob])
+        fits = isinstance(value, int | float) if expected is float else isinstance(value, expected)
+        if not fits or (isinstance(value, bool) and expected is not bool):
+            raise ConfigError(
+                f"difficulty[{knob!r}] of {name!r}: expected {expected.__name__} "
+                f"(default {defaults[knob]!r}), got {value!r}."
+            )
+    return {**defaults, **difficulty}
+
+
+class BaseSource(ABC):
+    """A source from one method, `build(rng, index)`; subclasses set `size` when it is finite.
+
+    `knobs` are the difficulty knobs with their defaults; `self.difficulty` the resolved ones.
+    """
+
+    knobs: ClassVar[Mapping[str, object]] = {}
+
+    def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
+        self.spec = spec
+        self.config = config
+        self.name: str = spec.name
+        self.competencies: frozenset[Competency] = frozenset({spec.competency})
+        self.size: int | None = None
+        self.difficulty = resolve_knobs(spec.name, config.difficulty, self.knobs)
+
+    @abstractmethod
+    def build(self, rng: np.random.Generator, index: int) -> Episode:
+        """Make episode `index`; `rng` is a function of (split, index, name) and its only chance."""
+
+    def episode_id(self, index: int) -> str:
+        """Id of episode `index`: "<name>/<split>/<index>"."""
+        return f"{self.name}/{self.config.split}/{index}"
+
+    def episode(self, index: int) -> Episode:
+        """Episode `index` of the split.
+
+        Raises:
+            ConfigError: an index that is negative or beyond `size`.
+        """
+        if not 0 <= index < (DRAW_BOUND if self.size is None else self.size):
+            raise ConfigError(
+                f"{self.name}: episode index {index} is out of range; split "
+                f"{self.config.split!r} has {self.size or DRAW_BOUND} episodes."
+            )
+        return self.build(episode_rng(self.name, self.config.split, index), index)
+
+    def draw(self, rng: np.random.Generator) -> Episode:
+        """An episode whose index is uniform over the split."""
+        return self.episode(int(rng.integers(DRAW_BOUND if self.size is None else self.size)))
+
+    def get(self, episode_id: str) -> Episode:
+        """The episode with this id.
+
+        Raises:
+            ConfigError: an id that is not this source's and split's.
+        """
+        prefix, _, index = str(episode_id).rpartition("/")
+        if prefix != f"{self.name}/{self.config.split}" or not index.isdecimal() or len(index) > 10:
+            raise ConfigError(
+                f"unknown episode id {episode_id!r}; ids of this source look like "
+                f"{self.episode_id(0)!r}."
+            )
+        return self.episode(int(index))
+
+    def files(self, pattern: str) -> list[Path]:
+        """Files under data_dir that match `pattern` (relative, globs allowed), sorted; never empty.
+
+        Raises:
+            DataError: no data_dir, or nothing there: what is missing and where to get it.
+        """
+        root = self.config.data_dir or os.environ.get(DATA_VARIABLE)
+        found = sorted(Path(root).glob(pattern)) if root else []
+        if found:
+            return found
+        place = str(Path(root) / pattern) if root else pattern
+        setting = f"data_dir is {str(root)!r}" if root else "data_dir is not set"
+        raise DataError(
+            f"source {self.name!r} needs {place}, which is missing. Get it from {self.spec.where}. "
+            f"{setting}: it must be the folder that holds {pattern.split('/')[0]}/ "
+            f"(data_dir=… or the environment variable {DATA_VARIABLE})."
+        )
