@@ -137,7 +137,7 @@ def expected(
 ) -> list[list[float]]:
     rows = []
     for name in "AB":
-        variances = {
+        variances: dict[str, Sequence[Q | int]] = {
             "cell": CELLS[credit, baseline][name],
             "group": [GROUPS[credit, baseline][name]] * 3,
             "batch": [BATCH[credit, baseline]] * 3,
