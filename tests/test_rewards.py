@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+from pathlib import Path
 
 import pytest
 
@@ -294,6 +296,8 @@ def test_failed_questions_are_left_out_of_eara() -> None:
     failed = FinalOutcome(0.0, (A,), failed=True)
     settings = RewardSettings("x")
     assert eara((*asked, failed), settings, 3) == eara(asked, settings, 3)
+    # n = 1, not 2: step 1 holds the whole of q1's credit.
+    assert evidence_credit((*asked, failed), "last_write", 3) == (0.0, 1.0, 0.0)
     assert eara((failed,), settings, 3) == (0.0, 0.0, 0.0)
     assert eara((), settings, 3) == (0.0, 0.0, 0.0)
 
@@ -619,3 +623,11 @@ def test_rewards_exports_the_attribution_names() -> None:
     exported = set(attribution.__all__) - {"answered"}
     assert exported <= set(rewards.__all__)
     assert all(getattr(rewards, name) is getattr(attribution, name) for name in exported)
+
+
+def test_the_example_of_the_docs_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "rewards.md").read_text(encoding="utf-8")
+    found = re.search(r"```python\n(.*?)```\s*```\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    exec(compile(found[1], "docs/rewards.md", "exec"), {})
+    assert capsys.readouterr().out == found[2]
