@@ -37,6 +37,8 @@ _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|etc|e\.g|i\.e|cf|No|Vol|Fig|Lt|Col|Gen|Capt|Rev|Gov|Sen|"
     r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec|approx|ca|Inc|Ltd|Co|U\.S|U\.K)|\b[A-Z])\.$"
 )
+# "12. Hey Jude was performed by …": a serial number belongs to the sentence that it numbers.
+_SERIAL = re.compile(r"\(?\d+\.")
 _BOUNDARY = re.compile(
     r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\sa-z])|(?<=[。！？])[」』”’）]*\s*"
 )
@@ -97,6 +99,8 @@ def split_sentences(text: str) -> tuple[str, ...]:
             end = match.end()
             piece = line[start:end].strip()
             if not piece or _ABBREVIATION.search(piece):
+                continue
+            if start == 0 and _SERIAL.fullmatch(piece):
                 continue
             found.append(piece)
             start = end
