@@ -25,6 +25,7 @@ from finemem_env.attribution import (
 from finemem_env.settings import RewardSettings
 
 __all__ = [
+    "REWARD_VERSION",
     "EpisodeOutcome",
     "FinalOutcome",
     "ShownItem",
@@ -51,6 +52,8 @@ __all__ = [
 # Under "episode" the compression term of a whole episode weighs what it weighs in the paper at this
 # many steps, whatever the length: at 10 chunks both scales agree.
 _REFERENCE_STEPS = 10
+
+REWARD_VERSION = "1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,54 @@
+"""`FineMem-AR-v0`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from finemem_env.env import MemoryEnv
+from finemem_env.types import Competency
+
+__all__ = ["AccurateRetrievalEnv"]
+
+
+class AccurateRetrievalEnv(MemoryEnv):
+    """Accurate retrieval: remember facts that are asked much later.
+
+    Description:
+        Each chunk holds facts among distractors; a minority is ever asked. The manager must keep
+        those and let go of the rest, since the memory holds .4 of the input by default. Questions
+        are answered by a frozen reader from the items that a BM25 search finds.
+
+    Action Space:
+        A string: a JSON list of INSERT, UPDATE, DELETE operations or one SKIP
+        (`info["instructions"]` has the grammar). Text that cannot be read is rejected and counted,
+        never raised.
+
+    Observation Space:
+        A string: the chunk in `<chunk>`, then the visible memory in `<memory>`, one
+        `[id] content` per item.
+
+    Rewards:
+        Each step: w_fmt·r_fmt + w1·r_chunk. The last adds r_global + T·w·r_comp. The attributed
+        reward of every step is in `info["step_rewards"]` at the end and has the same sum
+        (docs/rewards.md).
+
+    Starting State:
+        The first chunk and an empty memory. The episode and its questions follow from the seed, or
+        from `options={"episode_id": …}`.
+
+    Episode End:
+        After the last chunk, whatever the agent wrote. Never truncated.
+
+    Information:
+        The same keys at every step, listed in docs/environments.md.
+
+    Arguments:
+        source ("synthetic"): "synthetic", "squad", "hotpotqa",
+            a {name: weight} mixture, or the path of an episode file.
+        All other keywords are common to the suite: docs/environments.md.
+
+    Version History:
+        v0: first version.
+    """
+
+    competency: ClassVar[Competency | None] = "AR"

@@ -1,0 +1,53 @@
+"""`FineMem-CR-v0`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from finemem_env.env import MemoryEnv
+from finemem_env.types import Competency
+
+__all__ = ["ConflictResolutionEnv"]
+
+
+class ConflictResolutionEnv(MemoryEnv):
+    """Conflict resolution: facts change and the latest one holds.
+
+    Description:
+        Facts are overwritten in later chunks; others never change. A memory that keeps superseded
+        facts beside current ones leaves the reader to guess.
+
+    Action Space:
+        A string: a JSON list of INSERT, UPDATE, DELETE operations or one SKIP
+        (`info["instructions"]` has the grammar). Text that cannot be read is rejected and counted,
+        never raised.
+
+    Observation Space:
+        A string: the chunk in `<chunk>`, then the visible memory in `<memory>`, one
+        `[id] content` per item.
+
+    Rewards:
+        Each step: w_fmt·r_fmt + w1·r_chunk. The last adds r_global + T·w·r_comp. The attributed
+        reward of every step is in `info["step_rewards"]` at the end and has the same sum
+        (docs/rewards.md).
+
+    Starting State:
+        The first chunk and an empty memory. The episode and its questions follow from the seed, or
+        from `options={"episode_id": …}`.
+
+    Episode End:
+        After the last chunk, whatever the agent wrote. Never truncated.
+
+    Information:
+        The same keys at every step, listed in docs/environments.md.
+
+    Arguments:
+        source ("synthetic"): "synthetic", "mquake", "factconsolidation",
+            a {name: weight} mixture, or the path of an episode file.
+        All other keywords are common to the suite: docs/environments.md.
+
+    Version History:
+        v0: first version.
+    """
+
+    competency: ClassVar[Competency | None] = "CR"

@@ -1,0 +1,117 @@
+"""`MemoryEnv`: one session behind Gymnasium's interface."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import gymnasium as gym
+
+from finemem_env.errors import ConfigError
+from finemem_env.factory import SessionFactory
+from finemem_env.info import make_info
+from finemem_env.prompts import INSTRUCTIONS
+from finemem_env.render import render_text
+from finemem_env.session import Session, run_step
+from finemem_env.types import Competency
+
+__all__ = ["MemoryEnv"]
+
+
+class MemoryEnv(gym.Env[str, str]):
+    """Reads a long context chunk by chunk; each action edits the memory that answers questions.
+
+    Observations and actions are strings. `step` returns the streamed reward; the attributed reward
+    of every step is in `info["step_rewards"]` after the last. Agent text never raises and never
+    changes the number of steps, which is the number of chunks.
+
+    Args:
+        render_mode: None, "ansi" (text from `render`) or "human" (printed after every step).
+        **keywords: see `factory.SessionFactory` and `settings.resolve`.
+
+    Raises:
+        ConfigError: an unknown or contradictory keyword, an unknown render mode.
+        DataError: the source's files are missing or malformed.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "human"], "render_fps": 1}  # noqa: RUF012
+    competency: ClassVar[Competency | None] = None
+    instructions = INSTRUCTIONS
+
+    def __init__(self, *, render_mode: str | None = None, **keywords: Any) -> None:  # noqa: ANN401
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ConfigError(
+                f'render_mode: expected None, "ansi" or "human", got {render_mode!r}.'
+            )
+        self.render_mode = render_mode
+        self.factory = SessionFactory(self.competency, **keywords)
+        self.observation_space = self.factory.observation_space()
+        self.action_space = self.factory.action_space()
+        self._session: Session | None = None
+        self._versions: dict[str, str] = {}
+
+    @property
+    def session(self) -> Session:
+        """The running session: episode, memory, settings (for privileged agents and tests).
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        if self._session is None:
+            raise gym.error.ResetNeeded("Call reset() first: there is no episode yet.")
+        return self._session
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """Start an episode, drawn from the seed or named by `options={"episode_id": …}`.
+
+        Raises:
+            ConfigError: an unknown option.
+            DataError: an unknown episode id.
+        """
+        super().reset(seed=seed)
+        self._session = self.factory.session(self.np_random, options)
+        self._versions = self.factory.versions(self._session)
+        info = make_info(self._session, self._versions, None)
+        self._show()
+        return self._session.observe(), info
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Apply the agent's text to the memory and ask what is due.
+
+        Raises:
+            ConfigError: the action is not a string.
+            gymnasium.error.ResetNeeded: the episode is over, or was never started.
+        """
+        if not isinstance(action, str):
+            raise ConfigError(f"action: expected a str, got {type(action).__name__}.")
+        session = self.session
+        if session.terminated:
+            raise gym.error.ResetNeeded("The episode is over (every chunk was read): call reset().")
+        (result,) = run_step([session], [action], self.factory.reader)
+        info = make_info(session, self._versions, result)
+        self._show()
+        return session.observe(), result.reward, result.terminated, False, info
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """The last action, its outcome, the next view: returned ("ansi") or printed ("human")."""
+        if self.render_mode is None:
+            gym.logger.warn('render() needs render_mode="ansi" or "human".')
+            return None
+        text = render_text(self.session)
+        if self.render_mode == "ansi":
+            return text
+        sys.stdout.write(text)
+        return None
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self.render()
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """Pickle by module and class name, found again even if another `envs` is on the path."""
+        from finemem_env.registration import blank_env
+
+        return blank_env, (type(self).__module__, type(self).__qualname__), self.__dict__

@@ -1,0 +1,157 @@
+"""From keywords to sessions: what `MemoryEnv` and `MemoryVectorEnv` have in common."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from finemem_env import rewards, settings
+from finemem_env._version import __version__
+from finemem_env.data.registry import load_source
+from finemem_env.data.source import Source, SourceConfig
+from finemem_env.errors import ConfigError, nearest
+from finemem_env.operations import MAX_ACTION_CHARS
+from finemem_env.prompts import INSTRUCTIONS, PROMPT_VERSION
+from finemem_env.readers import make_reader
+from finemem_env.session import Session
+from finemem_env.spaces import TextSpace
+from finemem_env.tokens import make_counter
+from finemem_env.types import Competency, Reader
+
+__all__ = ["SETTING_NAMES", "SessionFactory"]
+
+SETTING_NAMES = tuple(inspect.signature(settings.resolve).parameters)
+_UNLIMITED_CHARS = 2**22  # longest observation when max_observation_tokens is unlimited
+_CHARS_PER_TOKEN = 8
+_COMPRESSION_WARNING = 0.5
+
+
+class SessionFactory:
+    """Everything an environment keeps between episodes: settings, source, reader, counters.
+
+    Args:
+        competency: what the environment is about; None accepts every competency (the mixture).
+        source: a name, a {name: weight} mixture, the path of an episode file, or a `Source`.
+        split: "train", "val" or "test".
+        data_dir: parent folder of the sources' folders; None means $FINEMEM_DATA.
+        difficulty: knobs of the source.
+        num_chunks: chunks per episode of packed and synthetic sources.
+        chunk_tokens: their size in tokens, one number or [min, max].
+        reader: a name, a {"name": …} mapping, or a `Reader`.
+        **keywords: see `settings.resolve`.
+
+    Raises:
+        ConfigError: an unknown or contradictory keyword.
+        DataError: the source's files are missing or malformed.
+    """
+
+    def __init__(
+        self,
+        competency: Competency | None,
+        *,
+        source: str | Mapping[str, float] | Source = "synthetic",
+        split: str = "train",
+        data_dir: str | os.PathLike[str] | None = None,
+        difficulty: Mapping[str, object] | None = None,
+        num_chunks: int | None = None,
+        chunk_tokens: int | Sequence[int] | None = None,
+        reader: str | Mapping[str, object] | Reader = "local",
+        **keywords: object,
+    ) -> None:
+        for name in keywords:
+            if name not in SETTING_NAMES:
+                own = ("source", "split", "data_dir", "difficulty", "num_chunks", "chunk_tokens")
+                raise ConfigError(nearest("keyword", name, (*SETTING_NAMES, *own, "render_mode")))
+        given = None if isinstance(reader, Reader) else reader
+        self.settings = settings.resolve(
+            reader={"name": type(reader).__name__} if given is None else given,
+            **keywords,  # type: ignore[arg-type]
+        )
+        self.reader = reader if isinstance(reader, Reader) else make_reader(self.settings.reader)
+        self.count_tokens = make_counter(self.settings.tokenizer)
+        config = SourceConfig(
+            split=split,
+            data_dir=Path(data_dir) if data_dir is not None else None,
+            num_chunks=num_chunks,
+            chunk_tokens=_token_range(chunk_tokens),
+            difficulty=dict(difficulty or {}),
+            count_tokens=self.count_tokens,
+        )
+        self.source = (
+            source if isinstance(source, Source) else load_source(source, config, competency)
+        )
+        limit = self.settings.max_observation_tokens
+        self.max_chars = _UNLIMITED_CHARS if limit is None else limit * _CHARS_PER_TOKEN
+        self._warned = False
+
+    def observation_space(self) -> TextSpace:
+        """A fresh observation space."""
+        return TextSpace(self.max_chars + len(INSTRUCTIONS) + 2)
+
+    def action_space(self) -> TextSpace:
+        """A fresh action space."""
+        return TextSpace(MAX_ACTION_CHARS)
+
+    def session(self, rng: np.random.Generator, options: Mapping[str, object] | None) -> Session:
+        """A new session; `options={"episode_id": …}` replays that episode.
+
+        Raises:
+            ConfigError: an unknown option.
+            DataError: an unknown episode id.
+        """
+        for key in options or {}:
+            if key != "episode_id":
+                raise ConfigError(nearest("reset option", key, ("episode_id",)))
+        wanted = (options or {}).get("episode_id")
+        # Drawn in either case, so that replaying by id asks the questions the seed asked.
+        episode = self.source.draw(rng)
+        if wanted is not None:
+            episode = self.source.get(str(wanted))
+        session = Session(
+            episode,
+            self.settings,
+            np.random.default_rng(rng.integers(2**63)),
+            self.count_tokens,
+            self.max_chars,
+        )
+        self._warn(session.num_chunks)
+        return session
+
+    def versions(self, session: Session) -> dict[str, str]:
+        """What pins the behaviour behind a score."""
+        return {
+            "finemem_env": __version__,
+            "reader": self.reader.version,
+            "retriever": session.retriever.version,
+            "tokenizer": self.settings.tokenizer,
+            "prompt": PROMPT_VERSION,
+            "reward": f"{self.settings.reward.name}/{rewards.REWARD_VERSION}",
+        }
+
+    def _warn(self, steps: int) -> None:
+        reward = self.settings.reward
+        total = rewards.compression_total(reward, steps)
+        if self._warned or reward.broadcast or reward.compression_scale == "episode":
+            return
+        if total > _COMPRESSION_WARNING:
+            self._warned = True
+            warnings.warn(
+                f"T·w2 = {total:.2f} > {_COMPRESSION_WARNING}: over {steps} steps the compression "
+                "term outweighs answering and an empty memory pays; compression_scale='episode' "
+                "avoids it.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+def _token_range(given: int | Sequence[int] | None) -> int | tuple[int, int] | None:
+    if given is None or isinstance(given, int):
+        return given
+    if isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2:
+        return given[0], given[1]
+    raise ConfigError(f"chunk_tokens: expected an integer or [min, max], got {given!r}.")

@@ -1,0 +1,214 @@
+"""`MemoryVectorEnv`: N sessions whose questions reach the reader as one batch per round.
+
+Behaves as N single environments, byte for byte, whatever the mode of restarting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from finemem_env.errors import ConfigError
+from finemem_env.factory import SessionFactory
+from finemem_env.info import make_info
+from finemem_env.prompts import INSTRUCTIONS
+from finemem_env.render import render_text
+from finemem_env.session import Session, StepResult, run_step
+from finemem_env.types import Competency
+
+__all__ = ["MemoryVectorEnv"]
+
+_Info = dict[str, Any]
+_Step = tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], _Info]
+
+
+class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
+    """N episodes in step. `reset(seed=[s] * G)` gives a group: the same start G times.
+
+    Args:
+        competency: as in `SessionFactory`.
+        num_envs: N ≥ 1.
+        autoreset_mode: "next_step" (Gymnasium's default), "same_step" or "disabled" (rollouts), or
+            an `AutoresetMode`.
+        render_mode: None or "ansi".
+        **keywords: as for `MemoryEnv`.
+
+    Raises:
+        ConfigError: an unknown or contradictory keyword.
+    """
+
+    instructions = INSTRUCTIONS
+
+    def __init__(
+        self,
+        competency: Competency | None,
+        *,
+        num_envs: int = 1,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+        **keywords: Any,  # noqa: ANN401
+    ) -> None:
+        self.num_envs = num_envs
+        self.autoreset_mode = _autoreset(autoreset_mode)
+        self.render_mode = render_mode
+        self.metadata = {
+            "render_modes": ["ansi"],
+            "render_fps": 1,
+            "autoreset_mode": self.autoreset_mode,
+        }
+        self.factory = SessionFactory(competency, **keywords)
+        self.single_observation_space = self.factory.observation_space()
+        self.single_action_space = self.factory.action_space()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.sessions: list[Session] = []
+        self._rngs: list[np.random.Generator | None] = [None] * num_envs
+        self._versions: list[dict[str, str]] = [{}] * num_envs
+
+    def reset(  # type: ignore[override]
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[tuple[str, ...], _Info]:
+        """Start episodes: all, or those of `options={"reset_mask": bool array}`.
+
+        Args:
+            seed: one number (environment i gets seed + i) or one per environment.
+            options: `reset_mask`, and "episode_id" as one id or one per environment.
+
+        Raises:
+            ConfigError: an unknown option, seeds or a mask of the wrong length, or a partial reset
+                before the first full one.
+        """
+        chosen = dict(options or {})
+        mask = self._mask(chosen.pop("reset_mask", None))
+        ids = self._episode_ids(chosen.pop("episode_id", None))
+        seeds = self._seeds(seed)
+        for number in np.flatnonzero(mask):
+            if seeds[number] is not None:
+                self._rngs[number] = seeding.np_random(seeds[number])[0]
+            self._start(int(number), chosen | ids[number])
+        infos: _Info = {}
+        for number in np.flatnonzero(mask):
+            info = make_info(self.sessions[number], self._versions[number], None)
+            infos = self._add_info(infos, info, int(number))
+        return self._observations(), infos
+
+    def step(self, actions: Iterable[str]) -> _Step:
+        """One action per environment; a terminated one is restarted as `autoreset_mode` says.
+
+        Raises:
+            ConfigError: not one string per environment.
+            gymnasium.error.ResetNeeded: before reset, or a finished episode under "disabled".
+        """
+        texts = self._check(actions)
+        over = [session.terminated for session in self.sessions]
+        if any(over) and self.autoreset_mode is not AutoresetMode.NEXT_STEP:
+            raise gym.error.ResetNeeded(
+                f"Environments {np.flatnonzero(over).tolist()} are over: reset them with "
+                'options={"reset_mask": …}.'
+            )
+        live = [number for number in range(self.num_envs) if not over[number]]
+        results = run_step(
+            [self.sessions[i] for i in live], [texts[i] for i in live], self.factory.reader
+        )
+        return self._collect(dict(zip(live, results, strict=True)))
+
+    def render(self) -> tuple[str, ...] | None:
+        """One text per environment (`render_mode="ansi"`)."""
+        if self.render_mode != "ansi":
+            return None
+        return tuple(render_text(session) for session in self.sessions)
+
+    def _collect(self, results: dict[int, StepResult]) -> _Step:
+        rewards = np.zeros(self.num_envs)
+        ends = np.zeros(self.num_envs, dtype=np.bool_)
+        infos: _Info = {}
+        for number in range(self.num_envs):
+            result = results.get(number)
+            if result is None:
+                self._start(number, {})
+                info = make_info(self.sessions[number], self._versions[number], None)
+            else:
+                rewards[number], ends[number] = result.reward, result.terminated
+                info = make_info(self.sessions[number], self._versions[number], result)
+                if result.terminated and self.autoreset_mode is AutoresetMode.SAME_STEP:
+                    final = {"final_obs": self.sessions[number].observe(), "final_info": info}
+                    self._start(number, {})
+                    info = final | make_info(self.sessions[number], self._versions[number], None)
+            infos = self._add_info(infos, info, number)
+        return self._observations(), rewards, ends, np.zeros_like(ends), infos
+
+    def _start(self, number: int, options: dict[str, Any]) -> None:
+        rng = self._rngs[number]
+        if rng is None:
+            rng = self._rngs[number] = seeding.np_random(None)[0]
+        session = self.factory.session(rng, options)
+        if number == len(self.sessions):
+            self.sessions.append(session)
+        else:
+            self.sessions[number] = session
+        self._versions[number] = self.factory.versions(session)
+
+    def _observations(self) -> tuple[str, ...]:
+        return tuple(session.observe() for session in self.sessions)
+
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, int | np.integer):
+            return [int(seed) + number for number in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ConfigError(f"seed: expected {self.num_envs} seeds, got {len(seed)}.")
+        return list(seed)
+
+    def _mask(self, mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        if mask is None:
+            return np.ones(self.num_envs, dtype=np.bool_)
+        mask = np.asarray(mask)
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+            raise ConfigError(
+                f"reset_mask: expected a bool array of shape ({self.num_envs},) with a True, "
+                f"got {mask!r}."
+            )
+        if not self.sessions and not mask.all():
+            raise ConfigError("reset_mask: the first reset must reset every environment.")
+        return mask
+
+    def _episode_ids(self, ids: str | Sequence[str] | None) -> list[dict[str, str]]:
+        if ids is None:
+            return [{}] * self.num_envs
+        if isinstance(ids, str):
+            return [{"episode_id": ids}] * self.num_envs
+        if len(ids) != self.num_envs:
+            raise ConfigError(f"episode_id: expected {self.num_envs} ids, got {len(ids)}.")
+        return [{"episode_id": one} for one in ids]
+
+    def _check(self, actions: Iterable[str]) -> list[str]:
+        if not self.sessions:
+            raise gym.error.ResetNeeded("Call reset() first: there are no episodes yet.")
+        texts = list(actions)
+        if len(texts) != self.num_envs or not all(isinstance(text, str) for text in texts):
+            raise ConfigError(
+                f"actions: expected {self.num_envs} strings, got "
+                f"{[type(text).__name__ for text in texts]}."
+            )
+        return texts
+
+
+def _autoreset(mode: str | AutoresetMode) -> AutoresetMode:
+    if isinstance(mode, AutoresetMode):
+        return mode
+    known = {one.name.lower(): one for one in AutoresetMode}
+    wanted = str(mode).lower().replace("-", "_")
+    if wanted not in known:
+        raise ConfigError(f"autoreset_mode: expected one of {sorted(known)}, got {mode!r}.")
+    return known[wanted]
