@@ -23,7 +23,7 @@ class Fields:
     def __init__(
         self, record: object, where: str, known: Collection[str] | None = None, hint: str = ""
     ) -> None:
-        self._where = where
+        self.where = where
         self._hint = f" {hint}" if hint else ""
         if not isinstance(record, Mapping):
             raise DataError(f"{where}: expected a JSON object, found {_shown(record)}.{self._hint}")
@@ -33,10 +33,13 @@ class Fields:
                 raise DataError(f"{where}: {nearest('key', key, allowed)}{self._hint}")
         self._record: Mapping[str, object] = record
 
-    def error(self, key: str, expected: str) -> DataError:
-        """The error for `key`: where, expected and found."""
-        found = _shown(self._record[key]) if key in self._record else "no such key"
-        return DataError(f"{self._where}: {key}: expected {expected}, found {found}.{self._hint}")
+    def error(self, key: str, expected: str, found: object = None) -> DataError:
+        """The error for `key`: where, expected and found (the value of `key` unless given)."""
+        if found is None and key not in self._record:
+            shown = "no such key"
+        else:
+            shown = _shown(self._record[key] if found is None else found)
+        return DataError(f"{self.where}: {key}: expected {expected}, found {shown}.{self._hint}")
 
     def get(self, key: str) -> object:
         """The raw value, None when absent."""

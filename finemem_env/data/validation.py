@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from finemem_env.errors import DataError, nearest
+from finemem_env.scoring import METRICS
 from finemem_env.text import normalise
 from finemem_env.types import Episode, Question
 
@@ -59,8 +60,6 @@ def _check_unicode(text: str, where: str) -> None:
 
 
 def _check_question(question: Question, where: str) -> None:
-    from finemem_env.scoring import METRICS
-
     if question.metric not in METRICS:
         raise DataError(f"{where}: {nearest('metric', question.metric, METRICS)}")
     if not any(answer.strip() for answer in question.answers):
