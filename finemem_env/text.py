@@ -33,10 +33,20 @@ _LABEL = re.compile(r"\b(?:label|category)\s?[:=]|->|=>|→", re.IGNORECASE)
 _PREFIX = re.compile(r"(?:example|sample|text|input)\s?:", re.IGNORECASE)
 _LABEL_WORDS = 6  # a longer right-hand side is prose that happens to hold an arrow
 
+# Characters that cannot be seen: one inside a word must not make it another word.
+_INVISIBLE = re.compile(
+    r"[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+"
+)
+# Combining marks: Unicode normalisation takes quadratic time on thousands of them in a row.
+_MARK = r"(?:[^\w\s]|[\uff9e\uff9f])"
+_MARKS = re.compile(rf"{_MARK}{{256}}")
+_PIECES = re.compile(rf"{_MARK}{{1,256}}|(?:(?!{_MARK}).)+", re.DOTALL)
+
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|etc|e\.g|i\.e|cf|No|Vol|Fig|Lt|Col|Gen|Capt|Rev|Gov|Sen|"
     r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec|approx|ca|Inc|Ltd|Co|U\.S|U\.K)|\b[A-Z])\.$"
 )
+_ABBREVIATION_CHARS = 8
 # "12. Hey Jude was performed by …": a serial number belongs to the sentence that it numbers.
 _SERIAL = re.compile(r"\(?\d+\.")
 _BOUNDARY = re.compile(
@@ -60,13 +70,23 @@ def words(text: str) -> list[str]:
 
 def normalise(text: str) -> str:
     """NFKC, case-folded, white space collapsed: two texts with one normal form say the same."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(_visible(text).casefold().split())
+
+
+def _visible(text: str) -> str:
+    """NFKC without invisible characters, in linear time."""
+    if text.isascii():
+        return text
+    text = _INVISIBLE.sub("", text)
+    if len(text) >= 256 and _MARKS.search(text):
+        return "".join(unicodedata.normalize("NFKC", part) for part in _PIECES.findall(text))
+    return unicodedata.normalize("NFKC", text)
 
 
 @lru_cache(maxsize=65536)
 def sentence_key(sentence: str) -> str:
     """What makes two sentences the same for provenance: their words, punctuation and case aside."""
-    return " ".join(words(unicodedata.normalize("NFKC", sentence))) or normalise(sentence)
+    return " ".join(words(_visible(sentence))) or normalise(sentence)
 
 
 def parse_example(line: str) -> tuple[str, str] | None:
@@ -88,23 +108,22 @@ def split_sentences(text: str) -> tuple[str, ...]:
     A labelled example line stays whole, since its halves say nothing.
     """
     found: list[str] = []
-    for line in text.splitlines():
-        if not line.strip():
+    for line in map(str.strip, text.splitlines()):
+        if not line:
             continue
         if parse_example(line):
-            found.append(line.strip())
+            found.append(line)
             continue
         start = 0
         for match in _BOUNDARY.finditer(line):
-            end = match.end()
-            piece = line[start:end].strip()
-            if not piece or _ABBREVIATION.search(piece):
+            stop = match.start() + len(match[0].rstrip())
+            # Only the end of the piece is looked at, so that "A. A. A. …" takes linear time.
+            if _ABBREVIATION.search(line, max(start, stop - _ABBREVIATION_CHARS), stop):
                 continue
-            if start == 0 and _SERIAL.fullmatch(piece):
+            if start == 0 and _SERIAL.fullmatch(line, 0, stop):
                 continue
-            found.append(piece)
-            start = end
-        rest = line[start:].strip()
-        if rest:
-            found.append(rest)
+            found.append(line[start:stop])
+            start = match.end()
+        if start < len(line):
+            found.append(line[start:])
     return tuple(found)
