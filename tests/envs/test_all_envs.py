@@ -133,7 +133,7 @@ def test_rendering(env_id: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = env.render()
     assert isinstance(text, str)
     assert "a rendered fact" in text
-    assert "INSERT [0]: accepted" in text
+    assert "INSERT [1]: accepted" in text
     human = gym.make(env_id, render_mode="human")
     human.reset(seed=8)
     human.step('[{"op":"DELETE","id":"7"}]')
