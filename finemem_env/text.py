@@ -27,6 +27,9 @@ _CJK = (
 # An underscore is punctuation, not a letter: joining words with it must not look shorter.
 _COUNTED = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+|[^\s]")
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
+# The same on ASCII text, twice as fast.
+_COUNTED_ASCII = re.compile(r"[^\W_]+|[^\s\x1c-\x1f]", re.ASCII)
+_WORD_ASCII = re.compile(r"[^\W_]+", re.ASCII)
 
 # A labelled example is one line: "<text> label: <label>", or "<text> -> <label>" (also =>, →).
 _LABEL = re.compile(r"\b(?:label|category)\s?[:=]|->|=>|→", re.IGNORECASE)
@@ -49,9 +52,7 @@ _ABBREVIATION = re.compile(
 _ABBREVIATION_CHARS = 8
 # "12. Hey Jude was performed by …": a serial number belongs to the sentence that it numbers.
 _SERIAL = re.compile(r"\(?\d+\.")
-_BOUNDARY = re.compile(
-    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\sa-z])|(?<=[。！？])[」』”’）]*\s*"
-)
+_BOUNDARY = re.compile(r"[.!?…][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\sa-z])|[。！？][」』”’）]*\s*")
 
 
 def approx_tokens(text: str) -> int:
@@ -59,13 +60,16 @@ def approx_tokens(text: str) -> int:
 
     Words are runs of letters and digits, each CJK character and each other mark counts one.
     """
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-    return max(sum(1 for _ in _COUNTED.finditer(text)), -(-size // 4))
+    if text.isascii():
+        return max(len(_COUNTED_ASCII.findall(text)), -(-len(text) // 4))
+    size = len(text.encode("utf-8", "replace"))
+    return max(len(_COUNTED.findall(text)), -(-size // 4))
 
 
 def words(text: str) -> list[str]:
     """Case-folded word tokens for matching: runs of letters and digits, single CJK characters."""
-    return _WORD.findall(text.casefold())
+    folded = text.casefold()
+    return (_WORD_ASCII if folded.isascii() else _WORD).findall(folded)
 
 
 def normalise(text: str) -> str:
@@ -91,6 +95,8 @@ def sentence_key(sentence: str) -> str:
 
 def parse_example(line: str) -> tuple[str, str] | None:
     """(text, label) of a labelled example line, or None for any other line."""
+    if not (":" in line or ">" in line or "=" in line or "→" in line):
+        return None
     marks = list(_LABEL.finditer(line))
     if not marks:
         return None
