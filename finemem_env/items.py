@@ -1,0 +1,113 @@
+"""Records of the memory: items with the provenance of their sentences, and their JSON form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypedDict
+
+from finemem_env.errors import DataError
+from finemem_env.types import OperationResult
+
+__all__ = ["Change", "Item", "ItemSnapshot", "MemorySnapshot", "Sentence", "dump", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of an item and the step that first brought it."""
+
+    text: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of the memory. Sentences are those of `text.split_sentences(content)`, in order.
+
+    `step`: the last step that brought text which is still there. `writers`: the distinct steps that
+    brought text to it, present or since replaced, in order. `tokens`: of its content.
+    """
+
+    id: int
+    content: str
+    step: int
+    writers: tuple[int, ...]
+    sentences: tuple[Sentence, ...]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one step changed on balance, and what became of each operation, in order.
+
+    An updated item is in `removed` as it was before the step and in `added` as it is now.
+    """
+
+    removed: tuple[Item, ...]
+    added: tuple[Item, ...]
+    results: tuple[OperationResult, ...]
+
+
+class ItemSnapshot(TypedDict):
+    """One item as JSON: sentences are [text, step]."""
+
+    id: int
+    content: str
+    writers: list[int]
+    sentences: list[tuple[str, int]]
+    tokens: int
+
+
+class MemorySnapshot(TypedDict):
+    """A whole memory as JSON: enough to go on exactly as the original would."""
+
+    next_id: int
+    budget: int | None
+    items: list[ItemSnapshot]
+
+
+def dump(items: Iterable[Item], next_id: int, budget: int | None) -> MemorySnapshot:
+    """The JSON form of a memory."""
+    return {"next_id": next_id, "budget": budget, "items": [_dump(item) for item in items]}
+
+
+def load(snapshot: MemorySnapshot) -> list[Item]:
+    """The items of a snapshot, exactly as they were.
+
+    Raises:
+        DataError: it is not a snapshot of a memory.
+    """
+    try:
+        items = [_load(entry) for entry in snapshot["items"]]
+        numbers = [snapshot["next_id"], *(item.id for item in items)]
+        valid = max(numbers) == numbers[0] and len(set(numbers)) == len(numbers)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"memory snapshot: expected {_EXPECTED}, got {error!r}.") from error
+    if not valid or "budget" not in snapshot:
+        raise DataError(f"memory snapshot: expected {_EXPECTED} with a budget and distinct ids.")
+    return items
+
+
+_EXPECTED = "what Memory.snapshot gives"
+
+
+def _dump(item: Item) -> ItemSnapshot:
+    return {
+        "id": item.id,
+        "content": item.content,
+        "writers": list(item.writers),
+        "sentences": [(sentence.text, sentence.step) for sentence in item.sentences],
+        "tokens": item.tokens,
+    }
+
+
+def _load(entry: ItemSnapshot) -> Item:
+    sentences = tuple(Sentence(text, step) for text, step in entry["sentences"])
+    return Item(
+        id=entry["id"],
+        content=entry["content"],
+        step=max(sentence.step for sentence in sentences),
+        writers=tuple(entry["writers"]),
+        sentences=sentences,
+        tokens=entry["tokens"],
+    )
