@@ -1,0 +1,129 @@
+"""What an agent is, the scripted agents by name, and how a third party's is found.
+
+An agent has two methods, `reset(info)` and `act(observation, info) -> str`, and no base class.
+A `PrivilegedAgent` has a third one, `attach(env)`, called once before the first reset: it may look
+into the environment, so its score is a bound and not a result.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium as gym
+
+from finemem_env.errors import ConfigError, nearest
+
+__all__ = ["AGENTS", "Agent", "AgentSpec", "PrivilegedAgent", "agent_name", "make_agent"]
+
+Info = Mapping[str, Any]
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """A memory manager: reads an observation, replies with operations on the memory."""
+
+    def reset(self, info: Info) -> None:
+        """Forget the last episode; `info` is what the environment's reset returned."""
+        ...
+
+    def act(self, observation: str, info: Info) -> str:
+        """Operations for this step, as text (see `info["instructions"]`)."""
+        ...
+
+
+@runtime_checkable
+class PrivilegedAgent(Agent, Protocol):
+    """An agent that looks inside the environment, such as the oracle."""
+
+    def attach(self, env: gym.Env[str, str]) -> None:
+        """Receive the environment that it will act in."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """One line of the registry: `factory` is "module:Class", imported when it is asked for."""
+
+    factory: str
+    description: str
+
+
+AGENTS: dict[str, AgentSpec] = {
+    "skip": AgentSpec("baselines.scripted:Skip", "stores nothing: the floor"),
+    "random": AgentSpec("baselines.scripted:Random", "valid operations at random, seeded"),
+    "store_chunks": AgentSpec(
+        "baselines.scripted:StoreChunks", "stores every chunk whole until the memory is full"
+    ),
+    "store_sentences": AgentSpec(
+        "baselines.scripted:StoreSentences", "stores every sentence until the memory is full"
+    ),
+    "fifo": AgentSpec(
+        "baselines.scripted:Fifo", "stores every chunk, deletes the oldest to make room"
+    ),
+    "first_sentence": AgentSpec(
+        "baselines.scripted:FirstSentence", "stores the first sentence of every paragraph"
+    ),
+    "selective": AgentSpec(
+        "baselines.selective:Selective",
+        "stores the kinds of facts that are asked, updates superseded ones, keeps tallies",
+    ),
+    "oracle": AgentSpec(
+        "baselines.oracle:Oracle", "reads the questions and golds (privileged): the ceiling"
+    ),
+}
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("-", "").replace("_", "")
+
+
+def agent_name(name: str) -> str:
+    """The registered spelling of `name` (case, "-" and "_" ignored), or a "module:Class" as it is.
+
+    Raises:
+        ConfigError: neither a registered name nor of the form "module:Class".
+    """
+    for known in AGENTS:
+        if _plain(known) == _plain(name):
+            return known
+    module, _, attribute = name.partition(":")
+    if module and attribute:
+        return name
+    raise ConfigError(
+        f"{nearest('agent', name, AGENTS)} An agent of your own is named package.module:Class."
+    )
+
+
+def make_agent(name: str, arguments: Mapping[str, Any] | None = None) -> Agent:
+    """Build the agent called `name`, with keyword `arguments` for its constructor.
+
+    Raises:
+        ConfigError: an unknown name, a module or class that cannot be imported, a class without
+            the two methods, or arguments that its constructor does not take.
+    """
+    known = AGENTS.get(agent_name(name))
+    factory = _load(known.factory if known else name)
+    try:
+        agent = factory(**dict(arguments or {}))
+    except TypeError as error:
+        raise ConfigError(
+            f"agent {name!r} with arguments {dict(arguments or {})}: {error}."
+        ) from error
+    if not isinstance(agent, Agent):
+        raise ConfigError(
+            f"agent {name!r}: it needs the methods reset(info) and act(observation, info)."
+        )
+    return agent
+
+
+def _load(reference: str) -> Any:  # noqa: ANN401
+    module, _, attribute = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise ConfigError(f"agent {reference!r}: cannot import {module!r}: {error}.") from error
+    except AttributeError as error:
+        raise ConfigError(f"agent {reference!r}: {module!r} has no {attribute!r}.") from error

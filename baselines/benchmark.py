@@ -1,0 +1,208 @@
+"""Compare agents on the same episodes: `python -m baselines.benchmark --help`.
+
+Writes one folder per run (config.json, results.jsonl, traces.jsonl, summary.json) and prints a
+table. Every agent meets the same episodes: episode i is reset with SeedSequence([seed, i]).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from baselines.agents import AGENTS, agent_name
+from baselines.run import AgentChoice, RunConfig, run
+from baselines.summary import CEILING, FLOOR, render_table
+from finemem_env.errors import ConfigError, FineMemError
+
+__all__ = ["main"]
+
+_EPILOG = f"""\
+agents:
+{chr(10).join(f"  {name:<16} {spec.description}" for name, spec in AGENTS.items())}
+  package.module:Class   your own: two methods, reset(info) and act(observation, info) -> str
+
+columns of the table:
+  score          mean score of the final questions, over episodes (r_global)
+  macro          mean over competencies of their mean scores (shown when they differ)
+  95 % interval  percentile bootstrap of the score over episodes
+  normalised     0 at skip, 1 at oracle, on the same episodes; "-" when they are not in the run
+  r_chunk, r_fmt mean over steps; r_chunk is "-" when no chunk question was asked
+  compression    1 - memory tokens / input tokens, at the end of the episode
+  return         sum of the streamed rewards
+  steps/s        environment steps per second of agent and environment together
+
+An agent that raises or replies with something other than text gets score 0 for that episode; the
+episode is counted as failed, its error is in results.jsonl, and the run goes on.
+
+example:
+  python -m baselines.benchmark --env FineMem-AR-v0 --source squad --agent store_chunks \\
+      --agent random --agent-args '{{"seed": 1}}' --episodes 20 --output-dir runs/squad
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code (2 for a setting or file that does not fit)."""
+    given = _parser().parse_args(arguments)
+    try:
+        config = _config(given)
+        with closing(_Progress(len(config.agents) * config.episodes)) as progress:
+            rows = run(config, given.output_dir, resume=given.resume, progress=progress)
+    except (FineMemError, gym.error.Error) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(render_table(rows))
+    for row in rows:
+        if row.failed or row.invalid:
+            print(
+                f"{row.agent}: {row.failed} episodes failed, {row.invalid} invalid; see results.jsonl"
+            )
+    print(f"written to {given.output_dir}")
+    return 0
+
+
+class _AgentArguments(argparse.Action):
+    """`--agent-args` belongs to the `--agent` before it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ANN401
+        option_string: str | None = None,
+    ) -> None:
+        """Attach the parsed object to the last agent."""
+        if not namespace.agent:
+            parser.error("--agent-args must follow the --agent it belongs to")
+        namespace.agent[-1] = AgentChoice(namespace.agent[-1].name, values)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m baselines.benchmark",
+        description="Compare memory agents on the same episodes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--env", default="FineMem-AR-v0", help="environment id (default: %(default)s)")
+    add("--source", help="data source, or the path of an episode file (default: the environment's)")
+    add("--split", default="test", help="train, val or test (default: %(default)s)")
+    add("--protocol", help="bundle of settings, e.g. managed or fine-mem")
+    add("--difficulty", type=_json_object, metavar="JSON", help="knobs of the synthetic source")
+    add(
+        "--env-args",
+        type=_json_object,
+        default={},
+        metavar="JSON",
+        help='any keyword of the environment, e.g. \'{"memory_budget": 0.2, "top_k": 2}\'',
+    )
+    add(
+        "--agent",
+        action="append",
+        type=_agent,
+        default=None,
+        metavar="NAME",
+        help="may be repeated (default: every scripted agent)",
+    )
+    add(
+        "--agent-args",
+        action=_AgentArguments,
+        type=_json_object,
+        metavar="JSON",
+        help="constructor arguments of the --agent before it",
+    )
+    add(
+        "--no-reference",
+        action="store_true",
+        help=f"do not add {FLOOR} and {CEILING}, which the normalised score needs",
+    )
+    add("--episodes", type=_positive, default=20, help="episodes per agent (default: %(default)s)")
+    add("--seed", type=int, default=0, help="decides the episodes (default: %(default)s)")
+    add("--output-dir", type=Path, required=True, metavar="DIR", help="a new folder for the run")
+    add("--resume", action="store_true", help="continue the run in DIR: what is missing or failed")
+    return parser
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"expected a JSON object, got {text}")
+    return value
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
+    return int(text)
+
+
+def _agent(text: str) -> AgentChoice:
+    try:
+        return AgentChoice(agent_name(text))
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _config(given: argparse.Namespace) -> RunConfig:
+    """The run that the command line asks for; a keyword given twice is an error."""
+    env_args = dict(given.env_args)
+    for key in ("source", "split", "protocol", "difficulty"):
+        value = getattr(given, key)
+        if value is None:
+            continue
+        if key in env_args and not (key == "split"):
+            raise ConfigError(f"{key} is given by --{key} and again in --env-args.")
+        env_args.setdefault(key, value)
+    agents = given.agent or [AgentChoice(name) for name in AGENTS]
+    names = {choice.label for choice in agents}
+    if not given.no_reference:
+        agents = [*(_missing(FLOOR, names)), *agents, *(_missing(CEILING, names))]
+    if len({choice.label for choice in agents}) < len(agents):
+        raise ConfigError("an agent is given twice with the same arguments.")
+    return RunConfig(given.env, env_args, tuple(agents), given.episodes, given.seed)
+
+
+def _missing(name: str, names: set[str]) -> list[AgentChoice]:
+    return [] if name in names else [AgentChoice(name)]
+
+
+class _Progress:
+    """A bar when tqdm is installed (extra "bench"), else a line on stderr that is rewritten."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._bar: Any = None
+
+    def __call__(self, text: str) -> None:
+        """Count one more episode."""
+        self._done += 1
+        if self._done == 1 and importlib.util.find_spec("tqdm"):
+            self._bar = importlib.import_module("tqdm").tqdm(total=self._total, unit="episode")
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update()
+        else:
+            print(f"\r{self._done}/{self._total} {text:<40}", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """End the line."""
+        if self._bar is not None:
+            self._bar.close()
+        elif self._done:
+            print(file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Agents without a model: floors and simple policies that a manager must beat.
+
+None of them knows the questions. Each says in its docstring what it does when the memory is full.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from baselines.agents import Info
+from finemem_env.operations import render
+from finemem_env.prompts import View, parse_observation
+from finemem_env.text import approx_tokens, normalise, split_sentences
+from finemem_env.types import Op, Operation
+
+__all__ = ["Fifo", "FirstSentence", "Random", "Skip", "StoreChunks", "StoreSentences"]
+
+# The default limits of every protocol; an agent that respects them is never rejected for size.
+MAX_ITEM_TOKENS = 4096
+MAX_OPERATIONS = 64
+
+_SENTENCE_ENDS = frozenset(".!?…。！？")
+_PARAGRAPH = re.compile(r"\n\s*\n")
+
+
+def skip() -> str:
+    """The action that leaves the memory as it is."""
+    return render([Operation(Op.SKIP)])
+
+
+def reply(operations: Sequence[Operation]) -> str:
+    """`operations` as an action; SKIP when there are none."""
+    return render(operations) if operations else skip()
+
+
+def inserts(texts: Iterable[str], view: View | None = None) -> list[Operation]:
+    """One INSERT per text, without repetitions and without what `view` shows in memory already."""
+    held = {normalise(content) for _, content in view.items} if view is not None else set()
+    fresh = {normalise(text): text for text in texts}
+    return [
+        Operation(Op.INSERT, content=text) for key, text in fresh.items() if key and key not in held
+    ]
+
+
+def group(texts: Sequence[str], limit: int) -> list[str]:
+    """Join neighbours, evenly, so that at most `limit` texts are left."""
+    size = max(1, -(-len(texts) // max(1, limit)))
+    return ["\n".join(texts[start : start + size]) for start in range(0, len(texts), size)]
+
+
+def pack(sentences: Sequence[str], limit: int, separator: str = "\n") -> list[str]:
+    """Join neighbouring sentences into pieces of at most `limit` tokens each (if they fit)."""
+    pieces: list[str] = []
+    room = 0
+    for sentence in sentences:
+        cost = approx_tokens(sentence) + 1
+        if pieces and cost <= room:
+            pieces[-1] += separator + sentence
+            room -= cost
+        else:
+            pieces.append(sentence)
+            room = limit - cost
+    return pieces
+
+
+def whole(chunk: str) -> list[str]:
+    """The chunk as one text, or as few as the item limit allows."""
+    if approx_tokens(chunk) <= MAX_ITEM_TOKENS:
+        return [chunk]
+    return pack(split_sentences(chunk), MAX_ITEM_TOKENS)
+
+
+class Reactive:
+    """Base of agents whose reply is a function of what they see now."""
+
+    def reset(self, info: Info) -> None:
+        """Nothing to forget."""
+
+    def act(self, observation: str, info: Info) -> str:
+        """Reply to the observation; SKIP when the episode is over."""
+        view = parse_observation(observation)
+        return skip() if view.chunk is None else reply(self.operations(view, view.chunk))
+
+    def operations(self, view: View, chunk: str) -> list[Operation]:
+        """What to do about `chunk` with the memory as seen in `view`."""
+        raise NotImplementedError
+
+
+class Skip(Reactive):
+    """Stores nothing."""
+
+    def operations(self, view: View, chunk: str) -> list[Operation]:
+        """No operation."""
+        return []
+
+
+class StoreChunks(Reactive):
+    """Stores every chunk whole. When the memory is full, later chunks are refused."""
+
+    def operations(self, view: View, chunk: str) -> list[Operation]:
+        """INSERT the chunk."""
+        return inserts(whole(chunk), view)
+
+
+class StoreSentences(Reactive):
+    """Stores every sentence as an item of its own. When the memory is full, the rest is refused.
+
+    A chunk of more than `MAX_OPERATIONS` sentences is stored in groups of neighbours.
+    """
+
+    def operations(self, view: View, chunk: str) -> list[Operation]:
+        """INSERT the sentences."""
+        return inserts(group(split_sentences(chunk), MAX_OPERATIONS), view)
+
+
+class Fifo(Reactive):
+    """Stores every chunk whole and deletes the oldest items it sees to make room.
+
+    A chunk larger than the whole budget is cut to its first sentences.
+    """
+
+    def operations(self, view: View, chunk: str) -> list[Operation]:
+        """DELETE the oldest, then INSERT the chunk."""
+        pieces = whole(chunk)
+        if view.budget is None:
+            return inserts(pieces, view)
+        need = sum(map(approx_tokens, pieces))
+        if need > view.budget:
+            pieces = pack(split_sentences(chunk), view.budget)[:1]
+            need = approx_tokens(pieces[0])
+        free = view.budget - view.memory_tokens
+        deleted: list[Operation] = []
+        for item_id, content in view.items:
+            if free >= need:
+                break
+            deleted.append(Operation(Op.DELETE, item_id=item_id))
+            free += approx_tokens(content)
+        return deleted + inserts(pieces)
+
+
+class FirstSentence(Reactive):
+    """Stores the first full sentence of every paragraph; paragraphs are set apart by blank lines.
+
+    Title lines, which end without a mark, and the line that says the chunk's date do not count.
+    When the memory is full, the rest is refused.
+    """
+
+    def operations(self, view: View, chunk: str) -> list[Operation]:
+        """INSERT the first sentences."""
+        paragraphs = [split_sentences(part) for part in _PARAGRAPH.split(chunk)]
+        firsts = [_first(part, view.time) for part in paragraphs if part]
+        return inserts(group(firsts, MAX_OPERATIONS), view)
+
+
+def _first(sentences: Sequence[str], time: str | None) -> str:
+    for sentence in sentences:
+        ending = sentence.rstrip("\"'”’)]」』）")[-1:]
+        if ending in _SENTENCE_ENDS and not (time and time in sentence):
+            return sentence
+    return sentences[0]
+
+
+class Random(Reactive):
+    """One to four valid operations at random over the chunk's sentences and the items it sees.
+
+    Its choices are a function of (seed, episode id), so that a resumed run repeats them. When the
+    memory is full its inserts are refused, and its deletes make room again.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._rng = np.random.default_rng(seed)
+
+    def reset(self, info: Info) -> None:
+        """Restart the random stream of this episode."""
+        entropy = [self._seed, zlib.crc32(str(info.get("episode_id", "")).encode())]
+        self._rng = np.random.default_rng(np.random.SeedSequence(entropy))
+
+    def operations(self, view: View, chunk: str) -> list[Operation]:
+        """Random operations; none (SKIP) one time in ten."""
+        fresh = [str(one.content) for one in inserts(split_sentences(chunk), view)]
+        ids = [item_id for item_id, _ in view.items]
+        if not fresh or self._rng.random() < 0.1:
+            return []
+        self._rng.shuffle(fresh)
+        self._rng.shuffle(ids)
+        kinds = self._rng.choice(
+            [Op.INSERT, Op.UPDATE, Op.DELETE], p=[0.6, 0.25, 0.15], size=self._rng.integers(1, 5)
+        )
+        return [self._one(Op(kind), fresh, ids) for kind in kinds if fresh]
+
+    def _one(self, kind: Op, fresh: list[str], ids: list[int]) -> Operation:
+        """One operation that uses up a sentence or an item (or both)."""
+        if kind is Op.INSERT or not ids:
+            return Operation(Op.INSERT, content=fresh.pop())
+        if kind is Op.UPDATE:
+            return Operation(Op.UPDATE, item_id=ids.pop(), content=fresh.pop())
+        return Operation(Op.DELETE, item_id=ids.pop())

@@ -1,0 +1,208 @@
+"""From results to the table: means, intervals and the normalised score. Pure functions.
+
+An episode that an agent broke (it raised, or replied with something other than text) counts as
+score 0, so that failing on hard episodes never pays; it is left out of the other columns. An
+episode whose reader failed says nothing about the agent and is left out of every mean; both are
+counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+__all__ = [
+    "CEILING",
+    "FLOOR",
+    "AgentSummary",
+    "Result",
+    "bootstrap_interval",
+    "render_table",
+    "summarise",
+]
+
+FLOOR, CEILING = "skip", "oracle"
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One agent on one episode: a line of results.jsonl.
+
+    `status` is "ok", "failed" (the agent broke: see `error`) or "invalid" (the reader failed).
+    `r_chunk` is None when no chunk question was asked; `r_fmt` and `r_chunk` are means over steps.
+    Times are wall-clock seconds. `rejected` counts reject reasons.
+    """
+
+    agent: str
+    episode: int
+    seed: int
+    episode_id: str
+    competency: str
+    status: str = "ok"
+    error: str = ""
+    score: float = 0.0
+    r_chunk: float | None = None
+    r_fmt: float = 0.0
+    compression: float = 0.0
+    episode_return: float = 0.0
+    memory_tokens: int = 0
+    memory_items: int = 0
+    steps: int = 0
+    agent_seconds: float = 0.0
+    env_seconds: float = 0.0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSummary:
+    """One row of the table. None stands for a number that does not exist.
+
+    `score_macro` is the mean over competencies of their mean scores, beside the arithmetic `score`.
+    `normalised` is 0 at `skip` and 1 at `oracle` on the same episodes.
+    """
+
+    agent: str
+    episodes: int
+    failed: int
+    invalid: int
+    score: float | None
+    score_macro: float | None
+    interval: tuple[float, float] | None
+    normalised: float | None
+    r_chunk: float | None
+    r_fmt: float | None
+    compression: float | None
+    memory_tokens: float | None
+    episode_return: float | None
+    steps_per_second: float | None
+    rejected: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON-able copy."""
+        return asdict(self)
+
+
+def bootstrap_interval(scores: Sequence[float], seed: int) -> tuple[float, float] | None:
+    """95 % percentile bootstrap interval of the mean over episodes; None for fewer than two."""
+    if len(scores) < 2:
+        return None
+    rng = np.random.default_rng(np.random.SeedSequence([seed, len(scores)]))
+    values = np.asarray(scores, dtype=np.float64)  # (n,)
+    picks = rng.integers(len(values), size=(_RESAMPLES, len(values)))
+    low, high = np.quantile(values[picks].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def summarise(results: Sequence[Result], seed: int) -> list[AgentSummary]:
+    """One summary per agent, in order of first appearance; `seed` drives the bootstrap."""
+    by_agent: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        by_agent[result.agent].append(result)
+    return [_summary(agent, by_agent, seed) for agent in by_agent]
+
+
+def _summary(agent: str, by_agent: Mapping[str, list[Result]], seed: int) -> AgentSummary:
+    results = by_agent[agent]
+    counted = [result for result in results if result.status != "invalid"]
+    done = [result for result in counted if result.status == "ok"]
+    seconds = sum(result.agent_seconds + result.env_seconds for result in done)
+    rejected: dict[str, int] = defaultdict(int)
+    for result in done:
+        for reason, count in result.rejected.items():
+            rejected[reason] += count
+    return AgentSummary(
+        agent=agent,
+        episodes=len(results),
+        failed=len(counted) - len(done),
+        invalid=len(results) - len(counted),
+        score=_mean(counted, lambda result: result.score),
+        score_macro=_macro(counted),
+        interval=bootstrap_interval([result.score for result in counted], seed),
+        normalised=_normalised(counted, by_agent),
+        r_chunk=_mean(done, lambda result: result.r_chunk),
+        r_fmt=_mean(done, lambda result: result.r_fmt),
+        compression=_mean(done, lambda result: result.compression),
+        memory_tokens=_mean(done, lambda result: result.memory_tokens),
+        episode_return=_mean(done, lambda result: result.episode_return),
+        steps_per_second=sum(result.steps for result in done) / seconds if seconds else None,
+        rejected=dict(sorted(rejected.items())),
+    )
+
+
+def _mean(results: Sequence[Result], value: Callable[[Result], float | None]) -> float | None:
+    known = [number for result in results if (number := value(result)) is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _macro(results: Sequence[Result]) -> float | None:
+    groups: dict[str, list[float]] = defaultdict(list)
+    for result in results:
+        groups[result.competency].append(result.score)
+    means = [math.fsum(scores) / len(scores) for scores in groups.values()]
+    return math.fsum(means) / len(means) if means else None
+
+
+def _normalised(results: Sequence[Result], by_agent: Mapping[str, list[Result]]) -> float | None:
+    """(score − skip) / (oracle − skip) over the episodes that all three were scored on."""
+    scores = [
+        {result.episode: result.score for result in group if result.status != "invalid"}
+        for group in (results, by_agent.get(FLOOR, []), by_agent.get(CEILING, []))
+    ]
+    shared = set.intersection(*map(set, scores))
+    own, floor, ceiling = (math.fsum(group[i] for i in shared) for group in scores)
+    return (own - floor) / (ceiling - floor) if ceiling > floor else None
+
+
+_HEADINGS = (
+    ("agent", "agent"),
+    ("episodes", "episodes"),
+    ("score", "score"),
+    ("interval", "95 % interval"),
+    ("normalised", "normalised"),
+    ("r_chunk", "r_chunk"),
+    ("r_fmt", "r_fmt"),
+    ("compression", "compression"),
+    ("memory_tokens", "memory tokens"),
+    ("episode_return", "return"),
+    ("steps_per_second", "steps/s"),
+)
+
+
+def render_table(rows: Sequence[AgentSummary]) -> str:
+    """The table as text, one line per agent; "-" where a number does not exist.
+
+    The columns of failed episodes, invalid episodes and the macro-mean appear when they say more
+    than the others.
+    """
+    headings = list(_HEADINGS)
+    if any(row.score_macro != row.score for row in rows):
+        headings.insert(3, ("score_macro", "macro"))
+    for key in ("invalid", "failed"):
+        if any(getattr(row, key) for row in rows):
+            headings.insert(2, (key, key))
+    cells = [[title for _, title in headings]]
+    cells += [[_cell(key, getattr(row, key)) for key, _ in headings] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            text.ljust(width) if i == 0 else text.rjust(width)
+            for i, (text, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    ]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _cell(key: str, value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, tuple):
+        return f"{value[0]:.3f}-{value[1]:.3f}"
+    if isinstance(value, float):
+        return f"{value:.0f}" if key in ("memory_tokens", "steps_per_second") else f"{value:.3f}"
+    return str(value)
