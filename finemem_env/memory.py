@@ -174,7 +174,7 @@ class Memory:
 
     def _refusal(self, form: _Form, tokens: int, old: Item | None) -> RejectReason | None:
         """Why this text cannot be inserted, or replace `old`."""
-        if old is not None and _says(form) == _says(self._forms[old.id]):
+        if old is not None and _says_the_same(form, self._forms[old.id]):
             return RejectReason.NO_CHANGE
         if form.normal in self._ids:
             return RejectReason.EXACT_DUPLICATE
@@ -220,6 +220,15 @@ def _form(content: str, sentences: Sequence[str]) -> _Form:
     return _Form(normalise(content), tuple(map(sentence_key, sentences)))
 
 
-def _says(form: _Form) -> str:
-    """The text without its pauses: what an UPDATE must change."""
+def _says_the_same(one: _Form, other: _Form) -> bool:
+    """Whether two texts differ in nothing but case, white space and pauses."""
+    return _words(one) == _words(other) and _unpaused(one) == _unpaused(other)
+
+
+def _words(form: _Form) -> str:
+    # The key of a sentence without words is made of signs.
+    return " ".join([key for key in form.keys if key[:1].isalnum()])
+
+
+def _unpaused(form: _Form) -> str:
     return " ".join(_PAUSES.sub(" ", form.normal).split())
