@@ -61,9 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(render_table(rows))
     for row in rows:
         if row.failed or row.invalid:
-            print(
-                f"{row.agent}: {row.failed} episodes failed, {row.invalid} invalid; see results.jsonl"
-            )
+            print(f"{row.agent}: {row.failed} failed, {row.invalid} invalid; see results.jsonl")
     print(f"written to {given.output_dir}")
     return 0
 
