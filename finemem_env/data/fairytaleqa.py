@@ -28,7 +28,7 @@ from finemem_env.data.files import parsed, read_csv
 from finemem_env.data.packing import Passage, sentence_spans
 from finemem_env.data.passages import Layout
 from finemem_env.data.source import SourceConfig, SourceSpec
-from finemem_env.data.stories import StorySource, unwrapped
+from finemem_env.data.whole import WholeSource, unwrapped
 from finemem_env.errors import DataError
 from finemem_env.scoring import score
 from finemem_env.text import words
@@ -59,7 +59,7 @@ class _Gold:
 _Linked = tuple[tuple[Question, tuple[_Gold, ...]], ...]
 
 
-class FairytaleSource(StorySource):
+class FairytaleSource(WholeSource):
     """One story an episode; `size` is the number of stories in the split."""
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:

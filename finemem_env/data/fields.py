@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import cast
 
 from finemem_env.errors import DataError, nearest
@@ -24,14 +24,19 @@ class Fields:
         self, record: object, where: str, known: Collection[str] | None = None, hint: str = ""
     ) -> None:
         self.where = where
-        self._hint = f" {hint}" if hint else ""
+        self.hint = hint
+        self._end = f" {hint}" if hint else ""
         if not isinstance(record, Mapping):
-            raise DataError(f"{where}: expected a JSON object, found {_shown(record)}.{self._hint}")
+            raise DataError(f"{where}: expected a JSON object, found {_shown(record)}.{self._end}")
         allowed = record if known is None else known
         for key in record:
             if key not in allowed:
-                raise DataError(f"{where}: {nearest('key', key, allowed)}{self._hint}")
+                raise DataError(f"{where}: {nearest('key', key, allowed)}{self._end}")
         self._record: Mapping[str, object] = record
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys of the record."""
+        return iter(self._record)
 
     def error(self, key: str, expected: str, found: object = None) -> DataError:
         """The error for `key`: where, expected and found (the value of `key` unless given)."""
@@ -39,7 +44,7 @@ class Fields:
             shown = "no such key"
         else:
             shown = _shown(self._record[key] if found is None else found)
-        return DataError(f"{self.where}: {key}: expected {expected}, found {shown}.{self._hint}")
+        return DataError(f"{self.where}: {key}: expected {expected}, found {shown}.{self._end}")
 
     def get(self, key: str) -> object:
         """The raw value, None when absent."""
@@ -79,6 +84,19 @@ class Fields:
         if value is not None and type(value) is not int:
             raise self.error(key, "an integer or null")
         return value
+
+    def child(self, key: str) -> Fields:
+        """A nested object."""
+        if not isinstance(self._record.get(key), Mapping):
+            raise self.error(key, "an object")
+        return Fields(self._record[key], f"{self.where}: {key}", hint=self.hint)
+
+    def children(self, key: str) -> list[Fields]:
+        """A list of nested objects."""
+        return [
+            Fields(entry, f"{self.where}: {key}[{i}]", hint=self.hint)
+            for i, entry in enumerate(self.items(key))
+        ]
 
     def mapping(self, key: str) -> dict[str, object]:
         """A JSON object, empty when absent."""

@@ -21,19 +21,29 @@ from finemem_env.errors import DataError
 __all__ = ["bucket", "parsed", "read_csv", "read_json", "read_jsonl"]
 
 T = TypeVar("T")
+P = TypeVar("P", Path, tuple[Path, ...])
 
 
-def parsed(parse: Callable[[Path, str], T], path: Path, hint: str) -> T:
-    """`parse(path, hint)`, computed once per process and state of the file (time and size)."""
-    stat = path.stat()
-    return cast(T, _parsed(parse, path.absolute(), hint, stat.st_mtime_ns, stat.st_size))
+def parsed(parse: Callable[[P, str], T], source: P, hint: str) -> T:
+    """`parse(source, hint)`, computed once per process and state of the files (time and size).
+
+    `source` is a path or a tuple of paths.
+    """
+    paths = (source,) if isinstance(source, Path) else source
+    stamps = tuple((stat.st_mtime_ns, stat.st_size) for stat in (path.stat() for path in paths))
+    absolute = tuple(path.absolute() for path in paths)
+    key = absolute[0] if isinstance(source, Path) else absolute
+    return cast(T, _parsed(parse, key, hint, stamps))
 
 
 @lru_cache(maxsize=1024)
 def _parsed(
-    parse: Callable[[Path, str], object], path: Path, hint: str, mtime: int, size: int
+    parse: Callable[..., object],
+    source: Path | tuple[Path, ...],
+    hint: str,
+    stamps: tuple[tuple[int, int], ...],
 ) -> object:
-    return parse(path, hint)
+    return parse(source, hint)
 
 
 def bucket(key: str, count: int) -> int:

@@ -80,8 +80,7 @@ class _Open:
     tokens: int = 0
 
     def add(self, block: str, piece: Piece, tokens: int) -> None:
-        # One more than counted for the separator: the sum then never falls short of the whole.
-        self.tokens += tokens + bool(self.blocks)
+        self.tokens += tokens
         self.blocks.append(block)
         self.pieces.append(piece)
 
@@ -137,8 +136,9 @@ def pack(
         chunk = _Open()
 
     for number, passage in enumerate(passages):
-        tokens = count_tokens(passage.block)
-        if chunk.blocks and chunk.tokens + tokens + 1 > targets[len(done)]:
+        # Counted with the separator, the parts never sum to less than the whole.
+        tokens = count_tokens(passage.block + separator)
+        if chunk.blocks and chunk.tokens + tokens > targets[len(done)]:
             close()
         if len(done) == len(targets):
             break
@@ -149,7 +149,7 @@ def pack(
             if chunk.blocks:
                 close()
             block = dataclasses.replace(passage, text=passage.text[piece.start : piece.end]).block
-            chunk.add(block, piece, count_tokens(block))
+            chunk.add(block, piece, count_tokens(block + separator))
     if chunk.blocks:
         close()
     return tuple(done)
@@ -180,7 +180,10 @@ def _sentence_pieces(
 
 
 def split_evenly(
-    passages: Sequence[Passage], num_chunks: int, count_tokens: Callable[[str], int]
+    passages: Sequence[Passage],
+    num_chunks: int,
+    count_tokens: Callable[[str], int],
+    separator: str = "\n\n",
 ) -> tuple[Packed, ...]:
     """All `passages` in at most `num_chunks` chunks of about equal size; passages stay whole."""
     sizes = np.array([count_tokens(passage.block) for passage in passages], dtype=np.float64)
@@ -190,7 +193,7 @@ def split_evenly(
     for place in sorted(set(places.tolist())):
         members = np.flatnonzero(places == place).tolist()
         pieces = tuple(Piece(i, 0, len(passages[i].text)) for i in members)
-        chunks.append(Packed("\n\n".join(passages[i].block for i in members), pieces))
+        chunks.append(Packed(separator.join(passages[i].block for i in members), pieces))
     return tuple(chunks)
 
 

@@ -22,7 +22,7 @@ from finemem_env.data.fields import Fields
 from finemem_env.data.files import parsed, read_jsonl
 from finemem_env.data.packing import Passage
 from finemem_env.data.source import SourceConfig, SourceSpec
-from finemem_env.data.stories import StorySource, unwrapped
+from finemem_env.data.whole import WholeSource, unwrapped
 from finemem_env.types import Episode, Question
 
 __all__ = ["SqualitySource"]
@@ -35,7 +35,7 @@ class _Story:
     name: str
 
 
-class SqualitySource(StorySource):
+class SqualitySource(WholeSource):
     """One story an episode; `size` is the number of stories in the split."""
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
