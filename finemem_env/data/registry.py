@@ -57,7 +57,7 @@ def load_source(
         raise ConfigError(
             f"source: expected a name, a path or a mapping of weights, got {source!r}."
         )
-    _check_competency(loaded, competency)
+    _check_competency(loaded.name, loaded.competencies, competency)
     return loaded
 
 
@@ -71,6 +71,7 @@ def _single(source: str, config: SourceConfig, competency: Competency | None) ->
         name = _fold(SYNTHETIC[competency])
     for spec in SOURCES.values():
         if _fold(spec.name) == name:
+            _check_competency(spec.name, frozenset({spec.competency}), competency)
             return _build(spec, config)
     if Path(source).is_file():
         return FileSource(Path(source), config)
@@ -123,11 +124,12 @@ def _knobs(name: str, competency: Competency | None) -> set[str]:
     return {knob for spec in specs for knob in _factory(spec).knobs}
 
 
-def _check_competency(source: Source, competency: Competency | None) -> None:
-    if competency is None or source.competencies == {competency}:
+def _check_competency(
+    name: str, held: frozenset[Competency], competency: Competency | None
+) -> None:
+    if competency is None or held == {competency}:
         return
-    held = sorted(source.competencies)
-    env = f"FineMem-{held[0]}-v0" if len(held) == 1 else "FineMem-Mix-v0"
+    env = f"FineMem-{min(held)}-v0" if len(held) == 1 else "FineMem-Mix-v0"
     raise ConfigError(
-        f"source {source.name!r} holds {', '.join(held)} episodes, not {competency}: use {env}."
+        f"source {name!r} holds {', '.join(sorted(held))} episodes, not {competency}: use {env}."
     )
