@@ -18,6 +18,7 @@ from finemem_env.errors import ConfigError, nearest
 from finemem_env.operations import MAX_ACTION_CHARS
 from finemem_env.prompts import INSTRUCTIONS, PROMPT_VERSION
 from finemem_env.readers import make_reader
+from finemem_env.retrieval import make_retriever
 from finemem_env.session import Session
 from finemem_env.spaces import TextSpace
 from finemem_env.tokens import make_counter
@@ -73,6 +74,7 @@ class SessionFactory:
             **keywords,  # type: ignore[arg-type]
         )
         self.reader = reader if isinstance(reader, Reader) else make_reader(self.settings.reader)
+        make_retriever(self.settings.retriever, bm25=self.settings.bm25)  # refuses bad options now
         self.count_tokens = make_counter(self.settings.tokenizer)
         config = SourceConfig(
             split=split,

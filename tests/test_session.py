@@ -131,10 +131,8 @@ def test_draws_follow_the_seed(tiny_episode: Episode) -> None:
 def test_leave_one_out_asks_once_per_shown_item(tiny_episode: Episode) -> None:
     reader = CountingReader()
     session = _session(tiny_episode, reward="evidence", attribution="leave_one_out", top_k=5)
-    actions = [_insert(FACTS[0]), _insert("The red key is old."), _insert(FACTS[2])]
+    actions = [_insert(FACTS[0]), _insert("The red door is old."), _insert(FACTS[2])]
     result = _play(session, reader, actions)
-    # q0 shows two items of different steps, q2 the only item that shares a telling word and others
-    # that share "the": one extra call per shown item of a question whose items differ in step.
     first, extra = reader.batches
     assert len(first) == 2
     assert len(extra) == sum(len(asked.items) for asked in result.answers if len(asked.items) > 1)
@@ -146,7 +144,7 @@ def test_cited_makes_no_extra_call(tiny_episode: Episode) -> None:
     reader = CountingReader()
     session = _session(tiny_episode, reward="evidence-cited", top_k=5)
     result = _play(
-        session, reader, [_insert(FACTS[0]), _insert("The red key is old."), _insert(FACTS[2])]
+        session, reader, [_insert(FACTS[0]), _insert("The red door is old."), _insert(FACTS[2])]
     )
     assert len(reader.batches) == 1
     assert result.evidence_credit == pytest.approx((0.5, 0.0, 0.5))
@@ -161,8 +159,8 @@ def test_question_asked_after_a_step_sees_that_memory(tiny_episode: Episode) -> 
     result = _play(session, reader, [_insert(FACTS[0]), delete, _insert(FACTS[2])])
     assert [len(batch) for batch in reader.batches] == [1, 1]
     assert result.terms["global"] == 1.0
-    # β·share of the early question stays at step 0, its (1−β) part is spread over T_j = 1 step.
-    assert result.step_rewards[0] - result.step_rewards[1] == pytest.approx(0.5 - 0.5 * 0.5 / 3)
+    # Both parts of the early question, β/n and (1−β)/n, belong to step 0: T_j = 1.
+    assert result.step_rewards[0] - result.step_rewards[1] == pytest.approx(0.5)
 
 
 def test_failed_reader_is_never_a_wrong_answer(tiny_episode: Episode) -> None:

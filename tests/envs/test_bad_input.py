@@ -59,7 +59,7 @@ def test_unknown_option_and_episode() -> None:
     env = gym.make("FineMem-AR-v0")
     with pytest.raises(ConfigError, match="episode_id"):
         env.reset(options={"episode": "x"})
-    with pytest.raises(DataError, match="nowhere"):
+    with pytest.raises(ConfigError, match="nowhere"):
         env.reset(options={"episode_id": "nowhere"})
 
 
