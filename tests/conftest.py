@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from finemem_env import Chunk, Episode, Evidence, Question
+from finemem_env.types import Chunk, Episode, Evidence, Question
 
 DATA = os.environ.get("FINEMEM_DATA")
 LOOPBACK = ("127.", "localhost", "::1")
