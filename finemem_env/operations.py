@@ -8,6 +8,7 @@ raises on any text.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from finemem_env.dialects import Call, clean, find_calls, reject
@@ -66,8 +67,8 @@ def render(operations: Sequence[Operation]) -> str:
 
 
 def is_blank(content: str) -> bool:
-    """Whether nothing in `content` can be seen: white space, control and format characters only."""
-    return not any(mark.isprintable() and mark != " " for mark in content)
+    """Whether nothing in `content` can be seen: no letter, number, punctuation mark or symbol."""
+    return not any(unicodedata.category(mark)[0] in "LNPS" for mark in content)
 
 
 def _record(operation: Operation) -> dict[str, str]:
@@ -148,4 +149,5 @@ def _content(value: object) -> str | RejectReason:
         return RejectReason.MISSING_FIELD
     if not isinstance(value, str):
         return RejectReason.WRONG_TYPE
-    return RejectReason.EMPTY_CONTENT if is_blank(value) else clean(value)
+    content = clean(value)
+    return RejectReason.EMPTY_CONTENT if is_blank(content) else content
