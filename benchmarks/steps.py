@@ -1,0 +1,151 @@
+"""Speed of the environments: dense steps per second, and cost per step as episodes grow.
+
+    python benchmarks/steps.py
+
+Everything is timed in one run on one core, so the ratios can be trusted more than the numbers. A
+dense step stores three sentences of its chunk and asks five chunk questions; resets are included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gc
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from finemem_env.env import MemoryEnv
+from finemem_env.operations import render
+from finemem_env.readers import make_reader
+from finemem_env.registration import ENVIRONMENTS, make_env
+from finemem_env.session import Session, run_step
+from finemem_env.settings import resolve
+from finemem_env.text import approx_tokens, split_sentences
+from finemem_env.types import Chunk, Episode, Op, Operation, Question
+
+_LENGTHS = (10, 40, 100, 219)
+_CHUNK_WORDS = 1600  # about 2,000 tokens with punctuation
+
+
+def main() -> None:
+    """Print the two tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
+    parser.add_argument("--seconds", type=float, default=3.0, help="time per environment [s]")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first episode")
+    given = parser.parse_args()
+    print("| id | dense steps/s | against 1,000 |\n|---|---|---|")
+    for env_id in ENVIRONMENTS:
+        rate = dense_rate(env_id, given.seconds, given.seed)
+        print(f"| {env_id} | {rate:,.0f} | {rate / 1000:.2f} |", flush=True)
+    print(
+        "\n| chunks of 2,000 tokens | first tenth [ms/step] | last tenth [ms/step] | of that "
+        "rendering | last/first without rendering | last step, 100 questions [ms] |\n"
+        "|---|---|---|---|---|---|"
+    )
+    for chunks in _LENGTHS:
+        print(_growth_row(chunks, given.seed), flush=True)
+
+
+def dense_rate(env_id: str, seconds: float, seed: int) -> float:
+    """Steps per second of a policy that stores three sentences a step, resets included."""
+    env = make_env(env_id)
+    _episode(env, seed)
+    steps, start = 0, time.perf_counter()
+    while (passed := time.perf_counter() - start) < seconds:
+        seed += 1
+        steps += _episode(env, seed)
+    return steps / passed
+
+
+def _episode(env: MemoryEnv, seed: int) -> int:
+    env.reset(seed=seed)
+    over, steps = False, 0
+    while not over:
+        over = env.step(_store(env.session.episode.chunks[steps]))[2]
+        steps += 1
+    return steps
+
+
+def _store(chunk: Chunk) -> str:
+    sentences = split_sentences(chunk.text)[:3]
+    return render([Operation(Op.INSERT, content=text) for text in sentences])
+
+
+def _growth_row(chunks: int, seed: int) -> str:
+    steps, renders = _long_episode(chunks, seed)
+    # The last step answers the final questions too: it has a column of its own.
+    body, views = steps[:-1], renders[:-1]
+    tenth = max(1, len(body) // 10)
+    first, last = _median(body[:tenth]), _median(body[-tenth:])
+    bare = [step - view for step, view in zip(body, views, strict=True)]
+    ratio = _median(bare[-tenth:]) / _median(bare[:tenth])
+    return (
+        f"| {chunks} | {first:.2f} | {last:.2f} | {_median(views[-tenth:]):.2f} | {ratio:.2f} | "
+        f"{steps[-1]:.1f} |"
+    )
+
+
+def _long_episode(chunks: int, seed: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of each step with its observation, and of the observation alone."""
+    settings = resolve(memory_budget="unlimited")
+    episode = synthetic_episode(chunks, seed)
+    session = Session(episode, settings, np.random.default_rng(seed), approx_tokens, 2**22)
+    reader = make_reader({"name": "local"})
+    steps, renders = [], []
+    gc.disable()
+    for chunk in episode.chunks:
+        action = render([Operation(Op.INSERT, content=chunk.text)])
+        start = time.perf_counter()
+        run_step([session], [action], reader)
+        middle = time.perf_counter()
+        session.observe()
+        end = time.perf_counter()
+        steps.append(1000 * (end - start))
+        renders.append(1000 * (end - middle))
+    gc.enable()
+    return steps, renders
+
+
+def synthetic_episode(chunks: int, seed: int, questions: int = 100) -> Episode:
+    """`chunks` chunks of Zipf-like words with five questions each, and `questions` final ones."""
+    rng = np.random.default_rng(seed)
+    made = tuple(_chunk(t, rng) for t in range(chunks))
+    asked = [question for chunk in made for question in chunk.questions]
+    finals = tuple(
+        dataclasses.replace(asked[i], id=f"q{n}", question=asked[i].question + " At the end?")
+        for n, i in enumerate(rng.integers(len(asked), size=questions))
+    )
+    return Episode(f"long-{chunks}", "AR", "benchmark", made, finals)
+
+
+def _chunk(t: int, rng: np.random.Generator) -> Chunk:
+    words = [f"w{word}" for word in np.minimum(rng.zipf(1.3, size=_CHUNK_WORDS), 20_000)]
+    sentences = [" ".join(words[i : i + 12]).capitalize() + "." for i in range(0, len(words), 12)]
+    facts = [f"The code of box {t}x{n} is {rng.integers(10**6)}." for n in range(5)]
+    questions = tuple(
+        Question(f"k{t}-{n}", f"What is the code of box {t}x{n}?", (fact.split()[-1][:-1],))
+        for n, fact in enumerate(facts)
+    )
+    return Chunk(f"c{t}", " ".join(_merged(sentences, facts)), questions=questions)
+
+
+def _merged(sentences: list[str], facts: list[str]) -> Iterator[str]:
+    gap = len(sentences) // (len(facts) + 1)
+    for number, sentence in enumerate(sentences):
+        yield sentence
+        if number % gap == gap - 1 and number // gap < len(facts):
+            yield facts[number // gap]
+
+
+def _median(values: list[float]) -> float:
+    return float(np.median(values))
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    pass
+
+
+if __name__ == "__main__":
+    main()
