@@ -81,6 +81,7 @@ class Memory:
         before: dict[int, Item | None] = {}
         limit = len(parsed) if self._max_operations is None else self._max_operations
         results: list[OperationResult] = []
+        self._announce(parsed[:limit])
         for number, entry in enumerate(parsed):
             if isinstance(entry, OperationResult):
                 results.append(entry)
@@ -114,6 +115,15 @@ class Memory:
         self._provenance = Provenance()
         self._tokens = 0
         self._next_id = 1
+
+    def _announce(self, parsed: Sequence[Parsed]) -> None:
+        """Tell the provenance which items the step is about to edit, in whatever order."""
+        edited = dict.fromkeys(entry.item_id for entry in parsed if isinstance(entry, Operation))
+        for item_id in edited:
+            item = None if item_id is None else self._items.get(item_id)
+            if item is not None:
+                steps = tuple(sentence.step for sentence in item.sentences)
+                self._provenance.edits(self._forms[item.id].keys, steps)
 
     def _execute(
         self, operation: Operation, step: int, before: dict[int, Item | None]
@@ -194,7 +204,7 @@ class Memory:
         """Undo `_put`, except that the item keeps its place in case it is updated."""
         form = self._forms.pop(item.id)
         del self._ids[form.normal]
-        self._provenance.remove(form.keys, tuple(sentence.step for sentence in item.sentences))
+        self._provenance.remove(form.keys)
         self._tokens -= item.tokens
 
     def _change(self, before: dict[int, Item | None], results: Sequence[OperationResult]) -> Change:
