@@ -3,7 +3,8 @@
     FineMemError
     ├── ConfigError      a keyword, preset, protocol or option that does not fit (also a ValueError)
     ├── DataError        a data file or episode that is missing or malformed (also a ValueError)
-    └── ReaderError      a reading agent that cannot be built or breaks its own contract
+    ├── ReaderError      a reading agent that cannot be built or breaks its own contract
+    └── BackendError     a language model that cannot be used (refused key, unknown model)
 
 Agent mistakes are data (`types.RejectReason`); programmer and file mistakes raise.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["ConfigError", "DataError", "FineMemError", "ReaderError", "nearest"]
+__all__ = ["BackendError", "ConfigError", "DataError", "FineMemError", "ReaderError", "nearest"]
 
 
 class FineMemError(Exception):
@@ -30,6 +31,10 @@ class DataError(FineMemError, ValueError):
 
 class ReaderError(FineMemError):
     """A reading agent could not be built, or broke the `Reader` protocol."""
+
+
+class BackendError(FineMemError):
+    """A language model cannot be used, and trying again would not help."""
 
 
 def nearest(kind: str, name: object, known: Iterable[str]) -> str:

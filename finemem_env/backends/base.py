@@ -1,0 +1,113 @@
+"""What is asked of a language model and what comes back: records and the `Backend` protocol.
+
+A call that failed is a record with a `Failure`, never an exception and never an empty answer that
+could be scored. Only what no retry can mend (a refused key, a model that is not there) raises
+`BackendError`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol, runtime_checkable
+
+__all__ = ["Backend", "ChatRequest", "Completion", "Failure", "Message", "Sampling"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the reply is drawn; temperature 0.1 is Fine-Mem's reasoning agent (§4), 0 is greedy.
+
+    `max_tokens`: longest reply in tokens of the model. `seed` None leaves the choice to the model's
+    own randomness.
+    """
+
+    temperature: float = 0.1
+    top_p: float = 1.0
+    max_tokens: int = 256
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One call: `prompt` names the prompt and its version, `tools` are OpenAI function schemas."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    prompt: str = ""
+    tools: tuple[Mapping[str, object], ...] = field(default=(), compare=False)
+
+    def key(self, model: str) -> str:
+        """Canonical text that two requests share exactly when they ask `model` for the same."""
+        return json.dumps([model, dataclasses.asdict(self)], sort_keys=True, ensure_ascii=True)
+
+
+class Failure(StrEnum):
+    """Why there is no reply."""
+
+    TIMEOUT = "no reply in time"
+    CONNECTION = "no connection"
+    RATE_LIMIT = "rate limit"
+    SERVER = "server error"
+    MALFORMED = "malformed reply"
+    EMPTY = "reply without choices"
+    TOO_LONG = "prompt longer than the model's context"
+    REJECTED = "request rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A reply, or a failure record when `failure` is set (`text` is then empty).
+
+    `cut`: the reply stopped at `max_tokens`. `detail` says what the last attempt met.
+    """
+
+    text: str = ""
+    failure: Failure | None = None
+    detail: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cut: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """What the call cost: prompt and reply."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A language model that answers batches of chats."""
+
+    @property
+    def model(self) -> str:
+        """What names the model in versions and cache keys."""
+        ...
+
+    @property
+    def context_tokens(self) -> int | None:
+        """Longest prompt and reply together, in its tokens; None where it is not known."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text`, an estimate where the tokenizer is not known."""
+        ...
+
+    def complete(self, requests: Sequence[ChatRequest]) -> list[Completion]:
+        """One `Completion` per request, in order.
+
+        Raises:
+            BackendError: the model cannot be used at all.
+        """
+        ...

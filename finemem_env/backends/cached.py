@@ -1,0 +1,70 @@
+"""A backend that asks every different question once: replies are kept on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from finemem_env.backends.base import Backend, ChatRequest, Completion
+from finemem_env.cache import DiskCache, content_key
+
+__all__ = ["CachedBackend"]
+
+# Replies are stored after so many calls: what a kill can lose.
+_PART = 256
+
+
+class CachedBackend:
+    """Looks replies up before it asks `backend`; the same question in one batch is asked once.
+
+    The key is the model, the prompt with its version, the sampling settings and the whole text of
+    the request, so a second identical run makes no call. Failures are asked again. A reply from the
+    cache costs no tokens.
+
+    For readers and judges. A policy that must explore asks its backend without a cache.
+    """
+
+    def __init__(self, backend: Backend, cache: DiskCache) -> None:
+        self.backend = backend
+        self.cache = cache
+
+    @property
+    def model(self) -> str:
+        """The model behind the cache."""
+        return self.backend.model
+
+    @property
+    def context_tokens(self) -> int | None:
+        """The model's context."""
+        return self.backend.context_tokens
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text`."""
+        return self.backend.count_tokens(text)
+
+    def complete(self, requests: Sequence[ChatRequest]) -> list[Completion]:
+        """One `Completion` per request, in order, from the cache where it has one."""
+        keys = [content_key(request.key(self.model)) for request in requests]
+        found = {key: _load(value) for key, value in self.cache.get(keys).items()}
+        missing = {
+            key: request for key, request in zip(keys, requests, strict=True) if key not in found
+        }
+        entries = list(missing.items())
+        for start in range(0, len(entries), _PART):
+            found.update(self._ask(entries[start : start + _PART]))
+        return [found[key] for key in keys]
+
+    def _ask(self, entries: Sequence[tuple[bytes, ChatRequest]]) -> dict[bytes, Completion]:
+        replies = self.backend.complete([request for _, request in entries])
+        found = {key: reply for (key, _), reply in zip(entries, replies, strict=True)}
+        self.cache.put([(key, _dump(one)) for key, one in found.items() if one.failure is None])
+        return found
+
+
+def _dump(completion: Completion) -> str:
+    return json.dumps([completion.text, completion.cut])
+
+
+def _load(value: str) -> Completion:
+    text, cut = json.loads(value)
+    return Completion(text=text, cut=cut)
