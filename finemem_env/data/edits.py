@@ -28,8 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from finemem_env.data.fields import Fields
-from finemem_env.data.files import read_json
-from finemem_env.errors import DataError
+from finemem_env.data.files import read_list
 from finemem_env.scoring import score
 from finemem_env.text import split_sentences
 from finemem_env.types import Question
@@ -126,13 +125,7 @@ def parse_cases(path: Path, hint: str) -> tuple[Case, ...]:
     Raises:
         DataError: the file is not of the publisher's form.
     """
-    records = read_json(path, hint)
-    if not isinstance(records, list) or not records:
-        found = type(records).__name__ if records != [] else "an empty list"
-        raise DataError(f"{path}: expected a list of cases, found {found}. {hint}")
-    cases = [
-        _case(Fields(record, f"{path}: case {i}", hint=hint)) for i, record in enumerate(records)
-    ]
+    cases = [_case(record) for record in read_list(path, hint)]
     return tuple(
         case
         for case in cases

@@ -77,7 +77,7 @@ class FairytaleSource(WholeSource):
         sections = parsed(_parse_story, self._stories[index], self.hint)
         if index not in self._linked:
             rows = parsed(_parse_questions, self._asked[index], self.hint)
-            self._linked[index] = _link(rows, sections, self._asked[index])
+            self._linked[index] = _link(rows, sections, self._asked[index], self.hint)
         layout = self.cut(rng, tuple(sections.values()))
         questions = [
             dataclasses.replace(question, evidence=_evidence(layout, golds))
@@ -102,7 +102,7 @@ def _evidence(layout: Layout, golds: Sequence[_Gold]) -> tuple[Evidence, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _link(rows: Sequence[_Row], sections: Mapping[int, Passage], path: Path) -> _Linked:
+def _link(rows: Sequence[_Row], sections: Mapping[int, Passage], path: Path, hint: str) -> _Linked:
     """Find every gold in its sections, and settle the metric on what was found."""
     order = list(sections)
     linked = []
@@ -111,7 +111,7 @@ def _link(rows: Sequence[_Row], sections: Mapping[int, Passage], path: Path) -> 
             if number not in sections:
                 raise DataError(
                     f"{path}: question {row.question.id!r}: cor_section: expected sections of the "
-                    f"story (1 to {order[-1]}), found {number}."
+                    f"story (1 to {order[-1]}), found {number}. {hint}"
                 )
         golds = tuple(
             _Gold(order.index(number), _span(sections[number].text, row.question))

@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 from finemem_env.data.fields import Fields
 from finemem_env.errors import DataError
 
-__all__ = ["bucket", "parsed", "read_csv", "read_json", "read_jsonl"]
+__all__ = ["bucket", "parsed", "read_csv", "read_json", "read_jsonl", "read_list"]
 
 T = TypeVar("T")
 P = TypeVar("P", Path, tuple[Path, ...])
@@ -58,6 +58,19 @@ def read_json(path: Path, hint: str) -> object:
         DataError: the file cannot be read, or is not UTF-8 JSON.
     """
     return _loads(_text(path, hint), str(path), hint)
+
+
+def read_list(path: Path, hint: str) -> list[Fields]:
+    """The objects of a JSON file that is one list, each knowing its number.
+
+    Raises:
+        DataError: the file cannot be read, or is not a list of at least one object.
+    """
+    records = read_json(path, hint)
+    if not isinstance(records, list) or not records:
+        found = "an empty list" if records == [] else type(records).__name__
+        raise DataError(f"{path}: expected a list of records, found {found}. {hint}")
+    return [Fields(record, f"{path}: record {i}", hint=hint) for i, record in enumerate(records)]
 
 
 def read_jsonl(path: Path, hint: str) -> list[Fields]:

@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 
 from finemem_env.data.fields import Fields
-from finemem_env.data.files import bucket, parsed, read_json
+from finemem_env.data.files import bucket, parsed, read_list
 from finemem_env.data.packing import FINAL_QUESTIONS, Passage
 from finemem_env.data.passages import Layout, PassageSource
 from finemem_env.data.source import SourceConfig, SourceSpec
@@ -141,15 +141,7 @@ def _evidence(record: _Record, layout: Layout, numbers: Mapping[str, int]) -> tu
 
 
 def _parse(path: Path, hint: str) -> tuple[_Record, ...]:
-    records = read_json(path, hint)
-    if not isinstance(records, list) or not records:
-        raise DataError(
-            f"{path}: expected a list of records, found {type(records).__name__}. {hint}"
-        )
-    return tuple(
-        _record(Fields(record, f"{path}: record {i}", hint=hint))
-        for i, record in enumerate(records)
-    )
+    return tuple(_record(fields) for fields in read_list(path, hint))
 
 
 def _record(fields: Fields) -> _Record:

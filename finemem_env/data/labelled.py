@@ -64,7 +64,8 @@ class LabelledSource(PassageSource):
         chosen = [names[i] for i in rng.permutation(len(names))[: self._labels].tolist()]
         codes = {label: str(code) for code, label in enumerate(chosen)}
         held_out = self._hold_out(rng, chosen, FINAL_QUESTIONS + CHUNK_QUESTIONS * len(targets))
-        final = held_out[:FINAL_QUESTIONS]
+        spare = min(CHUNK_QUESTIONS * len(targets), len(held_out) // 3)
+        final = held_out[: min(FINAL_QUESTIONS, len(held_out) - spare)]
         hidden = {normalise(text) for text, _ in held_out}
         shown: list[str] = []  # label of every example read so far
 
@@ -80,7 +81,7 @@ class LabelledSource(PassageSource):
             index,
             [chunk.text for chunk in layout.chunks],
             [_question(f"q{i}", text, codes[label]) for i, (text, label) in enumerate(final)],
-            _chunk_questions(held_out[FINAL_QUESTIONS:], met, codes),
+            _chunk_questions(held_out[len(final) :], met, codes),
             {"labels": {code: label for label, code in codes.items()}},
         )
 

@@ -57,9 +57,9 @@ def filler_facts(
     asked = parsed(_parse_templates, questions, hint)
     keys = {_folded(fact.key) for fact in taken}
     texts = {normalise(fact.question) for fact in taken}
-    values: dict[str, set[str]] = {}
     facts: dict[tuple[str, str], Fact] = {}
-    repeated: set[tuple[str, str]] = set()
+    asked_by: dict[str, Fact] = {}
+    dropped: set[tuple[str, str]] = set()
     for path in files:
         relation = path.stem
         own = _TEMPLATES.get(relation, ("", ""))
@@ -69,16 +69,17 @@ def filler_facts(
         for subject, value in parsed(_parse_pairs, path, hint):
             fact = _fact(subject, relation, value, cloze, question)
             key = _folded(fact.key)
+            twin = asked_by.setdefault(normalise(fact.question), fact)
             if facts.setdefault(key, fact).value != value:
-                repeated.add(key)
-            values.setdefault(normalise(fact.question), set()).add(value)
+                dropped.add(key)
+            if _folded(twin.key) != key:  # two relations, one wording
+                dropped |= {key, _folded(twin.key)} if twin.value != value else {key}
     return tuple(
         fact
         for key, fact in facts.items()
-        if key not in repeated
+        if key not in dropped
         and key not in keys
         and normalise(fact.question) not in texts
-        and len(values[normalise(fact.question)]) == 1
         and len(split_sentences(f"0. {fact.sentence}")) == 1
     )
 
