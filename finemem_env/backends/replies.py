@@ -90,7 +90,7 @@ def _read_status(error: Any, detail: str) -> Refused | None:  # noqa: ANN401
         return Refused(Failure.SERVER, detail, status, wait)
     if status in (401, 403, 404):
         return None
-    if status == 413 or _TOO_LONG.search(str(error)):
+    if status == 413 or _TOO_LONG.search(f"{error} {error.body}"):
         return Refused(Failure.TOO_LONG, detail, status)
     # A complaint about a setting concerns every request, one about the messages this one alone.
     setting = getattr(error, "param", None)
