@@ -14,7 +14,12 @@ from itertools import islice
 
 import numpy as np
 
-from finemem_env.data.packing import CHUNK_QUESTIONS, FINAL_QUESTIONS, Passage
+from finemem_env.data.packing import (
+    CHUNK_QUESTIONS,
+    CHUNK_TOKENS,
+    FINAL_QUESTIONS,
+    Passage,
+)
 from finemem_env.data.passages import PassageSource
 from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError
@@ -24,6 +29,11 @@ from finemem_env.types import Episode, Question
 __all__ = ["LabelledSource", "Pool", "Pools", "make_pool"]
 
 Pool = Mapping[str, tuple[str, ...]]  # label → its texts
+
+
+# Tokens of " label: <code>", and the share of all text that packing can count on using.
+_LABEL_TOKENS = 3
+_USABLE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class LabelledSource(PassageSource):
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
         self._pools = self.pools()
+        self._sizes: dict[str, int] = {}
         self._labels = int(str(self.difficulty["labels"]))
         usable = sum(1 for label in self._pools.shown if label in self._pools.asked)
         if not 2 <= self._labels <= usable:
@@ -75,7 +86,7 @@ class LabelledSource(PassageSource):
                     shown.append(label)
                     yield Passage(f"{text} label: {codes[label]}")
 
-        layout = self.pack(examples(), targets)
+        layout = self.pack(examples(), self._fitted(targets, chosen, held_out))
         met = [{shown[piece.passage] for piece in chunk.pieces} for chunk in layout.chunks]
         return self.compose(
             index,
@@ -84,6 +95,28 @@ class LabelledSource(PassageSource):
             _chunk_questions(held_out[len(final) :], met, codes),
             {"labels": {code: label for label, code in codes.items()}},
         )
+
+    def _fitted(
+        self, targets: Sequence[int], labels: Sequence[str], held_out: Sequence[tuple[str, str]]
+    ) -> list[int]:
+        """`targets`, smaller (never below the least chunk size) where the labels drawn have less.
+
+        Whether there is enough text depends on which labels an episode draws; without this, rare
+        indices of a packing that nearly always fits would fail.
+        """
+        room = float(sum(self._tokens(label) for label in labels))
+        if self._pools.asked is self._pools.shown:
+            room -= sum(self.count(text) + _LABEL_TOKENS for text, _ in held_out)
+        least, _ = self.config.token_range(CHUNK_TOKENS)
+        share = min(1.0, _USABLE * room / sum(targets))
+        return [max(least, int(share * target)) for target in targets]
+
+    def _tokens(self, label: str) -> int:
+        """Tokens of all examples of `label`, counted once."""
+        if label not in self._sizes:
+            texts = self._pools.shown[label]
+            self._sizes[label] = sum(self.count(text) + _LABEL_TOKENS for text in texts)
+        return self._sizes[label]
 
     def _hold_out(
         self, rng: np.random.Generator, labels: Sequence[str], most: int

@@ -190,3 +190,15 @@ def test_fairytale_metric_follows_the_text(small: Path) -> None:
     assert summary in episode.questions
     assert summary.type == "multi_hop"
     assert len({entry.chunk for entry in summary.evidence}) == 2
+
+
+def test_a_draw_short_of_text_gives_smaller_chunks(small: Path) -> None:
+    config = SourceConfig(
+        data_dir=small, num_chunks=10, chunk_tokens=(30, 300), difficulty={"labels": 2}
+    )
+    source = load_source("banking77", config)
+    for index in range(20):
+        sizes = [approx_tokens(chunk.text) for chunk in source.episode(index).chunks]
+        assert len(sizes) == 10
+        assert max(sizes) <= 300
+        assert sum(sizes) > 500
