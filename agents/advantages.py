@@ -8,7 +8,7 @@ module offers beyond the paper, and when each form is unbiased:
   return-to-go of the *streamed* reward: with baseline `context_step` and scale `none` unbiased up
   to the factor 1 - 1/G of a mean that includes the row itself, and exact with `leave_one_out`. This
   needs an episode length that the policy cannot change, which holds: T is the number of chunks.
-* baseline `context` is exact with `leave_one_out` too; its mean takes off up to 1/G, and not the
+* baseline `context` is exact with `leave_one_out` too; its mean takes off about 1/G, and not the
   same share from every step.
 * dividing by the spread of a cell (the paper) weighs contexts and steps by 1/spread, so it follows
   another objective; a spread per group or per batch is milder, `none` keeps the gradient.
