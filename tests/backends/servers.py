@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 __all__ = ["FaultProxy", "Response", "Seen", "ServerBase", "StubServer", "chat_completion"]
@@ -109,7 +109,7 @@ class ServerBase:
         self._server.server_close()
         self._thread.join(5)
 
-    def __enter__(self) -> ServerBase:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,18 +141,14 @@ def _handler(owner: ServerBase) -> type[BaseHTTPRequestHandler]:
             self.send_response(response.status)
             for key, value in response.headers.items():
                 self.send_header(key, value)
-            claimed = len(response.body) if response.claimed is None else response.claimed
-            self.send_header("content-length", str(claimed))
+            self.send_header("content-length", str(response.claimed or len(response.body)))
             self.end_headers()
-            if response.claimed is not None:
-                self.close_connection = True
-            if not response.drip:
-                self.wfile.write(response.body)
-                return
-            for place in range(len(response.body)):
-                self.wfile.write(response.body[place : place + 1])
+            self.close_connection = response.claimed is not None
+            step = 1 if response.drip else max(1, len(response.body))
+            for place in range(0, len(response.body), step):
+                self.wfile.write(response.body[place : place + step])
                 self.wfile.flush()
-                if owner.stopping.wait(response.drip):
+                if response.drip and owner.stopping.wait(response.drip):
                     return
 
     return Handler

@@ -18,6 +18,7 @@ pytest.importorskip("openai", reason="needs the extra openai")
 
 from finemem_env.backends import ChatRequest, Completion, Failure, Message, Sampling
 from finemem_env.backends.endpoint import Endpoint, EndpointConfig
+from finemem_env.backends.options import read_options
 from finemem_env.backends.retry import RetryPolicy
 from finemem_env.errors import BackendError, ConfigError
 from tests.backends.servers import FaultProxy, Response, StubServer, chat_completion
@@ -36,9 +37,9 @@ def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 def make() -> Iterator[Callable[..., Endpoint]]:
     made: list[Endpoint] = []
 
-    def build(url: str, **options: Any) -> Endpoint:  # noqa: ANN401
-        settings = {"timeout": 0.5, "deadline": 5.0} | options
-        made.append(Endpoint(EndpointConfig(**({"model": "stub", "base_url": url} | settings))))
+    def build(url: str | None, **options: Any) -> Endpoint:  # noqa: ANN401
+        given = {"model": "stub", "base_url": url, "timeout": 0.5, "deadline": 5.0} | options
+        made.append(Endpoint(read_options(EndpointConfig, given, "endpoint")))
         return made[-1]
 
     yield build
@@ -98,7 +99,6 @@ def test_concurrency_is_used_and_kept(make: Make) -> None:
 @pytest.mark.parametrize("fault", sorted(FaultProxy.FAULTS))
 def test_every_fault_is_overcome_when_it_passes(make: Make, fault: str) -> None:
     with StubServer(_echo) as server, FaultProxy(server.url) as proxy:
-        assert isinstance(proxy, FaultProxy)
         proxy.faults.extend([fault, fault])
         (reply,) = make(proxy.url).complete([_chat("hello")])
         assert len(proxy.seen) == 3
@@ -125,7 +125,6 @@ def test_a_fault_that_stays_is_a_failure_record_within_the_deadline(
     make: Make, fault: str, failure: Failure
 ) -> None:
     with StubServer(_echo) as server, FaultProxy(server.url) as proxy:
-        assert isinstance(proxy, FaultProxy)
         proxy.faults.extend([fault] * 500)
         start = time.perf_counter()
         (reply,) = make(proxy.url, timeout=0.2, deadline=1.0).complete([_chat("hello")])
@@ -139,7 +138,6 @@ def test_a_fault_that_stays_is_a_failure_record_within_the_deadline(
 
 def test_retry_after_is_waited_for(make: Make) -> None:
     with StubServer(_echo) as server, FaultProxy(server.url) as proxy:
-        assert isinstance(proxy, FaultProxy)
         proxy.faults.extend(["rate_limit"])
         start = time.perf_counter()
         make(proxy.url).complete([_chat("hello")])
@@ -194,9 +192,12 @@ def test_a_refused_key_is_one_clear_error_without_the_key(make: Make, status: in
     refusal = Response(
         json.dumps({"error": {"message": f"Incorrect API key provided: {SECRET}"}}).encode(), status
     )
-    with StubServer(lambda _: refusal) as server:
-        with pytest.raises(BackendError, match="refuses the key .* OPENAI_API_KEY") as caught:
-            make(server.url).complete([_chat("a")])
+    message = r"refuses the key .* OPENAI_API_KEY"
+    with (
+        StubServer(lambda _: refusal) as server,
+        pytest.raises(BackendError, match=message) as caught,
+    ):
+        make(server.url).complete([_chat("a")])
     assert SECRET not in repr(caught.value)
     assert caught.value.__cause__ is None
 
@@ -223,14 +224,22 @@ def test_what_one_request_did_is_a_record_and_not_asked_again(
     assert len(server.seen) == 2
 
 
-def test_a_refused_setting_and_a_spent_quota_are_errors(make: Make) -> None:
-    setting = {"message": "temperature does not support 0.1", "param": "temperature"}
-    spent = {"message": "You exceeded your current quota", "code": "insufficient_quota"}
-    for status, error in ((400, setting), (429, spent)):
-        refusal = Response(json.dumps({"error": error}).encode(), status)
-        with StubServer(lambda _, refusal=refusal: refusal) as server:
-            with pytest.raises(BackendError, match=error["message"]):
-                make(server.url).complete([_chat("a")])
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "temperature does not support 0.1", "param": "temperature"}),
+        (429, {"message": "You exceeded your current quota", "code": "insufficient_quota"}),
+    ],
+)
+def test_a_refused_setting_and_a_spent_quota_are_errors(
+    make: Make, status: int, error: dict[str, str]
+) -> None:
+    refusal = Response(json.dumps({"error": error}).encode(), status)
+    with (
+        StubServer(lambda _: refusal) as server,
+        pytest.raises(BackendError, match=error["message"]),
+    ):
+        make(server.url).complete([_chat("a")])
 
 
 def test_content_filter_is_a_failure_and_a_cut_reply_is_marked(make: Make) -> None:
@@ -335,7 +344,7 @@ def test_works_in_a_forked_process(make: Make) -> None:
 def test_base_url_from_the_environment(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     with StubServer(_echo) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        assert make("", base_url=None).complete([_chat("a")])[0].text == "said a"
+        assert make(None).complete([_chat("a")])[0].text == "said a"
 
 
 def test_counts_tokens_and_knows_its_context(make: Make) -> None:
