@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+
+from finemem_env.textcache import TextCache
 
 __all__ = [
     "approx_tokens",
@@ -87,9 +88,12 @@ def _visible(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
-@lru_cache(maxsize=65536)
 def sentence_key(sentence: str) -> str:
     """What makes two sentences the same for provenance: their words, punctuation and case aside."""
+    return _KEYS[sentence]
+
+
+def _key(sentence: str) -> str:
     return " ".join(words(_visible(sentence))) or normalise(sentence)
 
 
@@ -107,12 +111,15 @@ def parse_example(line: str) -> tuple[str, str] | None:
     return text, label
 
 
-@lru_cache(maxsize=16384)
 def split_sentences(text: str) -> tuple[str, ...]:
     """Sentences of `text`, stripped, in order; line breaks always end one.
 
     A labelled example line stays whole, since its halves say nothing.
     """
+    return _SENTENCES[text]
+
+
+def _split(text: str) -> tuple[str, ...]:
     found: list[str] = []
     for line in map(str.strip, text.splitlines()):
         if not line:
@@ -133,3 +140,7 @@ def split_sentences(text: str) -> tuple[str, ...]:
         if start < len(line):
             found.append(line[start:])
     return tuple(found)
+
+
+_KEYS: TextCache[str] = TextCache(_key)
+_SENTENCES: TextCache[tuple[str, ...]] = TextCache(_split)
