@@ -6,11 +6,11 @@ numbers, no times: two runs with the same seed and actions give equal dictionari
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from finemem_env.prompts import INSTRUCTIONS
 from finemem_env.session import Asked, Session, StepResult
+from finemem_env.types import OperationResult
 
 __all__ = ["asked_record", "make_info"]
 
@@ -21,9 +21,15 @@ def make_info(
     session: Session, versions: dict[str, str], result: StepResult | None
 ) -> dict[str, Any]:
     """Info after a step, or after reset when `result` is None."""
+    weights = session.settings.reward.weights
     return {
         "reward_terms": dict(_NO_TERMS if result is None else result.terms),
-        "weights": dataclasses.asdict(session.settings.reward.weights),
+        "weights": {
+            "format": weights.format,
+            "chunk_qa": weights.chunk_qa,
+            "compression": weights.compression,
+            "content": weights.content,
+        },
         "instructions": INSTRUCTIONS,
         "chunk_answers": _asked(() if result is None else result.chunk_answers),
         "operations": () if result is None else tuple(map(_operation, result.operations)),
@@ -61,7 +67,7 @@ def _asked(asked: tuple[Asked, ...]) -> tuple[dict[str, Any], ...]:
     return tuple(asked_record(one) for one in asked)
 
 
-def _operation(result: Any) -> dict[str, Any]:  # noqa: ANN401
+def _operation(result: OperationResult) -> dict[str, Any]:
     return {
         "op": result.name,
         "accepted": result.accepted,
