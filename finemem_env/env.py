@@ -95,7 +95,7 @@ class MemoryEnv(gym.Env[str, str]):
         self._show()
         return session.observe(), result.reward, result.terminated, False, info
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The last action, its outcome, the next view: returned ("ansi") or printed ("human")."""
         if self.render_mode is None:
             gym.logger.warn('render() needs render_mode="ansi" or "human".')

@@ -72,7 +72,7 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
         self._rngs: list[np.random.Generator | None] = [None] * num_envs
         self._versions: list[dict[str, str]] = [{}] * num_envs
 
-    def reset(  # type: ignore[override]
+    def reset(
         self,
         *,
         seed: int | Sequence[int | None] | None = None,
