@@ -44,9 +44,9 @@ class CountingReader:
 
 
 def _session(episode: Episode, seed: int = 0, **keywords: Any) -> Session:  # noqa: ANN401
-    keywords = {"memory_budget": "unlimited", "top_k": 2} | keywords
+    settings: dict[str, Any] = {"memory_budget": "unlimited", "top_k": 2} | keywords
     rng = np.random.default_rng(seed)
-    return Session(episode, resolve(**keywords), rng, approx_tokens, MAX_CHARS)
+    return Session(episode, resolve(**settings), rng, approx_tokens, MAX_CHARS)
 
 
 def _insert(*texts: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 import pytest
 
@@ -39,7 +41,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("keywords", "message"), CASES, ids=[str(c[0]) for c in CASES])
-def test_bad_keyword(keywords: dict[str, object], message: str) -> None:
+def test_bad_keyword(keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         gym.make("FineMem-AR-v0", disable_env_checker=True, **keywords)
 
