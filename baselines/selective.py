@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from baselines.agents import Info
 from baselines.scripted import MAX_OPERATIONS, Reactive, group, inserts
@@ -51,6 +52,7 @@ def statement_key(sentence: str) -> str | None:
     return " ".join(found[:end]).casefold() if end >= 3 else None
 
 
+@lru_cache(maxsize=65536)
 def _key(sentence: str) -> object:
     """The generated kind's key where there is one, else the statement's."""
     return fact_key(sentence) or statement_key(sentence)

@@ -1,0 +1,127 @@
+"""What must hold between agents, so that scores mean something. Few episodes, fixed seeds."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+from baselines.agents import PrivilegedAgent, make_agent
+from baselines.runner import Entry, episode_seeds, run_episode
+from baselines.scripted import Reactive, inserts
+from baselines.summary import AgentSummary, summarise
+from finemem_env.data.synthetic.kinds import is_asked_kind
+from finemem_env.prompts import View
+from finemem_env.text import split_sentences
+from finemem_env.types import Operation
+
+SYNTHETIC = ("AR", "TTL", "LRU", "CR")
+REAL = (
+    ("AR", "squad", 2),
+    ("AR", "hotpotqa", 3),
+    ("TTL", "banking77", 2),
+    ("TTL", "clinc150", 2),
+    ("TTL", "csabstruct", 2),
+    ("LRU", "fairytaleqa", 3),
+    ("CR", "mquake", 3),
+    ("CR", "mquake_sh", 3),
+    ("CR", "mquake_mh", 3),
+    ("CR", "factconsolidation", 3),
+    ("CR", "factconsolidation_sh", 3),
+    ("CR", "factconsolidation_mh", 3),
+)
+
+
+@cache
+def play(
+    competency: str,
+    agent: str,
+    episodes: int,
+    **keywords: Any,  # noqa: ANN401
+) -> AgentSummary:
+    env = gym.make(f"FineMem-{competency}-v0", disable_env_checker=True, split="test", **keywords)
+    made = _Appending() if agent == "appending" else make_agent(agent)
+    if isinstance(made, PrivilegedAgent):
+        made.attach(env)
+    entry = Entry(agent, made)
+    seeds = episode_seeds(11, episodes)
+    results = [run_episode(env, entry, i, seed, {})[0] for i, seed in enumerate(seeds)]
+    (summary,) = summarise(results, seed=0)
+    assert summary.failed == summary.invalid == 0
+    return summary
+
+
+def score(competency: str, agent: str, episodes: int, **keywords: Any) -> float:  # noqa: ANN401
+    found = play(competency, agent, episodes, **keywords).score
+    assert found is not None
+    return found
+
+
+class _Appending(Reactive):
+    """Stores the same facts as `selective` and never updates one."""
+
+    def operations(self, view: View, chunk: str) -> list[Operation]:
+        return inserts(filter(is_asked_kind, split_sentences(chunk)), view)
+
+
+@pytest.mark.parametrize("competency", SYNTHETIC)
+def test_without_a_budget_oracle_beats_everything_beats_nothing(competency: str) -> None:
+    oracle, everything, first, nothing = (
+        score(competency, agent, 6, memory_budget="unlimited")
+        for agent in ("oracle", "store_chunks", "first_sentence", "skip")
+    )
+    assert oracle > everything > nothing
+    assert everything > first
+
+
+@pytest.mark.parametrize("competency,source,episodes", REAL)
+def test_the_same_on_real_data(competency: str, source: str, episodes: int, data_dir: Path) -> None:
+    keywords = {"source": source, "memory_budget": "unlimited", "data_dir": str(data_dir)}
+    oracle, everything, nothing = (
+        score(competency, agent, episodes, **keywords)
+        for agent in ("oracle", "store_chunks", "skip")
+    )
+    assert oracle > everything > nothing
+
+
+def test_everything_beats_first_sentences_on_squad(data_dir: Path) -> None:
+    keywords = {"source": "squad", "memory_budget": "unlimited", "data_dir": str(data_dir)}
+    assert score("AR", "store_chunks", 2, **keywords) > score("AR", "first_sentence", 2, **keywords)
+
+
+def test_oracle_beats_nothing_on_written_summaries(data_dir: Path) -> None:
+    keywords = {"source": "squality", "memory_budget": "unlimited", "data_dir": str(data_dir)}
+    assert score("LRU", "oracle", 2, **keywords) > score("LRU", "skip", 2, **keywords)
+
+
+@pytest.mark.parametrize("top_k", [2, 5])
+@pytest.mark.parametrize("appender", ["appending", "store_sentences"])
+def test_updating_beats_appending_where_facts_change(appender: str, top_k: int) -> None:
+    keywords: dict[str, Any] = {"memory_budget": "unlimited", "top_k": top_k}
+    updating = score("CR", "selective", 6, **keywords)
+    assert updating > score("CR", appender, 6, **keywords) + 0.1
+
+
+@pytest.mark.parametrize("competency", SYNTHETIC)
+def test_under_managed_copying_returns_less_than_selecting_and_the_oracle_most(
+    competency: str,
+) -> None:
+    copying, selecting, ceiling = (
+        _return(competency, agent) for agent in ("fifo", "selective", "oracle")
+    )
+    assert copying < selecting < ceiling
+
+
+@pytest.mark.parametrize("competency", SYNTHETIC)
+@pytest.mark.parametrize("agent", ["random", "fifo", "store_sentences", "first_sentence"])
+def test_no_simple_agent_returns_more_than_the_oracle(competency: str, agent: str) -> None:
+    assert _return(competency, agent) < _return(competency, "oracle")
+
+
+def _return(competency: str, agent: str) -> float:
+    found = play(competency, agent, 8).episode_return
+    assert found is not None
+    return found
