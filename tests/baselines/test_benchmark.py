@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from baselines import run as run_module
 from baselines.benchmark import main
 from baselines.run import AgentChoice, RunConfig, run
-from baselines.runner import episode_seeds
+from baselines.runner import episode_seeds, run_episode
 from finemem_env.errors import ConfigError
 from finemem_env.trace import read_traces
 
@@ -60,10 +59,9 @@ def test_a_run_leaves_its_folder_and_the_same_episodes_for_every_agent(tmp_path:
     assert rows[0].normalised == 0.0
     assert rows[2].normalised == 1.0
     results = lines(tmp_path / "results.jsonl")
-    played = {
-        agent: [r["episode_id"] for r in results if r["agent"] == agent]
-        for agent in played_by(results)
-    }
+    played: dict[str, list[str]] = {}
+    for one in results:
+        played.setdefault(one["agent"], []).append(one["episode_id"])
     assert len({tuple(ids) for ids in played.values()}) == 1
     stored = json.loads((tmp_path / "config.json").read_text())
     assert [one["episode_id"] for one in stored["episodes"]] == played["skip"]
@@ -75,10 +73,6 @@ def test_a_run_leaves_its_folder_and_the_same_episodes_for_every_agent(tmp_path:
     scores = {(r["agent"], r["episode"]): r["episode_return"] for r in results}
     for trace in traces:
         assert trace.episode_return == pytest.approx(scores[trace.agent, trace.episode])
-
-
-def played_by(results: list[dict[str, Any]]) -> list[str]:
-    return sorted({result["agent"] for result in results})
 
 
 def test_the_same_run_twice_gives_the_same_results(tmp_path: Path) -> None:
@@ -102,16 +96,15 @@ def test_an_interrupted_run_ends_as_if_it_was_not(
 ) -> None:
     whole = config("random", "fifo", episodes=3)
     run(whole, tmp_path / "whole")
-    real = run_module.run_episode
     calls = []
 
     def stopping(*arguments: Any) -> Any:  # noqa: ANN401
         calls.append(arguments)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return run_episode(*arguments)
 
-    monkeypatch.setattr(run_module, "run_episode", stopping)
+    monkeypatch.setattr("baselines.run.run_episode", stopping)
     with pytest.raises(KeyboardInterrupt):
         run(whole, tmp_path / "cut")
     results = tmp_path / "cut" / "results.jsonl"
