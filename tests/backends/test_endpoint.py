@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("openai", reason="needs the extra openai")
-
 from finemem_env.backends import ChatRequest, Completion, Failure, Message, Sampling
 from finemem_env.backends.endpoint import Endpoint, EndpointConfig
 from finemem_env.backends.options import read_options
 from finemem_env.backends.retry import RetryPolicy
 from finemem_env.errors import BackendError, ConfigError
 from tests.backends.servers import FaultProxy, Response, StubServer, chat_completion
+
+pytest.importorskip("openai", reason="needs the extra openai")
 
 SECRET = "sk-very-secret-4711"
 
@@ -366,7 +366,7 @@ def test_an_interrupt_of_the_caller_stops_the_calls(make: Make) -> None:
         def interrupt() -> float:
             raise _InterruptError
 
-        endpoint._policy = RetryPolicy(draw=interrupt)
+        endpoint._transport.policy = RetryPolicy(draw=interrupt)
         server.answer = lambda _: Response(b"{}", 500)
         with pytest.raises(_InterruptError):
             endpoint.complete([_chat(str(i)) for i in range(50)])

@@ -1,0 +1,185 @@
+"""Sampling from token ids, and new weights for a sampler: one interface for every engine.
+
+A trainer and its sampler are two programs that hold the same weights; when they do not, every
+importance ratio is wrong and nothing crashes. So `WeightSync` compares the log-probabilities of a
+probe after each update and refuses to go on when they differ.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from finemem_env.backends.base import Sampling
+from finemem_env.errors import BackendError
+
+__all__ = ["Sample", "Sampler", "WeightSync", "largest_difference", "save_weights"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reply: its token ids, the end token included, and their log-probabilities.
+
+    The log-probabilities are of the distribution at the temperature that drew them, before top-p.
+    `finished` is False for a reply that stopped at `max_tokens`.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finished: bool
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """An engine that draws replies to prompts of token ids."""
+
+    @property
+    def context_tokens(self) -> int | None:
+        """Longest prompt and reply together."""
+        ...
+
+    def sample(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling
+    ) -> Sequence[Sample | None]:
+        """One reply per prompt, in order; None where the engine is away and gave none in time.
+
+        Raises:
+            BackendError: the engine cannot run them.
+        """
+        ...
+
+    def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probability of every token but the first, given those before it, temperature 1."""
+        ...
+
+    def update(self, folder: Path) -> None:
+        """Take the weights of a transformers folder of the same architecture."""
+        ...
+
+
+class WeightSync:
+    """Hands a trainer's weights to its sampler through a folder, and checks that they arrived.
+
+    Args:
+        sampler: takes the weights.
+        folder: where they are written, seen by trainer and sampler alike; replaced at every push.
+        probe: token id sequences of at least two tokens, such as a few prompts with replies.
+        tolerance: largest difference of a token's log-probability between trainer and sampler:
+            1e-3 suits float32, .25 bfloat16.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        folder: Path,
+        probe: Sequence[Sequence[int]],
+        tolerance: float = 1e-3,
+    ) -> None:
+        if not probe or any(len(sequence) < 2 for sequence in probe):
+            raise BackendError("weight probe: expected sequences of at least two tokens each.")
+        self.sampler = sampler
+        self.folder = folder
+        self.probe = [list(sequence) for sequence in probe]
+        self.tolerance = tolerance
+        self._before: tuple[list[list[float]], list[list[float]]] | None = None
+
+    def push(self, model: Any) -> float:  # noqa: ANN401
+        """Give the weights of `model` (a transformers causal LM) to the sampler, and check them.
+
+        Returns:
+            The largest difference of the probe's log-probabilities.
+
+        Raises:
+            BackendError: as for `check`.
+        """
+        save_weights(model, self.folder)
+        self.sampler.update(self.folder)
+        return self.check(model)
+
+    def check(self, model: Any) -> float:  # noqa: ANN401
+        """Compare the sampler with `model` on the probe.
+
+        Returns:
+            The largest difference of the probe's log-probabilities.
+
+        Raises:
+            BackendError: the difference is above the tolerance, or the sampler did not change since
+                the last check while the trainer did. The sampler must not be used then.
+        """
+        from finemem_env.backends.hf import sequence_logprobs
+
+        trainer = sequence_logprobs(model, self.probe)
+        sampler = self.sampler.logprobs(self.probe)
+        difference = largest_difference(trainer, sampler)
+        # Not ≤ rather than >: a NaN must be refused too.
+        if not difference <= self.tolerance:
+            raise BackendError(
+                f"weight update refused: log-probabilities of the probe differ by {difference:.3g} "
+                f"between trainer and sampler (tolerance {self.tolerance:g}). Known cause: tied "
+                "embeddings, which engines reload wrongly from a folder that holds them once; "
+                "save_weights writes them twice, and an engine is best built from such a folder."
+            )
+        if self._before and sampler == self._before[1]:
+            moved = largest_difference(trainer, self._before[0])
+            if moved > 1e-5:
+                raise BackendError(
+                    f"weight update refused: the trainer's probe moved by {moved:.3g} and the "
+                    "sampler's not at all, so it kept its old weights."
+                )
+        self._before = (trainer, sampler)
+        return difference
+
+
+def largest_difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> float:
+    """Largest |difference| over all tokens; NaN if any is NaN, infinite if lengths differ."""
+    if [len(one) for one in ours] != [len(one) for one in theirs]:
+        return float("inf")
+    pairs = [
+        abs(a - b)
+        for one, other in zip(ours, theirs, strict=True)
+        for a, b in zip(one, other, strict=True)
+    ]
+    return float("nan") if any(pair != pair for pair in pairs) else max(pairs)
+
+
+def save_weights(model: Any, folder: Path, tokenizer: Any = None) -> None:  # noqa: ANN401
+    """Write a transformers model so that any engine reloads it rightly, aside and renamed.
+
+    Tied embeddings are written as two tensors and the config says that they are not tied: the
+    engine computes the same, and reloading cannot go wrong.
+
+    Args:
+        model: a transformers causal LM.
+        folder: replaced when it exists.
+        tokenizer: written beside the weights when it is given.
+    """
+    aside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    model = getattr(model, "module", model)  # DDP
+    weights = {key: value.detach() for key, value in model.state_dict().items()}
+    config = model.config
+    tied = bool(getattr(config, "tie_word_embeddings", False))
+    if tied:
+        weights["lm_head.weight"] = model.get_output_embeddings().weight.detach().clone()
+    try:
+        config.tie_word_embeddings = False
+        aside.mkdir(parents=True)
+        _write(weights, aside)
+        config.save_pretrained(aside)
+        model.generation_config.save_pretrained(aside)
+    finally:
+        config.tie_word_embeddings = tied
+    if tokenizer is not None:
+        tokenizer.save_pretrained(aside)
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
+
+
+def _write(weights: dict[str, Any], folder: Path) -> None:
+    safetensors = importlib.import_module("safetensors.torch")
+    tensors = {key: value.contiguous().cpu() for key, value in weights.items()}
+    safetensors.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
