@@ -97,7 +97,7 @@ def _score_chunk(
 def base_causal_lm(model: nn.Module) -> PreTrainedModel:
     """The transformers model inside a PEFT wrapper, or the model itself."""
     inner: Any = model
-    return inner.get_base_model() if hasattr(inner, "peft_config") else inner  # type: ignore[no-any-return]
+    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner  # type: ignore[no-any-return]
 
 
 class Scorer(nn.Module):
