@@ -1,0 +1,111 @@
+"""Groups of rollouts of a `KindPolicy`, played in lock-step on the batched environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.advantages import RolloutRewards
+from benchmarks.policy import KindOf, KindPolicy
+from finemem_env import rewards
+from finemem_env.registration import make_vector_env
+from finemem_env.rewards import EpisodeOutcome, FinalOutcome
+from finemem_env.session import Session
+from finemem_env.settings import RewardSettings
+from finemem_env.types import Question
+from finemem_env.vector import MemoryVectorEnv
+
+__all__ = ["Rollout", "make_group", "play", "policy_gradient", "reward_rows"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One finished episode: what rewards are computed from, and the score function of each step.
+
+    `context` is the reset seed: equal for the rollouts of a group.
+    """
+
+    context: int
+    outcome: EpisodeOutcome
+    finals: tuple[tuple[Question, FinalOutcome], ...]
+    score: Floats  # (T, logits)
+
+    @property
+    def memory_share(self) -> float:
+        """tokens(M_T) / tokens of all chunks."""
+        return self.outcome.memory_tokens / max(1, self.outcome.input_tokens)
+
+
+def make_group(env_id: str, size: int, **keywords: Any) -> MemoryVectorEnv:  # noqa: ANN401
+    """A batched environment of `size` episodes that is restarted by hand."""
+    return make_vector_env(env_id, num_envs=size, autoreset_mode="disabled", **keywords)
+
+
+def play(
+    env: MemoryVectorEnv,
+    policy: KindPolicy,
+    seeds: Sequence[int],
+    kinds: Callable[[Session], KindOf],
+    rng: np.random.Generator,
+) -> list[Rollout]:
+    """One rollout for each seed, all steps in lock-step; equal seeds make a group.
+
+    Args:
+        env: with as many environments as there are seeds, all episodes of one length.
+        policy: acts in all of them.
+        seeds: reset seeds.
+        kinds: what the kinds of sentences are in a session's episode.
+        rng: the policy's coin tosses.
+    """
+    observations, _ = env.reset(seed=list(seeds))
+    kind_of = {seed: kinds(session) for seed, session in zip(seeds, env.sessions, strict=True)}
+    scores: list[list[Floats]] = [[] for _ in seeds]
+    while not env.sessions[0].terminated:
+        decisions = [
+            policy.act(observation, kind_of[seed], rng)
+            for observation, seed in zip(observations, seeds, strict=True)
+        ]
+        for score, decision in zip(scores, decisions, strict=True):
+            score.append(decision.score)
+        observations, *_ = env.step([decision.action for decision in decisions])
+    return [
+        _rollout(seed, session, np.stack(score))
+        for seed, session, score in zip(seeds, env.sessions, scores, strict=True)
+    ]
+
+
+def reward_rows(rollout: Rollout, settings: RewardSettings) -> RolloutRewards:
+    """Both forms of one reward for `compute_advantages`, from what was recorded."""
+    outcome = rollout.outcome
+    streamed = [rewards.stream_reward(step, settings) for step in outcome.steps]
+    streamed[-1] += rewards.closing_reward(outcome, settings)
+    return RolloutRewards(
+        rollout.context,
+        rewards.step_rewards(outcome, settings),
+        streamed,
+        rewards.step_valid(outcome, settings),
+    )
+
+
+def policy_gradient(rollouts: Sequence[Rollout], advantages: Sequence[Floats]) -> Floats:
+    """Σ_t A_t · d log π_t / d logits, averaged over the rollouts; (logits,)."""
+    parts = [rollout.score.T @ values for rollout, values in zip(rollouts, advantages, strict=True)]
+    mean: Floats = np.mean(parts, axis=0)
+    return mean
+
+
+def _rollout(seed: int, session: Session, score: Floats) -> Rollout:
+    outcomes = tuple((asked.question, final) for asked, final in session.record.finals)
+    results = session.record.results
+    return Rollout(
+        context=seed,
+        outcome=session.outcome(),
+        finals=outcomes,
+        score=score,
+    )
