@@ -1,0 +1,126 @@
+"""Which reward, with which form of credit, is right when?  `python -m benchmarks.credit --help`.
+
+A policy of one logit for each kind of sentence is trained with group-relative advantages on the
+real environments. Cells (task x reward x form of credit x seed) are written to a file of JSON lines
+as they finish; the same command continues where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.credit_report import findings, table
+from benchmarks.credit_run import CREDITS, Budget, Cell, train
+from benchmarks.credit_tasks import TASKS
+from benchmarks.report import progress
+from finemem_env.errors import ConfigError, nearest
+
+__all__ = ["cells", "main", "read_records", "run"]
+
+Record = dict[str, Any]
+
+
+def cells(tasks: Sequence[str], seeds: int) -> list[Cell]:
+    """Every cell of these tasks, seed by seed, so that a run cut short is a smaller study."""
+    return [
+        Cell(task, reward, credit, seed)
+        for seed in range(seeds)
+        for task in tasks
+        for credit, rewards in CREDITS.items()
+        for reward in rewards
+    ]
+
+
+def read_records(path: Path, budget: Budget) -> Iterator[Record]:
+    """The finished cells of `path` that were run with this budget; a torn last line is skipped."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if record["budget"] == asdict(budget):
+            yield record
+
+
+def run(wanted: Sequence[Cell], budget: Budget, path: Path, jobs: int) -> list[Record]:
+    """Train the cells that `path` does not hold yet; returns the records of all wanted ones."""
+    keys = {_key(asdict(cell)) for cell in wanted}
+    done = {_key(record["cell"]): record for record in read_records(path, budget)}
+    missing = [cell for cell in wanted if _key(asdict(cell)) not in done]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file, progress(len(missing), "cell") as advance:
+        file.write("\n" if torn else "")
+        for record in _train_all(missing, budget, jobs):
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            done[_key(record["cell"])] = record
+            advance(record["cell"]["task"])
+    return [record for key, record in done.items() if key in keys]
+
+
+def _train_all(missing: Sequence[Cell], budget: Budget, jobs: int) -> Iterator[Record]:
+    if jobs == 1:
+        yield from (train(cell, budget) for cell in missing)
+        return
+    pool = ProcessPoolExecutor(max_workers=jobs)
+    try:
+        for future in as_completed(pool.submit(train, cell, budget) for cell in missing):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _key(cell: Record) -> tuple[str, ...]:
+    return tuple(str(cell[name]) for name in ("task", "reward", "credit", "seed"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code (2 for an unknown task)."""
+    given = _parser().parse_args(arguments)
+    for name in given.task or ():
+        if name not in TASKS:
+            print(f"error: {ConfigError(nearest('task', name, TASKS))}", file=sys.stderr)
+            return 2
+    wanted = cells(given.task or list(TASKS), given.seeds)
+    records = run(wanted, Budget(updates=given.updates), given.output, given.jobs)
+    print(table(records))
+    print()
+    for line in findings(records):
+        print(f"- {line}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    tasks = "\n".join(f"  {name:<22} {task.description}" for name, task in TASKS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.credit",
+        description="Credit study without a language model.",
+        epilog=f"tasks (each changes the reference in what its name says):\n{tasks}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--task", action="append", help="may be repeated (default: all)")
+    add("--seeds", type=int, default=10, help="runs a cell (default: %(default)s)")
+    add("--updates", type=int, default=40, help="updates a run (default: %(default)s)")
+    add("--jobs", type=int, default=2, help="processes (default: %(default)s)")
+    add(
+        "--output",
+        type=Path,
+        default=Path("runs/credit.jsonl"),
+        help="finished cells, continued when it exists (default: %(default)s)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Tables and findings of the credit study, from the records of its cells."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.credit_run import CREDITS
+from benchmarks.credit_tasks import TASKS
+from benchmarks.report import markdown
+
+__all__ = ["TARGET", "findings", "summarise", "table", "updates_to"]
+
+Record = Mapping[str, Any]
+Group = tuple[str, str, str]  # task, reward, credit
+Summary = Mapping[str, float]
+
+TARGET = 0.9  # of the best final score of the task
+_TAIL = 3  # evaluations that make the final score
+
+
+def final_score(record: Record) -> float:
+    """Mean score of the last three evaluations."""
+    return statistics.fmean(point["score"] for point in record["curve"][-_TAIL:])
+
+
+def updates_to(curve: Sequence[Mapping[str, float]], threshold: float) -> float:
+    """Updates until the score reaches `threshold`, infinite if it never does."""
+    reached = (point["update"] for point in curve if point["score"] >= threshold)
+    return next(reached, math.inf)
+
+
+def summarise(records: Sequence[Record]) -> dict[Group, Summary]:
+    """Over the seeds of each (task, reward, credit): median updates, mean score, memory and gold.
+
+    The threshold is TARGET of the task's best mean final score. `updates` is infinite where fewer
+    than half of the seeds get there.
+    """
+    groups: dict[Group, list[Record]] = {}
+    for record in records:
+        cell = record["cell"]
+        groups.setdefault((cell["task"], cell["reward"], cell["credit"]), []).append(record)
+    scores = {group: statistics.fmean(map(final_score, runs)) for group, runs in groups.items()}
+    best: dict[str, float] = {}
+    for (task, _, _), score in scores.items():
+        best[task] = max(best.get(task, 0.0), score)
+    found: dict[Group, Summary] = {}
+    for group, runs in groups.items():
+        needed = [updates_to(run["curve"], TARGET * best[group[0]]) for run in runs]
+        last = [run["curve"][-1] for run in runs]
+        right = [point["gold"] for point in last if point["gold"] >= 0]
+        found[group] = {
+            "updates": statistics.median(needed),
+            "score": scores[group],
+            "memory": statistics.fmean(point["memory"] for point in last),
+            "gold": statistics.fmean(right) if right else math.nan,
+        }
+    return found
+
+
+def table(records: Sequence[Record]) -> str:
+    """Three matrices, task by reward and form of credit: speed and score, memory, gold share."""
+    found = summarise(records)
+    tasks = [task for task in TASKS if any(group[0] == task for group in found)]
+    columns = [
+        (reward, credit)
+        for credit, rewards in CREDITS.items()
+        for reward in rewards
+        if any(group[1:] == (reward, credit) for group in found)
+    ]
+    header = ["task", *(f"{reward}, {credit}" for reward, credit in columns)]
+    parts = []
+    for title, show in _MATRICES.items():
+        rows = []
+        for task in tasks:
+            entries = [found.get((task, *column)) for column in columns]
+            rows.append([task, *("" if one is None else show(one) for one in entries)])
+        parts.append(f"{title}\n\n{markdown(header, rows)}")
+    return "\n\n".join(parts)
+
+
+def findings(records: Sequence[Record]) -> list[str]:
+    """One line a task: who gets to 90 % of its best score, fastest first, and who does not."""
+    found = summarise(records)
+    lines = []
+    for task in TASKS:
+        here = [(one, f"{group[1]}/{group[2]}") for group, one in found.items() if group[0] == task]
+        arrived = sorted((one["updates"], name) for one, name in here if one["updates"] < math.inf)
+        late = sorted(((one["score"], name) for one, name in here if one["updates"] == math.inf))
+        if here:
+            first = ", ".join(f"{name} {updates:.0f}" for updates, name in arrived)
+            rest = ", ".join(f"{name} {score:.2f}" for score, name in reversed(late))
+            lines.append(
+                f"{task}: updates needed: {first or 'none'}; not there, score: {rest or 'none'}"
+            )
+    return lines
+
+
+def _speed(one: Summary) -> str:
+    updates = "-" if one["updates"] == math.inf else f"{one['updates']:.0f}"
+    return f"{updates} ({one['score']:.2f})"
+
+
+_MATRICES: dict[str, Callable[[Summary], str]] = {
+    "Median updates to 90 % of the task's best final score, - if fewer than half of the seeds get "
+    "there (mean final score):": _speed,
+    "Memory at the end, share of the input:": lambda one: f"{one['memory']:.2f}",
+    "Share of the credit on gold steps at the end:": lambda one: f"{one['gold']:.2f}",
+}
