@@ -102,7 +102,6 @@ def policy_gradient(rollouts: Sequence[Rollout], advantages: Sequence[Floats]) -
 
 def _rollout(seed: int, session: Session, score: Floats) -> Rollout:
     outcomes = tuple((asked.question, final) for asked, final in session.record.finals)
-    results = session.record.results
     return Rollout(
         context=seed,
         outcome=session.outcome(),
