@@ -4,6 +4,10 @@ A metric compares a prediction with one reference. Over several gold answers, `a
 takes the best one, "all" the worst one and "fraction" their mean; in the last two ROUGE-L and token
 F1 compare with all golds as one text. Labels and choices take the best one in every mode.
 `gold_prediction(question)` scores 1.0 under every metric.
+
+Metrics named "mem-alpha/…" and "mab/…" are the published benchmarks' (`finemem_env.metrics`), with
+rules of their own for all of this. Those that a judge decides have no score here: `judge_requests`
+says what to ask it and `judged_score` reads its replies.
 """
 
 from __future__ import annotations
@@ -14,10 +18,22 @@ from collections.abc import Callable, Sequence
 
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.matching import Form, contains, equal, form, strip_reasoning
+from finemem_env.metrics import mab, mem_alpha
+from finemem_env.metrics.judged import JUDGED
+from finemem_env.metrics.rouge import common_subsequence, harmonic
 from finemem_env.text import normalise
-from finemem_env.types import Question
+from finemem_env.types import JudgeRequest, Question
 
-__all__ = ["METRICS", "gold_prediction", "normalise_answer", "score"]
+__all__ = [
+    "METRICS",
+    "gold_prediction",
+    "is_judged",
+    "judge_requests",
+    "judged_score",
+    "needs_judge",
+    "normalise_answer",
+    "score",
+]
 
 _CLOSED = frozenset(("yes", "no", "noanswer"))
 _PARTS = re.compile(r"[;\n]")
@@ -35,18 +51,51 @@ _SAID_LETTER = re.compile(r"(?i:\b(?:answer|option|choice)\s*(?:is|:)?\s*)\(?([A
 def score(prediction: str, question: Question) -> float:
     """How right `prediction` is, by `question.metric`: 0.0 wrong, 1.0 right.
 
-    Reasoning in <think> tags is removed first.
+    Reasoning in <think> tags is removed first (Mem-α's metrics remove it in their own way).
 
     Raises:
         ConfigError: unknown metric, or one that needs a judge.
-        DataError: a question without gold answers.
+        DataError: a question without gold answers, or without what its metric needs beside them.
     """
     entry = _REGISTRY.get(question.metric)
     if entry is None:
+        if is_judged(question.metric):
+            raise ConfigError(needs_judge(question))
         raise ConfigError(nearest("metric", question.metric, METRICS))
     if not question.answers:
         raise DataError(f"question {question.id!r} has no gold answer.")
-    return entry[1](strip_reasoning(prediction), question)
+    if not question.metric.startswith("mem-alpha/"):
+        prediction = strip_reasoning(prediction)
+    return entry[1](prediction, question)
+
+
+def is_judged(metric: str) -> bool:
+    """Whether a judge decides this metric."""
+    return metric in JUDGED
+
+
+def needs_judge(question: Question) -> str:
+    """What to tell a caller that has none."""
+    return (
+        f"question {question.id!r}: metric {question.metric!r} needs a judge, and there is none. "
+        "Configure one with judge=…, a reader that is a language model (see the readers in "
+        "`python -m finemem_env list`), or give the question another metric."
+    )
+
+
+def judge_requests(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:
+    """What to ask the judge about `prediction`, () for a metric that needs none.
+
+    Raises:
+        DataError: a question without what its metric needs beside the golds.
+    """
+    judged = JUDGED.get(question.metric)
+    return () if judged is None else judged.ask(prediction, question)
+
+
+def judged_score(replies: Sequence[str], question: Question) -> float | None:
+    """The score by the judge's replies to `judge_requests`; None when one cannot be read."""
+    return JUDGED[question.metric].read(replies, question)
 
 
 def normalise_answer(text: str) -> str:
@@ -57,6 +106,10 @@ def normalise_answer(text: str) -> str:
 
 def gold_prediction(question: Question) -> str:
     """A prediction that scores 1.0: the first gold, or all of them where all are asked for."""
+    if question.metric in mem_alpha.METRICS:
+        return mem_alpha.gold_prediction(question)
+    if question.metric in mab.METRICS:
+        return mab.gold_prediction(question)
     if question.answers_mode == "any" or question.metric in ("boxed_label", "multiple_choice"):
         return question.answers[0]
     return "; ".join(question.answers)
@@ -112,12 +165,7 @@ def _token_f1(prediction: Form, gold: Form) -> float:
     # A yes or no is right or wrong as a whole, as in HotpotQA's own script.
     if _CLOSED & {" ".join(ours), " ".join(theirs)}:
         return 0.0
-    return _harmonic((Counter(ours) & Counter(theirs)).total(), len(ours), len(theirs))
-
-
-def _harmonic(shared: int, ours: int, theirs: int) -> float:
-    """F1 of precision shared/ours and recall shared/theirs."""
-    return 2 * shared / (ours + theirs) if shared else 0.0
+    return harmonic((Counter(ours) & Counter(theirs)).total(), len(ours), len(theirs))
 
 
 def _keywords(prediction: str, question: Question) -> float:
@@ -142,21 +190,8 @@ def _rouge_l_f1(prediction: Form, gold: Form) -> float:
     """F1 of the longest common subsequence of tokens, articles counted, without stemming."""
     if not gold.tokens:
         return float(equal(prediction, gold))
-    shared = _common_subsequence(prediction.tokens, gold.tokens)
-    return _harmonic(shared, len(prediction.tokens), len(gold.tokens))
-
-
-def _common_subsequence(ours: Sequence[str], theirs: Sequence[str]) -> int:
-    """Length of the longest common subsequence; a row of the table is the bits of one integer."""
-    places: dict[str, int] = {}
-    for place, token in enumerate(theirs):
-        places[token] = places.get(token, 0) | 1 << place
-    full = (1 << len(theirs)) - 1
-    row = full
-    for token in ours:
-        matches = row & places.get(token, 0)
-        row = (row + matches | row - matches) & full
-    return len(theirs) - row.bit_count()
+    shared = common_subsequence(prediction.tokens, gold.tokens)
+    return harmonic(shared, len(prediction.tokens), len(gold.tokens))
 
 
 def _boxed_label(prediction: str, question: Question) -> float:
@@ -192,13 +227,6 @@ def _choice(text: str, choices: Sequence[str]) -> int | None:
     return longest[0] if len(longest) == 1 else None
 
 
-def _judge(prediction: str, question: Question) -> float:
-    raise ConfigError(
-        f"question {question.id!r}: metric 'judge' needs a judge, a reader that grades answers; "
-        "this version has none. Use another metric, such as 'substring_exact_match'."
-    )
-
-
 _REGISTRY: dict[str, tuple[str, Callable[[str, Question], float]]] = {
     "exact_match": ("the answer equals a gold, punctuation, case and articles aside", _exact),
     "substring_exact_match": ("a gold occurs in the answer, on word borders", _substring),
@@ -213,6 +241,10 @@ _REGISTRY: dict[str, tuple[str, Callable[[str, Question], float]]] = {
         "the answer names the right choice by its text or letter",
         _multiple_choice,
     ),
-    "judge": ("a judge model decides (not in this version)", _judge),
+    **mem_alpha.METRICS,
+    **mab.METRICS,
 }
-METRICS: dict[str, str] = {name: description for name, (description, _) in _REGISTRY.items()}
+METRICS: dict[str, str] = {
+    **{name: description for name, (description, _) in _REGISTRY.items()},
+    **{name: judged.description for name, judged in JUDGED.items()},
+}

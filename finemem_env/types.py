@@ -17,6 +17,8 @@ __all__ = [
     "Competency",
     "Episode",
     "Evidence",
+    "Judge",
+    "JudgeRequest",
     "Op",
     "Operation",
     "OperationResult",
@@ -46,6 +48,7 @@ class Question:
 
     `asked_after` = i: a final question asked right after step i instead of at the end.
     `valid_until` = i: a chunk question whose gold holds up to and including step i (None: always).
+    `metadata`: what a metric needs beside the golds (JSON-able), as "mab/recall@5" does titles.
     """
 
     id: str
@@ -59,6 +62,7 @@ class Question:
     asked_after: int | None = None
     valid_until: int | None = None
     evidence: tuple[Evidence, ...] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +186,31 @@ class Reader(Protocol):
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
         """One `Answer` per request, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeRequest:
+    """One grading call: `text` is the whole prompt, `prompt` names it with its version.
+
+    `temperature` and `max_tokens` are those of the published judge where there is one.
+    """
+
+    text: str
+    prompt: str
+    max_tokens: int = 512
+    temperature: float = 0.0
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A model that grades: answers with judged metrics, and written content (Mem-α)."""
+
+    @property
+    def version(self) -> str:
+        """Name and version that pin its behaviour."""
+        ...
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[Answer]:
+        """The reply to each request, in order; a call that failed is a failed `Answer`."""
         ...

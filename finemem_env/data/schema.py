@@ -6,7 +6,7 @@
     Q = {"id": "q0", "question": "…", "answers": ["…"], "answers_mode": "any", "metric": "…",
          "type": "fact", "evidence": [[3, "the sentence"], [4, null]]}
         and where they differ from their defaults "choices", "query_prefix", "asked_after" and
-        "valid_until" (0-based chunk indices)
+        "valid_until" (0-based chunk indices), "metadata" (what the metric needs beside the golds)
 
 This file owns shape and types; `validate` owns what must hold between the parts. Files are written
 aside and renamed, and the same episodes always give the same bytes.
@@ -54,6 +54,7 @@ _QUESTION = {
     "asked_after",
     "valid_until",
     "evidence",
+    "metadata",
 }
 
 
@@ -94,8 +95,11 @@ def _question_dict(question: Question) -> dict[str, object]:
         "asked_after": question.asked_after,
         "valid_until": question.valid_until,
         "evidence": [[entry.chunk, entry.sentence] for entry in question.evidence],
+        "metadata": dict(question.metadata),
     }
-    record.update({key: value for key, value in optional.items() if value not in (None, "", [])})
+    record.update(
+        {key: value for key, value in optional.items() if value not in (None, "", [], {})}
+    )
     return record
 
 
@@ -154,6 +158,7 @@ def _question(record: object, where: str) -> Question:
         asked_after=fields.index("asked_after"),
         valid_until=fields.index("valid_until"),
         evidence=tuple(_evidence(entry, fields) for entry in fields.items("evidence", [])),
+        metadata=fields.mapping("metadata"),
     )
 
 
