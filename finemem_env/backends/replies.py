@@ -10,7 +10,7 @@ from typing import Any
 from finemem_env.backends.base import Completion, Failure
 from finemem_env.backends.retry import Refused, retry_after
 
-__all__ = ["read_error", "read_reply"]
+__all__ = ["read_error", "read_reply", "said"]
 
 _PASSING = frozenset((408, 409, 425))
 # What servers say of a prompt that does not fit: OpenAI, vLLM, llama.cpp, SGLang, TGI.
@@ -20,7 +20,7 @@ _TOO_LONG = re.compile(
     r"longer than the (?:model|maximum)|must have less than",
     re.IGNORECASE,
 )
-_LONGEST_DETAIL = 200
+_LONGEST_DETAIL = 300
 
 
 def read_reply(reply: Any) -> Completion | Refused:  # noqa: ANN401
@@ -58,19 +58,20 @@ def _text(message: Any) -> str:  # noqa: ANN401
     return f"{text}\n{json.dumps(record, ensure_ascii=False)}".strip()
 
 
-def read_error(error: Exception, key: str) -> Refused | None:
+def read_error(error: Exception, key: str, model: str) -> Refused | None:
     """What an exception of the client means; None when no further attempt can help anyone.
 
     Args:
         error: as raised by `chat.completions.create`.
         key: taken out of every text.
+        model: the model that was asked for.
     """
     openai = importlib.import_module("openai")
-    detail = " ".join(str(error).replace(key, "[key]").split())[:_LONGEST_DETAIL]
+    detail = said(error, key)
     if isinstance(error, openai.APITimeoutError):
         return Refused(Failure.TIMEOUT, detail)
     if isinstance(error, openai.APIStatusError):
-        return _read_status(error, detail)
+        return _read_status(error, detail, model)
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError):
         return Refused(Failure.MALFORMED, f"the reply is not valid JSON: {detail}")
     if isinstance(error, UnicodeDecodeError):
@@ -80,7 +81,14 @@ def read_error(error: Exception, key: str) -> Refused | None:
     return None
 
 
-def _read_status(error: Any, detail: str) -> Refused | None:  # noqa: ANN401
+def said(error: Exception, key: str) -> str:
+    """One line of what an error says, the body of the reply included, without the key."""
+    body = getattr(error, "body", None)
+    text = str(error) if not body or "message" in str(body) else f"{error} {body}"
+    return " ".join(text.replace(key, "[key]").split())[:_LONGEST_DETAIL]
+
+
+def _read_status(error: Any, detail: str, model: str) -> Refused | None:  # noqa: ANN401
     status: int = error.status_code
     wait = retry_after(error.response.headers)
     if status == 429:
@@ -92,8 +100,8 @@ def _read_status(error: Any, detail: str) -> Refused | None:  # noqa: ANN401
         return None
     if status == 413 or _TOO_LONG.search(f"{error} {error.body}"):
         return Refused(Failure.TOO_LONG, detail, status)
-    # A complaint about a setting concerns every request, one about the messages this one alone.
-    setting = getattr(error, "param", None)
-    if setting and not str(setting).startswith("messages"):
+    # A complaint about the model or a setting concerns every request, any other this one alone.
+    setting = str(getattr(error, "param", None) or "messages")
+    if model in f"{error} {error.body}" or not setting.startswith("messages"):
         return None
     return Refused(Failure.REJECTED, detail, status)

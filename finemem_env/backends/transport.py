@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from finemem_env.backends.base import Failure
 from finemem_env.backends.loop import LoopThread
 from finemem_env.backends.options import check_number
-from finemem_env.backends.replies import read_error
+from finemem_env.backends.replies import read_error, said
 from finemem_env.backends.retry import Refused, RetryPolicy, Stop
 from finemem_env.errors import BackendError, ConfigError
 
@@ -234,7 +234,7 @@ class Transport(Generic[_T]):
         except TimeoutError:
             return Refused(Failure.TIMEOUT, f"no complete reply within {limit:.3g} s")
         except (load_openai().OpenAIError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            refused = read_error(error, self.address.key())
+            refused = read_error(error, self.address.key(), self._model)
             if refused is not None:
                 return refused
             raise await self._unusable(client, error) from None
@@ -249,8 +249,8 @@ class Transport(Generic[_T]):
                 f"{where} refuses the key in the environment variable {self.address.api_key_env} "
                 f"(status {status})."
             )
-        text = str(error).replace(self.address.key(), "[key]")[:300]
-        if status == 404:
+        text = said(error, self.address.key())
+        if status == 404 or self._model in text:
             served = await _served(client)
             return BackendError(
                 f"{where} does not serve the model {self._model!r}: {text}.{served}"

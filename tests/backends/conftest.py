@@ -47,12 +47,12 @@ def make_model(folder: Path, *, tied: bool = False, seed: int = 0) -> None:
 
 
 def _tokenizer(transformers: Any) -> Any:  # noqa: ANN401
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
+    tokenizers = pytest.importorskip("tokenizers")
+    pre_tokenizers, decoders = tokenizers.pre_tokenizers, tokenizers.decoders
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
+    trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=400,
         special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),

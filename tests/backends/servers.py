@@ -173,7 +173,7 @@ class StubServer(ServerBase):
 
 
 class FaultProxy(ServerBase):
-    """Forwards to `target`, after the faults that wait in `faults` were served, one a request."""
+    """Forwards to `target`; a fault that waits in `faults` is served instead, None is none."""
 
     FAULTS: dict[str, Response] = {
         "timeout": Response(b"", hang=True),
@@ -196,7 +196,7 @@ class FaultProxy(ServerBase):
 
     def __init__(self, target: str) -> None:
         self.target = urlsplit(target)
-        self.faults: deque[str] = deque()
+        self.faults: deque[str | None] = deque()
         super().__init__()
 
     def respond(self, seen: Seen) -> Response:

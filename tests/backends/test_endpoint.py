@@ -38,7 +38,7 @@ def make() -> Iterator[Callable[..., Endpoint]]:
     made: list[Endpoint] = []
 
     def build(url: str | None, **options: Any) -> Endpoint:  # noqa: ANN401
-        given = {"model": "stub", "base_url": url, "timeout": 0.5, "deadline": 5.0} | options
+        given = {"model": "stub", "base_url": url, "timeout": 0.3, "deadline": 5.0} | options
         made.append(Endpoint(read_options(EndpointConfig, given, "endpoint")))
         return made[-1]
 
@@ -127,12 +127,12 @@ def test_a_fault_that_stays_is_a_failure_record_within_the_deadline(
     with StubServer(_echo) as server, FaultProxy(server.url) as proxy:
         proxy.faults.extend([fault] * 500)
         start = time.perf_counter()
-        (reply,) = make(proxy.url, timeout=0.2, deadline=1.0).complete([_chat("hello")])
+        (reply,) = make(proxy.url, timeout=0.15, deadline=0.6).complete([_chat("hello")])
         took = time.perf_counter() - start
         attempts = len(proxy.seen)
     assert (reply.text, reply.failure) == ("", failure)
     assert "attempt" in reply.detail
-    assert took < 1.5
+    assert took < 1.2
     assert attempts >= 2
 
 
@@ -179,11 +179,20 @@ def test_a_server_that_comes_back_loses_nothing(make: Make) -> None:
     assert [one.text for one in replies] == [f"said {i}" for i in range(60)]
 
 
-def test_an_unknown_model_is_one_clear_error_naming_what_is_served(make: Make) -> None:
-    missing = Response(b'{"error":{"message":"The model `x` does not exist"}}', 404)
-    with StubServer(lambda _: missing) as server:
-        endpoint = make(server.url, model="x")
-        with pytest.raises(BackendError, match=r"does not serve the model 'x'.*It serves: stub\."):
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b'{"error":{"message":"The model does not exist"}}'),
+        (400, b"{\"detail\": \"Server is pinned to '/m/tiny'; requested 'qwen-x'.\"}"),
+    ],
+)
+def test_an_unknown_model_is_one_clear_error_naming_what_is_served(
+    make: Make, status: int, body: bytes
+) -> None:
+    with StubServer(lambda _: Response(body, status)) as server:
+        endpoint = make(server.url, model="qwen-x")
+        message = r"does not serve the model 'qwen-x'.*It serves: stub\."
+        with pytest.raises(BackendError, match=message):
             endpoint.complete([_chat(str(i)) for i in range(9)])
 
 

@@ -1,0 +1,86 @@
+"""A prompted language model as the memory manager."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finemem_env.backends.base import Backend, ChatRequest, Message, Sampling
+from finemem_env.errors import BackendError
+from finemem_env.prompts import INSTRUCTIONS
+
+__all__ = ["OPERATION_TOOLS", "ModelPolicy"]
+
+
+def _tool(name: str, description: str, **fields: str) -> dict[str, object]:
+    """One operation as a function in OpenAI's form; all its fields are required texts."""
+    properties = {key: {"type": "string", "description": text} for key, text in fields.items()}
+    parameters = {"type": "object", "properties": properties, "required": list(fields)}
+    function = {"name": name, "description": description, "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+OPERATION_TOOLS = (
+    _tool("INSERT", "Add an item to the memory.", content="Text to remember."),
+    _tool("UPDATE", "Replace the text of an item.", id="Item id.", content="New text of the item."),
+    _tool("DELETE", "Remove an item.", id="Item id."),
+    _tool("SKIP", "Leave the memory as it is; only on its own."),
+)
+# Fine-Mem's manager runs at temperature 0.1 when it is evaluated; a reply is at most 2,048 tokens
+# in Mem-α (arXiv 2509.25911).
+_SAMPLING = Sampling(temperature=0.1, max_tokens=2048)
+
+
+class ModelPolicy:
+    """Reads the instructions and an observation, replies with operations as text.
+
+    An agent of the benchmark: `reset(info)`, `act(observation, info)`. Each step is a conversation
+    of its own, since the observation holds the memory.
+
+    Args:
+        backend: the model; not behind a cache when it must explore.
+        sampling: how replies are drawn.
+        tools: offer the operations as tools where the model's template takes them.
+    """
+
+    def __init__(
+        self, backend: Backend, *, sampling: Sampling = _SAMPLING, tools: bool = False
+    ) -> None:
+        self.backend = backend
+        self.sampling = sampling
+        self.tools = OPERATION_TOOLS if tools else ()
+
+    def reset(self, info: Mapping[str, Any]) -> None:
+        """Nothing is carried from one episode to the next."""
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> str:
+        """Operations for one step.
+
+        Raises:
+            BackendError: there was no reply; a run must not take that for the agent's doing.
+        """
+        return self.act_all([observation], info.get("instructions", INSTRUCTIONS))[0]
+
+    def act_all(self, observations: Sequence[str], instructions: str = INSTRUCTIONS) -> list[str]:
+        """Operations for one step of several episodes, as one batch.
+
+        Raises:
+            BackendError: a call failed for good.
+        """
+        replies = self.backend.complete([self._chat(one, instructions) for one in observations])
+        failed = [reply for reply in replies if reply.failure is not None]
+        if failed:
+            raise BackendError(
+                f"manager {self.backend.model}: {len(failed)} of {len(replies)} calls failed: "
+                f"{failed[0].failure} {failed[0].detail}".rstrip()
+            )
+        return [reply.text for reply in replies]
+
+    def _chat(self, observation: str, instructions: str) -> ChatRequest:
+        user = observation.removeprefix(instructions).lstrip("\n")
+        return ChatRequest(
+            (Message("system", instructions), Message("user", user)),
+            self.sampling,
+            prompt="manage",
+            tools=self.tools,
+        )

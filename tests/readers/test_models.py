@@ -1,0 +1,148 @@
+"""Model readers and judges by name and options, without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from finemem_env.backends import ChatRequest, Completion, Failure, Message, Sampling
+from finemem_env.backends.cached import CachedBackend
+from finemem_env.backends.policy import OPERATION_TOOLS, ModelPolicy
+from finemem_env.backends.registry import BACKENDS, backend_options, make_backend
+from finemem_env.errors import BackendError, ConfigError
+from finemem_env.operations import parse
+from finemem_env.prompts import INSTRUCTIONS
+from finemem_env.readers import models
+from finemem_env.readers.models import (
+    ModelJudge,
+    make_model_judge,
+    make_model_reader,
+    split_options,
+)
+from finemem_env.types import Judge, JudgeRequest, Operation
+from tests.backends.fakes import FakeBackend
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"name": "opnai"}, "unknown backend 'opnai'. Did you mean 'openai'"),
+        ({"name": "openai"}, "model is missing; it must be a text"),
+        ({"name": "openai", "model": "m", "temprature": 1}, "Did you mean 'temperature'"),
+        ({"name": "openai", "model": "m", "base_ulr": "x"}, "Did you mean 'base_url'"),
+        ({"name": "openai", "model": "m", "api_key": "k"}, "Did you mean 'api_key_env'"),
+        ({"name": "openai", "model": "m", "temperature": "hot"}, "temperature must be a number"),
+        ({"name": "openai", "model": "m", "temperature": -1}, "temperature must be at least 0"),
+        ({"name": "openai", "model": "m", "top_p": 0}, "top_p must be above 0"),
+        ({"name": "openai", "model": "m", "max_tokens": 0}, "max_tokens must be at least 1"),
+        ({"name": "transformers", "model": "m", "trust_remote_code": True}, "unknown option"),
+        ({"name": "vllm", "model": "m", "memory": 2}, "memory must be above 0 and at most 1"),
+    ],
+)
+def test_bad_options_are_one_clear_error(config: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_model_reader(config)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_options_are_known_without_the_heavy_package(name: str) -> None:
+    assert "model" in backend_options(name)
+
+
+def test_options_are_split_between_reader_and_backend() -> None:
+    options, rest = split_options(
+        {"name": "openai", "model": "m", "temperature": 0.7, "concurrency": 4}
+    )
+    assert options.sampling == Sampling(0.7)
+    assert rest == {"name": "openai", "model": "m", "concurrency": 4}
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
+    backend = FakeBackend(lambda _: "Answer: yes\nUsed: none")
+    monkeypatch.setattr(models, "make_backend", lambda config: backend)
+    return backend
+
+
+def test_cache_by_option_and_by_environment(
+    fake: FakeBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config: dict[str, object] = {"name": "openai", "model": "m"}
+    monkeypatch.delenv("FINEMEM_CACHE", raising=False)
+    assert make_model_reader(config).backend is fake
+    named = make_model_reader(config | {"cache": str(tmp_path / "a.sqlite")})
+    assert isinstance(named.backend, CachedBackend)
+    monkeypatch.setenv("FINEMEM_CACHE", str(tmp_path / "b.sqlite"))
+    assert isinstance(make_model_reader(config).backend, CachedBackend)
+    assert make_model_reader(config | {"cache": ""}).backend is fake
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.sqlite", "b.sqlite"]
+
+
+def test_judge_takes_prompt_and_sampling_from_the_metric() -> None:
+    backend = FakeBackend(
+        lambda chat: Completion(failure=Failure.TIMEOUT) if "bad" in repr(chat) else "Yes."
+    )
+    judge = ModelJudge(backend, seed=1)
+    assert isinstance(judge, Judge)
+    assert judge.version == "fake judge"
+    good, bad = judge.judge(
+        [JudgeRequest("grade", "lme/1", max_tokens=10), JudgeRequest("bad", "lme/1")]
+    )
+    assert (good.text, good.failed, bad.text, bad.failed) == ("Yes.", False, "", True)
+    assert backend.batches[0][0] == ChatRequest(
+        (Message("user", "grade"),), Sampling(0.0, max_tokens=10, seed=1), prompt="lme/1"
+    )
+
+
+def test_judge_by_options(fake: FakeBackend) -> None:
+    judge = make_model_judge({"name": "openai", "model": "m", "seed": 4, "cache": ""})
+    assert (judge.backend, judge.seed) == (fake, 4)
+    with pytest.raises(ConfigError, match="temperature is set by the metric"):
+        make_model_judge({"name": "openai", "model": "m", "temperature": 0.5})
+
+
+def test_policy_sends_instructions_once_and_the_observation() -> None:
+    backend = FakeBackend(lambda _: '[{"op": "SKIP"}]')
+    policy = ModelPolicy(backend)
+    policy.reset({})
+    assert policy.act("<chunk>", {"instructions": INSTRUCTIONS}) == '[{"op": "SKIP"}]'
+    assert policy.act(f"{INSTRUCTIONS}\n\n<chunk>", {"instructions": INSTRUCTIONS})
+    first, second = (batch[0] for batch in backend.batches)
+    assert first == second
+    assert [message.content for message in first.messages] == [INSTRUCTIONS, "<chunk>"]
+    assert first.tools == ()
+
+
+def test_policy_batches_and_offers_tools_that_the_grammar_reads() -> None:
+    call = '{"tool_calls": [{"function": {"name": "%s", "arguments": %s}}]}'
+    backend = FakeBackend(lambda chat: "[]")
+    ModelPolicy(backend, tools=True).act_all(["a", "b"])
+    (batch,) = backend.batches
+    assert len(batch) == 2
+    assert batch[0].tools == OPERATION_TOOLS
+    for tool in OPERATION_TOOLS:
+        function = tool["function"]
+        assert isinstance(function, dict)
+        arguments = {key: "1" for key in function["parameters"]["required"]}
+        (parsed,) = parse(call % (function["name"], str(arguments).replace("'", '"')))
+        assert isinstance(parsed, Operation)
+        assert parsed.op == function["name"]
+
+
+def test_policy_without_a_reply_raises_and_is_no_agent_mistake() -> None:
+    backend = FakeBackend(lambda _: Completion(failure=Failure.CONNECTION, detail="gone"))
+    with pytest.raises(BackendError, match="1 of 1 calls failed: no connection gone"):
+        ModelPolicy(backend).act("x", {})
+
+
+def test_backends_in_this_process_are_shared_while_they_live(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs the extra train")
+    from tests.backends.conftest import make_model
+
+    make_model(tmp_path / "tiny")
+    config = {"name": "transformers", "model": str(tmp_path / "tiny"), "device": "cpu"}
+    first = make_backend(config)
+    assert make_backend(dict(config)) is first
+    assert make_backend(config | {"batch_tokens": 64}) is not first
