@@ -1,0 +1,162 @@
+"""The default reasoning agent: deterministic, without a model, and never longer than it may be.
+
+It answers from the shown texts alone, by `ReadRequest.task`:
+
+- fact: the sentence that fits the question best (`selection`), cut to `answer_tokens` (`windows`);
+- multi_hop: that sentence and the one that goes on from what it names;
+- label: the label that the five most similar labelled example lines vote for. An example is one
+  line, "<text> label: <label>" or "<text> -> <label>" (`text.parse_example`);
+- summary: the shown texts, best ranked first, as far as `answer_tokens` reaches;
+- choice: the choice whose words stand in the sentences that fit the question best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from finemem_env.readers.candidates import EXAMPLES, QUERIES, Example, stems
+from finemem_env.readers.selection import Scored, best, bridge, idf, score_sentences
+from finemem_env.readers.windows import cut, trim
+from finemem_env.text import approx_tokens, normalise, split_sentences
+from finemem_env.ties import tie_key
+from finemem_env.types import Answer, ReadRequest, Task
+
+__all__ = ["LocalReader"]
+
+_VOTES = 5
+_NOTHING = Answer("")
+_Place = tuple[int, int]  # item, sentence
+
+
+class LocalReader:
+    """Reads by word overlap; the same request always gets the same answer.
+
+    `Answer.used` names the sentences the answer was taken from, item by item as in the request; the
+    core, where there is one, is read as one more item after them. It costs no tokens.
+    """
+
+    version = "local/1"
+
+    def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
+        """One answer per request, in order; "" where no shown text says anything."""
+        return [_TASKS[request.task](request, _texts(request)) for request in requests]
+
+
+def _texts(request: ReadRequest) -> tuple[str, ...]:
+    return (*request.items, request.core) if request.core else request.items
+
+
+def _place(one: Scored) -> _Place:
+    return one.item, one.candidate.index
+
+
+def _fact(request: ReadRequest, texts: Sequence[str]) -> Answer:
+    query = QUERIES[request.question]
+    scored, weights = score_sentences(query, texts, request.answer_tokens)
+    if not scored:
+        return _NOTHING
+    found = best(request.question, scored)
+    text = cut(found.candidate.text, request.answer_tokens, query, weights)
+    return Answer(text, (_place(found),))
+
+
+def _multi_hop(request: ReadRequest, texts: Sequence[str]) -> Answer:
+    query, limit = QUERIES[request.question], request.answer_tokens
+    scored, weights = score_sentences(query, texts, limit)
+    if not scored:
+        return _NOTHING
+    first = best(request.question, scored)
+    others = bridge(query, first, scored, weights)
+    room = limit - 1  # for the space between the two
+    if not others or room < 2:
+        return _fact(request, texts)
+    second = best(request.question, others)
+    share = max(room // 2, room - second.candidate.tokens)
+    head = cut(first.candidate.text, share, query, weights)
+    tail = cut(second.candidate.text, room - approx_tokens(head), query, weights)
+    return Answer(f"{head} {tail}", (_place(first), _place(second)))
+
+
+def _summary(request: ReadRequest, texts: Sequence[str]) -> Answer:
+    parts: list[str] = []
+    used: list[_Place] = []
+    room = request.answer_tokens
+    for i, text in enumerate(texts):
+        for j, sentence in enumerate(split_sentences(text)):
+            part = trim(sentence, room)
+            if not part:
+                return Answer(" ".join(parts), tuple(used))
+            parts.append(part)
+            used.append((i, j))
+            room -= approx_tokens(part) + 1
+    return Answer(" ".join(parts), tuple(used))
+
+
+def _label(request: ReadRequest, texts: Sequence[str]) -> Answer:
+    if not any(EXAMPLES[text] for text in texts):
+        return _fact(request, texts)
+    voters = _nearest(request.question, texts)
+    if not voters:
+        return _NOTHING
+    votes: defaultdict[str, float] = defaultdict(float)
+    for voter in voters:
+        votes[normalise(voter.example.label)] += voter.likeness
+    winner = max(
+        votes, key=lambda label: (round(votes[label], 9), tie_key(request.question, label))
+    )
+    won = [voter for voter in voters if normalise(voter.example.label) == winner]
+    text = trim(won[0].example.label, request.answer_tokens)
+    return Answer(text, tuple((voter.item, voter.example.index) for voter in won))
+
+
+class _Voter(NamedTuple):
+    likeness: float  # idf of shared words over the root of the example's length
+    item: int
+    example: Example
+
+
+def _nearest(question: str, texts: Sequence[str]) -> list[_Voter]:
+    """The example lines most like the question, the nearest first, at most `_VOTES`."""
+    query = QUERIES[question]
+    examples = [(i, example) for i, text in enumerate(texts) for example in EXAMPLES[text]]
+    shared = [query.terms & example.terms for _, example in examples]
+    counts = Counter([term for terms in shared for term in terms])
+    weights = {term: idf(counts, len(examples), term) for term in counts}
+    voters = [
+        _Voter(sum(map(weights.__getitem__, terms)) / math.sqrt(1 + len(example.terms)), i, example)
+        for terms, (i, example) in zip(shared, examples, strict=True)
+        if terms
+    ]
+    top = sorted((round(voter.likeness, 9) for voter in voters), reverse=True)[:_VOTES]
+    near = [voter for voter in voters if round(voter.likeness, 9) >= top[-1]]
+    near.sort(key=lambda one: (-round(one.likeness, 9), tie_key(question, one.example.line)))
+    return near[:_VOTES]
+
+
+def _choice(request: ReadRequest, texts: Sequence[str]) -> Answer:
+    query = QUERIES[request.question]
+    scored, weights = score_sentences(query, texts, request.answer_tokens)
+    if not scored or not request.choices:
+        return _fact(request, texts)
+    whole = sum(weights.values()) or 1.0
+    ranked = []
+    for choice in request.choices:
+        named = stems(choice) - query.terms or stems(choice)
+        for one in scored:
+            share = len(named & one.candidate.terms) / max(len(named), 1)
+            support = round(share * (1 + one.match / whole), 9)
+            ranked.append((support, tie_key(request.question, choice), choice, _place(one)))
+    support, _, choice, place = max(ranked)
+    return Answer(trim(choice, request.answer_tokens), (place,)) if support else _NOTHING
+
+
+_TASKS: dict[Task, Callable[[ReadRequest, Sequence[str]], Answer]] = {
+    "fact": _fact,
+    "multi_hop": _multi_hop,
+    "label": _label,
+    "summary": _summary,
+    "choice": _choice,
+}

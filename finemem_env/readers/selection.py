@@ -1,0 +1,145 @@
+"""Which sentence of the shown items answers a question: idf-weighted overlap, then the newest."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from finemem_env.readers.candidates import CANDIDATES, Candidate, Query
+from finemem_env.ties import tie_key
+
+__all__ = ["Scored", "best", "bridge", "idf", "score_sentences"]
+
+# One unit is the weight of a word that a single shown sentence holds.
+_BEFORE = 0.4  # share that a question word counts which only the sentence before holds
+_PAIR = 0.15  # share that two neighbours in the question count again, being neighbours here
+_KIND = 0.6  # units for a new word of the asked kind
+_EXACT = 0.03  # units per word that matches as written, not only by its stem
+_RANK = 0.18  # units lost per rank of the item
+_LONG = 0.3  # units lost by a sentence that must be cut to fit into the answer
+
+_CLOSE = 0.85  # share of the best match from which a sentence with a number or date is a rival
+_EQUAL = 0.98  # the same where nothing says which is newer
+_ALIKE = 0.5  # shared words over all words of two sentences that say the same of the same subject
+_DECIMALS = 9  # scores this close are ties
+
+
+class Scored(NamedTuple):
+    """A candidate of one request, in the `item` of that index.
+
+    `match` is how well its own words fit the question; in `score` its place counts as well.
+    """
+
+    item: int
+    candidate: Candidate
+    match: float
+    score: float
+
+
+def idf(counts: Mapping[str, int], n: int, term: str) -> float:
+    """Weight of a term that `counts[term]` of `n` texts hold."""
+    df = counts[term]
+    return math.log(1 + (n - df + 0.5) / (df + 0.5))
+
+
+def score_sentences(
+    query: Query, items: Sequence[str], limit: int
+) -> tuple[list[Scored], dict[str, float]]:
+    """Every sentence that may answer, with its score, and the weights of the question's stems.
+
+    Args:
+        query: the question.
+        items: shown texts, best ranked first.
+        limit: longest answer, in `approx_tokens`.
+    """
+    found = [(rank, candidate) for rank, item in enumerate(items) for candidate in CANDIDATES[item]]
+    shared = [query.terms & candidate.terms for _, candidate in found]
+    counts = Counter([term for terms in shared for term in terms])
+    weights = {term: share * idf(counts, len(found), term) for term, share in query.shares.items()}
+    unit = math.log(1 + (len(found) - 0.5) / 1.5) if found else 1.0
+    weigh = weights.__getitem__
+    scored: list[Scored] = []
+    for i, (rank, candidate) in enumerate(found):
+        if candidate.asks:
+            continue
+        match = _match(query, candidate, shared[i], weights, unit)
+        score = match - unit * (_RANK * rank + _LONG * (candidate.tokens > limit))
+        if candidate.index:
+            score += _BEFORE * sum(map(weigh, shared[i - 1] - shared[i]))
+        scored.append(Scored(rank, candidate, match, score))
+    return scored, weights
+
+
+def _match(
+    query: Query,
+    candidate: Candidate,
+    shared: frozenset[str],
+    weights: Mapping[str, float],
+    unit: float,
+) -> float:
+    match = sum(map(weights.__getitem__, shared))
+    match += _EXACT * unit * len(query.exact & candidate.exact)
+    pairs = query.pairs & candidate.pairs
+    if pairs:
+        match += _PAIR * sum([weights[a] + weights[b] for a, b in pairs])
+    if query.kind and not candidate.hints[query.kind] <= query.terms:
+        match += _KIND * unit
+    return match
+
+
+def best(question: str, scored: Sequence[Scored]) -> Scored:
+    """The best sentence; among rivals that say the same of the same subject, the newest.
+
+    Rivals that carry serial numbers or dates lose to the largest of their kind. What remains is
+    decided by a hash, never by age or place, so that keeping a superseded fact costs.
+    """
+    top = round(max([one.score for one in scored]), _DECIMALS)
+    first = _drawn(question, [one for one in scored if round(one.score, _DECIMALS) >= top])
+    close = (_CLOSE if first.candidate.order else _EQUAL) * first.match
+    rivals = [one for one in scored if one.match >= close and alike(one, first)]
+    return _drawn(question, list(_current(rivals)))
+
+
+def _current(rivals: Sequence[Scored]) -> Iterable[Scored]:
+    """The rivals that no other one of the same kind of order supersedes."""
+    newest: dict[int, tuple[int, ...]] = {}
+    for one in rivals:
+        order = one.candidate.order
+        if order:
+            newest[order[0]] = max(order, newest.get(order[0], order))
+    for one in rivals:
+        order = one.candidate.order
+        if not order or order == newest[order[0]]:
+            yield one
+
+
+def _drawn(question: str, equals: Sequence[Scored]) -> Scored:
+    if len(equals) == 1:
+        return equals[0]
+    return max(equals, key=lambda one: tie_key(question, one.candidate.text))
+
+
+def alike(one: Scored, other: Scored) -> bool:
+    """Whether two sentences share so many words that at most one of them holds."""
+    a, b = one.candidate.terms, other.candidate.terms
+    shared = len(a & b)
+    return shared >= _ALIKE * (len(a) + len(b) - shared)
+
+
+def bridge(
+    query: Query, first: Scored, scored: Sequence[Scored], weights: Mapping[str, float]
+) -> list[Scored]:
+    """The other sentences, scored by what `first` names and by what it leaves open."""
+    counts = Counter([term for one in scored for term in one.candidate.terms])
+    hints = first.candidate.hints
+    wanted = {term: weights[term] for term in query.terms - first.candidate.terms}
+    for term in (hints["name"] | hints["number"]) - query.terms:
+        wanted[term] = idf(counts, len(scored), term)
+    found = []
+    for one in scored:
+        if not alike(one, first):
+            match = sum(map(wanted.__getitem__, wanted.keys() & one.candidate.terms))
+            found.append(one._replace(match=match, score=match))
+    return found
