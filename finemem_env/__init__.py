@@ -1,1 +1,33 @@
-"""Gymnasium environments for LLM memory management (an open implementation of Fine-Mem)."""
+"""Gymnasium environments for LLM memory management (an open implementation of Fine-Mem).
+
+Importing this package registers the environment ids:
+
+    import gymnasium as gym, finemem_env
+    env = gym.make("FineMem-AR-v0")
+"""
+
+from finemem_env._version import __version__
+from finemem_env.env import MemoryEnv
+from finemem_env.errors import ConfigError, DataError, FineMemError, ReaderError
+from finemem_env.registration import register_all
+from finemem_env.types import Answer, Chunk, Episode, Evidence, Question, Reader, ReadRequest
+from finemem_env.vector import MemoryVectorEnv
+
+__all__ = [
+    "Answer",
+    "Chunk",
+    "ConfigError",
+    "DataError",
+    "Episode",
+    "Evidence",
+    "FineMemError",
+    "MemoryEnv",
+    "MemoryVectorEnv",
+    "Question",
+    "ReadRequest",
+    "Reader",
+    "ReaderError",
+    "__version__",
+]
+
+register_all()
