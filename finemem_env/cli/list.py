@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
         (
             "sources",
             (
-                (spec.name, f"{spec.competency:4} {spec.description} [{spec.licence}]")
+                (spec.name, f"{spec.competency or 'all':4} {spec.description} [{spec.licence}]")
                 for spec in SOURCES.values()
             ),
         ),

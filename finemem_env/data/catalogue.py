@@ -157,6 +157,26 @@ _SPECS = (
         {"hops": "multi"},
     ),
     SourceSpec(
+        "memalpha",
+        None,
+        "finemem_env.data.memalpha:MemalphaSource",
+        "Memalpha: the published training and validation instances of Mem-alpha",
+        "as its parts (SQuAD, HotpotQA, PerLTQA, LongMemEval, PubMed-RCT, BookSum, NLU, TREC)",
+        ("memalpha/train.parquet", "memalpha/test.parquet"),
+        "https://huggingface.co/datasets/YuWangX/Memalpha, into memalpha/, or with "
+        "difficulty={'hub': 'YuWangX/Memalpha', 'revision': '<commit>'}",
+    ),
+    SourceSpec(
+        "memoryagentbench",
+        None,
+        "finemem_env.data.memoryagentbench:MemoryAgentBenchSource",
+        "MemoryAgentBench: the four published splits, or Mem-alpha's processed copy (test only)",
+        "MIT",
+        ("memoryagentbench/**/*.parquet",),
+        "https://huggingface.co/datasets/ai-hyz/MemoryAgentBench, into memoryagentbench/, or with "
+        "difficulty={'hub': 'ai-hyz/MemoryAgentBench', 'revision': '<commit>'}",
+    ),
+    SourceSpec(
         "factconsolidation",
         "CR",
         "finemem_env.data.factconsolidation:FactConsolidationSource",

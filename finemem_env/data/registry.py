@@ -71,8 +71,9 @@ def _single(source: str, config: SourceConfig, competency: Competency | None) ->
         name = _fold(SYNTHETIC[competency])
     for spec in SOURCES.values():
         if _fold(spec.name) == name:
-            _check_competency(spec.name, frozenset({spec.competency}), competency)
-            return _build(spec, config)
+            if spec.competency is not None:
+                _check_competency(spec.name, frozenset({spec.competency}), competency)
+            return _build(spec, dataclasses.replace(config, competency=competency))
     if Path(source).is_file():
         return FileSource(Path(source), config)
     if source.endswith((".jsonl", ".jsonl.gz")) or "/" in source:

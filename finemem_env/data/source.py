@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from finemem_env.text import approx_tokens
 from finemem_env.types import Competency, Episode
 
 __all__ = [
+    "CHUNKINGS",
     "DATA_VARIABLE",
     "DRAW_BOUND",
     "SPLITS",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 SPLITS = ("train", "val", "test")
+CHUNKINGS = ("own", "mem-alpha", "memoryagentbench")
 DATA_VARIABLE = "FINEMEM_DATA"
 # Indices of unbounded sources are drawn below this bound.
 DRAW_BOUND = 2**31
@@ -42,13 +44,14 @@ DRAW_BOUND = 2**31
 class SourceSpec:
     """One line of the registry: what a source is, what it reads and on which terms.
 
+    `competency` None: it holds several, and serves every environment with those that fit.
     `factory` is "module:Class", called as Class(spec, config). `files` are relative to data_dir
     (globs and folders allowed) and `where` says how to get them. `options` tell the variants of one
     adapter apart.
     """
 
     name: str
-    competency: Competency
+    competency: Competency | None
     factory: str
     description: str
     licence: str
@@ -63,6 +66,8 @@ class SourceConfig:
 
     `data_dir` is the parent of the sources' folders (None: $FINEMEM_DATA). `chunk_tokens` is a size
     or a (min, max) range in tokens of `count_tokens`. `difficulty` holds the source's own knobs.
+    `competency` is the environment's, by which a source of several chooses; `chunking` is the
+    protocol's way of cutting documents: "own", "mem-alpha" or "memoryagentbench".
 
     Raises:
         ConfigError: an unknown split, or a number of chunks or tokens that is not positive.
@@ -74,11 +79,15 @@ class SourceConfig:
     chunk_tokens: int | Sequence[int] | None = None
     difficulty: Mapping[str, object] = field(default_factory=dict)
     count_tokens: Callable[[str], int] = approx_tokens
+    competency: Competency | None = None
+    chunking: str = "own"
 
     def __post_init__(self) -> None:
         """Refuse what no source could serve."""
         if self.split not in SPLITS:
             raise ConfigError(nearest("split", self.split, SPLITS))
+        if self.chunking not in CHUNKINGS:
+            raise ConfigError(nearest("chunking", self.chunking, CHUNKINGS))
         if self.num_chunks is not None and not _positive(self.num_chunks):
             raise ConfigError(f"num_chunks: expected an integer ≥ 1, got {self.num_chunks!r}.")
         if self.chunk_tokens is not None:
@@ -89,6 +98,10 @@ class SourceConfig:
     def token_range(self, default: tuple[int, int]) -> tuple[int, int]:
         """(min, max) tokens of a chunk; one number means exactly that range."""
         return default if self.chunk_tokens is None else _token_pair(self.chunk_tokens)
+
+    def document_tokens(self, size: Callable[[], int], default: int) -> int:
+        """Most tokens of a chunk of one document of `size()` tokens."""
+        return self.token_range((default, default))[1]
 
 
 def _positive(value: object) -> bool:
@@ -180,7 +193,9 @@ class BaseSource(ABC):
         self.spec = spec
         self.config = config
         self.name: str = spec.name
-        self.competencies: frozenset[Competency] = frozenset({spec.competency})
+        fixed = spec.competency or config.competency
+        every: tuple[Competency, ...] = get_args(Competency)
+        self.competencies: frozenset[Competency] = frozenset((fixed,) if fixed else every)
         self.size: int | None = None
         self.difficulty = resolve_knobs(spec.name, config.difficulty, self.knobs)
 

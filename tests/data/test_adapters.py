@@ -15,7 +15,7 @@ from finemem_env.text import approx_tokens, normalise, parse_example
 from finemem_env.types import Episode
 from tests.data.publishers import write_all
 
-ADAPTERS = sorted(name for name, spec in SOURCES.items() if spec.files)
+ADAPTERS = sorted(name for name, spec in SOURCES.items() if spec.files and spec.competency)
 REAL = [name for name in ADAPTERS if name != "squad_full"]
 WHOLE = {"fairytaleqa", "squality", "mquake", "mquake_sh", "mquake_mh"}
 NO_CHUNK_QUESTIONS = {"hotpotqa", "squality", "mquake", "mquake_sh", "mquake_mh"}

@@ -29,7 +29,7 @@ def test_every_record_is_complete_and_loads(name: str) -> None:
     factory = getattr(importlib.import_module(module), attribute)
     assert issubclass(factory, BaseSource)
     assert spec.name == name
-    assert spec.competency in get_args(Competency)
+    assert spec.competency in (None, *get_args(Competency))
     assert spec.description
     assert spec.licence
     assert bool(spec.files) == bool(spec.where)
@@ -147,5 +147,5 @@ def test_missing_data_names_the_folder(tmp_path: Path) -> None:
             with pytest.raises(
                 DataError, match=r"which is missing\. Get it from https://"
             ) as error:
-                load_source(name, SourceConfig(data_dir=tmp_path))
+                load_source(name, SourceConfig("test", tmp_path))
             assert spec.where in str(error.value)
