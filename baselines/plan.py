@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,40 +26,33 @@ from finemem_env.types import Op, Operation, Question, Reader
 __all__ = ["Note", "Plan"]
 
 _Key = tuple[str, tuple[str, ...]]
+_Form = tuple[tuple[str, int], ...]  # texts, each with the first step that may write it
+_COMMON = 0.15  # share of the questions that hold a common word
+_PASSED = 0.5  # a question that scores less is not answered by its note
 
 _SENTENCE_END = re.compile(r"[.!?…]+(?=\s|$)|[。！？]+|[\r\n]+")
 
 
 @dataclass(slots=True)
 class Note:
-    """Texts with the step that each may be written at, for the questions that they answer.
+    """One way or another to write down what answers some questions.
 
-    `own`: the same in the oracle's own words. `uses`: question key → steps after which it needs
-    the note.
+    `forms`: ways in order of preference, each the texts to write with the step that each may be
+    written at; the last is the surest. `uses`: question key → steps after which it needs the note.
     """
 
-    parts: tuple[tuple[str, int], ...]
-    own: tuple[str, int]
+    forms: list[_Form]
     uses: dict[_Key, set[int]] = field(default_factory=dict)
-
-    @property
-    def rewritten(self) -> bool:
-        """Whether it holds the oracle's own words."""
-        return self.parts == (self.own,)
 
     @property
     def steps(self) -> set[int]:
         """The steps after which it must be in memory."""
         return set().union(*self.uses.values())
 
-    def rewrite(self) -> None:
-        """Replace the evidence by the oracle's own words."""
-        self.parts = (self.own,)
-
     def texts(self, step: int) -> list[str]:
         """What must be in memory after `step`."""
         needed = any(step in steps for steps in self.uses.values())
-        return [text for text, start in self.parts if start <= step] if needed else []
+        return [text for text, start in self.forms[0] if start <= step] if needed else []
 
 
 class Plan:
@@ -67,12 +61,13 @@ class Plan:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._count = make_counter(session.settings.tokenizer)
+        self._common = _common_words(session)
         self._notes: dict[object, Note] = {}
         for number, question in enumerate(session.finals):
             end = _asked_after(question, session) + 1
             # Without evidence any step will do: spread them, for a step takes so many operations.
             note = self._note(question, number % end)
-            first = min(start for _, start in note.parts)
+            first = min(start for _, start in note.forms[0])
             note.uses.setdefault(_key(question), set()).update(range(first, end))
         for step, questions in enumerate(session.drawn):
             for question in questions:
@@ -100,27 +95,27 @@ class Plan:
         return kept
 
     def shorten(self) -> None:
-        """Put notes into own words, the largest saving first, until every step fits the budget."""
+        """Take shorter forms, the largest saving first, until every step fits the budget."""
         budget = self._session.memory.budget
         if budget is None:
             return
         loads = [0] * self._session.num_chunks
-        savings = []
+        savings: list[tuple[int, Note, int]] = []
         for note in self._notes.values():
-            cost = sum(self._count(text) for text, _ in note.parts)
+            costs = [sum(self._count(text) for text, _ in form) for form in note.forms]
             for step in note.steps:
-                loads[step] += cost
-            savings.append((cost - self._count(note.own[0]), note))
-        savings.sort(key=lambda pair: -pair[0])
-        for saving, note in savings:
-            if max(loads) <= budget or saving <= 0:
+                loads[step] += costs[0]
+            shortest = min(range(len(costs)), key=costs.__getitem__)
+            savings.append((costs[0] - costs[shortest], note, shortest))
+        for saving, note, shortest in sorted(savings, key=lambda entry: -entry[0]):
+            if max(loads) <= budget or not saving:
                 break
-            note.rewrite()
+            del note.forms[:shortest]
             for step in note.steps:
                 loads[step] -= saving
 
     def rehearse(self, reader: Reader) -> int:
-        """Play the plan once and put the notes that fail into own words; returns how many."""
+        """Play the plan once and change the form of notes that fail; returns how many changed."""
         session = self._session
         trial = Session(
             session.episode,
@@ -134,22 +129,21 @@ class Plan:
             run_step([trial], [self.action(trial)], reader)
         asked = [one for step in trial.record.results for one in step.chunk_answers]
         asked += [one for one, _ in trial.record.finals]
-        failing = {_key(one.question): one.question for one in asked if one.score < 1.0}
+        failing = {_key(one.question): one.question for one in asked if one.score < _PASSED}
         return sum(map(self._mend, failing.values()))
 
     def _mend(self, question: Question) -> bool:
-        """Put the note of a failing question into own words, else give it one of its own."""
-        key, topic = _key(question), _topic(question)
-        if key in self._notes:
+        """Give a failing question a note of its own, then the next form of that note."""
+        key = _key(question)
+        note = self._notes.get(key) or self._notes[_topic(question)]
+        if len(note.uses) > 1:
+            start = max(start for _, start in note.forms[0])
+            self._notes[key] = Note(self._own_forms(question, start), {key: note.uses.pop(key)})
+        elif len(note.forms) > 1:
+            del note.forms[0]
+        else:
             return False
-        note = self._notes[topic]
-        if note.rewritten and len(note.uses) > 1:
-            own = (_own_words(question, self._session.settings.answer_tokens), note.own[1])
-            self._notes[key] = Note((own,), own, {key: note.uses.pop(key)})
-            return True
-        changed = not note.rewritten
-        note.rewrite()
-        return changed
+        return True
 
     def action(self, session: Session) -> str:
         """The operations that bring the memory of `session` to what its current step wants."""
@@ -165,9 +159,14 @@ class Plan:
         topic = _topic(question)
         if topic not in self._notes:
             start = max((entry.chunk for entry in question.evidence), default=start)
-            own = (_own_words(question, self._session.settings.answer_tokens), start)
-            self._notes[topic] = Note(_evidence(question) or (own,), own)
+            evidence = _evidence(question)
+            forms = [evidence] if evidence else []
+            self._notes[topic] = Note(forms + self._own_forms(question, start))
         return self._notes[topic]
+
+    def _own_forms(self, question: Question, start: int) -> list[_Form]:
+        texts = _own_words(question, self._common, self._session.settings.answer_tokens)
+        return [((text, start),) for text in texts]
 
 
 def _key(question: Question) -> _Key:
@@ -186,7 +185,7 @@ def _asked_after(question: Question, session: Session) -> int:
     return session.num_chunks - 1 if question.asked_after is None else question.asked_after
 
 
-def _evidence(question: Question) -> tuple[tuple[str, int], ...]:
+def _evidence(question: Question) -> _Form:
     """The evidence sentences to store, each with its chunk; () when they do not hold the answer."""
     if question.type not in ("fact", "multi_hop"):
         return ()
@@ -197,14 +196,26 @@ def _evidence(question: Question) -> tuple[tuple[str, int], ...]:
     return tuple(holding[-1:])
 
 
-def _own_words(question: Question, answer_tokens: int) -> str:
-    """A text that makes the reader give the gold answer."""
-    gold = gold_prediction(question)
+def _own_words(question: Question, common: Set[str], answer_tokens: int) -> list[str]:
+    """Texts that make the reader give the gold answer, the shortest first."""
+    gold, asked = gold_prediction(question), _one_line(question.question)
     if question.type == "label":
-        return f"{_one_line(question.question)} label: {gold}"
+        return [f"{asked} label: {gold}"]
     if question.type == "summary":
-        return _opening(gold, answer_tokens)
-    return f"{_one_line(question.question)} → {_one_line(gold)}"
+        return [_opening(gold, answer_tokens)]
+    gold = _one_line(gold)
+    telling = [word for word in asked.split() if word.casefold() not in common]
+    texts = [f"{' '.join(telling)} → {gold}", f"{asked} → {gold}"]
+    # Where surplus words cost, the answer alone may do.
+    return [gold, *texts] if question.metric in ("f1", "rouge_l") else texts
+
+
+def _common_words(session: Session) -> Set[str]:
+    """Words of so many questions that they tell none from another."""
+    asked = [*session.finals, *(question for step in session.drawn for question in step)]
+    texts = {_one_line(question.question).casefold() for question in asked}
+    counts = Counter(word for text in texts for word in set(text.split()))
+    return {word for word, count in counts.items() if count > max(2, _COMMON * len(texts))}
 
 
 def _one_line(text: str) -> str:

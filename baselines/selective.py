@@ -23,7 +23,7 @@ from baselines.agents import Info
 from baselines.scripted import MAX_OPERATIONS, Reactive, group, inserts
 from finemem_env.data.synthetic.kinds import fact_key, is_asked_kind, merge
 from finemem_env.prompts import View
-from finemem_env.text import approx_tokens, parse_example, split_sentences
+from finemem_env.text import approx_tokens, parse_example, sentence_key, split_sentences
 from finemem_env.types import Op, Operation
 
 __all__ = ["Selective", "statement_key"]
@@ -62,33 +62,33 @@ class _Draft:
     """The operations of one step while they are collected, at most one per subject and relation."""
 
     def __init__(self, view: View) -> None:
-        self._ids = {key: item_id for item_id, text in view.items if (key := _key(text))}
-        self._texts = {key: text for _, text in view.items if (key := _key(text))}
         self._view = view
-        self._changed: dict[object, str] = {}
-        self._new: dict[str, None] = {}
+        self._held = {key: item for item in view.items if (key := _key(item[1]))}
+        self._texts: dict[object, str] = {}
+        self._loose: list[str] = []
 
     def add(self, sentence: str) -> int:
         """Put `sentence` in: replace, add up or store. Returns the tokens it takes more."""
         key = _key(sentence)
-        stored = None if key is None else self._texts.get(key)
-        text = merge(stored, sentence) if is_asked_kind(sentence) else sentence
         if key is None:
-            self._new[text] = None
-            return approx_tokens(text)
-        self._texts[key] = self._changed[key] = text
-        return approx_tokens(text) - (approx_tokens(stored) if stored else 0)
+            self._loose.append(sentence)
+            return approx_tokens(sentence)
+        stored = self._texts.get(key) or self._held.get(key, (0, ""))[1]
+        text = merge(stored or None, sentence) if is_asked_kind(sentence) else sentence
+        self._texts[key] = text
+        return approx_tokens(text) - approx_tokens(stored)
 
     def operations(self) -> list[Operation]:
         """UPDATE what was in memory, INSERT the rest, in groups if it is too much."""
-        updates = [
-            Operation(Op.UPDATE, item_id=self._ids[key], content=text)
-            for key, text in self._changed.items()
-            if key in self._ids
-        ]
-        fresh = [text for key, text in self._changed.items() if key not in self._ids]
+        updates, fresh = [], []
+        for key, text in self._texts.items():
+            item_id, stored = self._held.get(key, (0, ""))
+            if not stored:
+                fresh.append(text)
+            elif sentence_key(stored) != sentence_key(text):
+                updates.append(Operation(Op.UPDATE, item_id=item_id, content=text))
         room = MAX_OPERATIONS - len(updates)
-        return updates + inserts(group([*fresh, *self._new], room), self._view)
+        return updates + inserts(group([*fresh, *self._loose], room), self._view)
 
 
 class Selective(Reactive):

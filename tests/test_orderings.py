@@ -122,6 +122,6 @@ def test_no_simple_agent_returns_more_than_the_oracle(competency: str, agent: st
 
 
 def _return(competency: str, agent: str) -> float:
-    found = play(competency, agent, 8).episode_return
+    found = play(competency, agent, 16).episode_return
     assert found is not None
     return found
