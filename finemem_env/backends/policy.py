@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finemem_env.backends.base import Backend, ChatRequest, Message, Sampling
+from finemem_env.backends.base import Backend, ChatRequest, Failure, Message, Sampling
 from finemem_env.errors import BackendError
 from finemem_env.prompts import INSTRUCTIONS
 
@@ -70,9 +70,11 @@ class ModelPolicy:
         replies = self.backend.complete([self._chat(one, instructions) for one in observations])
         failed = [reply for reply in replies if reply.failure is not None]
         if failed:
+            long = failed[0].failure is Failure.TOO_LONG
+            hint = " (max_observation_tokens bounds the observation)" if long else ""
             raise BackendError(
                 f"manager {self.backend.model}: {len(failed)} of {len(replies)} calls failed: "
-                f"{failed[0].failure} {failed[0].detail}".rstrip()
+                f"{failed[0].failure}{hint} {failed[0].detail}".rstrip()
             )
         return [reply.text for reply in replies]
 
