@@ -197,7 +197,7 @@ class BM25:
 
     def _idf_floor(self) -> float:
         n = len(self._items)
-        total = sum(
+        total = math.fsum(
             terms * (math.log(n - df + 0.5) - math.log(df + 0.5))
             for df, terms in self._vocabulary.items()
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,22 +16,26 @@ __all__ = ["CANDIDATES", "EXAMPLES", "QUERIES", "Candidate", "Example", "Query",
 _SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})[.):]\s", re.IGNORECASE)
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?(?!\d)")
 _NAME = re.compile(r"(?<=\s)[\"'“‘(\[]*([^\W\d_a-z]\w+)")
+_ASKING = frozenset(("what", "which", "who", "whom", "whose", "when", "where", "how", "why"))
+_HEAD = 0.7  # what a word of the question loses in nearness to the question word, per word between
 _HEADING_WORDS = 6  # of a first line that only dates what follows: "Date: 2024-01-03."
-_CONTENT_SHARE = 0.15  # weight of a function word beside a content word
+_FUNCTION_SHARE = 0.15  # weight of a function word beside a content word
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One sentence of an item that may answer a question.
 
-    `order` is what says that it is newer than another: (0, serial number) or (1, year, month, day,
-    hour, minute), None where it says nothing. `hints` are its stems by the kind of word they are.
+    `order` says whether it is newer than another: (0, serial number) or (1, year, month, day, hour,
+    minute), the latter also from an item's first line that dates the rest; None: it does not say.
+    `hints` are its stems by the kind of word they are.
     """
 
     index: int  # in split_sentences(item)
     text: str
     tokens: int
     terms: frozenset[str]
+    topic: frozenset[str]  # terms but for serial number and dates
     exact: frozenset[str]
     pairs: frozenset[tuple[str, str]]
     hints: dict[Kind, frozenset[str]]
@@ -46,7 +51,7 @@ class Query:
     exact: frozenset[str]
     pairs: frozenset[tuple[str, str]]
     shares: dict[str, float]  # stem → 1, less for function words
-    heads: dict[str, float]  # content stem → 1 at the question word, falling with distance
+    heads: dict[str, float]  # content stem → nearness to the question word, at most 1
     kind: Kind | None
 
 
@@ -58,11 +63,17 @@ class Example:
     line: str
     terms: frozenset[str]  # of the text, the label left out
     label: str
+    root: float  # of its length, which likeness is divided by
 
 
 def stems(text: str) -> frozenset[str]:
     """The distinct stems of a text."""
     return frozenset(map(stem, words(text)))
+
+
+def _topic(sentence: str) -> frozenset[str]:
+    serial = _SERIAL.match(sentence)
+    return stems(_ISO_DATE.sub(" ", sentence[serial.end() if serial else 0 :]))
 
 
 def _order(sentence: str, heading: tuple[int, ...] | None) -> tuple[int, ...] | None:
@@ -85,6 +96,7 @@ def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candid
         text=text,
         tokens=approx_tokens(text),
         terms=frozenset(sequence),
+        topic=_topic(text) or frozenset(sequence),
         exact=frozenset(found),
         pairs=frozenset(pairwise(sequence)),
         hints={
@@ -112,7 +124,8 @@ def _examples(item: str) -> tuple[Example, ...]:
     for i, sentence in enumerate(split_sentences(item)):
         parsed = parse_example(sentence)
         if parsed:
-            found.append(Example(i, sentence, stems(parsed[0]), parsed[1]))
+            terms = stems(parsed[0])
+            found.append(Example(i, sentence, terms, parsed[1], math.sqrt(1 + len(terms))))
     return tuple(found)
 
 
@@ -123,18 +136,17 @@ def _query(question: str) -> Query:
     heads: dict[str, float] = {}
     for i, (word, term) in enumerate(zip(found, sequence, strict=True)):
         if word not in STOP:
-            heads.setdefault(term, 0.7 ** abs(i - asked_at))
+            heads.setdefault(term, _HEAD ** abs(i - asked_at))
     return Query(
         terms=frozenset(sequence),
         exact=frozenset(found),
         pairs=frozenset(pairwise(sequence)),
-        shares={term: 1.0 if term in heads else _CONTENT_SHARE for term in sequence},
+        shares={term: 1.0 if term in heads else _FUNCTION_SHARE for term in sequence},
         heads=heads,
         kind=asked_kind(question),
     )
 
 
-_ASKING = frozenset(("what", "which", "who", "whom", "whose", "when", "where", "how", "why"))
 CANDIDATES: TextCache[tuple[Candidate, ...]] = TextCache(_candidates)
 EXAMPLES: TextCache[tuple[Example, ...]] = TextCache(_examples)
 QUERIES: TextCache[Query] = TextCache(_query)

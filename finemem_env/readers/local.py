@@ -12,13 +12,13 @@ It answers from the shown texts alone, by `ReadRequest.task`:
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from math import fsum
 from typing import NamedTuple
 
 from finemem_env.readers.candidates import EXAMPLES, QUERIES, Example, stems
-from finemem_env.readers.selection import Scored, best, bridge, idf, score_sentences
+from finemem_env.readers.selection import DECIMALS, Scored, best, bridge, idf, score_sentences
 from finemem_env.readers.windows import cut, trim
 from finemem_env.text import approx_tokens, normalise, split_sentences
 from finemem_env.ties import tie_key
@@ -77,7 +77,7 @@ def _multi_hop(request: ReadRequest, texts: Sequence[str]) -> Answer:
     share = max(room // 2, room - second.candidate.tokens)
     head = cut(first.candidate.text, share, query, weights)
     tail = cut(second.candidate.text, room - approx_tokens(head), query, weights)
-    return Answer(f"{head} {tail}", (_place(first), _place(second)))
+    return Answer(f"{head} {tail}".strip(), (_place(first), _place(second)))
 
 
 def _summary(request: ReadRequest, texts: Sequence[str]) -> Answer:
@@ -105,7 +105,7 @@ def _label(request: ReadRequest, texts: Sequence[str]) -> Answer:
     for voter in voters:
         votes[normalise(voter.example.label)] += voter.likeness
     winner = max(
-        votes, key=lambda label: (round(votes[label], 9), tie_key(request.question, label))
+        votes, key=lambda label: (round(votes[label], DECIMALS), tie_key(request.question, label))
     )
     won = [voter for voter in voters if normalise(voter.example.label) == winner]
     text = trim(won[0].example.label, request.answer_tokens)
@@ -113,26 +113,34 @@ def _label(request: ReadRequest, texts: Sequence[str]) -> Answer:
 
 
 class _Voter(NamedTuple):
-    likeness: float  # idf of shared words over the root of the example's length
+    likeness: float
     item: int
     example: Example
 
 
 def _nearest(question: str, texts: Sequence[str]) -> list[_Voter]:
-    """The example lines most like the question, the nearest first, at most `_VOTES`."""
+    """The example lines most like the question, the nearest first, at most `_VOTES`.
+
+    Likeness: idf of the shared words over the root of the example's length.
+    """
     query = QUERIES[question]
-    examples = [(i, example) for i, text in enumerate(texts) for example in EXAMPLES[text]]
+    # A line that is stored twice has one vote.
+    lines = {one.line: (i, one) for i, text in enumerate(texts) for one in EXAMPLES[text]}
+    examples = list(lines.values())
     shared = [query.terms & example.terms for _, example in examples]
     counts = Counter([term for terms in shared for term in terms])
-    weights = {term: idf(counts, len(examples), term) for term in counts}
-    voters = [
-        _Voter(sum(map(weights.__getitem__, terms)) / math.sqrt(1 + len(example.terms)), i, example)
-        for terms, (i, example) in zip(shared, examples, strict=True)
-        if terms
+    weigh = {term: idf(counts, len(examples), term) for term in counts}.__getitem__
+    likeness = [
+        round(fsum(map(weigh, terms)) / example.root, DECIMALS) if terms else 0.0
+        for terms, (_, example) in zip(shared, examples, strict=True)
     ]
-    top = sorted((round(voter.likeness, 9) for voter in voters), reverse=True)[:_VOTES]
-    near = [voter for voter in voters if round(voter.likeness, 9) >= top[-1]]
-    near.sort(key=lambda one: (-round(one.likeness, 9), tie_key(question, one.example.line)))
+    least = sorted(likeness, reverse=True)[:_VOTES][-1]
+    near = [
+        _Voter(value, i, example)
+        for value, (i, example) in zip(likeness, examples, strict=True)
+        if value and value >= least
+    ]
+    near.sort(key=lambda one: (-one.likeness, tie_key(question, one.example.line)))
     return near[:_VOTES]
 
 
@@ -141,13 +149,13 @@ def _choice(request: ReadRequest, texts: Sequence[str]) -> Answer:
     scored, weights = score_sentences(query, texts, request.answer_tokens)
     if not scored or not request.choices:
         return _fact(request, texts)
-    whole = sum(weights.values()) or 1.0
+    whole = fsum(weights.values()) or 1.0
     ranked = []
     for choice in request.choices:
         named = stems(choice) - query.terms or stems(choice)
         for one in scored:
             share = len(named & one.candidate.terms) / max(len(named), 1)
-            support = round(share * (1 + one.match / whole), 9)
+            support = round(share * (1 + one.match / whole), DECIMALS)
             ranked.append((support, tie_key(request.question, choice), choice, _place(one)))
     support, _, choice, place = max(ranked)
     return Answer(trim(choice, request.answer_tokens), (place,)) if support else _NOTHING

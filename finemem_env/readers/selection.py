@@ -1,16 +1,19 @@
-"""Which sentence of the shown items answers a question: idf-weighted overlap, then the newest."""
+"""Which sentence of the shown items answers a question: idf-weighted overlap, then the newest.
+
+Sums over sets are exact (`fsum`), since their order changes from process to process.
+"""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import fsum, log
 from typing import NamedTuple
 
 from finemem_env.readers.candidates import CANDIDATES, Candidate, Query
 from finemem_env.ties import tie_key
 
-__all__ = ["Scored", "best", "bridge", "idf", "score_sentences"]
+__all__ = ["DECIMALS", "Scored", "best", "bridge", "idf", "score_sentences"]
 
 # One unit is the weight of a word that a single shown sentence holds.
 _BEFORE = 0.4  # share that a question word counts which only the sentence before holds
@@ -23,7 +26,7 @@ _LONG = 0.3  # units lost by a sentence that must be cut to fit into the answer
 _CLOSE = 0.85  # share of the best match from which a sentence with a number or date is a rival
 _EQUAL = 0.98  # the same where nothing says which is newer
 _ALIKE = 0.5  # shared words over all words of two sentences that say the same of the same subject
-_DECIMALS = 9  # scores this close are ties
+DECIMALS = 9  # scores this close are ties
 
 
 class Scored(NamedTuple):
@@ -41,7 +44,7 @@ class Scored(NamedTuple):
 def idf(counts: Mapping[str, int], n: int, term: str) -> float:
     """Weight of a term that `counts[term]` of `n` texts hold."""
     df = counts[term]
-    return math.log(1 + (n - df + 0.5) / (df + 0.5))
+    return log(1 + (n - df + 0.5) / (df + 0.5))
 
 
 def score_sentences(
@@ -58,7 +61,7 @@ def score_sentences(
     shared = [query.terms & candidate.terms for _, candidate in found]
     counts = Counter([term for terms in shared for term in terms])
     weights = {term: share * idf(counts, len(found), term) for term, share in query.shares.items()}
-    unit = math.log(1 + (len(found) - 0.5) / 1.5) if found else 1.0
+    unit = log(1 + (len(found) - 0.5) / 1.5) if found else 1.0
     weigh = weights.__getitem__
     scored: list[Scored] = []
     for i, (rank, candidate) in enumerate(found):
@@ -67,7 +70,7 @@ def score_sentences(
         match = _match(query, candidate, shared[i], weights, unit)
         score = match - unit * (_RANK * rank + _LONG * (candidate.tokens > limit))
         if candidate.index:
-            score += _BEFORE * sum(map(weigh, shared[i - 1] - shared[i]))
+            score += _BEFORE * fsum(map(weigh, shared[i - 1] - shared[i]))
         scored.append(Scored(rank, candidate, match, score))
     return scored, weights
 
@@ -79,11 +82,11 @@ def _match(
     weights: Mapping[str, float],
     unit: float,
 ) -> float:
-    match = sum(map(weights.__getitem__, shared))
+    match = fsum(map(weights.__getitem__, shared))
     match += _EXACT * unit * len(query.exact & candidate.exact)
     pairs = query.pairs & candidate.pairs
     if pairs:
-        match += _PAIR * sum([weights[a] + weights[b] for a, b in pairs])
+        match += _PAIR * fsum([weights[a] + weights[b] for a, b in pairs])
     if query.kind and not candidate.hints[query.kind] <= query.terms:
         match += _KIND * unit
     return match
@@ -95,8 +98,8 @@ def best(question: str, scored: Sequence[Scored]) -> Scored:
     Rivals that carry serial numbers or dates lose to the largest of their kind. What remains is
     decided by a hash, never by age or place, so that keeping a superseded fact costs.
     """
-    top = round(max([one.score for one in scored]), _DECIMALS)
-    first = _drawn(question, [one for one in scored if round(one.score, _DECIMALS) >= top])
+    top = round(max([one.score for one in scored]), DECIMALS)
+    first = _drawn(question, [one for one in scored if round(one.score, DECIMALS) >= top])
     close = (_CLOSE if first.candidate.order else _EQUAL) * first.match
     rivals = [one for one in scored if one.match >= close and alike(one, first)]
     return _drawn(question, list(_current(rivals)))
@@ -123,7 +126,7 @@ def _drawn(question: str, equals: Sequence[Scored]) -> Scored:
 
 def alike(one: Scored, other: Scored) -> bool:
     """Whether two sentences share so many words that at most one of them holds."""
-    a, b = one.candidate.terms, other.candidate.terms
+    a, b = one.candidate.topic, other.candidate.topic
     shared = len(a & b)
     return shared >= _ALIKE * (len(a) + len(b) - shared)
 
@@ -139,7 +142,7 @@ def bridge(
         wanted[term] = idf(counts, len(scored), term)
     found = []
     for one in scored:
-        if not alike(one, first):
-            match = sum(map(wanted.__getitem__, wanted.keys() & one.candidate.terms))
+        match = fsum(map(wanted.__getitem__, wanted.keys() & one.candidate.terms))
+        if match and not alike(one, first):
             found.append(one._replace(match=match, score=match))
     return found
