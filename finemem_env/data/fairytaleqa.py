@@ -142,9 +142,12 @@ def _parse_story(path: Path, hint: str) -> dict[int, Passage]:
     sections: dict[int, Passage] = {}
     for row in read_csv(path, ("section", "text"), hint):
         number = row.text("section").strip()
-        if not number.isdecimal() or int(number) in sections:
-            raise row.error("section", "a section number that was not used before")
-        sections[int(number)] = Passage(unwrapped(row.text("text")))
+        if not number.isdecimal():
+            raise row.error("section", "a section number")
+        text = unwrapped(row.text("text"))
+        # One story of the publisher's (remarkable-rocket) has two rows for section 5.
+        before = sections.get(int(number))
+        sections[int(number)] = Passage(f"{before.text}\n\n{text}" if before else text)
     return dict(sorted(sections.items()))
 
 

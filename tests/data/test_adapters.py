@@ -192,6 +192,18 @@ def test_fairytale_metric_follows_the_text(small: Path) -> None:
     assert len({entry.chunk for entry in summary.evidence}) == 2
 
 
+def test_fairytale_section_in_two_rows_is_one_section(small: Path) -> None:
+    path = next(small.glob("fairytaleqa/*/section-stories/train/train-tale-0-story.csv"))
+    whole = path.read_text()
+    path.write_text(f"{whole}2,And then he sang.\n")
+    try:
+        episode = _small("fairytaleqa", small).episode(0)
+    finally:
+        path.write_text(whole)
+    told = " ".join(chunk.text for chunk in episode.chunks)
+    assert told.index("room 2.") < told.index("he sang.") < told.index("lost ring3.")
+
+
 def test_a_draw_short_of_text_gives_smaller_chunks(small: Path) -> None:
     config = SourceConfig(
         data_dir=small, num_chunks=10, chunk_tokens=(30, 300), difficulty={"labels": 2}
