@@ -253,7 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--source", action="append", help=f"may be repeated: {', '.join(SOURCES)} (default: all)")
-    add("--episodes", type=int, default=40, help="contexts a source (default: %(default)s)")
+    add("--episodes", type=int, default=100, help="contexts a source (default: %(default)s)")
     add("--seed", type=int, default=0, help="of contexts and policy (default: %(default)s)")
     return parser
 

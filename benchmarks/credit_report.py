@@ -107,5 +107,7 @@ _MATRICES: dict[str, Callable[[Summary], str]] = {
     "Median updates to 90 % of the task's best final score, - if fewer than half of the seeds get "
     "there (mean final score):": _speed,
     "Memory at the end, share of the input:": lambda one: f"{one['memory']:.2f}",
-    "Share of the credit on gold steps at the end:": lambda one: f"{one['gold']:.2f}",
+    "Share of the credit on gold steps at the end, - without a right answer:": lambda one: (
+        "-" if math.isnan(one["gold"]) else f"{one['gold']:.2f}"
+    ),
 }
