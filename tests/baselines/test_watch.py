@@ -1,0 +1,26 @@
+"""Watching an episode: every chunk, every operation and the score are there to be seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from baselines.watch import main, watch
+
+
+def test_shows_chunks_operations_questions_and_score() -> None:
+    blocks = list(watch("FineMem-AR-v0", {"num_chunks": 2}, "selective", 0))
+    assert len(blocks) == 1 + 2 + 2
+    assert "> INSERT 1 " in blocks[1]
+    assert "reward " in blocks[1]
+    assert "final questions" in blocks[3]
+    assert blocks[4].strip() == "score 1.000"
+
+
+def test_shows_rejections() -> None:
+    blocks = list(watch("FineMem-AR-v0", {"num_chunks": 1, "memory_budget": 5}, "store_chunks", 0))
+    assert "rejected: memory full" in blocks[1]
+
+
+def test_unknown_agent_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--agent", "orcle"]) == 2
+    assert "Did you mean 'oracle'?" in capsys.readouterr().err
