@@ -58,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (FineMemError, gym.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command with --resume goes on", file=sys.stderr)
+        return 130
     print(render_table(rows))
     for row in rows:
         if row.failed or row.invalid:

@@ -196,6 +196,19 @@ def test_what_does_not_fit_is_one_line_and_exit_code_two(
     assert not (tmp_path / "run").exists()
 
 
+def test_an_interrupted_command_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("baselines.run.run_episode", interrupt)
+    assert (
+        main(["--episodes", "1", "--agent", "skip", "--output-dir", str(tmp_path / "run")]) == 130
+    )
+    assert "--resume" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
