@@ -13,7 +13,7 @@ def main() -> None:
 
     assert "site-packages" in finemem_env.__file__, finemem_env.__file__
     for name in ("torch", "transformers", "datasets", "tqdm"):
-        assert importlib.util.find_spec(name) is None, f"{name} is installed: not a core environment"
+        assert importlib.util.find_spec(name) is None, f"{name} is installed"
     for env_id in ENVIRONMENTS:
         env = gym.make(env_id)
         env.reset(seed=0)
