@@ -16,7 +16,7 @@ import gymnasium as gym
 
 from finemem_env.errors import ConfigError, nearest
 
-__all__ = ["AGENTS", "Agent", "AgentSpec", "PrivilegedAgent", "agent_name", "make_agent"]
+__all__ = ["AGENTS", "Agent", "AgentSpec", "Info", "PrivilegedAgent", "agent_name", "make_agent"]
 
 Info = Mapping[str, Any]
 

@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from baselines.benchmark import main
 from baselines.run import AgentChoice, RunConfig, run
-from baselines.runner import episode_seeds, run_episode
+from baselines.runner import episode_seeds, run_episode, session_of
 from finemem_env.errors import ConfigError
+from finemem_env.replay import replay
 from finemem_env.trace import read_traces
 
 SMALL = {"num_chunks": 3}
@@ -73,6 +75,17 @@ def test_a_run_leaves_its_folder_and_the_same_episodes_for_every_agent(tmp_path:
     scores = {(r["agent"], r["episode"]): r["episode_return"] for r in results}
     for trace in traces:
         assert trace.episode_return == pytest.approx(scores[trace.agent, trace.episode])
+
+
+def test_every_trace_of_a_run_can_be_replayed_without_agent_and_reader(tmp_path: Path) -> None:
+    run(config("random", "selective", "oracle"), tmp_path)
+    for trace in read_traces(tmp_path / "traces.jsonl"):
+        keywords = {key: value for key, value in trace.env.items() if key != "id"}
+        env = gym.make(trace.env["id"], disable_env_checker=True, **keywords)
+        env.reset(seed=trace.seed)
+        result = replay(trace, session_of(env))
+        assert result.step_rewards == trace.step_rewards
+        assert result.terms == trace.steps[-1].terms
 
 
 def test_the_same_run_twice_gives_the_same_results(tmp_path: Path) -> None:
