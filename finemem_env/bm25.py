@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -33,6 +33,8 @@ _K1 = 1.5
 _B = 0.75
 _EPSILON = 0.25  # okapi's floor: share of the mean idf that a negative idf becomes
 _DECIMALS = 10  # scores this close are ties: the rest is rounding, which must not decide
+_BITS = 24  # a posting holds slot and count in one integer: no term is in an item 2^24 times
+_MASK = (1 << _BITS) - 1
 
 
 class _Terms:
@@ -48,19 +50,8 @@ class _Terms:
 _WORD_TERMS: TextCache[_Terms] = TextCache(lambda text: _Terms(words(text)))
 
 
-class _Posting:
-    """The slots that hold a term, with its count there. Dead slots stay until compaction."""
-
-    __slots__ = ("counts", "df", "slots")
-
-    def __init__(self) -> None:
-        self.slots = array("q")
-        self.counts = array("d")
-        self.df = 0  # living items only
-
-
 class BM25:
-    """Incremental BM25 with postings that numpy reads without copying term by term.
+    """Incremental BM25: a term's postings are one packed array, and a query joins a few of them.
 
     Every item gets a slot, in insertion order. A removed item only marks its slot dead; when the
     dead outnumber the living, the index is rebuilt from the kept term counts, so that an edit costs
@@ -94,11 +85,12 @@ class BM25:
         self._clear()
 
     def _clear(self) -> None:
-        self._postings: dict[str, _Posting] = {}
+        self._postings: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
+        self._dead: dict[str, int] = {}  # term -> its postings of removed items
         self._slot_ids: list[int] = []  # per slot; −1 when dead
         self._lengths = array("d")  # terms per slot
         self._total = 0  # terms of living items
-        self._vocabulary: Counter[int] = Counter()  # df -> number of terms with that df
+        self._with_df = [0]  # df -> number of terms with that df, kept for okapi only
         self._derived: tuple[NDArray[np.float64], NDArray[np.bool_], float] | None = None
 
     def __len__(self) -> int:
@@ -161,16 +153,16 @@ class BM25:
         self, terms: tuple[str, ...]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
         """Per slot, score and whether a living item there shares a term; None: no item does."""
-        found = [posting for term in terms if (posting := self._postings.get(term)) is not None]
+        found = [(term, held) for term in terms if (held := self._postings.get(term))]
         if not found:
             return None
         norms, alive, floor = self._derived or self._derive()
         weights = np.repeat(
-            [self._idf(posting.df, floor) for posting in found],
-            [len(posting.slots) for posting in found],
+            [self._idf(self._df(term), floor) for term, _ in found],
+            [len(held) for _, held in found],
         )
-        slots = np.frombuffer(b"".join([posting.slots for posting in found]), np.int64)
-        counts = np.frombuffer(b"".join([posting.counts for posting in found]))
+        packed = np.frombuffer(b"".join([held for _, held in found]), np.int64)
+        slots, counts = packed >> _BITS, packed & _MASK
         numerator = counts * (_K1 + 1) if self._okapi else counts
         parts = weights * (numerator / (counts + norms[slots]))
         scores = cast(NDArray[np.float64], np.bincount(slots, parts, len(norms)))
@@ -188,6 +180,10 @@ class BM25:
         self._derived = norms, alive, self._idf_floor() if self._okapi else 0.0
         return self._derived
 
+    def _df(self, term: str) -> int:
+        """Number of items that hold a term; the term must be held."""
+        return len(self._postings[term]) - self._dead.get(term, 0)
+
     def _idf(self, df: int, floor: float) -> float:
         n = len(self._items)
         if not self._okapi:
@@ -196,12 +192,12 @@ class BM25:
         return floor if idf < 0 else idf
 
     def _idf_floor(self) -> float:
-        n = len(self._items)
+        n, size = len(self._items), sum(self._with_df)
         total = math.fsum(
             terms * (math.log(n - df + 0.5) - math.log(df + 0.5))
-            for df, terms in self._vocabulary.items()
+            for df, terms in enumerate(self._with_df)
+            if terms
         )
-        size = self._vocabulary.total()
         return _EPSILON * total / size if size else 0.0
 
     def _add(self, item_id: int, content: str, terms: _Terms) -> None:
@@ -210,41 +206,30 @@ class BM25:
         self._slot_ids.append(item_id)
         self._lengths.append(len(terms.sequence))
         self._total += len(terms.sequence)
-        postings = self._postings
+        postings, place = self._postings, slot << _BITS
         for term, count in terms.counts.items():
-            posting = postings.get(term)
-            if posting is None:
-                posting = postings[term] = _Posting()
-            posting.slots.append(slot)
-            posting.counts.append(count)
-            posting.df += 1
+            postings[term].append(place + count)
         if self._okapi:
-            self._shift_vocabulary(terms, 1)
+            self._with_df.append(0)
+            for df in map(self._df, terms.counts):
+                self._with_df[df] += 1
+                self._with_df[df - 1] -= df > 1
 
     def _remove(self, item_id: int) -> None:
         slot, _, terms = self._items.pop(item_id)
         self._slot_ids[slot] = -1
         self._total -= len(terms.sequence)
-        for term in terms.counts:
-            posting = self._postings[term]
-            posting.df -= 1
-            if not posting.df:
-                del self._postings[term]
         if self._okapi:
-            self._shift_vocabulary(terms, -1)
-
-    def _shift_vocabulary(self, terms: _Terms, change: int) -> None:
-        """Move each term of an item just added (+1) or removed (−1) to its new df."""
-        vocabulary = self._vocabulary
+            for df in map(self._df, terms.counts):
+                self._with_df[df] -= 1
+                self._with_df[df - 1] += df > 1
         for term in terms.counts:
-            posting = self._postings.get(term)
-            df = posting.df if posting is not None else 0
-            if df - change:
-                vocabulary[df - change] -= 1
-                if not vocabulary[df - change]:
-                    del vocabulary[df - change]
-            if df:
-                vocabulary[df] += 1
+            dead = self._dead.get(term, 0) + 1
+            if dead < len(self._postings[term]):
+                self._dead[term] = dead
+            else:
+                del self._postings[term]
+                self._dead.pop(term, None)
 
     def _compact(self) -> None:
         items = self._items

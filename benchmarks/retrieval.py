@@ -1,0 +1,181 @@
+"""Speed of memory, retrieval and scoring against rank_bm25, in ratios taken in one run.
+
+    python -m benchmarks.retrieval
+
+`rebuild` tokenises every item and builds a `BM25Okapi` for every question, as Mem-α's published
+server does; `cached` does so once per state of the memory; `ours` is the incremental BM25("okapi"),
+its caches empty at the start. All find items of the same scores, which is checked, and score the
+best one. CPU time of one process, so that a busy machine changes little.
+
+First table: a memory that stands is asked; `store` is what `Memory` and index cost while the items
+came in, once and spread over the episode, and the last ratio has it included. Second table: one
+step of an episode, which replaces an item and asks five questions about what the memory is then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from rank_bm25 import BM25Okapi
+
+from benchmarks.report import markdown, progress
+from finemem_env.bm25 import BM25
+from finemem_env.memory import Memory
+from finemem_env.scoring import score
+from finemem_env.text import approx_tokens, words
+from finemem_env.types import Op, Operation, Question
+
+_TOP_K = 5
+_COLUMNS = ("items", "rebuild", "cached", "ours", "rebuild / ours", "cached / ours")
+_CHUNK_QUESTIONS = 5  # asked after every step
+_ANSWER = 160  # characters that are scored: about 40 tokens
+_VOCABULARY = 20_000
+T = TypeVar("T")
+
+
+class Task(NamedTuple):
+    """Texts to store and the questions asked about them."""
+
+    items: list[str]
+    questions: list[Question]
+
+
+def main() -> None:
+    """Print the two tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
+    parser.add_argument("--items", type=int, nargs="+", default=[10, 100, 400, 1000])
+    parser.add_argument("--words", type=int, default=200, help="words of an item")
+    parser.add_argument("--questions", type=int, default=100, help="questions asked at the end")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    asked, steps = [], []
+    with progress(2 * len(given.items), "row") as advance:
+        for count in given.items:
+            task = make_task(count, given.words, given.questions, given.seed)
+            asked.append(final_row(task))
+            advance(f"{count} items, questions at the end")
+            steps.append(step_row(task))
+            advance(f"{count} items, one step")
+    print(f"{given.questions} questions, items of {given.words} words [ms]:\n")
+    print(markdown([*_COLUMNS, "store", "rebuild / (store + ours)"], asked))
+    print(f"\nReplace one item, then {_CHUNK_QUESTIONS} questions [ms]:\n")
+    print(markdown(_COLUMNS, steps))
+
+
+def make_task(items: int, length: int, questions: int, seed: int) -> Task:
+    """Zipf-like texts of `length` words; each question shares half of its 20 words with one."""
+    rng = np.random.default_rng(seed)
+    weights = 1 / np.arange(1, _VOCABULARY + 1)
+    drawn = rng.choice(_VOCABULARY, (items, length), p=weights / weights.sum())
+    texts = [[f"w{word}" for word in row] for row in drawn]
+    asked = []
+    for i in range(questions):
+        source = texts[int(rng.integers(items))]
+        noise = rng.choice(_VOCABULARY, 10, p=weights / weights.sum())
+        shared = [source[int(j)] for j in rng.integers(0, length, 10)]
+        text = " ".join([*shared, *(f"w{word}" for word in noise)])
+        asked.append(Question(f"q{i}", text, (" ".join(source[:2]),)))
+    return Task([" ".join(text) for text in texts], asked)
+
+
+def final_row(task: Task) -> list[str]:
+    """Milliseconds to answer all questions, to store the items, and the ratios.
+
+    Ours goes first, so that nothing that it caches is there yet.
+
+    Raises:
+        AssertionError: it did not find items of the same scores as rank_bm25.
+    """
+    store, (memory, index) = _timed(lambda: _stored(task.items))
+    ours, found = _timed(lambda: [_ask(memory, index, question) for question in task.questions])
+    rebuild, expected = _timed(lambda: _reference(task, cached=False))
+    cached, _ = _timed(lambda: _reference(task, cached=True))
+    for question, ids, best in zip(task.questions, found, expected, strict=True):
+        scores = index.scores(question.question)
+        if not np.allclose([scores[i] for i in ids], best[: len(ids)], atol=1e-9):
+            raise AssertionError(f"not the items of rank_bm25: {question.question!r}")
+    cells = _row(len(task.items), rebuild, cached, ours)
+    return [*cells, f"{1000 * store:,.2f}", f"{rebuild / (store + ours):,.0f}"]
+
+
+def step_row(task: Task, repeats: int = 20) -> list[str]:
+    """Milliseconds of one edit with the questions after it, once the memory stands."""
+    questions = task.questions[:_CHUNK_QUESTIONS]
+    memory, index = _stored(task.items)
+
+    def step(number: int) -> list[list[int]]:
+        item = memory.items()[number % len(memory)]
+        content = f"{item.content} edit{number}"
+        _apply(memory, index, [Operation(Op.UPDATE, content=content, item_id=item.id)])
+        return [_ask(memory, index, question) for question in questions]
+
+    ours = _timed(lambda: [step(number) for number in range(repeats)])[0] / repeats
+    small = Task(task.items, questions)
+    rebuild = _timed(lambda: _reference(small, cached=False))[0]
+    cached = _timed(lambda: _reference(small, cached=True))[0]
+    return _row(len(task.items), rebuild, cached, ours)
+
+
+def _row(items: int, rebuild: float, cached: float, ours: float) -> list[str]:
+    times = [f"{1000 * value:,.2f}" for value in (rebuild, cached, ours)]
+    return [f"{items:,}", *times, f"{rebuild / ours:,.0f}", f"{cached / ours:,.1f}"]
+
+
+def _reference(task: Task, *, cached: bool) -> list[list[float]]:
+    """The best scores per question."""
+    index, best = None, []
+    for question in task.questions:
+        if index is None or not cached:
+            index = BM25Okapi([words(text) for text in task.items])
+        scores = index.get_scores(words(question.question))
+        top = np.argsort(scores)[::-1][:_TOP_K]
+        score(task.items[top[0]][:_ANSWER], question)
+        best.append([float(scores[i]) for i in top])
+    return best
+
+
+def _stored(items: Sequence[str]) -> tuple[Memory, BM25]:
+    """A memory and its index that took in the items one by one."""
+    memory, index = Memory(count_tokens=approx_tokens), BM25("okapi")
+    for text in items:
+        _apply(memory, index, [Operation(Op.INSERT, content=text)])
+    return memory, index
+
+
+def _ask(memory: Memory, index: BM25, question: Question) -> list[int]:
+    ids = index.search(question.question, _TOP_K)
+    best = memory.get(ids[0]) if ids else None
+    score(best.content[:_ANSWER] if best else "", question)
+    return ids
+
+
+def _apply(memory: Memory, index: BM25, operations: Sequence[Operation]) -> None:
+    change = memory.apply(0, operations)
+    index.update(
+        [(item.id, item.content) for item in change.removed],
+        [(item.id, item.content) for item in change.added],
+    )
+
+
+def _timed(run: Callable[[], T]) -> tuple[float, T]:
+    """CPU seconds of one call, and what it returned."""
+    gc.collect()
+    gc.disable()
+    start = time.process_time()
+    result = run()
+    passed = time.process_time() - start
+    gc.enable()
+    return passed, result
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the description and shows the defaults."""
+
+
+if __name__ == "__main__":
+    main()
