@@ -518,6 +518,10 @@ def count_calls(function: Callable[[], object]) -> int:
     return calls
 
 
+def _items(count: int) -> list[Operation]:
+    return [insert(f"Item {n} is about the gate. It is open.") for n in range(count)]
+
+
 def test_apply_costs_the_same_however_large_the_memory_is() -> None:
     operations = [
         insert("Mara lives in Osta. She is tall."),
@@ -525,10 +529,11 @@ def test_apply_costs_the_same_however_large_the_memory_is() -> None:
         delete(3),
     ]
     costs = []
-    for size in (10, 10, 2000):  # the first fills the caches of texts
-        made = memory([insert(f"Item {n} is about the gate. It is open.") for n in range(size)])
+    for size in (10, 2000):
+        made = memory(_items(size))
+        memory(_items(10)).apply(1, operations)  # fills the caches of texts
         costs.append(count_calls(partial(made.apply, 1, operations)))
-    assert costs[1] == costs[2]
+    assert costs[0] == costs[1]
 
 
 @settings(max_examples=25)
