@@ -29,7 +29,8 @@ class Dense:
         """Load `model`: a local folder or a hub id that is already downloaded.
 
         Raises:
-            ConfigError: no model named, or sentence-transformers is not installed.
+            ConfigError: no model named, sentence-transformers is not installed, or the model
+                cannot be loaded.
         """
         if not isinstance(model, str) or not model:
             raise ConfigError(
@@ -94,5 +95,10 @@ def _load(model: str) -> tuple[Any, TextCache[NDArray[np.float32]]]:
         raise ConfigError(
             'retriever "dense" needs sentence-transformers: pip install "finemem-env[dense]".'
         ) from error
-    encoder = SentenceTransformer(model)
+    try:
+        encoder = SentenceTransformer(model)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f'retriever "dense": model {model!r} cannot be loaded: {error}'
+        ) from error
     return encoder, TextCache(lambda text: _encode(encoder, [text])[0])

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 import bm25s
@@ -280,3 +281,26 @@ def test_dense_without_model_or_extra_says_what_to_do(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ConfigError, match=r'pip install "finemem-env\[dense\]"'):
         make_retriever({"name": "dense", "model": "x"}, bm25="lucene")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dense_with_the_real_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sentence_transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import StaticEmbedding
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    vocabulary = {
+        word: i for i, word in enumerate(["[UNK]", "cat", "fish", "bird", "the", "in", "water"])
+    }
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    embedding = StaticEmbedding(tokenizer, embedding_dim=32)
+    SentenceTransformer(modules=[embedding], device="cpu").save(str(tmp_path))
+    index = make_retriever({"name": "dense", "model": str(tmp_path)}, bm25="lucene")
+    index.update((), [(1, "the cat"), (2, "the fish in water"), (3, "the bird")])
+    assert index.search("fish water", 1) == [2]
+    assert set(index.search("cat", 9)) == {1, 2, 3}
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        make_retriever({"name": "dense", "model": str(tmp_path / "none")}, bm25="lucene")
