@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from finemem_env.textcache import TextCache
+
 __all__ = ["DATE", "NUMBER", "STOP", "Kind", "asked_kind", "stem"]
 
 Kind = Literal["name", "date", "number"]
@@ -64,12 +66,19 @@ def stem(word: str) -> str:
 
     Words with a digit and words of other scripts than Latin's 26 letters stay whole.
     """
+    return _STEMS[word]
+
+
+def _stem(word: str) -> str:
     family = _FAMILY.get(word)
     if family is not None:
         return family
     if not (word.isascii() and word.isalpha()):
         return word
     return _stripped(word)[:_LETTERS]
+
+
+_STEMS: TextCache[str] = TextCache(_stem)
 
 
 def asked_kind(question: str) -> Kind | None:
