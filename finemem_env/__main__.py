@@ -1,4 +1,4 @@
-"""`python -m finemem_env`: list what there is, play an episode by hand, build an episode file."""
+"""`python -m finemem_env COMMAND`: list, play, build, chunk-qa, cost."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ COMMANDS = {
     "list": "environment ids, sources, protocols, rewards and readers, one line each",
     "play": "read an episode chunk by chunk and type the operations yourself",
     "build": "pack a source into an episode file",
+    "chunk-qa": "write chunk questions into an episode file",
+    "cost": "how many calls and tokens a training step or a benchmark takes",
 }
 
 
@@ -25,13 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m finemem_env",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="commands:\n" + "\n".join(f"  {name:8}{text}" for name, text in COMMANDS.items()),
+        epilog="commands:\n" + "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items()),
     )
     parser.add_argument("--version", action="version", version=f"finemem-env {__version__}")
     parser.add_argument("command", choices=sorted(COMMANDS), help="what to do (see below)")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="COMMAND --help explains them")
     given = parser.parse_args(argv)
-    command = importlib.import_module(f"finemem_env.cli.{given.command}")
+    command = importlib.import_module(f"finemem_env.cli.{given.command.replace('-', '_')}")
     try:
         status: int = command.main(given.arguments)
     except FineMemError as error:
