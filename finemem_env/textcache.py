@@ -21,7 +21,7 @@ class TextCache(dict[str, T], Generic[T]):
     word or a chapter. When full, the oldest half is dropped. A hit costs one dict look-up.
     """
 
-    def __init__(self, derive: Callable[[str], T], max_chars: int = 4_000_000) -> None:
+    def __init__(self, derive: Callable[[str], T], max_chars: int = 2_000_000) -> None:
         super().__init__()
         self._derive = derive
         self._max_chars = max_chars

@@ -147,6 +147,7 @@ def _query(question: str) -> Query:
     )
 
 
-CANDIDATES: TextCache[tuple[Candidate, ...]] = TextCache(_candidates)
-EXAMPLES: TextCache[tuple[Example, ...]] = TextCache(_examples)
-QUERIES: TextCache[Query] = TextCache(_query)
+# What is derived takes about 100 bytes a character.
+CANDIDATES: TextCache[tuple[Candidate, ...]] = TextCache(_candidates, max_chars=1_000_000)
+EXAMPLES: TextCache[tuple[Example, ...]] = TextCache(_examples, max_chars=1_000_000)
+QUERIES: TextCache[Query] = TextCache(_query, max_chars=1_000_000)

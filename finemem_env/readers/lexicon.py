@@ -6,6 +6,7 @@ English only, and only ever a bonus: in other languages words match as they are 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from finemem_env.textcache import TextCache
@@ -61,6 +62,7 @@ def _stripped(word: str) -> str:
 _FAMILY = {form: group.split()[0] for group in _IRREGULAR.split(",") for form in group.split()}
 
 
+@lru_cache(maxsize=65536)
 def stem(word: str) -> str:
     """What makes two case-folded words match: founded, founder and foundation are one.
 

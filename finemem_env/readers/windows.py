@@ -7,14 +7,15 @@ answer that holds everything.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
 from finemem_env.readers.candidates import Query
 from finemem_env.readers.lexicon import DATE, NUMBER, STOP, Kind, stem
 from finemem_env.text import approx_tokens, words
+from finemem_env.textcache import TextCache
 
 __all__ = ["cut", "trim"]
 
@@ -53,11 +54,12 @@ def cut(sentence: str, limit: int, query: Query, weights: Mapping[str, float]) -
     """
     if approx_tokens(sentence) <= limit:
         return sentence
-    pieces = _pieces(sentence)
+    parts = _PARTS[sentence]
+    pieces = parts.pieces
     sums = [0.0, *accumulate(_values(pieces, query, weights))]
     total = sums[-1] or 1.0
     best, span = -1.0, (0, 1)
-    for start, stop in _spans(sentence, limit):
+    for start, stop in parts.spans(limit):
         value = (sums[stop] - sums[start]) / total
         value += _AT_START * (start == 0) + _AT_PAUSE * pieces[stop - 1].pause
         value += _AT_END * (stop == len(pieces))
@@ -99,37 +101,51 @@ def _promise(piece: _Piece, query: Query) -> float:
     return 1.0 + _NAMED * bool(piece.kinds) + _KIND * (query.kind in piece.kinds)
 
 
-@lru_cache(maxsize=4096)
-def _pieces(sentence: str) -> tuple[_Piece, ...]:
-    return tuple(_piece(match) for match in _PIECE.finditer(sentence))
+class _Parts:
+    """The pieces of one long sentence, and the stretches of them that fit into an answer."""
+
+    def __init__(self, sentence: str) -> None:
+        self.pieces = tuple(_piece(match) for match in _PIECE.finditer(sentence))
+        self._sentence = sentence
+        self._spans: dict[int, tuple[tuple[int, int], ...]] = {}
+
+    def spans(self, limit: int) -> tuple[tuple[int, int], ...]:
+        """Ranges of pieces that fit into `limit` tokens and cannot be made longer at their end."""
+        if limit not in self._spans:
+            self._spans[limit] = tuple(self._find(limit))
+        return self._spans[limit]
+
+    def _find(self, limit: int) -> Iterator[tuple[int, int]]:
+        pieces, text, stop = self.pieces, self._sentence, 0
+        for start, first in enumerate(pieces):
+            longest = stop
+            stop = max(stop, start + 1)
+            while stop < len(pieces):
+                if approx_tokens(text[first.start : pieces[stop].end]) > limit:
+                    break
+                stop += 1
+            if stop > longest:
+                yield start, stop
+            if stop == len(pieces):
+                return
 
 
 def _piece(match: re.Match[str]) -> _Piece:
     bare = match[0].strip(_MARKS)
-    kinds: set[Kind] = set()
-    if match.start() and bare[:1].isupper():
-        kinds.add("name")
-    if NUMBER.search(bare):
-        kinds.add("number")
-    if DATE.search(bare):
-        kinds.add("date")
+    kinds = _kinds(
+        bool(match.start() and bare[:1].isupper()),
+        bool(NUMBER.search(bare)),
+        bool(DATE.search(bare)),
+    )
     stems = tuple(map(stem, words(bare)))
-    return _Piece(match.start(), match.end(), stems, frozenset(kinds), match[0][-1] in ",;:)")
+    return _Piece(match.start(), match.end(), stems, kinds, match[0][-1] in ",;:)")
 
 
-@lru_cache(maxsize=4096)
-def _spans(sentence: str, limit: int) -> tuple[tuple[int, int], ...]:
-    """Ranges of pieces that fit into `limit` tokens and cannot be made longer at their end."""
-    pieces, found, stop = _pieces(sentence), list[tuple[int, int]](), 0
-    for start, first in enumerate(pieces):
-        longest = stop
-        stop = max(stop, start + 1)
-        while (
-            stop < len(pieces) and approx_tokens(sentence[first.start : pieces[stop].end]) <= limit
-        ):
-            stop += 1
-        if stop > longest:
-            found.append((start, stop))
-        if stop == len(pieces):
-            break
-    return tuple(found)
+@cache
+def _kinds(name: bool, number: bool, date: bool) -> frozenset[Kind]:
+    """One object for each combination, since pieces are many."""
+    given: tuple[tuple[Kind, bool], ...] = (("name", name), ("number", number), ("date", date))
+    return frozenset(kind for kind, holds in given if holds)
+
+
+_PARTS: TextCache[_Parts] = TextCache(_Parts, max_chars=500_000)
