@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast, get_args
 
+from finemem_env.data.closed_book import ClosedBook
 from finemem_env.data.registry import load_source
 from finemem_env.data.schema import write_episodes
 from finemem_env.data.source import SPLITS, Source, SourceConfig
 from finemem_env.errors import ConfigError
+from finemem_env.readers import make_reader
 from finemem_env.types import Competency, Episode
 
 __all__ = ["main"]
@@ -47,8 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         totals["chunk questions"] += sum(len(chunk.questions) for chunk in episode.chunks)
         progress(totals["episodes"])
 
-    digest = write_episodes(out, _episodes(source, given.start, count), each)
+    episodes = _episodes(source, given.start, count)
+    closed_book = _closed_book(given)
+    digest = write_episodes(out, closed_book(episodes) if closed_book else episodes, each)
     print(f"{out}: " + ", ".join(f"{number} {what}" for what, number in totals.items()))
+    if closed_book:
+        print(closed_book.summary())
     print(f"sha256 {digest}")
     return 0
 
@@ -69,6 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--difficulty", default="{}", help="knobs of the source, as JSON")
     parser.add_argument("--data-dir", help="parent of the sources' folders ($FINEMEM_DATA)")
+    parser.add_argument(
+        "--closed-book",
+        metavar="READER",
+        help="leave out questions that this reader answers without context: its name, or JSON",
+    )
+    parser.add_argument(
+        "--least-questions",
+        type=int,
+        default=30,
+        help="with --closed-book: drop episodes left with fewer questions (default: 30)",
+    )
     parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
     return parser
 
@@ -81,6 +98,14 @@ def _config(given: argparse.Namespace) -> SourceConfig:
         chunk_tokens=_tokens(given.chunk_tokens),
         difficulty=_object("--difficulty", given.difficulty),
     )
+
+
+def _closed_book(given: argparse.Namespace) -> ClosedBook | None:
+    reader = given.closed_book
+    if reader is None:
+        return None
+    config = _object("--closed-book", reader) if reader.startswith("{") else {"name": reader}
+    return ClosedBook(make_reader(config), given.least_questions)
 
 
 def _source(text: str) -> str | Mapping[str, float]:

@@ -34,6 +34,10 @@ class Fields:
                 raise DataError(f"{where}: {nearest('key', key, allowed)}{self._end}")
         self._record: Mapping[str, object] = record
 
+    def mapping_of_all(self) -> dict[str, object]:
+        """The whole record."""
+        return dict(self._record)
+
     def __iter__(self) -> Iterator[str]:
         """The keys of the record."""
         return iter(self._record)

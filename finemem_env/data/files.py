@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 from finemem_env.data.fields import Fields
 from finemem_env.errors import DataError
 
-__all__ = ["bucket", "parsed", "read_csv", "read_json", "read_jsonl", "read_list"]
+__all__ = ["bucket", "parsed", "read_csv", "read_json", "read_jsonl", "read_lines", "read_list"]
 
 T = TypeVar("T")
 P = TypeVar("P", Path, tuple[Path, ...])
@@ -89,14 +89,25 @@ def read_jsonl(path: Path, hint: str) -> list[Fields]:
     return records
 
 
-def read_csv(path: Path, columns: Sequence[str], hint: str) -> list[Fields]:
+def read_lines(path: Path, hint: str, encoding: str = "utf-8-sig") -> list[str]:
+    """The lines of a text file.
+
+    Raises:
+        DataError: the file cannot be read in this encoding.
+    """
+    return [line.removesuffix("\r") for line in _text(path, hint, encoding).split("\n")]
+
+
+def read_csv(path: Path, columns: Sequence[str], hint: str, delimiter: str = ",") -> list[Fields]:
     """The rows of a CSV file with a header, each knowing its row number (1 = first after it).
 
     Raises:
         DataError: the file cannot be read, lacks one of `columns`, or has no rows.
     """
     # strict: an unclosed quote would otherwise swallow the rest of the file without a word.
-    reader = csv.DictReader(io.StringIO(_text(path, hint), newline=""), strict=True)
+    reader = csv.DictReader(
+        io.StringIO(_text(path, hint), newline=""), strict=True, delimiter=delimiter
+    )
     try:
         for column in columns:
             if column not in (reader.fieldnames or ()):
@@ -115,9 +126,9 @@ def read_csv(path: Path, columns: Sequence[str], hint: str) -> list[Fields]:
     return rows
 
 
-def _text(path: Path, hint: str) -> str:
+def _text(path: Path, hint: str, encoding: str = "utf-8-sig") -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode(encoding)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}. {hint}") from error
     except UnicodeDecodeError as error:

@@ -11,12 +11,13 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import ClassVar
 
 import numpy as np
 
+from finemem_env.data.dialogue import CLASSIFICATION
 from finemem_env.data.packing import (
     CHUNK_QUESTIONS,
-    CHUNK_TOKENS,
     FINAL_QUESTIONS,
     Passage,
 )
@@ -51,6 +52,7 @@ class LabelledSource(PassageSource):
     """
 
     separator = "\n"
+    openings: ClassVar[Sequence[str]] = CLASSIFICATION
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
@@ -107,7 +109,7 @@ class LabelledSource(PassageSource):
         room = float(sum(self._tokens(label) for label in labels))
         if self._pools.asked is self._pools.shown:
             room -= sum(self.count(text) + _LABEL_TOKENS for text, _ in held_out)
-        least, _ = self.config.token_range(CHUNK_TOKENS)
+        least, _ = self.config.token_range(self.chunk_tokens)
         share = min(1.0, _USABLE * room / sum(targets))
         return [max(least, int(share * target)) for target in targets]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from finemem_env.data.dialogue import READING, dates, dialogue_chunk
 from finemem_env.data.packing import (
     CHUNK_TOKENS,
     NUM_CHUNKS,
@@ -19,13 +20,11 @@ from finemem_env.data.packing import (
     pack,
     sentence_spans,
 )
-from finemem_env.data.source import BaseSource, SourceConfig, SourceSpec
+from finemem_env.data.source import BaseSource, SourceConfig, SourceSpec, episode_rng
 from finemem_env.errors import ConfigError
 from finemem_env.types import Chunk, Episode, Evidence, Question
 
 __all__ = ["Layout", "PassageSource", "dated_chunks"]
-
-_FIRST_DAY = datetime.date(2024, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +69,14 @@ class Layout:
 
 
 class PassageSource(BaseSource):
-    """A source packed from passages; 10 chunks of U(100, 2048) tokens unless told otherwise."""
+    """A source packed from passages; 10 chunks of U(100, 2048) tokens unless told otherwise.
+
+    Under the chunking "mem-alpha" every chunk is wrapped in a dated dialogue.
+    """
 
     separator = "\n\n"
+    chunk_tokens: ClassVar[tuple[int, int]] = CHUNK_TOKENS
+    openings: ClassVar[Sequence[str]] = READING
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
@@ -82,7 +86,7 @@ class PassageSource(BaseSource):
 
     def targets(self, rng: np.random.Generator) -> tuple[int, ...]:
         """Target size in tokens of every chunk of one episode."""
-        return draw_targets(rng, self.num_chunks, self.config.token_range(CHUNK_TOKENS))
+        return draw_targets(rng, self.num_chunks, self.config.token_range(self.chunk_tokens))
 
     def pack(self, passages: Iterable[Passage], targets: Sequence[int]) -> Layout:
         """Fill the targets, reading no more of `passages` than needed.
@@ -137,10 +141,19 @@ class PassageSource(BaseSource):
             episode_id=self.episode_id(index),
             competency=competency,
             source=self.name,
-            chunks=dated_chunks(texts, reserved),
+            chunks=dated_chunks(self._wrapped(index, texts), reserved),
             questions=tuple(final),
             metadata={"split": self.config.split, "index": index, **(metadata or {})},
         )
+
+    def _wrapped(self, index: int, texts: Sequence[str]) -> Sequence[str]:
+        if self.config.chunking != "mem-alpha":
+            return texts
+        rng = episode_rng(f"{self.name}/dialogue", self.config.split, index)
+        return [
+            dialogue_chunk(text, day, rng, self.openings)
+            for text, day in zip(texts, dates(len(texts)), strict=True)
+        ]
 
 
 def dated_chunks(
@@ -148,11 +161,6 @@ def dated_chunks(
 ) -> tuple[Chunk, ...]:
     """Chunks c0, c1, … with their questions, one day each from 2024-01-01."""
     return tuple(
-        Chunk(
-            id=f"c{i}",
-            text=text,
-            time=(_FIRST_DAY + datetime.timedelta(days=i)).isoformat(),
-            questions=tuple(questions[i]) if questions else (),
-        )
-        for i, text in enumerate(texts)
+        Chunk(f"c{i}", text, day, tuple(questions[i]) if questions else ())
+        for i, (text, day) in enumerate(zip(texts, dates(len(texts)), strict=True))
     )

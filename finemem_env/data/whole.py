@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from finemem_env.data.packing import (
-    CHUNK_TOKENS,
     Passage,
     draw_targets,
     pack,
@@ -58,5 +57,5 @@ class WholeSource(PassageSource):
                 passages, split_evenly(passages, self.num_chunks, self.count, self.separator)
             )
         most = sum(len(sentence_spans(passage.text)) for passage in passages)
-        targets = draw_targets(rng, most, self.config.token_range(CHUNK_TOKENS))
+        targets = draw_targets(rng, most, self.config.token_range(self.chunk_tokens))
         return Layout.of(passages, pack(passages, targets, self.count, self.separator))

@@ -235,6 +235,224 @@ def _pararel_trex(root: Path) -> None:
         (folder / f"{relation}.jsonl").write_text("\n".join(lines) + "\n")
 
 
+def _pubmed_rct(root: Path) -> None:
+    sections = ("BACKGROUND", "OBJECTIVE", "METHODS", "RESULTS", "CONCLUSIONS")
+    for split, count in (("train", 60), ("dev", 30), ("test", 30)):
+        blocks = [
+            "\n".join(
+                [f"###{i}", *(f"{one}\tIn {split} text {i} the {one} part ." for one in sections)]
+            )
+            for i in range(count)
+        ]
+        (root / f"{split}.txt").write_text("\n\n".join(blocks) + "\n\n")
+
+
+def _nlu(root: Path) -> None:
+    head = (
+        "userid;answerid;scenario;intent;status;answer_annotation;notes;suggested_entities;"
+        "answer_normalised;answer;question"
+    )
+    rows = [
+        f'{i};{i};home{k};do{k};;please [x : thing {i}];;;n;"please do thing {k}, number {i}";ask'
+        for i in range(60)
+        for k in range(22)
+    ]
+    (root / "NLU-Data-Home-Domain-Annotated-All.csv").write_text("\n".join([head, *rows]) + "\n")
+
+
+def _trec(root: Path) -> None:
+    for file, each in (("train_5500.label", 30), ("TREC_10.label", 12)):
+        lines = [
+            f"KIND{'ABCDEF'[k % 6]}:fine{k} What {file[:5]} is number {i} of caf\xe9 {k} ?"
+            for i in range(each)
+            for k in range(24)
+        ]
+        (root / file).write_bytes(("\n".join(lines) + "\n").encode("latin-1"))
+
+
+def _musique(root: Path) -> None:
+    for file, count in (("train", 12), ("dev", 30)):
+        lines = [json.dumps(_musique_record(f"{file}{i}")) for i in range(count)]
+        unanswerable = {**_musique_record(f"{file}none"), "answerable": False}
+        lines.append(json.dumps(unanswerable))
+        (root / f"musique_full_v1.0_{file}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def _musique_record(name: str) -> dict[str, object]:
+    paragraphs = [
+        {
+            "idx": p,
+            "title": "Same title" if p < 2 else f"Title {name} {p}",
+            "paragraph_text": f"Thing {name} {p} is old. It was made by maker{name}x{p}.",
+            "is_supporting": p in (1, 7),
+        }
+        for p in range(20)
+    ]
+    return {
+        "id": f"2hop__{name}",
+        "paragraphs": paragraphs,
+        "question": f"Who made both things of {name}?",
+        "question_decomposition": [],
+        "answer": f"maker{name}x7",
+        "answer_aliases": [f"the maker {name}"],
+        "answerable": True,
+    }
+
+
+def _qmsum(root: Path) -> None:
+    for split in ("train", "val", "test"):
+        lines = []
+        for m in range(3):
+            turns = [
+                {"speaker": f"Speaker {t % 3}", "content": f"In {split} {m} I say word{t}. Fine ."}
+                for t in range(24)
+            ]
+            specific = {
+                "query": f"What was said about {split} {m}?",
+                "answer": f"That word3 and word4 of {m} matter.",
+                "relevant_text_span": [["3", "4"], ["20", "20 "]],
+            }
+            record = {
+                "topic_list": [{"topic": "words", "relevant_text_span": [["0", "3"]]}],
+                "general_query_list": [
+                    {"query": f"Summarize meeting {m} of {split}.", "answer": f"Words of {m}."}
+                ],
+                "specific_query_list": [specific],
+                "meeting_transcripts": turns,
+            }
+            lines.append(json.dumps(record))
+        (root / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def _longmemeval(root: Path) -> None:
+    records = []
+    for i in range(60):
+        turns = [
+            {
+                "role": "user",
+                "content": f"I bought thing{i} in town. What now?",
+                "has_answer": True,
+            },
+            {"role": "assistant", "content": f"You could use thing{i} at home."},
+        ]
+        filler = [{"role": "user", "content": f"Tell me a story {i}."}]
+        records.append(
+            {
+                "question_id": f"q{i}" + ("_abs" if i % 10 == 0 else ""),
+                "question_type": "single-session-user" if i % 2 else "multi-session",
+                "question": f"What did I buy for {i}?",
+                "answer": i if i % 7 == 0 else f"thing{i}",
+                "question_date": "2023/06/01 (Thu) 10:00",
+                "haystack_dates": [f"2023/05/{1 + i % 28:02} (Mon) 1{i % 10}:00", "2023/05/30"],
+                "haystack_session_ids": [f"answer_{i}", f"filler_{i}"],
+                "haystack_sessions": [turns, filler],
+                "answer_session_ids": [f"answer_{i}"],
+            }
+        )
+    (root / "longmemeval_oracle.json").write_text(json.dumps(records))
+
+
+def _perltqa(root: Path) -> None:
+    memories, asked = {}, []
+    for p in range(40):
+        name = f"Person {p}"
+        events = {
+            f"{p}_{e}": {
+                "content": f"{name} found ring{e}x{k}."
+                + "".join(f" {name} saw bird{e}x{k}." for k in range(8)),
+                "summary": f"Ring {e}",
+                "Characters": [],
+                "Creation Time": "May 12, 2022",
+                "Theme": "rings",
+            }
+            for e in range(8)
+            for k in (e,)
+        }
+        dialogues = {
+            f"{p}_{e}#{e}": {
+                "events": f"{p}_{e}",
+                "contents": {"2022-05-12 10:00": [f"{name}: I like bird{e}x0.", "Li: Me too."]},
+            }
+            for e in range(8)
+        }
+        memories[name] = {
+            "profile": {"Gender": "female"},
+            "profile_description": "…",
+            "social_relationship": {},
+            "events": events,
+            "dialogues": dialogues,
+        }
+        questions = [
+            {
+                f"{p}_{e}": [
+                    _perltqa_question(f"Which ring did {name} find in {e}? ({k})", p, e, k)
+                    for k in range(4)
+                ]
+            }
+            for e in range(8)
+        ]
+        asked.append({name: {"profile": [], "social_relationship": [], "events": questions}})
+    (root / "perltmem_en_v2.json").write_text(json.dumps(memories))
+    (root / "perltqa_en_v2.json").write_text(json.dumps(asked))
+
+
+def _perltqa_question(question: str, person: int, event: int, number: int) -> dict[str, object]:
+    anchors = [f"ring{event}x{event}", f"Bird{event}x{event}"]
+    if number == 3:
+        anchors.append("not in the memory")
+    return {
+        "Question": question,
+        "Answer": "A long sentence.",
+        "Reference Memory": f"['{person}_{event}']",
+        "Memory Anchors": [{anchor: [-1, -1]} for anchor in anchors],
+    }
+
+
+def _redial(root: Path) -> None:
+    for file, count in (("train_data.jsonl", 200), ("test_data.jsonl", 40)):
+        lines = [json.dumps(_redial_talk(f"{file[:5]}{i}", i)) for i in range(count)]
+        (root / file).write_text("\n".join(lines) + "\n")
+
+
+def _redial_talk(name: str, i: int) -> dict[str, object]:
+    films = {"1": "Heat (1995)", str(100 + i): f"Film Number {i} (1999)", "9": None}
+    texts = [f"Hi, {name} here, I liked @1", "Sure", f"Then try @{100 + i} !", "Thanks @9"]
+    return {
+        "conversationId": name,
+        "initiatorWorkerId": 0,
+        "respondentWorkerId": 1,
+        "movieMentions": films,
+        "messages": [
+            {
+                "messageId": k,
+                "senderWorkerId": k % 2 if k < 2 else 3 - k,
+                "timeOffset": k,
+                "text": t,
+            }
+            for k, t in enumerate(texts)
+        ],
+        "respondentQuestions": [],
+        "initiatorQuestions": {},
+    }
+
+
+def _booksum(root: Path) -> None:
+    for split in ("train", "val", "test"):
+        lines = []
+        for c in range(3):
+            text = " ".join(
+                f"Then {split} Mara walked to gate{c}x{s} in the fog." for s in range(120)
+            )
+            record: dict[str, object] = {"book": f"Book {split}", "chapter": f"chapter {c}"}
+            record["text"] = text
+            if c:
+                record["summary"] = f"In chapter {c} the woman Mara walked to gate{c}x3 alone."
+            else:
+                record["keywords"] = ["Mara", f"gate{c}x5", split]
+            lines.append(json.dumps(record))
+        (root / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "squad": _squad,
     "hotpotqa": _hotpotqa,
@@ -245,6 +463,15 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "squality": _squality,
     "mquake": _mquake,
     "pararel_trex": _pararel_trex,
+    "pubmed_rct": _pubmed_rct,
+    "nlu": _nlu,
+    "trec": _trec,
+    "musique": _musique,
+    "qmsum": _qmsum,
+    "longmemeval": _longmemeval,
+    "perltqa": _perltqa,
+    "redial": _redial,
+    "booksum": _booksum,
 }
 
 

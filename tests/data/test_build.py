@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from finemem_env.cli.build import main
+from finemem_env.data.closed_book import ClosedBook
 from finemem_env.data.registry import load_source
 from finemem_env.data.schema import content_hash, read_episodes
 from finemem_env.data.source import SourceConfig
 from finemem_env.errors import ConfigError, DataError
+from finemem_env.types import Answer, ReadRequest
 from tests.data.publishers import write_all
 
 
@@ -134,3 +138,51 @@ def test_progress_with_tqdm(
         pytest.skip("tqdm is not installed")
     _build(small, "squality", "--out", str(tmp_path / "a.jsonl"))
     assert "3/3" in capsys.readouterr().err
+
+
+class KnowsSome:
+    """Answers the questions on some facts without any context; some calls fail."""
+
+    version = "knows-some/1"
+
+    def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
+        assert all(not request.items for request in requests)
+        found = []
+        for number, request in enumerate(requests):
+            words = request.question.split()
+            part, place = words[words.index("part") + 1], words[words.index("place") + 1]
+            gold = f"value{place}x{part.replace('.', 'x')}"
+            found.append(Answer(f"It is {gold.upper()}." if number % 3 == 0 else "Unknown."))
+        found[1] = Answer("", failed=True)
+        return found
+
+
+def test_closed_book_filter(small: Path) -> None:
+    source = load_source("squad", SourceConfig(data_dir=small, num_chunks=4, chunk_tokens=200))
+    before = source.episode(0)
+    long = dataclasses.replace(before.questions[5], answers=("one two three four five",))
+    episode = dataclasses.replace(
+        before, questions=(*before.questions[:5], long, *before.questions[6:])
+    )
+    keep = ClosedBook(KnowsSome(), least=3)
+    (after,) = list(keep([episode]))
+    asked = [question for question in episode.questions if question is not long]
+    expected = [q for number, q in enumerate(asked) if number % 3 and number != 1]
+    assert list(after.questions) == expected
+    assert after.metadata["closed_book"] == {
+        "reader": "knows-some/1",
+        "asked": len(episode.questions),
+    }
+    assert (keep.long, keep.failed, keep.known) == (1, 1, -(-len(asked) // 3))
+    assert list(ClosedBook(KnowsSome(), least=1000)([episode])) == []
+
+
+def test_closed_book_on_the_command_line(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "squad.jsonl"
+    options = ("--episodes", "2", "--closed-book", "local", "--least-questions", "1")
+    packing = ("--num-chunks", "2", "--chunk-tokens", "120")
+    assert _build(small, "squad", "--out", str(out), *options, *packing) == 0
+    assert "closed book (local/1): dropped 0 questions" in capsys.readouterr().out
+    assert next(read_episodes(out)).metadata["closed_book"]
