@@ -8,13 +8,15 @@ Importing this package registers the environment ids:
 
 from finemem_env._version import __version__
 from finemem_env.env import MemoryEnv
-from finemem_env.errors import ConfigError, DataError, FineMemError, ReaderError
+from finemem_env.errors import BackendError, ConfigError, DataError, FineMemError, ReaderError
+from finemem_env.manager import MemoryManager
 from finemem_env.registration import register_all
 from finemem_env.types import Answer, Chunk, Episode, Evidence, Question, Reader, ReadRequest
 from finemem_env.vector import MemoryVectorEnv
 
 __all__ = [
     "Answer",
+    "BackendError",
     "Chunk",
     "ConfigError",
     "DataError",
@@ -22,6 +24,7 @@ __all__ = [
     "Evidence",
     "FineMemError",
     "MemoryEnv",
+    "MemoryManager",
     "MemoryVectorEnv",
     "Question",
     "ReadRequest",
