@@ -56,9 +56,12 @@ class Chat:
         self._system = self.has_template and self._accepts_system()
 
     def render(self, instructions: str, observation: str) -> str:
-        """The text of one prompt, up to where the model answers."""
+        """The text of one prompt, up to where the model answers; "" gives no instructions."""
         if not self.has_template:
-            return f"{instructions}\n\n{observation}\n\nOperations:\n"
+            head = f"{instructions}\n\n" if instructions else ""
+            return f"{head}{observation}\n\nOperations:\n"
+        if not instructions:
+            return self._template(_messages(("user", observation)))
         if self._system:
             return self._template(_messages(("system", instructions), ("user", observation)))
         return self._template(_messages(("user", f"{instructions}\n\n{observation}")))

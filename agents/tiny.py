@@ -16,7 +16,14 @@ from finemem_env.errors import ConfigError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-__all__ = ["ACTION_PHRASES", "CHAT_TEMPLATE", "TinyConfig", "build_model", "train_tokenizer"]
+__all__ = [
+    "ACTION_PHRASES",
+    "CHAT_TEMPLATE",
+    "OBSERVATION_PHRASES",
+    "TinyConfig",
+    "build_model",
+    "train_tokenizer",
+]
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
@@ -38,6 +45,20 @@ ACTION_PHRASES = (
     '"},{"op":"DELETE","id":"',
     '[{"op":"SKIP"}]',
     '"}]',
+)
+# The first syllable of a capitalised word; its last consonant is not the onset of the next one.
+SYLLABLE = r"[B-Z][aeiou](?:[bdkmnlprstx](?=[^aeiou]))?"
+OBSERVATION_PHRASES = (
+    '<chunk index="',
+    '" of="',
+    '" time="',
+    '">\n',
+    '\n</chunk>\n\n<memory items="',
+    '" tokens="',
+    '" budget="',
+    "\n</memory>",
+    "(empty)",
+    " more items are not shown)",
 )
 
 
@@ -67,7 +88,7 @@ def train_tokenizer(
     Raises:
         ConfigError: for a vocabulary too small to hold all bytes and phrases.
     """
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     smallest = 256 + 3 + len(phrases)
@@ -77,6 +98,10 @@ def train_tokenizer(
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
+            # A name has the same ids at the start of a JSON string as in the middle of a text, and
+            # is made of whole syllables: both make copying much easier to learn.
+            pre_tokenizers.Split(Regex(r" (?=\p{Lu})"), behavior="isolated"),
+            pre_tokenizers.Split(Regex(SYLLABLE), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )

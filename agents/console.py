@@ -1,0 +1,68 @@
+"""What the command line of training needs: signals, a progress bar, a folder for the run."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+__all__ = ["Progress", "next_folder", "signals"]
+
+
+class Progress:
+    """A bar over the updates with reward, score and accepted share; tqdm adds the time left."""
+
+    def __init__(self, total: int, done: int, *, shown: bool) -> None:
+        from tqdm import tqdm
+
+        self._bar: Any = tqdm(total=total, initial=done, unit="update", disable=not shown)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def __call__(self, values: Mapping[str, float]) -> None:
+        """One more update is done."""
+        self._bar.set_postfix(
+            reward=f"{values['rollout/return']:.2f}",
+            score=f"{values['rollout/score']:.2f}",
+            accepted=f"{values['rollout/accepted']:.2f}",
+            refresh=False,
+        )
+        self._bar.update()
+
+
+def next_folder(parent: Path, name: str, *, last: bool) -> Path:
+    """The first free `parent/name-N`, or the last one in use."""
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{max(1, number - 1) if last else number}"
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM or SIGINT came; a second one ends at once, as usual."""
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+    before = {one: signal.signal(one, note) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -1,0 +1,406 @@
+"""Train an LLM memory manager with per-step, group-relative advantages: `python -m agents.grpo`.
+
+Without arguments: a small packaged model learns on the CPU, in minutes and without a download, to
+keep what will be asked. The loop, in the order of this file: roll out all episodes in step, turn
+rewards into advantages of single steps, one policy-gradient update, log, evaluate, checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from agents import checkpoint
+from agents.advantages import compute_advantages
+from agents.batching import Row
+from agents.checkpoint import Position
+from agents.config import TrainConfig, add_arguments, parse_config
+from agents.console import Progress, next_folder, signals
+from agents.distributed import World
+from agents.evaluation import evaluate_policy, play_references, policy_results
+from agents.loss import Denominators
+from agents.policy import Policy, load_policy
+from agents.rollout import Clock, Rollout, Sampling, make_rollout_env, roll_out, rows_of
+from agents.stats import LossStats
+from agents.tracking import (
+    Tracker,
+    reward_metrics,
+    rollout_metrics,
+    sample_text,
+    time_metrics,
+)
+from agents.update import accumulate_gradients, count_batches
+from baselines.summary import Result, render_table, summarise
+from finemem_env.errors import ConfigError, FineMemError
+
+__all__ = ["Interrupted", "Run", "TrainingError", "main"]
+
+EVAL_SEED, FINAL_SEED = 1, 2  # beside the run's seed: other episodes than those of training
+
+
+class TrainingError(FineMemError):
+    """Training cannot go on: a loss or gradient that is not finite."""
+
+
+class Interrupted(Exception):  # noqa: N818 - a request, not an error
+    """SIGTERM or SIGINT came; the checkpoint is written."""
+
+
+@dataclass
+class Run:
+    """One run: what is trained, where it is written, and how far it is."""
+
+    config: TrainConfig
+    folder: Path
+    world: World
+    policy: Policy
+    scorer: nn.Module
+    optimizer: torch.optim.Optimizer
+    position: Position
+    tracker: Tracker | None
+    stop: Callable[[], bool] = lambda: False
+
+    @classmethod
+    def start(cls, config: TrainConfig, folder: Path, *, resume: bool, world: World) -> Run:
+        """Load the model, and the last checkpoint when resuming.
+
+        Raises:
+            ConfigError: a folder that is in use, or holds a run with other settings.
+        """
+        checkpoints = folder / "checkpoints"
+        last = checkpoint.latest(checkpoints)
+        if last is not None and not resume:
+            raise ConfigError(f"{folder} holds a run: add --resume, or choose another folder.")
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        policy = load_policy(config.model_config())
+        if config.kl_beta:
+            policy.freeze_reference()
+        weights = [p for p in policy.model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            weights, config.lr, betas=(0.9, config.adam_beta2), weight_decay=config.weight_decay
+        )
+        position = Position()
+        if last is not None:
+            position = checkpoint.load(last, policy.model, optimizer, config.digest())
+        tracker = None
+        if world.main:
+            folder.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(config.as_dict(), indent=2)
+            (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+            tracker = Tracker(folder, config.as_dict(), first=position.update, wandb=config.track)
+        scorer = world.wrap(policy.scorer(config.temperature))
+        return cls(config, folder, world, policy, scorer, optimizer, position, tracker)
+
+    # the loop
+
+    def train(self, progress: Callable[[dict[str, float]], None] = lambda values: None) -> None:
+        """All updates that are left.
+
+        Raises:
+            Interrupted: a signal came; the update in progress is finished and saved.
+            TrainingError: loss or gradient are not finite.
+        """
+        config, position = self.config, self.position
+        if position.update == 0:
+            self._evaluate()
+            self._save()
+        while position.update < config.updates:
+            values = self.update(position.update)
+            position.update += 1
+            last = position.update == config.updates
+            if last or (config.eval_every and position.update % config.eval_every == 0):
+                values |= self._evaluate()
+            if self.tracker is not None:
+                self.tracker.log(position.update, values)
+            stopped = self.world.any(self.stop())
+            if last or stopped or position.update % config.save_every == 0:
+                self._save()
+            progress(values)
+            if stopped and not last:
+                raise Interrupted
+
+    def update(self, number: int) -> dict[str, float]:
+        """One update: rollouts, advantages, optimizer steps. Returns what to log."""
+        config, clock, start = self.config, Clock(), time.perf_counter()
+        rollouts = self._roll_out(number, clock)
+        rolled = time.perf_counter()
+        advantages = compute_advantages(
+            [rollout.rewards() for rollout in rollouts],
+            config.estimator(),
+            self.world.add_variance,
+        )
+        rows = rows_of(rollouts, advantages)
+        stats, norm = self._optimise(rows, number)
+        end = time.perf_counter()
+        return {
+            **rollout_metrics(rollouts),
+            **reward_metrics(rollouts, advantages),
+            **{f"train/{key}": value for key, value in self._train_values(stats).items()},
+            "train/grad_norm": norm,
+            "train/lr": self._lr(number),
+            **time_metrics(
+                clock, end - rolled, end - start, sum(len(row.completion) for row in rows)
+            ),
+        }
+
+    def _roll_out(self, number: int, clock: Clock) -> list[Rollout]:
+        """G rollouts of each of this process's contexts; functions of (seed, number, process)."""
+        config, world = self.config, self.world
+        share = [
+            context for context in range(config.contexts) if context % world.size == world.rank
+        ]
+        if not share:
+            raise ConfigError(
+                f"contexts: expected at least one for each of {world.size} processes."
+            )
+        seeds = [
+            int(np.random.SeedSequence([config.seed, number, context]).generate_state(1)[0])
+            for context in share
+            for _ in range(config.group_size)
+        ]
+        env = make_rollout_env(config.env, config.train_env(), len(seeds))
+        draws = int(
+            np.random.SeedSequence([config.seed, number, world.rank, 7]).generate_state(1)[0]
+        )
+        return roll_out(self.policy, env, seeds, self._sampling(config.temperature), draws, clock)
+
+    def _optimise(self, rows: Sequence[Row], number: int) -> tuple[LossStats, float]:
+        """The optimizer steps on one rollout batch; the gradient norm is their mean."""
+        config, world, loss = self.config, self.world, self.config.loss()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._lr(number)
+        parts = _split(rows, config.optimizer_steps, seed=[config.seed, number, world.rank])
+        tokens = world.add_pair((float(_tokens(rows)), 0.0))[0]
+        total: LossStats | None = None
+        norms = []
+        for part in parts:
+            counts = Denominators.of(
+                [len(row.completion) for row in part],
+                [row.weight for row in part],
+                max_completion_length=config.max_new_tokens,
+                window_tokens=tokens / len(parts),
+                processes=world.size,
+                reduce=world.add_pair,
+            )
+            self.optimizer.zero_grad()
+            stats = accumulate_gradients(
+                self.scorer,
+                part,
+                loss,
+                counts,
+                max_tokens=config.micro_tokens,
+                # The sampler's log-probabilities are those of the policy before the first step.
+                old=None if len(parts) == 1 else [row.sampler_logprobs for row in part],
+                reference=self._reference(part),
+                share=self.policy.shares_prefixes,
+                batches=self._batches(part),
+            )
+            norms.append(self._step(stats, number))
+            total = stats if total is None else total + stats
+        assert total is not None
+        return total, sum(norms) / len(norms)
+
+    def _step(self, stats: LossStats, number: int) -> float:
+        """Clip and step; refuses a loss or gradient that is not finite."""
+        weights = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = float(nn.utils.clip_grad_norm_(weights, self.config.max_grad_norm))
+        value = stats.means()["loss"]
+        if not (math.isfinite(norm) and math.isfinite(value)):
+            raise TrainingError(
+                f"update {number + 1}: loss {value}, gradient norm {norm}. The weights were not "
+                "changed; lower lr, or look at train/importance_raw_max and train/ratio_max. The "
+                f"last checkpoint is in {self.folder / 'checkpoints'}."
+            )
+        self.optimizer.step()
+        return norm
+
+    # parts of an update
+
+    def _batches(self, part: Sequence[Row]) -> int:
+        """Micro-batches that every process must run."""
+        count = count_batches(part, self.config.micro_tokens, share=self.policy.shares_prefixes)
+        return int(self.world.largest(torch.tensor(float(count))).item())
+
+    def _reference(self, part: Sequence[Row]) -> list[tuple[float, ...]] | None:
+        if not self.config.kl_beta:
+            return None
+        return self.policy.reference_logprobs(
+            part, max_tokens=self.config.micro_tokens, temperature=self.config.temperature
+        )
+
+    def _train_values(self, stats: LossStats) -> dict[str, float]:
+        """Means over processes, without what this configuration does not measure."""
+        means = stats.reduced(self.world.add, self.world.largest).means()
+        off = set()
+        if not self.config.kl_beta:
+            off.add("kl")
+        if self.config.delta is None:
+            off.add("clip_delta")
+        if self.config.importance_cap is None:
+            off |= {key for key in means if key.startswith("importance")}
+        return {key: value for key, value in means.items() if key not in off}
+
+    def _lr(self, number: int) -> float:
+        """Learning rate of an update: linear warm-up, then constant or linear to a tenth."""
+        config = self.config
+        rate = config.lr * min(1.0, (number + 1) / max(config.warmup_updates, 1))
+        if config.lr_schedule == "linear":
+            rate *= 1.0 - 0.9 * number / max(config.updates, 1)
+        return rate
+
+    def _sampling(self, temperature: float) -> Sampling:
+        config = self.config
+        return Sampling(
+            config.max_new_tokens, temperature, config.sample_tokens, config.instructions
+        )
+
+    # evaluation, checkpoints, the end
+
+    def _evaluate(self) -> dict[str, float]:
+        """Score held-out episodes; the best weights so far are kept."""
+        config, position = self.config, self.position
+        if not self.world.main:
+            return {}
+        rollouts = evaluate_policy(
+            self.policy,
+            config.env,
+            config.eval_env(config.eval_split),
+            episodes=config.eval_episodes,
+            seed=EVAL_SEED,
+            sampling=self._sampling(config.eval_temperature),
+        )
+        values = rollout_metrics(rollouts, "eval")
+        if values["eval/score"] > position.best_score:
+            position.best_score, position.best_update = values["eval/score"], position.update
+            record = {"update": position.update, **values}
+            best = self.folder / "best"
+            checkpoint.save_weights(best / f"{position.update:06d}", self.policy.model, record)
+            checkpoint.prune(best, 1)
+        values["eval/best_score"] = position.best_score
+        if self.tracker is not None:
+            self.tracker.text(position.update, "eval/sample", sample_text(rollouts[0]))
+            if position.update == 0:
+                self.tracker.log(0, values)
+        return values
+
+    def _save(self) -> None:
+        if self.world.main:
+            checkpoint.save(
+                self.folder / "checkpoints",
+                self.policy.model,
+                self.optimizer,
+                self.position,
+                self.config.digest(),
+            )
+
+    def finish(self) -> str:
+        """Close the logs and return the final table: before, after (the best), and references."""
+        config = self.config
+        table, final = "", {"eval/best_score": self.position.best_score}
+        if config.final_episodes and self.world.main:
+            results = self._final_results()
+            rows = summarise(results, FINAL_SEED)
+            table = render_table(rows)
+            record = [row.as_dict() for row in rows]
+            (self.folder / "final.json").write_text(json.dumps(record, indent=2) + "\n")
+            (self.folder / "final.txt").write_text(table + "\n")
+        if self.tracker is not None:
+            self.tracker.close(final)
+        return table
+
+    def _final_results(self) -> list[Result]:
+        """The initial and the best weights and the scripted agents, on the same test episodes."""
+        config = self.config
+        env, episodes = config.eval_env("test"), config.final_episodes
+        best = checkpoint.latest(self.folder / "best")
+        results = []
+        for label in ("before", "after"):
+            policy = load_policy(config.model_config())
+            if label == "after" and best is not None:
+                checkpoint.load_weights(best, policy.model)
+            played = evaluate_policy(
+                policy,
+                config.env,
+                env,
+                episodes=episodes,
+                seed=FINAL_SEED,
+                sampling=self._sampling(config.eval_temperature),
+            )
+            results += policy_results(label, played, FINAL_SEED)
+        return results + play_references(config.env, env, episodes=episodes, seed=FINAL_SEED)
+
+
+# --- small helpers --------------------------------------------------------------------------------
+
+
+def _split(rows: Sequence[Row], parts: int, *, seed: Sequence[int]) -> list[list[Row]]:
+    """Rows by optimizer step; rows that may share a prefix stay together. Never an empty part."""
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.group, []).append(row)
+    order = list(groups)
+    if parts > 1:
+        np.random.default_rng(np.random.SeedSequence(seed)).shuffle(order)
+    found: list[list[Row]] = [[] for _ in range(parts)]
+    for place, name in enumerate(order):
+        found[place % parts].extend(groups[name])
+    # A row that fills up runs forward and backward, and changes nothing.
+    filler = Row(prompt=(0,), completion=(0,), sampler_logprobs=(0.0,), weight=0.0)
+    return [part or [filler] for part in found]
+
+
+def _tokens(rows: Sequence[Row]) -> float:
+    return math.fsum(len(row.completion) * row.weight for row in rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 2 for a setting that does not fit, 130 after a signal."""
+    parser = argparse.ArgumentParser(prog="python -m agents.grpo", description=__doc__)
+    parser.add_argument("--output-dir", type=Path, help="folder of the run (default: runs/grpo-N)")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    add_arguments(parser)
+    given = parser.parse_args(arguments)
+    world = World.start()
+    try:
+        return _run(given, world)
+    except FineMemError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        world.stop()
+
+
+def _run(given: argparse.Namespace, world: World) -> int:
+    config = parse_config(given)
+    folder = given.output_dir or next_folder(Path("runs"), "grpo", last=given.resume)
+    with signals() as stop:
+        run = Run.start(config, folder, resume=given.resume, world=world)
+        run.stop = stop
+        with Progress(config.updates, run.position.update, shown=world.main) as progress:
+            try:
+                run.train(progress)
+            except Interrupted:
+                print(f"stopped; go on with --resume --output-dir {folder}", file=sys.stderr)
+                return 130
+    table = run.finish()
+    if world.main:
+        print(table)
+        print(f"written to {folder} (tensorboard --logdir {folder})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
