@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ import numpy.typing as npt
 from agents.advantages import RolloutRewards
 from benchmarks.policy import KindOf, KindPolicy
 from finemem_env import rewards
+from finemem_env.data.source import Source
 from finemem_env.registration import make_vector_env
 from finemem_env.rewards import EpisodeOutcome, FinalOutcome
 from finemem_env.session import Session
 from finemem_env.settings import RewardSettings
-from finemem_env.types import Question
+from finemem_env.types import Episode, Question
 from finemem_env.vector import MemoryVectorEnv
 
 __all__ = ["Rollout", "make_group", "play", "policy_gradient", "reward_rows"]
@@ -42,9 +44,26 @@ class Rollout:
         return self.outcome.memory_tokens / max(1, self.outcome.input_tokens)
 
 
+class _Remembering:
+    """A source that makes an episode once for the rollouts of its group."""
+
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self.competencies = source.competencies
+        self.size = source.size
+        self.get = source.get
+        self.episode = lru_cache(maxsize=32)(source.episode)
+
+    def draw(self, rng: np.random.Generator) -> Episode:
+        """An episode chosen with `rng`, of the first million where there is no end of them."""
+        return self.episode(int(rng.integers(self.size or 10**6)))
+
+
 def make_group(env_id: str, size: int, **keywords: Any) -> MemoryVectorEnv:  # noqa: ANN401
     """A batched environment of `size` episodes that is restarted by hand."""
-    return make_vector_env(env_id, num_envs=size, autoreset_mode="disabled", **keywords)
+    env = make_vector_env(env_id, num_envs=size, autoreset_mode="disabled", **keywords)
+    env.factory.source = _Remembering(env.factory.source)
+    return env
 
 
 def play(
