@@ -7,6 +7,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+import gymnasium as gym
+
 from finemem_env._version import __version__
 from finemem_env.errors import FineMemError
 
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = importlib.import_module(f"finemem_env.cli.{given.command.replace('-', '_')}")
     try:
         status: int = command.main(given.arguments)
-    except FineMemError as error:
+    except (FineMemError, gym.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, BrokenPipeError):
