@@ -16,7 +16,16 @@ import gymnasium as gym
 
 from finemem_env.errors import ConfigError, nearest
 
-__all__ = ["AGENTS", "Agent", "AgentSpec", "Info", "PrivilegedAgent", "agent_name", "make_agent"]
+__all__ = [
+    "AGENTS",
+    "CONFIGURED",
+    "Agent",
+    "AgentSpec",
+    "Info",
+    "PrivilegedAgent",
+    "agent_name",
+    "make_agent",
+]
 
 Info = Mapping[str, Any]
 
@@ -66,12 +75,48 @@ AGENTS: dict[str, AgentSpec] = {
     "first_sentence": AgentSpec(
         "baselines.scripted:FirstSentence", "stores the first sentence of every paragraph"
     ),
+    "rag": AgentSpec(
+        "baselines.rag:Rag", "stores passages verbatim; when full, a random sample of all"
+    ),
+    "long_context": AgentSpec(
+        "baselines.long_context:LongContext", "keeps the last N tokens as one window"
+    ),
+    "memagent_extractive": AgentSpec(
+        "baselines.blocks:ExtractiveMemAgent",
+        "one block of fixed size written anew at every chunk, by picking sentences (no model)",
+    ),
+    "mem1_extractive": AgentSpec(
+        "baselines.blocks:ExtractiveMem1",
+        "a state of constant size replaced at every chunk, by picking sentences (no model)",
+    ),
+    "salience": AgentSpec(
+        "baselines.salience:Salience",
+        "keeps the sentences most likely to be asked about, replaces superseded ones; any text",
+    ),
     "selective": AgentSpec(
         "baselines.selective:Selective",
         "stores the kinds of facts that are asked, updates superseded ones, keeps tallies",
     ),
     "oracle": AgentSpec(
         "baselines.oracle:Oracle", "reads the questions and golds (privileged): the ceiling"
+    ),
+}
+# Agents that need arguments: a model or a checkpoint. They play only when they are asked for.
+CONFIGURED: dict[str, AgentSpec] = {
+    "llm": AgentSpec(
+        "baselines.llm:Llm", "a prompted language model; backend: an endpoint or a local folder"
+    ),
+    "memagent": AgentSpec(
+        "baselines.blocks:MemAgent", "one block that a language model overwrites; backend"
+    ),
+    "mem1": AgentSpec(
+        "baselines.blocks:Mem1", "a constant-size state that a language model replaces; backend"
+    ),
+    "sb3": AgentSpec(
+        "baselines.sb3:Sb3Agent", "a checkpoint of python -m baselines.sb3; checkpoint: its folder"
+    ),
+    "grpo": AgentSpec(
+        "agents.policy_agent:PolicyAgent", "a checkpoint of python -m agents.grpo; see its docs"
     ),
 }
 
@@ -86,15 +131,15 @@ def agent_name(name: str) -> str:
     Raises:
         ConfigError: neither a registered name nor of the form "module:Class".
     """
-    for known in AGENTS:
+    known_agents = {**AGENTS, **CONFIGURED}
+    for known in known_agents:
         if _plain(known) == _plain(name):
             return known
     module, _, attribute = name.partition(":")
     if module and attribute:
         return name
-    raise ConfigError(
-        f"{nearest('agent', name, AGENTS)} An agent of your own is named package.module:Class."
-    )
+    hint = nearest("agent", name, known_agents)
+    raise ConfigError(f"{hint} An agent of your own is named package.module:Class.")
 
 
 def make_agent(name: str, arguments: Mapping[str, Any] | None = None) -> Agent:
@@ -104,7 +149,7 @@ def make_agent(name: str, arguments: Mapping[str, Any] | None = None) -> Agent:
         ConfigError: an unknown name, a module or class that cannot be imported, a class without
             the two methods, or arguments that its constructor does not take.
     """
-    known = AGENTS.get(agent_name(name))
+    known = {**AGENTS, **CONFIGURED}.get(agent_name(name))
     factory = _load(known.factory if known else name)
     try:
         agent = factory(**dict(arguments or {}))

@@ -1,0 +1,222 @@
+"""Operations chosen one number at a time: what classic agents need instead of text.
+
+A `Draft` takes an observation apart into sentences and memory items, offers them through a small
+window, and collects the operations of one step. The wrappers and the agent that loads a checkpoint
+share it, so that training and evaluation cannot differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finemem_env.operations import render
+from finemem_env.prompts import View
+from finemem_env.text import approx_tokens, normalise, split_sentences, words
+from finemem_env.types import Op, Operation
+
+__all__ = ["Draft", "Situation", "Slot", "num_actions", "overlap"]
+
+_MAX_OPERATIONS = 64  # the limits of every protocol; an operation beyond them would be refused
+_MAX_ITEM_TOKENS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A memory item in reach: `same` is the share of words in common with the nearest sentence.
+
+    `lead` is the share of that sentence's words that both texts begin with. `key` is the item id,
+    negative for an item that this step writes.
+    """
+
+    key: int
+    text: str
+    same: float
+    lead: float
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a choice is made from. Shares are in [0, 1]; `fill` is 0 without a budget."""
+
+    sentences: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    fill: float
+    items: int
+    read: float
+    chunk_read: float
+
+
+def num_actions(sentences: int, slots: int) -> int:
+    """SKIP, INSERT sentence k, UPDATE slot i with sentence k, DELETE slot i."""
+    return 1 + sentences + slots * sentences + slots
+
+
+def overlap(sentence: str, text: str) -> tuple[float, float]:
+    """(share of words in common, share of `sentence`'s words that both begin with)."""
+    first, second = _words(sentence), _words(text)
+    if not first[1] or not second[1]:
+        return 0.0, 0.0
+    lead = 0
+    for one, other in zip(first[0], second[0], strict=False):
+        if one != other:
+            break
+        lead += 1
+    same = len(first[1] & second[1]) / (len(first[1]) * len(second[1])) ** 0.5
+    return same, lead / len(first[0])
+
+
+@lru_cache(maxsize=65536)
+def _words(text: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    found = tuple(words(text))
+    return found, frozenset(found)
+
+
+class Draft:
+    """The operations of one step while they are chosen.
+
+    The chunk's sentences pass through a window of `sentences`; `slots` memory items, those most
+    like a sentence of the window, can be updated or deleted. Actions are numbered
+
+        0                       SKIP: leave the window, go to the next one
+        1 + k                   INSERT sentence k of the window
+        1 + K + i·K + k         UPDATE slot i with sentence k
+        1 + K + S·K + i         DELETE slot i
+
+    A sentence that was written leaves the window; an empty window moves on by itself. An action
+    that `mask` rules out counts as SKIP.
+
+    Args:
+        view: the observation, taken apart.
+        sentences: K, the size of the window.
+        slots: S, how many items are in reach.
+    """
+
+    def __init__(self, view: View, sentences: int = 1, slots: int = 2) -> None:
+        self._size, self._reach = sentences, slots
+        self._view = view
+        self._queue = list(split_sentences(view.chunk or "")) or [""]
+        self._total = len(self._queue)
+        self._window: list[str] = []
+        self._items = dict(view.items)
+        self._held = {normalise(text) for text in self._items.values()}
+        self._written: dict[int, str] = {}
+        self._deleted: list[int] = []
+        self._tokens = view.memory_tokens
+        self._next = -1
+        self._advance()
+
+    @property
+    def done(self) -> bool:
+        """Whether every sentence has been seen."""
+        return not self._window
+
+    @property
+    def situation(self) -> Situation:
+        """What the next choice is made from."""
+        view = self._view
+        total = view.num_chunks if view.num_chunks > 0 else view.chunk_index + 1
+        return Situation(
+            sentences=tuple(self._window),
+            slots=self._slots,
+            fill=0.0 if view.budget is None else min(1.0, self._tokens / view.budget),
+            items=len(self._items),
+            read=min(1.0, max(0, view.chunk_index) / max(1, total)),
+            chunk_read=1.0 - (len(self._queue) + len(self._window)) / self._total,
+        )
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Which actions would be accepted, shape (num_actions,); SKIP always is."""
+        sentences, slots = self._size, self._reach
+        allowed = np.zeros(num_actions(sentences, slots), dtype=np.bool_)
+        allowed[0] = True
+        if self._count() >= _MAX_OPERATIONS:
+            return allowed
+        for k, sentence in enumerate(self._window):
+            if not self._fresh(sentence):
+                continue
+            cost = approx_tokens(sentence)
+            allowed[1 + k] = self._fits(cost)
+            for i, slot in enumerate(self._slots):
+                freed = approx_tokens(slot.text)
+                allowed[1 + sentences * (1 + i) + k] = self._fits(cost - freed)
+        first = 1 + sentences + slots * sentences
+        allowed[first : first + len(self._slots)] = True
+        return allowed
+
+    def apply(self, action: int) -> None:
+        """Take one action; one that `mask` rules out is SKIP."""
+        sentences, slots = self._size, self._reach
+        if action <= 0 or not self.mask()[action]:
+            self._window.clear()
+        elif action <= sentences:
+            self._write(self._next, action - 1)
+            self._next -= 1
+        elif action < 1 + sentences + slots * sentences:
+            i, k = divmod(action - 1 - sentences, sentences)
+            self._write(self._slots[i].key, k)
+        else:
+            self._delete(self._slots[action - 1 - sentences - slots * sentences].key)
+        self._advance()
+
+    def action(self) -> str:
+        """The step's operations as text; DELETE comes first, to make room."""
+        operations = [Operation(Op.DELETE, item_id=key) for key in self._deleted]
+        for key, text in sorted(self._written.items(), reverse=True):
+            if key >= 0:
+                operations.append(Operation(Op.UPDATE, content=text, item_id=key))
+        for key, text in sorted(self._written.items(), reverse=True):
+            if key < 0:
+                operations.append(Operation(Op.INSERT, content=text))
+        return render(operations or [Operation(Op.SKIP)])
+
+    def _advance(self) -> None:
+        if not self._window:
+            self._window = self._queue[: self._size]
+            del self._queue[: self._size]
+        self._slots = self._nearest()
+
+    def _nearest(self) -> tuple[Slot, ...]:
+        """The items most like a sentence of the window; among equals the oldest."""
+        ranked = []
+        for order, (key, text) in enumerate(self._items.items()):
+            pairs = [overlap(sentence, text) for sentence in self._window]
+            same, lead = max(pairs, key=sum, default=(0.0, 0.0))
+            ranked.append((-same - lead, order, Slot(key, text, same, lead)))
+        ranked.sort(key=lambda entry: entry[:2])
+        return tuple(slot for _, _, slot in ranked[: self._reach])
+
+    def _count(self) -> int:
+        return len(self._written) + len(self._deleted)
+
+    def _fresh(self, sentence: str) -> bool:
+        key = normalise(sentence)
+        return bool(key) and key not in self._held
+
+    def _fits(self, more: int) -> bool:
+        budget = self._view.budget
+        within = budget is None or self._tokens + more <= budget
+        return within and more <= _MAX_ITEM_TOKENS
+
+    def _write(self, key: int, k: int) -> None:
+        sentence = self._window.pop(k)
+        self._remove_text(key)
+        self._items[key] = self._written[key] = sentence
+        self._held.add(normalise(sentence))
+        self._tokens += approx_tokens(sentence)
+
+    def _delete(self, key: int) -> None:
+        self._remove_text(key)
+        del self._items[key]
+        self._written.pop(key, None)
+        if key >= 0:
+            self._deleted.append(key)
+
+    def _remove_text(self, key: int) -> None:
+        if key in self._items:
+            text = self._items[key]
+            self._held.discard(normalise(text))
+            self._tokens -= approx_tokens(text)
