@@ -11,7 +11,8 @@ import contextlib
 import copy
 import math
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
+import zlib
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -30,7 +31,7 @@ from finemem_env.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["ModelConfig", "Policy", "Precision", "load_policy"]
+__all__ = ["Manager", "ModelConfig", "Policy", "Precision", "load_policy"]
 
 Precision = Literal["float32", "bfloat16", "mixed"]
 LIMIT = "max_position_embeddings"  # transformers' name for the longest context in tokens
@@ -212,6 +213,57 @@ def load_policy(config: ModelConfig) -> Policy:
         model = _with_lora(model, config)
     autocast = torch.bfloat16 if config.precision == "mixed" else None
     return Policy(model, tokenizer, autocast=autocast, tools=config.tools)
+
+
+class Manager:
+    """A trained policy as an agent of the benchmark, named `agents.policy:Manager`.
+
+    Args:
+        run: folder of a run of `agents.grpo`; None takes `model`.
+        model: transformers folder or hub id; "tiny" is the packaged model.
+        temperature: of sampling; 0 is greedy.
+        max_new_tokens: longest reply; None takes the run's, else 512.
+        instructions: put the environment's instructions into the prompt; None takes the run's,
+            else all models but "tiny" get them.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: a folder that holds no run, or no such model.
+    """
+
+    def __init__(
+        self,
+        run: str | None = None,
+        model: str = "tiny",
+        temperature: float = 0.0,
+        max_new_tokens: int | None = None,
+        instructions: bool | None = None,
+        seed: int = 0,
+    ) -> None:
+        from agents.runs import load_manager
+
+        config, self.policy = load_manager(run, model)
+        self.max_new_tokens = max_new_tokens or config.max_new_tokens
+        self.instructions = config.instructions if instructions is None else instructions
+        self.temperature = temperature
+        self.seed = seed
+        self._step = 0
+
+    def reset(self, info: Mapping[str, Any]) -> None:
+        """Start an episode: its draws depend on the seed and its id."""
+        self._step = zlib.crc32(str(info.get("episode_id", "")).encode())
+
+    def act(self, observation: str, info: Mapping[str, Any]) -> str:
+        """The model's reply; a prompt beyond its context raises, which costs the episode."""
+        instructions = str(info["instructions"]) if self.instructions else ""
+        self._step += 1
+        (reply,) = self.policy.sample(
+            self.policy.chat.encode([(instructions, observation)]),
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            seed=self.seed * 2**32 + self._step,
+        )
+        return self.policy.chat.decode([reply.ids])[0]
 
 
 def _with_lora(model: nn.Module, config: ModelConfig) -> nn.Module:

@@ -1,7 +1,7 @@
 """Supervised warm start of the small model: `python -m agents.warmstart --help`.
 
 A model without weights learns to reply in the action grammar and to copy sentences before
-reinforcement learning starts. The lessons come in stages: copying short chunks, copying only what
+reinforcement learning starts. The lessons come in stages: copying sentences, copying only what
 is asked, and at last an unselective teacher that keeps every sentence with the same probability.
 Reinforcement learning from there has to find out by reward what is worth keeping. (Starting with
 the unselective teacher does not work: copying is never learned from such noisy targets.)
@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -36,7 +34,7 @@ from agents.tiny import (
     train_tokenizer,
 )
 from finemem_env.data.synthetic.kinds import is_asked_kind
-from finemem_env.operations import parse
+from finemem_env.operations import parse, render
 from finemem_env.prompts import parse_observation
 from finemem_env.text import split_sentences
 from finemem_env.types import Op, Operation
@@ -49,30 +47,40 @@ SIZE = TinyConfig(intermediate_size=256, layers=3)
 MAX_PADDED = 8192  # tokens of a micro-batch
 
 
+ALL = Teacher()
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One part of the curriculum: a teacher on chunks of some size.
 
     Attributes:
         name: in the log.
-        share: of all steps.
+        steps: most optimizer steps.
+        teacher: what it keeps.
         facts: sentences of asked kinds per chunk.
         asked_fraction: their share of the chunk's sentences.
-        teacher: what it keeps.
+        bare: the prompt is one kept sentence alone, and the reply inserts it.
+        batch: lessons per step.
+        until: the stage ends early when the mean loss of 20 steps is below this.
     """
 
     name: str
-    share: float
-    facts: int
-    asked_fraction: float
-    teacher: Teacher
+    steps: int
+    teacher: Teacher = ALL
+    facts: int = 2
+    asked_fraction: float = 0.4
+    bare: bool = False
+    batch: int = 32
+    until: float = 0.0
 
 
 STAGES = (
-    Stage("copy two", 0.4, 1, 0.5, Teacher()),
-    Stage("copy all", 0.2, 2, 0.4, Teacher()),
-    Stage("copy what is asked", 0.25, 2, 0.4, Teacher(1.0, 0.0)),
-    Stage("unselective", 0.15, 2, 0.4, Teacher(0.6, 0.6)),
+    Stage("copy a bare sentence", 500, bare=True, batch=64, until=0.15),
+    Stage("copy two", 400, facts=1, asked_fraction=0.5, until=0.15),
+    Stage("copy all", 300, until=0.08),
+    Stage("copy what is asked", 300, Teacher(1.0, 0.0), until=0.12),
+    Stage("unselective", 200, Teacher(0.6, 0.6)),
 )
 
 
@@ -81,17 +89,13 @@ class WarmStart:
     """Everything that decides the result (beside the version of this package).
 
     Attributes:
-        steps: optimizer steps in all stages.
-        batch: lessons per step.
-        lr: peak learning rate of AdamW, after a linear warm-up, then a cosine to a tenth.
+        lr: learning rate of AdamW after 30 steps of warm-up; the last stage takes it to a tenth.
         vocab_size: entries of the tokenizer.
         seed: of weights, lessons and tokenizer texts.
         instructions: whether prompts hold the environment's instructions.
         mixed: bfloat16 arithmetic in training; weights stay float32.
     """
 
-    steps: int = 1100
-    batch: int = 32
     lr: float = 3e-3
     vocab_size: int = 3072
     seed: int = 0
@@ -99,7 +103,10 @@ class WarmStart:
     mixed: bool = True
 
 
-def train(config: WarmStart, log: Any = None) -> Policy:  # noqa: ANN401
+Log = Callable[[int, str], None]
+
+
+def train(config: WarmStart, log: Log, stages: Sequence[Stage] = STAGES) -> Policy:
     """Train tokenizer and model from nothing; `log(step, text)` is told about progress."""
     torch.manual_seed(config.seed)
     tokenizer = train_tokenizer(
@@ -108,19 +115,24 @@ def train(config: WarmStart, log: Any = None) -> Policy:  # noqa: ANN401
     model = build_model(tokenizer, SIZE, seed=config.seed)
     policy = Policy(model, tokenizer, autocast=torch.bfloat16 if config.mixed else None)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.98))
-    start, step = time.perf_counter(), 0
-    for number, stage in enumerate(STAGES):
-        source = _stage_lessons(stage, config.seed * 100 + number)
-        for _ in range(round(stage.share * config.steps)):
+    start, done = time.perf_counter(), 0
+    for number, stage in enumerate(stages):
+        source = _rows(policy.chat, stage, config, config.seed * 100 + number)
+        losses: list[float] = []
+        for step in range(stage.steps):
+            decay = 1.0 - 0.9 * step / stage.steps if number + 1 == len(stages) else 1.0
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * _schedule(step, config.steps)
-            loss = _step(policy, optimizer, _rows(policy.chat, source, config))
-            step += 1
-            if log is not None and (step % 25 == 0 or step == 1):
+                group["lr"] = config.lr * min(1.0, (done + 1) / 30) * decay
+            losses.append(_step(policy, optimizer, list(islice(source, stage.batch))))
+            done += 1
+            recent = sum(losses[-20:]) / len(losses[-20:])
+            if done % 20 == 0:
                 seconds = time.perf_counter() - start
-                log(step, f"{stage.name}: loss {loss:.4f}, {seconds:.0f} s")
-            if log is not None and step % 200 == 0:
-                log(step, json.dumps(check(policy, config, stage=stage)))
+                log(done, f"{stage.name}: loss {recent:.4f}, {seconds:.0f} s")
+            if len(losses) >= 20 and recent < stage.until:
+                break
+        if not stage.bare:
+            log(done, json.dumps(check(policy, config, stage=stage)))
     return policy
 
 
@@ -175,7 +187,7 @@ def _stage_lessons(stage: Stage, seed: int) -> Iterator[Lesson]:
 
 
 def _tokenizer_texts(config: WarmStart) -> list[str]:
-    source = _stage_lessons(STAGES[1], config.seed * 100 + 98)
+    source = _stage_lessons(STAGES[2], config.seed * 100 + 98)
     given = list(islice(source, 2000))
     return [lesson.observation for lesson in given] + [lesson.action for lesson in given[:500]]
 
@@ -184,13 +196,17 @@ def _prompt(lesson: Lesson, config: WarmStart) -> tuple[str, str]:
     return (lesson.instructions if config.instructions else "", lesson.observation)
 
 
-def _rows(chat: Chat, source: Iterator[Lesson], config: WarmStart) -> list[Row]:
-    given = list(islice(source, config.batch))
-    prompts = chat.encode([_prompt(lesson, config) for lesson in given])
-    return [
-        Row(prompt, chat.target(lesson.action))
-        for prompt, lesson in zip(prompts, given, strict=True)
-    ]
+def _rows(chat: Chat, stage: Stage, config: WarmStart, seed: int) -> Iterator[Row]:
+    """Endless rows of a stage."""
+    for lesson in _stage_lessons(stage, seed):
+        if stage.bare:
+            for one in parse(lesson.action):
+                if isinstance(one, Operation) and one.content:
+                    ids = chat.tokenizer(f"\n{one.content}\n", add_special_tokens=False)
+                    yield Row(tuple(ids["input_ids"]), chat.target(render([one])))
+        else:
+            (prompt,) = chat.encode([_prompt(lesson, config)])
+            yield Row(prompt, chat.target(lesson.action))
 
 
 def _step(policy: Policy, optimizer: torch.optim.Optimizer, rows: Sequence[Row]) -> float:
@@ -208,19 +224,11 @@ def _step(policy: Policy, optimizer: torch.optim.Optimizer, rows: Sequence[Row])
     return loss
 
 
-def _schedule(step: int, steps: int) -> float:
-    """Share of the peak learning rate: 50 steps up, then a cosine down to a tenth."""
-    warm = min(1.0, (step + 1) / 50)
-    return warm * (0.55 + 0.45 * math.cos(math.pi * step / max(steps, 1)))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     defaults = WarmStart()
     parser = argparse.ArgumentParser(prog="python -m agents.warmstart", description=__doc__)
     parser.add_argument("output", type=Path, help="folder to write model and tokenizer to")
-    parser.add_argument("--steps", type=int, default=defaults.steps, help="optimizer steps")
-    parser.add_argument("--batch", type=int, default=defaults.batch, help="lessons per step")
     parser.add_argument("--lr", type=float, default=defaults.lr, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="decides everything else")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads of torch")
@@ -228,12 +236,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
-    config = WarmStart(steps=given.steps, batch=given.batch, lr=given.lr, seed=given.seed)
+    config = WarmStart(lr=given.lr, seed=given.seed)
     policy = train(config, lambda step, text: print(f"{step}: {text}", flush=True))
     scores = check(policy, config, count=256)
     policy.model.to(getattr(torch, given.dtype))
     policy.save(given.output)
-    record = {"config": asdict(config), "command": sys.argv, "scores": scores}
+    record = {"config": asdict(config), "threads": torch.get_num_threads(), "scores": scores}
     (given.output / "warmstart.json").write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps(scores))
     return 0

@@ -1,0 +1,98 @@
+"""Write a run's weights as a plain transformers folder: `python -m agents.export RUN DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agents.config import TrainConfig
+from agents.runs import load_run
+from finemem_env.errors import ConfigError, FineMemError
+
+__all__ = ["export", "main"]
+
+CARD = """\
+---
+library_name: transformers
+pipeline_tag: text-generation
+base_model: {model}
+tags: [memory, reinforcement-learning, finemem-env]
+---
+
+# Memory manager trained with finemem-env
+
+Reads a long text chunk by chunk and replies with a JSON list of operations (INSERT, UPDATE, DELETE,
+SKIP) on an external memory. Trained with `python -m agents.grpo` on `{env}` from `{model}`.
+
+| | |
+|---|---|
+| updates | {updates} (weights: {which}) |
+| reward | {reward} |
+| estimator | credit {credit}, baseline {baseline} ({center}), scale {scale} |
+| loss | {loss_type}, lr {lr} |
+| held-out score at the best update | {score} |
+
+Prompts {instructions} the environment's instructions. Play it in the benchmark:
+
+```bash
+python -m baselines.benchmark --env {env} --agent agents.policy:Manager \\
+    --agent-args '{{"model": "{folder}", "instructions": {flag}}}' --output-dir runs/exported
+```
+
+The reward scores a frozen reader's answers on generated or published data; the model was not tested
+as a general assistant.
+"""
+
+
+def export(run: Path, folder: Path, which: str = "best") -> None:
+    """Model (adapters merged), tokenizer and model card of a run.
+
+    Raises:
+        ConfigError: not a run, no such weights, or a folder that is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder}: expected a new or empty folder.")
+    config, policy = load_run(run, which)
+    folder.mkdir(parents=True, exist_ok=True)
+    policy.save(folder)
+    (folder / "README.md").write_text(_card(config, run, folder, which), encoding="utf-8")
+
+
+def _card(config: TrainConfig, run: Path, folder: Path, which: str) -> str:
+    values = config.as_dict()
+    values["reward"] = config.reward or "the protocol's"
+    score = "not recorded"
+    for state in sorted((run / "best").glob("*/state.json")):
+        record = json.loads(state.read_text(encoding="utf-8"))
+        score = f"{record['eval/score']:.3f} (update {record['update']})"
+    return CARD.format(
+        **{key: values[key] for key in values if key != "instructions"},
+        which=which,
+        score=score,
+        folder=folder,
+        instructions="hold" if config.instructions else "do not hold",
+        flag=json.dumps(config.instructions),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m agents.export", description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a run of agents.grpo")
+    parser.add_argument("folder", type=Path, help="new folder for the model")
+    parser.add_argument("--weights", choices=("best", "last"), default="best", help="which ones")
+    given = parser.parse_args(arguments)
+    try:
+        export(given.run, given.folder, given.weights)
+    except FineMemError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"written to {given.folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
