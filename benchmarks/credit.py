@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--task", action="append", help="may be repeated (default: all)")
     add("--seeds", type=int, default=10, help="runs a cell (default: %(default)s)")
-    add("--updates", type=int, default=40, help="updates a run (default: %(default)s)")
+    add("--updates", type=int, default=30, help="updates a run (default: %(default)s)")
     add("--jobs", type=int, default=2, help="processes (default: %(default)s)")
     add(
         "--output",

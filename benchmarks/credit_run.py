@@ -38,12 +38,12 @@ _HELD_OUT = 999  # the seed of the episodes that every cell is evaluated on
 class Budget:
     """How long and on how much every cell is trained and evaluated."""
 
-    updates: int = 40
+    updates: int = 30
     contexts: int = 1  # an update
     group: int = 8  # rollouts a context
-    learning_rate: float = 0.4  # Adam's, in logits
+    learning_rate: float = 0.5  # Adam's, in logits
     every: int = 2  # updates between two evaluations
-    chunks: int = 80  # an evaluation reads so many, in the same episodes every time
+    chunks: int = 40  # an evaluation reads so many, in the same episodes every time
 
 
 @dataclass(frozen=True, slots=True)
