@@ -18,30 +18,6 @@ class LongRangeUnderstandingEnv(MemoryEnv):
         both) or for summaries; a memory that keeps a running tally answers them, a lucky sentence
         does not.
 
-    Action Space:
-        A string: a JSON list of INSERT, UPDATE, DELETE operations or one SKIP
-        (`info["instructions"]` has the grammar). Text that cannot be read is rejected and counted,
-        never raised.
-
-    Observation Space:
-        A string: the chunk in `<chunk>`, then the visible memory in `<memory>`, one
-        `[id] content` per item.
-
-    Rewards:
-        Each step: w_fmt·r_fmt + w1·r_chunk. The last adds r_global + T·w·r_comp. The attributed
-        reward of every step is in `info["step_rewards"]` at the end and has the same sum
-        (docs/rewards.md).
-
-    Starting State:
-        The first chunk and an empty memory. The episode and its questions follow from the seed, or
-        from `options={"episode_id": …}`.
-
-    Episode End:
-        After the last chunk, whatever the agent wrote. Never truncated.
-
-    Information:
-        The same keys at every step, listed in docs/environments.md.
-
     Arguments:
         source ("synthetic"): "synthetic", "fairytaleqa", "squality",
             a {name: weight} mixture, or the path of an episode file.

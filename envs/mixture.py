@@ -17,30 +17,6 @@ class MixtureEnv(MemoryEnv):
         Each episode comes from one of the four competencies (evenly by default, or from a weighted
         mixture of sources).
 
-    Action Space:
-        A string: a JSON list of INSERT, UPDATE, DELETE operations or one SKIP
-        (`info["instructions"]` has the grammar). Text that cannot be read is rejected and counted,
-        never raised.
-
-    Observation Space:
-        A string: the chunk in `<chunk>`, then the visible memory in `<memory>`, one
-        `[id] content` per item.
-
-    Rewards:
-        Each step: w_fmt·r_fmt + w1·r_chunk. The last adds r_global + T·w·r_comp. The attributed
-        reward of every step is in `info["step_rewards"]` at the end and has the same sum
-        (docs/rewards.md).
-
-    Starting State:
-        The first chunk and an empty memory. The episode and its questions follow from the seed, or
-        from `options={"episode_id": …}`.
-
-    Episode End:
-        After the last chunk, whatever the agent wrote. Never truncated.
-
-    Information:
-        The same keys at every step, listed in docs/environments.md.
-
     Arguments:
         source ("synthetic"): "synthetic" (all four evenly), any source,
             a {name: weight} mixture, or the path of an episode file.

@@ -18,6 +18,32 @@ from finemem_env.types import Competency
 
 __all__ = ["MemoryEnv"]
 
+# The part of an environment's page that every id shares; appended to the docstring of each class.
+_SHARED_PAGE = """    Action Space:
+        A string: a JSON list of INSERT, UPDATE, DELETE operations or one SKIP
+        (`info["instructions"]` has the grammar). Text that cannot be read is rejected and counted,
+        never raised.
+
+    Observation Space:
+        A string: the chunk in `<chunk>`, then the visible memory in `<memory>`, one
+        `[id] content` per item.
+
+    Rewards:
+        Each step: w_fmt·r_fmt + w1·r_chunk. The last adds r_global + T·w·r_comp. The attributed
+        reward of every step is in `info["step_rewards"]` at the end and has the same sum
+        (docs/rewards.md).
+
+    Starting State:
+        The first chunk and an empty memory. The episode and its questions follow from the seed, or
+        from `options={"episode_id": …}`.
+
+    Episode End:
+        After the last chunk, whatever the agent wrote. Never truncated.
+
+    Information:
+        The same keys at every step, listed in docs/environments.md.
+    """
+
 
 class MemoryEnv(gym.Env[str, str]):
     """Reads a long context chunk by chunk; each action edits the memory that answers questions.
@@ -50,6 +76,11 @@ class MemoryEnv(gym.Env[str, str]):
         self.action_space = self.factory.action_space()
         self._session: Session | None = None
         self._versions: dict[str, str] = {}
+
+    def __init_subclass__(cls) -> None:
+        """Complete the class's page."""
+        super().__init_subclass__()
+        cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n\n{_SHARED_PAGE}"
 
     @property
     def session(self) -> Session:
