@@ -72,6 +72,7 @@ class MemoryEnv(gym.Env[str, str]):
             )
         self.render_mode = render_mode
         self.factory = SessionFactory(self.competency, **keywords)
+        self.instructions = self.factory.instructions
         self.observation_space = self.factory.observation_space()
         self.action_space = self.factory.action_space()
         self._session: Session | None = None
@@ -121,7 +122,7 @@ class MemoryEnv(gym.Env[str, str]):
         session = self.session
         if session.terminated:
             raise gym.error.ResetNeeded("The episode is over (every chunk was read): call reset().")
-        (result,) = run_step([session], [action], self.factory.reader)
+        (result,) = run_step([session], [action], self.factory.reader, self.factory.judge)
         info = make_info(session, self._versions, result)
         self._show()
         return session.observe(), result.reward, result.terminated, False, info

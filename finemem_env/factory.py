@@ -12,17 +12,18 @@ import numpy as np
 
 from finemem_env import rewards, settings
 from finemem_env._version import __version__
+from finemem_env.data.published import PublishedSource, in_dialect, judged_under, plain_name
 from finemem_env.data.registry import load_source
 from finemem_env.data.source import Source, SourceConfig
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.operations import MAX_ACTION_CHARS
-from finemem_env.prompts import INSTRUCTIONS, PROMPT_VERSION
+from finemem_env.prompts import PROMPT_VERSIONS, instructions_for
 from finemem_env.readers import make_reader
 from finemem_env.retrieval import make_retriever
 from finemem_env.session import Session
 from finemem_env.spaces import TextSpace
 from finemem_env.tokens import make_counter
-from finemem_env.types import Competency, Reader
+from finemem_env.types import Competency, Judge, Reader
 
 __all__ = ["SETTING_NAMES", "SessionFactory"]
 
@@ -44,6 +45,7 @@ class SessionFactory:
         num_chunks: chunks per episode of packed and synthetic sources.
         chunk_tokens: their size in tokens, one number or [min, max].
         reader: a name, a {"name": …} mapping, or a `Reader`.
+        judge: the same for a language model that grades, or a `Judge`.
         **keywords: see `settings.resolve`.
 
     Raises:
@@ -62,18 +64,21 @@ class SessionFactory:
         num_chunks: int | None = None,
         chunk_tokens: int | Sequence[int] | None = None,
         reader: str | Mapping[str, object] | Reader = "local",
+        judge: str | Mapping[str, object] | Judge | None = None,
         **keywords: object,
     ) -> None:
         for name in keywords:
             if name not in SETTING_NAMES:
                 own = ("source", "split", "data_dir", "difficulty", "num_chunks", "chunk_tokens")
                 raise ConfigError(nearest("keyword", name, (*SETTING_NAMES, *own, "render_mode")))
-        given = None if isinstance(reader, Reader) else reader
         self.settings = settings.resolve(
-            reader={"name": type(reader).__name__} if given is None else given,
+            reader={"name": type(reader).__name__} if isinstance(reader, Reader) else reader,
+            judge={"name": type(judge).__name__} if isinstance(judge, Judge) else judge,
             **keywords,  # type: ignore[arg-type]
         )
         self.reader = reader if isinstance(reader, Reader) else make_reader(self.settings.reader)
+        self.judge = judge if isinstance(judge, Judge) else _make_judge(self.settings.judge)
+        self.instructions = instructions_for(self.settings.memory)
         make_retriever(self.settings.retriever, bm25=self.settings.bm25)  # refuses bad options now
         self.count_tokens = make_counter(self.settings.tokenizer)
         config = SourceConfig(
@@ -83,17 +88,19 @@ class SessionFactory:
             chunk_tokens=_token_range(chunk_tokens),
             difficulty=dict(difficulty or {}),
             count_tokens=self.count_tokens,
+            chunking=self.settings.chunking,
         )
         self.source = (
             source if isinstance(source, Source) else load_source(source, config, competency)
         )
+        self._check_judge()
         limit = self.settings.max_observation_tokens
         self.max_chars = _UNLIMITED_CHARS if limit is None else limit * _CHARS_PER_TOKEN
         self._warned = False
 
     def observation_space(self) -> TextSpace:
         """A fresh observation space."""
-        return TextSpace(self.max_chars + len(INSTRUCTIONS) + 2)
+        return TextSpace(self.max_chars + len(self.instructions) + 2)
 
     def action_space(self) -> TextSpace:
         """A fresh action space."""
@@ -114,8 +121,9 @@ class SessionFactory:
         episode = self.source.draw(rng)
         if wanted is not None:
             episode = self.source.get(str(wanted))
+        dialect, prefixes = self.settings.metric_dialect, self.settings.query_prefixes
         session = Session(
-            episode,
+            in_dialect(episode, dialect, prefixes),
             self.settings,
             np.random.default_rng(rng.integers(2**63)),
             self.count_tokens,
@@ -126,14 +134,34 @@ class SessionFactory:
 
     def versions(self, session: Session) -> dict[str, str]:
         """What pins the behaviour behind a score."""
-        return {
+        versions = {
             "finemem_env": __version__,
             "reader": self.reader.version,
             "retriever": session.retriever.version,
             "tokenizer": self.settings.tokenizer,
-            "prompt": PROMPT_VERSION,
+            "prompt": PROMPT_VERSIONS[self.settings.memory],
             "reward": f"{self.settings.reward.name}/{rewards.REWARD_VERSION}",
         }
+        if self.judge is not None:
+            versions["judge"] = self.judge.version
+        if isinstance(self.source, PublishedSource):
+            versions["data"] = " ".join(self.source.provenance.values())
+        return versions
+
+    def _check_judge(self) -> None:
+        """Refuse now what would be refused when such an episode is drawn."""
+        if self.judge is not None or not isinstance(self.source, PublishedSource):
+            return
+        dialect = self.settings.metric_dialect
+        judged = judged_under(self.source.data_sources, dialect)
+        if judged:
+            names = ", ".join(map(plain_name, judged))
+            raise ConfigError(
+                f"source {self.source.name!r}: answers of {names} are graded by a judge "
+                f"(metric_dialect={dialect!r}), and there is none. Configure one with judge=…, a "
+                "reader that is a language model, or leave these sub-datasets out with "
+                "difficulty={'judged': False} or difficulty={'data_source': …}."
+            )
 
     def _warn(self, steps: int) -> None:
         reward = self.settings.reward
@@ -149,6 +177,19 @@ class SessionFactory:
                 UserWarning,
                 stacklevel=4,
             )
+
+
+def _make_judge(config: Mapping[str, object] | None) -> Judge | None:
+    if config is None:
+        return None
+    if config.get("name") == "local":
+        raise ConfigError(
+            "judge: the local reader cannot grade; name a language model, such as "
+            "{'name': 'openai', 'model': …, 'base_url': …}."
+        )
+    from finemem_env.readers.models import make_model_judge  # only where a model is asked for
+
+    return make_model_judge(config)
 
 
 def _token_range(given: int | Sequence[int] | None) -> int | tuple[int, int] | None:

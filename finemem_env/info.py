@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from finemem_env.prompts import INSTRUCTIONS
 from finemem_env.session import Asked, Session, StepResult
 from finemem_env.types import OperationResult
 
@@ -30,7 +29,7 @@ def make_info(
             "compression": weights.compression,
             "content": weights.content,
         },
-        "instructions": INSTRUCTIONS,
+        "instructions": session.instructions,
         "chunk_answers": _asked(() if result is None else result.chunk_answers),
         "operations": () if result is None else tuple(map(_operation, result.operations)),
         "memory_tokens": session.memory.tokens,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from finemem_env.errors import DataError
 from finemem_env.types import OperationResult
@@ -25,7 +25,8 @@ class Item:
     """One item of the memory. Sentences are those of `text.split_sentences(content)`, in order.
 
     `step`: the last step that brought text which is still there. `writers`: the distinct steps that
-    brought text to it, present or since replaced, in order. `tokens`: of its content.
+    brought text to it, present or since replaced, in order. `tokens`: of its content. `store`: of a
+    hierarchical memory, "core", "semantic" or "episodic".
     """
 
     id: int
@@ -34,6 +35,7 @@ class Item:
     writers: tuple[int, ...]
     sentences: tuple[Sentence, ...]
     tokens: int
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class ItemSnapshot(TypedDict):
     writers: list[int]
     sentences: list[tuple[str, int]]
     tokens: int
+    store: NotRequired[str]
 
 
 class MemorySnapshot(TypedDict):
@@ -92,13 +95,16 @@ _EXPECTED = "what Memory.snapshot gives"
 
 
 def _dump(item: Item) -> ItemSnapshot:
-    return {
+    snapshot: ItemSnapshot = {
         "id": item.id,
         "content": item.content,
         "writers": list(item.writers),
         "sentences": [(sentence.text, sentence.step) for sentence in item.sentences],
         "tokens": item.tokens,
     }
+    if item.store:
+        snapshot["store"] = item.store
+    return snapshot
 
 
 def _load(entry: ItemSnapshot) -> Item:
@@ -110,4 +116,5 @@ def _load(entry: ItemSnapshot) -> Item:
         writers=tuple(entry["writers"]),
         sentences=sentences,
         tokens=entry["tokens"],
+        store=entry.get("store", ""),
     )

@@ -60,6 +60,11 @@ class Memory:
         """Tokens of all contents together; ids are not counted."""
         return self._tokens
 
+    @property
+    def core(self) -> Item | None:
+        """The item that every question is shown: none in a flat memory."""
+        return None
+
     def __len__(self) -> int:
         """Number of items."""
         return len(self._items)
@@ -111,7 +116,7 @@ class Memory:
     def _clear(self) -> None:
         self._items: dict[int, Item] = {}
         self._forms: dict[int, _Form] = {}
-        self._ids: dict[str, int] = {}  # by normal form
+        self._ids: dict[str, int] = {}  # by store and normal form
         self._provenance = Provenance()
         self._tokens = 0
         self._next_id = 1
@@ -139,10 +144,13 @@ class Memory:
             return _reject(operation, RejectReason.UNKNOWN_ID)
         if operation.op is Op.UPDATE:
             return self._write(operation, step, old, before)
+        return self._delete(old, before)
+
+    def _delete(self, old: Item, before: dict[int, Item | None]) -> OperationResult:
         before.setdefault(old.id, old)
         self._take(old)
         del self._items[old.id]
-        return OperationResult(operation.op.value, item_id=old.id)
+        return OperationResult(Op.DELETE.value, item_id=old.id)
 
     def _write(
         self,
@@ -150,23 +158,25 @@ class Memory:
         step: int,
         old: Item | None,
         before: dict[int, Item | None],
+        store: str = "",
     ) -> OperationResult:
-        """INSERT, or UPDATE of `old`."""
+        """INSERT into `store`, or UPDATE of `old`, which is there."""
         content = operation.content
         if content is None or is_blank(content):
             return _reject(operation, RejectReason.EMPTY_CONTENT, old)
         tokens = self._count_tokens(content)
-        if self._max_item_tokens is not None and tokens > self._max_item_tokens:
+        limit = self._item_limit(store)
+        if limit is not None and tokens > limit:
             return _reject(operation, RejectReason.CONTENT_TOO_LONG, old)
         sentences = split_sentences(content)
         form = _form(content, sentences)
-        reason = self._refusal(form, tokens, old)
+        reason = self._refusal(form, tokens, old, store)
         if reason is not None:
             return _reject(operation, reason, old)
-        item_id = self._next_id if old is None else old.id
         if old is None:
-            self._next_id += 1
+            item_id = self._new_id(store)
         else:
+            item_id = old.id
             self._take(old)
         start = before.setdefault(item_id, old)
         steps = self._provenance.anchor(form.keys, step)
@@ -178,15 +188,26 @@ class Memory:
             writers=tuple(sorted({*steps, *(() if start is None else start.writers)})),
             sentences=tuple(map(Sentence, sentences, steps)),
             tokens=tokens,
+            store=store,
         )
         self._put(item, form)
         return OperationResult(operation.op.value, item_id=item_id)
 
-    def _refusal(self, form: _Form, tokens: int, old: Item | None) -> RejectReason | None:
-        """Why this text cannot be inserted, or replace `old`."""
+    def _item_limit(self, store: str) -> int | None:
+        """Most tokens of an item of `store`."""
+        return self._max_item_tokens
+
+    def _new_id(self, store: str) -> int:
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _refusal(
+        self, form: _Form, tokens: int, old: Item | None, store: str
+    ) -> RejectReason | None:
+        """Why this text cannot be inserted into `store`, or replace `old`."""
         if old is not None and _says_the_same(form, self._forms[old.id]):
             return RejectReason.NO_CHANGE
-        if form.normal in self._ids:
+        if store + form.normal in self._ids:
             return RejectReason.EXACT_DUPLICATE
         total = self._tokens + tokens - (0 if old is None else old.tokens)
         if self.budget is not None and total > max(self.budget, self._tokens):
@@ -196,14 +217,14 @@ class Memory:
     def _put(self, item: Item, form: _Form) -> None:
         self._items[item.id] = item
         self._forms[item.id] = form
-        self._ids[form.normal] = item.id
+        self._ids[item.store + form.normal] = item.id
         self._provenance.add(form.keys, [sentence.step for sentence in item.sentences])
         self._tokens += item.tokens
 
     def _take(self, item: Item) -> None:
         """Undo `_put`, except that the item keeps its place in case it is updated."""
         form = self._forms.pop(item.id)
-        del self._ids[form.normal]
+        del self._ids[item.store + form.normal]
         self._provenance.remove(form.keys)
         self._tokens -= item.tokens
 

@@ -15,13 +15,18 @@ __all__ = [
     "CLIP_MARK",
     "INSTRUCTIONS",
     "PROMPT_VERSION",
+    "PROMPT_VERSIONS",
+    "STORE_INSTRUCTIONS",
     "View",
+    "instructions_for",
     "parse_observation",
     "render_item",
     "render_observation",
+    "render_stores",
 ]
 
 PROMPT_VERSION = "1"
+PROMPT_VERSIONS = {"flat": PROMPT_VERSION, "hierarchical": "stores/1"}
 CLIP_MARK = "[... clipped ...]"
 
 INSTRUCTIONS = """\
@@ -36,15 +41,39 @@ Reply with a JSON list of operations and nothing else:
 or, when the chunk holds nothing worth keeping: [{"op": "SKIP"}]
 An item is found again by the words it shares with a question. Write self-contained sentences."""
 
+STORE_INSTRUCTIONS = """\
+You manage an external memory. You read a long text chunk by chunk; after each chunk you edit the \
+memory. Later, questions about the whole text are answered from the memory alone.
+
+The memory has three stores:
+- core: one short text that is always visible, at most 512 tokens: who the user is, or a summary \
+of what was read so far, or the rules of a classification
+- semantic: facts and knowledge, such as "John is an 18-year-old friend of the user", and labelled \
+examples
+- episodic: what happened when, such as "At 2024-01-03 the user did X"
+
+Reply with a JSON list of operations and nothing else:
+  {"op": "INSERT", "store": "semantic", "content": "text to remember"}
+  {"op": "UPDATE", "store": "core", "content": "new text of the core"}
+  {"op": "UPDATE", "store": "episodic", "id": "3", "content": "new text of item 3"}
+  {"op": "DELETE", "store": "semantic", "id": "4"}
+or, when the chunk holds nothing worth keeping: [{"op": "SKIP"}]
+The calls new_memory_insert, memory_update and memory_delete with memory_type are understood too. \
+Write all operations at once: there is no second turn."""
+
 _HEAD = re.compile(r'<chunk index="(\d+)" of="(\d+|\?)"(?: time="([^"]*)")?>\n')
 _MEMORY = re.compile(r'<memory items="(\d+)" tokens="(\d+)" budget="(\d+|none)">\n')
 _HIDDEN = re.compile(r"\((\d+) more items are not shown\)")
+_STORE = re.compile(r'^<(\w+) shown="(\d+)" of="(\d+)">$', re.MULTILINE)
 _ITEM = re.compile(r"\[(\d+)\] (.*)")
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """An observation taken apart: `chunk` None after the last one, `budget` None if unlimited."""
+    """An observation taken apart: `chunk` None after the last one, `budget` None if unlimited.
+
+    Of a hierarchical memory, `core` is its core ("" if empty) and `stores` the store of each item.
+    """
 
     chunk_index: int
     num_chunks: int
@@ -55,6 +84,13 @@ class View:
     memory_items: int
     memory_tokens: int
     budget: int | None
+    core: str = ""
+    stores: tuple[str, ...] = ()
+
+
+def instructions_for(memory: str) -> str:
+    """The action grammar for a kind of memory, "flat" or "hierarchical"."""
+    return STORE_INSTRUCTIONS if memory == "hierarchical" else INSTRUCTIONS
 
 
 def render_item(item_id: int, content: str) -> str:
@@ -77,21 +113,59 @@ def render_observation(
 
     `num_chunks` -1 means unknown. `chunk` None is the view after the last chunk.
     """
-    if chunk is None:
-        head = f"All {chunk_index} chunks were read."
-    else:
-        of = num_chunks if num_chunks >= 0 else "?"
-        at = "" if time is None else ' time="' + time.replace('"', "'") + '"'
-        head = f'<chunk index="{chunk_index}" of="{of}"{at}>\n{chunk}\n</chunk>'
-    limit = "none" if budget is None else budget
+    head = _render_chunk(chunk, chunk_index, num_chunks, time)
     body = "\n".join(lines) if lines else "(empty)" if not memory_items else ""
     hidden = memory_items - len(lines)
     if hidden:
         body += f"{chr(10) if body else ''}({hidden} more items are not shown)"
-    return (
-        f'{head}\n\n<memory items="{memory_items}" tokens="{memory_tokens}" budget="{limit}">\n'
-        f"{body}\n</memory>"
-    )
+    return head + _render_memory(body, memory_items, memory_tokens, budget)
+
+
+def render_stores(
+    *,
+    chunk: str | None,
+    chunk_index: int,
+    num_chunks: int,
+    time: str | None,
+    core: str | None,
+    stores: Sequence[tuple[str, Sequence[str], int]],
+    memory_items: int,
+    memory_tokens: int,
+    budget: int | None,
+) -> str:
+    """Observation text of a hierarchical memory; the same arguments where they are the same.
+
+    Args:
+        chunk: what is read.
+        chunk_index: its number.
+        num_chunks: how many there are, -1 if unknown.
+        time: its time.
+        core: the core, None while it is empty.
+        stores: (name, visible lines of `render_item`, items in all) of every other store.
+        memory_items: items in all, the core included.
+        memory_tokens: tokens of them all.
+        budget: most tokens, None if unlimited.
+    """
+    inner = "" if core is None else "  " + core.replace("\n", "\n  ") + "\n"
+    blocks = [f"<core>\n{inner}</core>"]
+    for name, lines, total in stores:
+        inner = "\n".join(lines) + "\n" if lines else ""
+        blocks.append(f'<{name} shown="{len(lines)}" of="{total}">\n{inner}</{name}>')
+    head = _render_chunk(chunk, chunk_index, num_chunks, time)
+    return head + _render_memory("\n".join(blocks), memory_items, memory_tokens, budget)
+
+
+def _render_chunk(chunk: str | None, index: int, num_chunks: int, time: str | None) -> str:
+    if chunk is None:
+        return f"All {index} chunks were read."
+    of = num_chunks if num_chunks >= 0 else "?"
+    at = "" if time is None else ' time="' + time.replace('"', "'") + '"'
+    return f'<chunk index="{index}" of="{of}"{at}>\n{chunk}\n</chunk>'
+
+
+def _render_memory(body: str, items: int, tokens: int, budget: int | None) -> str:
+    limit = "none" if budget is None else budget
+    return f'\n\n<memory items="{items}" tokens="{tokens}" budget="{limit}">\n{body}\n</memory>'
 
 
 def parse_observation(observation: str) -> View:
@@ -105,19 +179,34 @@ def parse_observation(observation: str) -> View:
     if start < 0 or match is None:
         raise ValueError("not an observation: it has no <memory> block.")
     body = observation[match.end() : observation.rfind("\n</memory>")]
-    items, hidden = _parse_items(body)
+    core, stores = _parse_stores(body) if body.startswith("<core>\n") else ("", [("", 0, body)])
+    parsed = [(name, of, *_parse_items(inner)) for name, of, inner in stores]
     index, total, time, chunk = _parse_chunk(observation[:start])
     return View(
         chunk_index=index,
         num_chunks=total,
         time=time,
         chunk=chunk,
-        items=items,
-        hidden=hidden,
+        items=tuple(item for _, _, items, _ in parsed for item in items),
+        hidden=sum(max(hidden, of - len(items)) for _, of, items, hidden in parsed),
         memory_items=int(match[1]),
         memory_tokens=int(match[2]),
         budget=None if match[3] == "none" else int(match[3]),
+        core=core,
+        stores=tuple(name for name, _, items, _ in parsed if name for _ in items),
     )
+
+
+def _parse_stores(body: str) -> tuple[str, list[tuple[str, int, str]]]:
+    """The core, and (name, items in all, lines) of every other store."""
+    end = body.index("\n</core>")
+    core = "\n".join(line[2:] for line in body[len("<core>\n") : end].split("\n"))
+    starts = list(_STORE.finditer(body, end))
+    ends = [*(match.start() for match in starts[1:]), len(body)]
+    return core, [
+        (match[1], int(match[3]), body[match.end() : stop])
+        for match, stop in zip(starts, ends, strict=True)
+    ]
 
 
 def _parse_items(body: str) -> tuple[tuple[tuple[int, str], ...], int]:

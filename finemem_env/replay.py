@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finemem_env.errors import DataError, FineMemError, ReaderError
+from finemem_env.grading import Request, judge_key
 from finemem_env.session import Asked, Session, StepResult
 from finemem_env.trace import Trace, TraceAnswer, TraceStep
-from finemem_env.types import Answer, Reader, ReadRequest
+from finemem_env.types import Answer, Judge, JudgeRequest, Reader, ReadRequest
 
 __all__ = ["record_trace", "replay"]
 
@@ -43,7 +44,7 @@ def record_trace(
         source=session.episode.source,
         settings=session.settings.as_dict(),
         versions=dict(versions or {}),
-        steps=tuple(map(_step, record.actions, record.results)),
+        steps=tuple(map(_step, record.actions, record.results, record.judged)),
         answers=tuple(_answer(asked, final.without) for asked, final in record.finals),
         step_rewards=last.step_rewards,
         step_valid=last.step_valid,
@@ -53,9 +54,10 @@ def record_trace(
     )
 
 
-def _step(action: str, result: StepResult) -> TraceStep:
+def _step(action: str, result: StepResult, judged: Mapping[str, str]) -> TraceStep:
     answers = tuple(_answer(asked) for asked in result.chunk_answers)
-    return TraceStep(action, result.operations, result.reward, dict(result.terms), answers)
+    terms = dict(result.terms)
+    return TraceStep(action, result.operations, result.reward, terms, answers, dict(judged))
 
 
 def _answer(asked: Asked, without: tuple[float | None, ...] = ()) -> TraceAnswer:
@@ -73,16 +75,19 @@ def _answer(asked: Asked, without: tuple[float | None, ...] = ()) -> TraceAnswer
     )
 
 
-def replay(trace: Trace, session: Session, reader: Reader | None = None) -> StepResult:
+def replay(
+    trace: Trace, session: Session, reader: Reader | None = None, judge: Judge | None = None
+) -> StepResult:
     """Drive a fresh `session` of the same episode and seed with the stored actions.
 
-    Stored answers stand in for the reader wherever the same question is asked of the same items;
-    what the trace does not hold (leave-one-out calls under another attribution, other retrieval
-    settings) is put to `reader`. Returns the last step's result.
+    Stored answers stand in for the reader wherever the same question is asked of the same items,
+    and stored replies for the judge; what the trace does not hold (leave-one-out calls under
+    another attribution, other retrieval settings) is put to `reader` and `judge`. Returns the last
+    step's result.
 
     Raises:
         DataError: the session's episode is not the trace's.
-        ReaderError: something must be read and there is no reader.
+        ReaderError: something must be read or graded and there is no reader or judge.
     """
     if (session.episode.episode_id, session.num_chunks) != (trace.episode_id, len(trace.steps)):
         raise DataError(
@@ -90,14 +95,20 @@ def replay(trace: Trace, session: Session, reader: Reader | None = None) -> Step
             f"session of {session.episode.episode_id!r} with {session.num_chunks}."
         )
     for step in trace.steps:
-        requests: list[ReadRequest] | StepResult = session.advance(step.action)
+        requests: list[Request] | StepResult = session.advance(step.action)
         stored = _stored(session, (*step.answers, *trace.answers))
         while not isinstance(requests, StepResult):
-            requests = session.settle(_answers(requests, stored, reader))
+            reads = [one for one in requests if isinstance(one, ReadRequest)]
+            grades = [one for one in requests if isinstance(one, JudgeRequest)]
+            read = iter(_answers(reads, stored, reader))
+            graded = iter(_graded(grades, step.judged, judge))
+            answers = [next(read if isinstance(one, ReadRequest) else graded) for one in requests]
+            requests = session.settle(answers)
     return session.record.results[-1]
 
 
-_Stored = Mapping[tuple[str, tuple[str, ...]], TraceAnswer]  # (question, texts shown) -> answer
+# (question, texts shown, the core last) -> answer
+_Stored = Mapping[tuple[str, tuple[str, ...]], TraceAnswer]
 
 
 def _stored(session: Session, answers: Sequence[TraceAnswer]) -> _Stored:
@@ -115,7 +126,7 @@ def _answers(
     requests: Sequence[ReadRequest], stored: _Stored, reader: Reader | None
 ) -> list[Answer]:
     """One answer per request: the stored one, else the reader's (one batch)."""
-    known = [stored.get((request.question, request.items)) for request in requests]
+    known = [stored.get((request.question, _texts(request))) for request in requests]
     missing = [request for request, one in zip(requests, known, strict=True) if one is None]
     if missing and reader is None:
         raise ReaderError(
@@ -127,3 +138,21 @@ def _answers(
         next(fresh) if one is None else Answer(one.prediction, one.used, one.failed, one.tokens)
         for one in known
     ]
+
+
+def _texts(request: ReadRequest) -> tuple[str, ...]:
+    return (*request.items, request.core) if request.core else request.items
+
+
+def _graded(
+    requests: Sequence[JudgeRequest], stored: Mapping[str, str], judge: Judge | None
+) -> list[Answer]:
+    """One reply per grading call: the stored one, else the judge's (one batch)."""
+    known = [stored.get(judge_key(request)) for request in requests]
+    missing = [request for request, one in zip(requests, known, strict=True) if one is None]
+    if missing and judge is None:
+        raise ReaderError(
+            f"replay: {len(missing)} grading calls of this step are not in the trace; give a judge."
+        )
+    fresh = iter(judge.judge(missing) if judge is not None and missing else ())
+    return [next(fresh) if one is None else Answer(one) for one in known]

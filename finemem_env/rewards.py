@@ -62,14 +62,15 @@ class StepOutcome:
 
     `emitted` includes everything rejected; `memory_full` counts the operations whose only fault was
     the budget. `chunk_scores`: one score in [0, 1] per chunk question, None for a failed call.
-    `content_scores`: the content judge's scores in [0, 1], empty without a judge.
+    `content_scores`: the content judge's scores in [0, 1], None for a failed call, empty without a
+    judge.
     """
 
     emitted: int
     accepted: int
     memory_full: int
     chunk_scores: tuple[float | None, ...] = ()
-    content_scores: tuple[float, ...] = ()
+    content_scores: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse counts that cannot be and scores outside [0, 1]."""
@@ -80,8 +81,8 @@ class StepOutcome:
                 "StepOutcome: expected 0 ≤ accepted + memory_full ≤ emitted, got "
                 f"{self.accepted} + {self.memory_full} of {self.emitted}."
             )
-        scores = [score for score in self.chunk_scores if score is not None]
-        if not all(0.0 <= score <= 1.0 for score in (*scores, *self.content_scores)):
+        given = (*self.chunk_scores, *self.content_scores)
+        if not all(0.0 <= score <= 1.0 for score in given if score is not None):
             raise ValueError(f"StepOutcome: expected scores in [0, 1], got {self}.")
 
 
@@ -123,7 +124,7 @@ def chunk_reward(step: StepOutcome) -> float:
 
 def content_reward(step: StepOutcome) -> float:
     """Mean score of the content judge in [0, 1] (Mem-α), 0.0 without a judge."""
-    return _mean(step.content_scores)
+    return _mean([score for score in step.content_scores if score is not None])
 
 
 def compression_reward(memory_tokens: int, input_tokens: int) -> float:
@@ -199,11 +200,16 @@ def step_valid(outcome: EpisodeOutcome, settings: RewardSettings) -> tuple[bool,
     """Which of the T rows may be learned from.
 
     A row is invalid when the whole episode is, or when chunk questions were asked, weigh anything,
-    and all failed. A step without chunk questions is valid.
+    and all failed; likewise the content judge's calls. A step without chunk questions is valid.
     """
     valid = episode_valid(outcome.finals)
-    matters = settings.weights.chunk_qa != 0.0
-    return tuple(valid and not (matters and _all_failed(step)) for step in outcome.steps)
+    asks, judges = settings.weights.chunk_qa != 0.0, settings.weights.content != 0.0
+    return tuple(
+        valid
+        and not (asks and _all_failed(step.chunk_scores))
+        and not (judges and _all_failed(step.content_scores))
+        for step in outcome.steps
+    )
 
 
 def terms(step: StepOutcome, outcome: EpisodeOutcome | None = None) -> dict[str, float]:
@@ -230,5 +236,5 @@ def _compression(outcome: EpisodeOutcome) -> float:
     return compression_reward(outcome.memory_tokens, outcome.input_tokens)
 
 
-def _all_failed(step: StepOutcome) -> bool:
-    return bool(step.chunk_scores) and all(score is None for score in step.chunk_scores)
+def _all_failed(scores: Sequence[float | None]) -> bool:
+    return bool(scores) and all(score is None for score in scores)

@@ -3,7 +3,8 @@
 A step is two halves around the reader. `advance(action)` applies the operations and says what must
 be read; `settle(answers)` turns answers into more requests or into the step's result. Every caller
 (environment, vector environment, rescoring) drives sessions through `run_step`, which sends the
-requests of all of them as one batch a round. A session knows nothing of Gymnasium.
+requests of all of them as one batch a round, grading calls to the judge. A session knows nothing of
+Gymnasium.
 """
 
 from __future__ import annotations
@@ -14,54 +15,28 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from finemem_env import rewards
-from finemem_env.errors import ReaderError
-from finemem_env.memory import Item, Memory
-from finemem_env.operations import parse
-from finemem_env.prompts import INSTRUCTIONS
-from finemem_env.retrieval import make_retriever
+from finemem_env.errors import ConfigError, ReaderError
+from finemem_env.grading import Grader, Request, content_requests, content_scores
+from finemem_env.hierarchical import CORE
+from finemem_env.memory import Item
+from finemem_env.operations import Parsed, parse
+from finemem_env.outcomes import Asked, StepResult, final_outcome, make_asked, step_outcome
+from finemem_env.parts import make_parts
 from finemem_env.sampling import draw_chunk_questions, draw_finals
-from finemem_env.scoring import score
+from finemem_env.scoring import is_judged, needs_judge
 from finemem_env.settings import Settings
 from finemem_env.types import (
     Answer,
     Episode,
+    Judge,
+    JudgeRequest,
     OperationResult,
     Question,
     Reader,
     ReadRequest,
-    RejectReason,
 )
-from finemem_env.view import ObservationView
 
 __all__ = ["Asked", "Session", "StepResult", "run_step"]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question that was read: what was shown for it, what came back, and its score."""
-
-    question: Question
-    items: tuple[Item, ...]
-    answer: Answer
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What one step gave. The fields after `terms` are empty until the last step (T rows each).
-
-    `reward` is the streamed reward; `step_rewards` the attributed r_t, of the same sum.
-    """
-
-    reward: float
-    terminated: bool
-    operations: tuple[OperationResult, ...]
-    chunk_answers: tuple[Asked, ...]
-    terms: dict[str, float]
-    answers: tuple[Asked, ...] = ()
-    step_rewards: tuple[float, ...] = ()
-    step_valid: tuple[bool, ...] = ()
-    evidence_credit: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)
@@ -70,11 +45,12 @@ class _Record:
 
     actions: list[str] = field(default_factory=list)
     results: list[StepResult] = field(default_factory=list)
+    judged: list[dict[str, str]] = field(default_factory=list)
     steps: list[rewards.StepOutcome] = field(default_factory=list)
     finals: list[tuple[Asked, rewards.FinalOutcome]] = field(default_factory=list)
 
 
-_Step = Generator[list[ReadRequest], Sequence[Answer], StepResult]
+_Step = Generator[list[Request], Sequence[Answer], StepResult]
 
 
 class Session:
@@ -107,17 +83,10 @@ class Session:
             settings.chunk_questions if measured else 0,
             rng,
         )
-        self.memory = Memory(
-            count_tokens=count_tokens,
-            budget=_budget(settings.memory_budget, sum(self.chunk_tokens)),
-            max_item_tokens=settings.max_item_tokens,
-            max_operations=settings.max_operations,
-        )
-        self.retriever = make_retriever(settings.retriever, bm25=settings.bm25)
-        limit = settings.max_observation_tokens
-        if limit is not None and settings.include_instructions:
-            limit -= count_tokens(INSTRUCTIONS)
-        self.view = ObservationView(settings.memory_view, limit, max_chars, count_tokens)
+        self._check_judge()
+        parts = make_parts(settings, sum(self.chunk_tokens), count_tokens, max_chars)
+        self.memory, self.retriever, self.view, self.instructions = parts
+        self._grader = Grader()
         self.step_index = 0
         self.record = _Record()
         self._running: _Step | None = None
@@ -142,14 +111,14 @@ class Session:
         chunk = None if self.terminated else self.episode.chunks[t]
         tokens = 0 if chunk is None else self.chunk_tokens[t]
         text = self.view.render(chunk, tokens, t, self.num_chunks, self.memory, self.retriever)
-        return f"{INSTRUCTIONS}\n\n{text}" if self.settings.include_instructions else text
+        return f"{self.instructions}\n\n{text}" if self.settings.include_instructions else text
 
-    def advance(self, action: str) -> list[ReadRequest]:
+    def advance(self, action: str) -> list[Request]:
         """Apply the agent's text and return the first round of questions (perhaps none)."""
         self._running = self._run(action)
         return next(self._running)
 
-    def settle(self, answers: Sequence[Answer]) -> list[ReadRequest] | StepResult:
+    def settle(self, answers: Sequence[Answer]) -> list[Request] | StepResult:
         """Take one round of answers; return the next round, or the step's result."""
         if self._running is None:
             raise ReaderError("settle() without advance(): no step is open.")
@@ -162,28 +131,45 @@ class Session:
 
     def _run(self, action: str) -> _Step:
         t = self.step_index
-        operations = self._apply(action)
+        parsed = parse(action)
+        operations = self._apply(parsed)
         chunk_questions, finals = self.drawn[t], self._finals_now()
-        shown = [self._retrieve(question) for question in (*chunk_questions, *finals)]
-        answers = yield [
-            self._request(question, items)
-            for question, items in zip((*chunk_questions, *finals), shown, strict=True)
+        questions = (*chunk_questions, *finals)
+        shown = [self._retrieve(question) for question in questions]
+        reads: list[Request] = [
+            self._request(question, items) for question, items in zip(questions, shown, strict=True)
         ]
-        asked = [
-            _score(question, items, answer)
-            for question, items, answer in zip(
-                (*chunk_questions, *finals), shown, answers, strict=True
-            )
-        ]
+        written = self._content_requests(parsed, operations)
+        replies = yield reads + list(written.values())
+        answers, verdicts = replies[: len(reads)], replies[len(reads) :]
+        scores = yield from self._grader.score(answers, questions)
+        asked = [make_asked(*one) for one in zip(questions, shown, answers, scores, strict=True)]
         split = len(chunk_questions)
-        outcomes = [_final_outcome(one) for one in asked[split:]]
+        outcomes = [final_outcome(one) for one in asked[split:]]
         if self._leaves_one_out(outcomes):
             outcomes = yield from self._leave_one_out(asked[split:], outcomes)
         self.record.finals.extend(zip(asked[split:], outcomes, strict=True))
-        return self._close(action, operations, tuple(asked[:split]))
+        content = content_scores(operations, dict(zip(written, verdicts, strict=True)))
+        self._grader.remember(zip(written.values(), verdicts, strict=True))
+        step = step_outcome(operations, asked[:split], content if written else ())
+        return self._close(action, operations, tuple(asked[:split]), step)
 
-    def _apply(self, action: str) -> tuple[OperationResult, ...]:
-        change = self.memory.apply(self.step_index, parse(action))
+    def _content_requests(
+        self, parsed: Sequence[Parsed], operations: Sequence[OperationResult]
+    ) -> dict[int, JudgeRequest]:
+        if self.settings.judge is None or self.settings.reward.weights.content == 0:
+            return {}
+        return content_requests(parsed, operations, self.memory)
+
+    def _check_judge(self) -> None:
+        """Refuse questions that only a judge can grade where there is none."""
+        if self.settings.judge is None:
+            for question in (*self.finals, *(one for drawn in self.drawn for one in drawn)):
+                if is_judged(question.metric):
+                    raise ConfigError(needs_judge(question))
+
+    def _apply(self, parsed: Sequence[Parsed]) -> tuple[OperationResult, ...]:
+        change = self.memory.apply(self.step_index, parsed)
         if change.removed or change.added:
             self.retriever.update(
                 [(item.id, item.content) for item in change.removed],
@@ -203,20 +189,49 @@ class Session:
         return tuple(due)
 
     def _retrieve(self, question: Question) -> tuple[Item, ...]:
-        query = question.query_prefix + question.question
+        query = question.question
+        if self.settings.prefix_in_query:
+            query = question.query_prefix + query
         found = self.retriever.search(query, self.settings.top_k)
-        items = (self.memory.get(item_id) for item_id in found)
-        return tuple(item for item in items if item is not None)
+        items = [item for item_id in found if (item := self.memory.get(item_id)) is not None]
+        core = self.memory.core
+        if self.settings.max_read_tokens is not None:
+            items = self._within(
+                items, self.settings.max_read_tokens - (core.tokens if core else 0)
+            )
+        return (*items, core) if core else tuple(items)
+
+    def _within(self, items: Sequence[Item], most: int) -> list[Item]:
+        """`items`, with the last of every store left out until `most` tokens hold the rest."""
+        places: dict[str, int] = {}
+        ranks = []
+        for item in items:
+            ranks.append(places.get(item.store, 0))
+            places[item.store] = ranks[-1] + 1
+        count = max(places.values(), default=0)
+        kept = list(items)
+        while sum(item.tokens for item in kept) > most and count:
+            count -= 1
+            kept = [item for item, rank in zip(items, ranks, strict=True) if rank < count]
+        return kept
 
     def _request(self, question: Question, items: Sequence[Item]) -> ReadRequest:
+        core = items[-1].content if items and items[-1].store == CORE else ""
         return ReadRequest(
             question=question.question,
-            items=tuple(item.content for item in items),
+            items=tuple(item.content for item in items if item.store != CORE),
             task=question.type,
             choices=question.choices,
             query_prefix=question.query_prefix,
-            answer_tokens=self.settings.answer_tokens,
+            answer_tokens=self._answer_tokens(question),
+            core=core,
         )
+
+    def _answer_tokens(self, question: Question) -> int:
+        own = question.metadata.get("answer_tokens")
+        if isinstance(own, int) and not self.settings.answer_tokens_given:
+            return own
+        return self.settings.answer_tokens
 
     def _leaves_one_out(self, outcomes: Sequence[rewards.FinalOutcome]) -> bool:
         """Extra calls are made only where credit is anchored and a question asks for them."""
@@ -228,7 +243,7 @@ class Session:
 
     def _leave_one_out(
         self, asked: Sequence[Asked], outcomes: Sequence[rewards.FinalOutcome]
-    ) -> Generator[list[ReadRequest], Sequence[Answer], list[rewards.FinalOutcome]]:
+    ) -> Generator[list[Request], Sequence[Answer], list[rewards.FinalOutcome]]:
         """Ask again with each shown item removed, without refilling from rank k+1."""
         attribution = self.settings.reward.attribution
         open_ = [
@@ -237,29 +252,33 @@ class Session:
             if rewards.needs_leave_one_out(outcome, attribution)
             for removed in range(len(outcome.shown))
         ]
-        requests = [
+        answers = yield [
             self._request(
                 asked[number].question,
                 [item for i, item in enumerate(asked[number].items) if i != removed],
             )
             for number, removed in open_
         ]
-        answers = yield requests
+        questions = [asked[number].question for number, _ in open_]
+        scores = yield from self._grader.score(answers, questions)
         without: dict[int, list[float | None]] = {}
-        for (number, _), answer in zip(open_, answers, strict=True):
-            one = None if answer.failed else score(answer.text, asked[number].question)
+        for (number, _), one in zip(open_, scores, strict=True):
             without.setdefault(number, []).append(one)
         return [
-            _final_outcome(asked[number], tuple(without.get(number, ())))
+            final_outcome(asked[number], tuple(without.get(number, ())))
             for number in range(len(outcomes))
         ]
 
     def _close(
-        self, action: str, operations: tuple[OperationResult, ...], chunk_answers: tuple[Asked, ...]
+        self,
+        action: str,
+        operations: tuple[OperationResult, ...],
+        chunk_answers: tuple[Asked, ...],
+        step: rewards.StepOutcome,
     ) -> StepResult:
-        step = _step_outcome(operations, chunk_answers)
         self.record.steps.append(step)
         self.record.actions.append(action)
+        self.record.judged.append(self._grader.take())
         reward = rewards.stream_reward(step, self.settings.reward)
         self.step_index += 1
         if self.terminated:
@@ -301,12 +320,22 @@ class Session:
 
 
 def run_step(
-    sessions: Sequence[Session], actions: Sequence[str], reader: Reader
+    sessions: Sequence[Session],
+    actions: Sequence[str],
+    reader: Reader,
+    judge: Judge | None = None,
 ) -> list[StepResult]:
     """One step of every session, all their questions sent as one reader batch per round.
 
+    Args:
+        sessions: those that take a step.
+        actions: one for each.
+        reader: answers the questions.
+        judge: grades, where a metric or the reward asks for it.
+
     Raises:
-        ReaderError: the reader broke its contract (not one `Answer` per request).
+        ReaderError: the reader or judge broke its contract (not one `Answer` per request), or there
+            is no judge where one is needed.
     """
     results: dict[int, StepResult] = {}
     rounds = [
@@ -315,7 +344,7 @@ def run_step(
     ]
     while rounds:
         batch = [request for _, requests in rounds for request in requests]
-        answers = _read(reader, batch) if batch else []
+        answers = _send(batch, reader, judge) if batch else []
         following, start = [], 0
         for number, requests in rounds:
             end = start + len(requests)
@@ -329,48 +358,20 @@ def run_step(
     return [results[number] for number in range(len(sessions))]
 
 
-def _read(reader: Reader, batch: list[ReadRequest]) -> list[Answer]:
-    answers = reader.answer(batch)
-    if len(answers) != len(batch):
+def _send(batch: list[Request], reader: Reader, judge: Judge | None) -> list[Answer]:
+    """The answers of one round, in order: one batch to the reader, one to the judge."""
+    reads = [request for request in batch if isinstance(request, ReadRequest)]
+    grades = [request for request in batch if isinstance(request, JudgeRequest)]
+    if grades and judge is None:
+        raise ReaderError("run_step: there are grading calls, and no judge was given.")
+    read = iter(_checked(reader.answer(reads), reads, reader) if reads else ())
+    graded = iter(_checked(judge.judge(grades), grades, judge) if grades and judge else ())
+    return [next(read if isinstance(request, ReadRequest) else graded) for request in batch]
+
+
+def _checked(answers: list[Answer], requests: Sequence[Request], who: object) -> list[Answer]:
+    if len(answers) != len(requests):
         raise ReaderError(
-            f"{type(reader).__name__}.answer: expected {len(batch)} answers, got {len(answers)}."
+            f"{type(who).__name__}: expected {len(requests)} answers, got {len(answers)}."
         )
     return answers
-
-
-def _budget(budget: int | float | None, input_tokens: int) -> int | None:
-    return max(1, int(budget * input_tokens)) if isinstance(budget, float) else budget
-
-
-def _score(question: Question, items: tuple[Item, ...], answer: Answer) -> Asked:
-    value = 0.0 if answer.failed else score(answer.text, question)
-    return Asked(question, items, answer, value)
-
-
-def _step_outcome(
-    operations: Sequence[OperationResult], chunk_answers: Sequence[Asked]
-) -> rewards.StepOutcome:
-    return rewards.StepOutcome(
-        emitted=len(operations),
-        accepted=sum(1 for one in operations if one.accepted),
-        memory_full=sum(1 for one in operations if one.reason is RejectReason.MEMORY_FULL),
-        chunk_scores=tuple(None if one.answer.failed else one.score for one in chunk_answers),
-    )
-
-
-def _final_outcome(asked: Asked, without: tuple[float | None, ...] = ()) -> rewards.FinalOutcome:
-    return rewards.FinalOutcome(
-        score=asked.score,
-        shown=tuple(
-            rewards.ShownItem(
-                step=item.step,
-                writers=item.writers,
-                sentence_steps=tuple(sentence.step for sentence in item.sentences),
-            )
-            for item in asked.items
-        ),
-        used=asked.answer.used,
-        without=without,
-        failed=asked.answer.failed,
-        asked_after=asked.question.asked_after,
-    )

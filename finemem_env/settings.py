@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from finemem_env.errors import ConfigError, nearest
+from finemem_env.protocols import PROTOCOLS, UNLIMITED
 
 __all__ = [
     "PROTOCOLS",
@@ -21,6 +22,8 @@ __all__ = [
     "UNLIMITED",
     "Attribution",
     "CompressionScale",
+    "Dialect",
+    "Publication",
     "RewardSettings",
     "Settings",
     "Weights",
@@ -30,7 +33,8 @@ __all__ = [
 Attribution = Literal["last_write", "all_writes", "leave_one_out", "cited"]
 CompressionScale = Literal["step", "episode"]
 QuestionScope = Literal["current", "seen"]
-UNLIMITED = "unlimited"
+Dialect = Literal["own", "mem-alpha", "mem-alpha-case-bug", "memoryagentbench"]
+Publication = Literal["own", "mem-alpha", "memoryagentbench"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,45 +102,17 @@ REWARDS: dict[str, RewardSettings] = {
     ),
 }
 
-# `managed` makes management matter: with the paper's settings and a local reader, storing
-# everything is optimal. `fine-mem` is the paper's set-up.
-_MANAGED: dict[str, object] = {
-    "reward": "fine-mem-cited",
-    "compression_scale": "episode",
-    "chunk_question_scope": "seen",
-    "chunk_questions": 5,
-    "memory": "flat",
-    "memory_budget": 0.4,
-    "max_item_tokens": 4096,
-    "max_operations": 64,
-    "memory_view": "all",
-    "max_observation_tokens": UNLIMITED,
-    "retriever": "bm25",
-    "bm25": "lucene",
-    "top_k": 5,
-    "answer_tokens": 40,
-}
-PROTOCOLS: dict[str, dict[str, object]] = {
-    "managed": _MANAGED,
-    "fine-mem": _MANAGED
-    | {
-        "reward": "fine-mem",
-        "compression_scale": "step",
-        "chunk_question_scope": "current",
-        "memory_budget": UNLIMITED,
-        "bm25": "okapi",
-        "top_k": 2,
-    },
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Resolved settings of an environment; `None` in a limit means no limit.
 
     `memory_budget`: int = tokens, float = share of the episode's tokens. `top_k`: items per
-    question. `answer_tokens`: the reader's longest answer. `max_*_tokens`, `answer_tokens` and
-    budgets are in tokens of `tokenizer`.
+    question (of each store), fewer where they exceed `max_read_tokens` together. `answer_tokens`:
+    the reader's longest answer; a published length of the question's own comes first unless it was
+    given (`answer_tokens_given`). `max_*_tokens`, `answer_tokens` and budgets are in tokens of
+    `tokenizer`. `metric_dialect`, `query_prefixes` and `chunking` name the publication whose
+    metrics, prefixes and way of cutting documents are used for its sub-datasets.
     """
 
     protocol: str
@@ -153,9 +129,15 @@ class Settings:
     retriever: Mapping[str, object]
     bm25: str
     top_k: int
+    max_read_tokens: int | None
     reader: Mapping[str, object]
     judge: Mapping[str, object] | None
     answer_tokens: int
+    answer_tokens_given: bool
+    metric_dialect: Dialect
+    query_prefixes: Publication
+    prefix_in_query: bool
+    chunking: Publication
     question_fraction: float
     tokenizer: str
     include_instructions: bool
@@ -184,9 +166,14 @@ def resolve(
     retriever: str | Mapping[str, object] | None = None,
     bm25: str | None = None,
     top_k: int | None = None,
+    max_read_tokens: int | str | None = None,
     reader: str | Mapping[str, object] = "local",
     judge: str | Mapping[str, object] | None = None,
     answer_tokens: int | None = None,
+    metric_dialect: str | None = None,
+    query_prefixes: str | None = None,
+    prefix_in_query: bool | None = None,
+    chunking: str | None = None,
     question_fraction: float = 1.0,
     tokenizer: str = "approx",
     include_instructions: bool = False,
@@ -222,7 +209,7 @@ def resolve(
             "chunk_questions", choose("chunk_questions", chunk_questions), least=0
         ),
         measure_chunk_questions=chunk_questions is not None,
-        memory=_memory(choose("memory", memory)),
+        memory=_one_of("memory", choose("memory", memory), ("flat", "hierarchical")),
         memory_budget=_budget(choose("memory_budget", memory_budget)),
         max_item_tokens=_limit("max_item_tokens", choose("max_item_tokens", max_item_tokens)),
         max_operations=_limit("max_operations", choose("max_operations", max_operations)),
@@ -233,9 +220,25 @@ def resolve(
         retriever=_component("retriever", choose("retriever", retriever)),
         bm25=_one_of("bm25", choose("bm25", bm25), ("lucene", "okapi")),
         top_k=_integer("top_k", choose("top_k", top_k), least=1),
+        max_read_tokens=_limit("max_read_tokens", choose("max_read_tokens", max_read_tokens)),
         reader=_component("reader", reader),
         judge=None if judge is None else _component("judge", judge),
         answer_tokens=_integer("answer_tokens", choose("answer_tokens", answer_tokens), least=1),
+        answer_tokens_given=answer_tokens is not None,
+        metric_dialect=cast(
+            Dialect,
+            _one_of("metric_dialect", choose("metric_dialect", metric_dialect), get_args(Dialect)),
+        ),
+        query_prefixes=cast(
+            Publication,
+            _one_of(
+                "query_prefixes", choose("query_prefixes", query_prefixes), get_args(Publication)
+            ),
+        ),
+        prefix_in_query=bool(choose("prefix_in_query", prefix_in_query)),
+        chunking=cast(
+            Publication, _one_of("chunking", choose("chunking", chunking), get_args(Publication))
+        ),
         question_fraction=_fraction(question_fraction),
         tokenizer=tokenizer,
         include_instructions=bool(include_instructions),
@@ -314,15 +317,6 @@ def _fraction(given: object) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= 1:
         raise ConfigError(f"question_fraction: expected a number in (0, 1], got {given!r}.")
     return float(given)
-
-
-def _memory(given: object) -> str:
-    if given == "hierarchical":
-        raise ConfigError(
-            'memory="hierarchical" (Mem-α\'s core, semantic and episodic stores) is not available '
-            'in this version; use memory="flat".'
-        )
-    return _one_of("memory", given, ("flat",))
 
 
 def _view(given: object) -> str:

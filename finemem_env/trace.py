@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -58,13 +58,17 @@ class TraceAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
-    """One step: the agent's raw text, what became of it, and the chunk questions' answers."""
+    """One step: the agent's raw text, what became of it, and the chunk questions' answers.
+
+    `judged`: the judge's replies by `grading.judge_key`.
+    """
 
     action: str
     operations: tuple[OperationResult, ...]
     reward: float
     terms: Mapping[str, float]
     answers: tuple[TraceAnswer, ...] = ()
+    judged: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +107,16 @@ def trace_line(trace: Trace) -> str:
     Escapes keep what an agent may write and UTF-8 cannot hold, such as half a surrogate pair.
     """
     record = {"schema": TRACE_SCHEMA, **asdict(trace)}
-    record["steps"] = [
-        {
-            **asdict(step),
-            "operations": [[one.name, one.reason, one.item_id] for one in step.operations],
-        }
-        for step in trace.steps
-    ]
+    record["steps"] = [_step_record(step) for step in trace.steps]
     return json.dumps(record, allow_nan=False) + "\n"
+
+
+def _step_record(step: TraceStep) -> dict[str, Any]:
+    record = asdict(step)
+    record["operations"] = [[one.name, one.reason, one.item_id] for one in step.operations]
+    if not step.judged:
+        del record["judged"]
+    return record
 
 
 def write_traces(path: Path | str, traces: Iterable[Trace]) -> None:
@@ -178,6 +184,7 @@ def _step(record: object, where: str) -> TraceStep:
         reward=_need(found, "reward", float),
         terms=cast("dict[str, float]", found.mapping("terms")),
         answers=_records(found, "answers", where, _answer),
+        judged=cast("dict[str, str]", found.mapping("judged")),
     )
 
 

@@ -64,6 +64,7 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
             "autoreset_mode": self.autoreset_mode,
         }
         self.factory = SessionFactory(competency, **keywords)
+        self.instructions = self.factory.instructions
         self.single_observation_space = self.factory.observation_space()
         self.single_action_space = self.factory.action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -118,7 +119,10 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
             )
         live = [number for number in range(self.num_envs) if not over[number]]
         results = run_step(
-            [self.sessions[i] for i in live], [texts[i] for i in live], self.factory.reader
+            [self.sessions[i] for i in live],
+            [texts[i] for i in live],
+            self.factory.reader,
+            self.factory.judge,
         )
         return self._collect(dict(zip(live, results, strict=True)))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from finemem_env.memory import Change, Memory
+from finemem_env.memory import Change, Item, Memory
 from finemem_env.prompts import CLIP_MARK, render_item, render_observation
 from finemem_env.retrieval import Retriever
 from finemem_env.types import Chunk
@@ -56,7 +56,7 @@ class ObservationView:
             if item.id not in added:
                 del self._lines[item.id]
         for item in change.added:
-            text = render_item(item.id, item.content)
+            text = self._render_item(item)
             line = _Line(text, 0 if self._max_tokens is None else self._count_tokens(text))
             self._lines[item.id] = line
             self._tokens += line.tokens
@@ -77,11 +77,26 @@ class ObservationView:
             text = self._clip(chunk.text)
             chunk_tokens = self._count_tokens(text)
         shown = self._choose(text or "", chunk_tokens, memory, retriever)
+        time = None if chunk is None else chunk.time
+        return self._compose(text, index, total, time, shown, memory)
+
+    def _render_item(self, item: Item) -> str:
+        return render_item(item.id, item.content)
+
+    def _compose(
+        self,
+        chunk: str | None,
+        index: int,
+        total: int,
+        time: str | None,
+        shown: Iterable[int],
+        memory: Memory,
+    ) -> str:
         return render_observation(
-            chunk=text,
+            chunk=chunk,
             chunk_index=index,
             num_chunks=total,
-            time=None if chunk is None else chunk.time,
+            time=time,
             lines=[self._lines[item_id].text for item_id in shown],
             memory_items=len(memory),
             memory_tokens=memory.tokens,

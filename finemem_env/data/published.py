@@ -13,17 +13,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol, runtime_checkable
+from typing import Protocol, get_args, runtime_checkable
 
 from finemem_env.errors import DataError
 from finemem_env.prompt_files import load_prompt
 from finemem_env.scoring import is_judged
+from finemem_env.settings import Dialect
 from finemem_env.types import AnswersMode, Competency, Episode, Question, Task
 
 __all__ = [
     "DIALECTS",
     "ORIGINAL",
-    "PREFIXES",
     "Published",
     "PublishedSource",
     "data_source_of",
@@ -34,8 +34,7 @@ __all__ = [
     "rule_for",
 ]
 
-DIALECTS = ("own", "mem-alpha", "mem-alpha-case-bug", "memoryagentbench")
-PREFIXES = ("own", "mem-alpha", "memoryagentbench")
+DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 ORIGINAL = " (original)"  # marks a name whose golds differ from the processed data set's
 _PROMPT = "query/1"
 _CASE_BUG = {"mem-alpha/keywords": "mem-alpha/keywords_case_bug"}
@@ -46,7 +45,8 @@ class Published:
     """One family of sub-datasets.
 
     `metrics` are (own, Mem-α, MemoryAgentBench); `prefixes` name sections of the prompt file for
-    (Mem-α, MemoryAgentBench), "" for none. `chunk_tokens` are (Mem-α, MemoryAgentBench).
+    (Mem-α, MemoryAgentBench), "" for none. `chunk_tokens` are (Mem-α, MemoryAgentBench), and
+    `answer_tokens` MemoryAgentBench's longest answer.
     """
 
     competency: Competency
@@ -55,6 +55,7 @@ class Published:
     prefixes: tuple[str, str] = ("", "answer")
     chunk_tokens: tuple[int, int] = (2048, 4096)
     answers_mode: AnswersMode = "any"
+    answer_tokens: int = 50
 
     def metric(self, dialect: str) -> str:
         """The metric under a dialect of `DIALECTS`."""
@@ -66,7 +67,7 @@ class Published:
         return _CASE_BUG.get(metric, metric) if dialect == "mem-alpha-case-bug" else metric
 
     def prefix(self, prefixes: str) -> str:
-        """The query prefix under a name of `PREFIXES`, "" for none."""
+        """The query prefix of a publication, "" for none."""
         sections = {"own": "", "mem-alpha": self.prefixes[0], "memoryagentbench": self.prefixes[1]}
         section = sections[prefixes]
         return load_prompt(_PROMPT).sections[section] + "\n\n" if section else ""
@@ -101,24 +102,36 @@ _RULES: tuple[tuple[str, Published], ...] = (
             ("substring_exact_match", "mab/all_contained", "mab/all_contained"),
             ("", "event"),
             answers_mode="all",
+            answer_tokens=40,
         ),
     ),
     (
         r"icl_trec|trec|pubmed|csabstruct",
-        Published("TTL", "label", _LABEL, ("labels", "label"), (1024, 4096)),
+        Published("TTL", "label", _LABEL, ("labels", "label"), (1024, 4096), answer_tokens=20),
     ),
     (
         r"icl_|ttl|nlu|banking77|clinc150",
-        Published("TTL", "label", _LABEL, ("labels_and_examples", "label"), (1024, 4096)),
+        Published(
+            "TTL",
+            "label",
+            _LABEL,
+            ("labels_and_examples", "label"),
+            (1024, 4096),
+            answer_tokens=20,
+        ),
     ),
-    (r"recsys|redial", Published("TTL", "fact", _RECALL, ("", "recommendation"))),
+    (
+        r"recsys|redial",
+        Published("TTL", "fact", _RECALL, ("", "recommendation"), answer_tokens=300),
+    ),
     (
         r"booksum",
         Published(
             "LRU",
             "summary",
             ("keyword_fraction", "mem-alpha/summary", "mab/rouge_l"),
-            ("summary", "summary"),
+            ("summary", "book"),
+            answer_tokens=1200,
         ),
     ),
     (
@@ -127,7 +140,8 @@ _RULES: tuple[tuple[str, Published], ...] = (
             "LRU",
             "summary",
             ("rouge_l", "mab/rouge_l", "mab/summary_judge"),
-            ("summary", "summary"),
+            ("summary", "book"),
+            answer_tokens=1200,
         ),
     ),
     (
@@ -136,18 +150,32 @@ _RULES: tuple[tuple[str, Published], ...] = (
             "LRU",
             "summary",
             ("keyword_fraction", "mem-alpha/summary_evaluation", "mab/rouge_l"),
-            ("summary", "summary"),
+            ("summary", "book"),
+            answer_tokens=1200,
         ),
     ),
-    (r"qmsum", Published("LRU", "summary", ("rouge_l", "mab/rouge_l", "mab/rouge_l"))),
+    (
+        r"qmsum",
+        Published("LRU", "summary", ("rouge_l", "mab/rouge_l", "mab/rouge_l"), answer_tokens=1200),
+    ),
     (
         r"detective",
         Published(
-            "LRU", "fact", ("exact_match", "mab/boxed_choice", "mab/exact_match"), ("", "choice")
+            "LRU",
+            "fact",
+            ("exact_match", "mab/boxed_choice", "mab/exact_match"),
+            ("", "choice"),
+            answer_tokens=2000,
         ),
     ),
-    (r"factconsolidation_mh", Published("CR", "multi_hop", _SUBSTRING_MAB, ("", "edit"), _SMALL)),
-    (r"factconsolidation", Published("CR", "fact", _SUBSTRING_MAB, ("", "edit"), _SMALL)),
+    (
+        r"factconsolidation_mh",
+        Published("CR", "multi_hop", _SUBSTRING_MAB, ("", "edit"), _SMALL, answer_tokens=10),
+    ),
+    (
+        r"factconsolidation",
+        Published("CR", "fact", _SUBSTRING_MAB, ("", "edit"), _SMALL, answer_tokens=10),
+    ),
 )
 
 
@@ -211,7 +239,8 @@ def plain_name(data_source: str) -> str:
 def in_dialect(episode: Episode, dialect: str, prefixes: str) -> Episode:
     """`episode` with the metrics and query prefixes of a publication on its final questions.
 
-    An episode of no published sub-dataset, or with both names "own", is returned as it is.
+    MemoryAgentBench's prefixes bring its longest answers along, in the questions' metadata. An
+    episode of no published sub-dataset, or with both names "own", is returned as it is.
     """
     if dialect == prefixes == "own":
         return episode
@@ -219,11 +248,14 @@ def in_dialect(episode: Episode, dialect: str, prefixes: str) -> Episode:
     if rule is None:
         return episode
 
+    more = {"answer_tokens": rule.answer_tokens} if prefixes == "memoryagentbench" else {}
+
     def changed(question: Question) -> Question:
         return dataclasses.replace(
             question,
             metric=question.metric if dialect == "own" else rule.metric(dialect),
             query_prefix=question.query_prefix if prefixes == "own" else rule.prefix(prefixes),
+            metadata={**question.metadata, **more},
         )
 
     return dataclasses.replace(episode, questions=tuple(map(changed, episode.questions)))

@@ -17,11 +17,11 @@ from typing import ClassVar, Protocol, get_args, runtime_checkable
 import numpy as np
 
 from finemem_env.errors import ConfigError, DataError, nearest
+from finemem_env.settings import Publication
 from finemem_env.text import approx_tokens
 from finemem_env.types import Competency, Episode
 
 __all__ = [
-    "CHUNKINGS",
     "DATA_VARIABLE",
     "DRAW_BOUND",
     "SPLITS",
@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 SPLITS = ("train", "val", "test")
-CHUNKINGS = ("own", "mem-alpha", "memoryagentbench")
 DATA_VARIABLE = "FINEMEM_DATA"
 # Indices of unbounded sources are drawn below this bound.
 DRAW_BOUND = 2**31
@@ -86,8 +85,8 @@ class SourceConfig:
         """Refuse what no source could serve."""
         if self.split not in SPLITS:
             raise ConfigError(nearest("split", self.split, SPLITS))
-        if self.chunking not in CHUNKINGS:
-            raise ConfigError(nearest("chunking", self.chunking, CHUNKINGS))
+        if self.chunking not in get_args(Publication):
+            raise ConfigError(nearest("chunking", self.chunking, get_args(Publication)))
         if self.num_chunks is not None and not _positive(self.num_chunks):
             raise ConfigError(f"num_chunks: expected an integer ≥ 1, got {self.num_chunks!r}.")
         if self.chunk_tokens is not None:

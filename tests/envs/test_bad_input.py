@@ -21,7 +21,7 @@ CASES = [
     ({"memory_budget": "lots"}, r"\"unlimited\", got 'lots'"),
     ({"top_k": 0}, r"top_k: expected an integer ≥ 1"),
     ({"bm25": "lucine"}, r"Did you mean 'lucene'\?"),
-    ({"memory": "hierarchical"}, r"not available in this version"),
+    ({"memory": "hierarchic"}, r"unknown memory 'hierarchic'. Did you mean 'hierarchical'"),
     ({"memory_view": "recent"}, r"recent:K"),
     ({"reader": "loacl"}, r"Did you mean 'local'\?"),
     ({"retriever": "bm52"}, r"Did you mean 'bm25'\?"),

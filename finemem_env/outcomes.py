@@ -1,0 +1,90 @@
+"""What a session reports: questions as they were asked, steps as they ended.
+
+The last functions turn these records into the frozen outcomes that `rewards` is a function of.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from finemem_env import rewards
+from finemem_env.memory import Item
+from finemem_env.types import Answer, OperationResult, Question, RejectReason
+
+__all__ = ["Asked", "StepResult", "final_outcome", "make_asked", "step_outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that was read: what was shown for it, what came back, and its score.
+
+    The core of a hierarchical memory, always shown, is the last of `items`.
+    """
+
+    question: Question
+    items: tuple[Item, ...]
+    answer: Answer
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one step gave. The fields after `terms` are empty until the last step (T rows each).
+
+    `reward` is the streamed reward; `step_rewards` the attributed r_t, of the same sum.
+    """
+
+    reward: float
+    terminated: bool
+    operations: tuple[OperationResult, ...]
+    chunk_answers: tuple[Asked, ...]
+    terms: dict[str, float]
+    answers: tuple[Asked, ...] = ()
+    step_rewards: tuple[float, ...] = ()
+    step_valid: tuple[bool, ...] = ()
+    evidence_credit: tuple[float, ...] = ()
+
+
+def make_asked(
+    question: Question, items: tuple[Item, ...], answer: Answer, score: float | None
+) -> Asked:
+    """What was asked; an answer that the judge could not grade counts as failed."""
+    if score is None:
+        answer = dataclasses.replace(answer, failed=True)
+    return Asked(question, items, answer, score or 0.0)
+
+
+def step_outcome(
+    operations: Sequence[OperationResult],
+    chunk_answers: Sequence[Asked],
+    content: tuple[float | None, ...] = (),
+) -> rewards.StepOutcome:
+    """The counts and scores of a step that its rewards are made of."""
+    return rewards.StepOutcome(
+        emitted=len(operations),
+        accepted=sum(1 for one in operations if one.accepted),
+        memory_full=sum(1 for one in operations if one.reason is RejectReason.MEMORY_FULL),
+        chunk_scores=tuple(None if one.answer.failed else one.score for one in chunk_answers),
+        content_scores=content,
+    )
+
+
+def final_outcome(asked: Asked, without: tuple[float | None, ...] = ()) -> rewards.FinalOutcome:
+    """A final question as attribution sees it; `without` are the leave-one-out scores."""
+    return rewards.FinalOutcome(
+        score=asked.score,
+        shown=tuple(
+            rewards.ShownItem(
+                step=item.step,
+                writers=item.writers,
+                sentence_steps=tuple(sentence.step for sentence in item.sentences),
+            )
+            for item in asked.items
+        ),
+        used=asked.answer.used,
+        without=without,
+        failed=asked.answer.failed,
+        asked_after=asked.question.asked_after,
+    )
