@@ -1,7 +1,7 @@
 """Compare agents on the same episodes: `python -m baselines.benchmark --help`.
 
-Writes one folder per run (config.json, results.jsonl, traces.jsonl, summary.json) and prints a
-table. Every agent meets the same episodes: episode i is reset with SeedSequence([seed, i]).
+Writes one folder per run (config.json, results.jsonl, traces, summary.json) and prints a table.
+Every agent meets the same episodes: episode i is reset with SeedSequence([seed, i]).
 """
 
 from __future__ import annotations
@@ -10,24 +10,38 @@ import argparse
 import importlib.util
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
-from baselines.agents import AGENTS, agent_name
+from baselines.agents import AGENTS, CONFIGURED, agent_name
+from baselines.curves import curves
+from baselines.folder import RunFolder
 from baselines.run import AgentChoice, RunConfig, run
+from baselines.suites import SUITES, UNLIMITED
 from baselines.summary import CEILING, FLOOR, render_table
+from baselines.table import render_curves
 from finemem_env.errors import ConfigError, FineMemError
 
 __all__ = ["main"]
 
+
+def _listed(entries: Mapping[str, str]) -> str:
+    return "\n".join(f"  {name:<20} {text}" for name, text in entries.items())
+
+
 _EPILOG = f"""\
 agents:
-{chr(10).join(f"  {name:<16} {spec.description}" for name, spec in AGENTS.items())}
+{_listed({name: spec.description for name, spec in AGENTS.items()})}
+agents that need arguments, and play only when they are asked for:
+{_listed({name: spec.description for name, spec in CONFIGURED.items()})}
   package.module:Class   your own: two methods, reset(info) and act(observation, info) -> str
+
+suites (fixed episodes, seeds, data hashes and memory budgets):
+{_listed({suite.name: suite.description for suite in SUITES.values()})}
 
 columns of the table:
   score          mean score of the final questions, over episodes (r_global)
@@ -38,11 +52,15 @@ columns of the table:
   compression    1 - memory tokens / input tokens, at the end of the episode
   return         sum of the streamed rewards
   steps/s        environment steps per second of agent and environment together
+  area           with budgets: area under score against memory share, as a mean score
+  unlimited      with budgets: score without a budget (score is that at budget 0.4)
 
-An agent that raises or replies with something other than text gets score 0 for that episode; the
-episode is counted as failed, its error is in results.jsonl, and the run goes on.
+An agent that raises, hangs past --time-limit, dies or replies with something other than text gets
+score 0 for that episode; the episode is counted as failed, its error is in results.jsonl, and the
+run goes on. Agents are not told questions, golds and scores.
 
-example:
+examples:
+  python -m baselines.benchmark --suite suite-cpu-v0 --jobs 2 --output-dir runs/cpu
   python -m baselines.benchmark --env FineMem-AR-v0 --source squad --agent store_chunks \\
       --agent random --agent-args '{{"seed": 1}}' --episodes 20 --output-dir runs/squad
 """
@@ -53,15 +71,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         config = _config(given)
-        with closing(_Progress(len(config.agents) * config.episodes)) as progress:
-            rows = run(config, given.output_dir, resume=given.resume, progress=progress)
+        with closing(_Progress(_total(config))) as progress:
+            rows = run(
+                config,
+                given.output_dir,
+                resume=given.resume,
+                progress=progress,
+                jobs=given.jobs,
+                time_limit=given.time_limit or None,
+            )
     except (FineMemError, gym.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted: the same command with --resume goes on", file=sys.stderr)
         return 130
-    print(render_table(rows))
+    folder = RunFolder(given.output_dir)
+    if len(config.all_budgets) > 1:
+        print(render_curves(rows, curves(folder.results())))
+    else:
+        print(render_table(rows))
     for row in rows:
         if row.failed or row.invalid:
             print(f"{row.agent}: {row.failed} failed, {row.invalid} invalid; see results.jsonl")
@@ -93,9 +122,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--env", default="FineMem-AR-v0", help="environment id (default: %(default)s)")
+    add("--suite", choices=list(SUITES), help="play this suite instead of one environment")
+    add("--env", help="environment id (default: FineMem-AR-v0)")
     add("--source", help="data source, or the path of an episode file (default: the environment's)")
-    add("--split", default="test", help="train, val or test (default: %(default)s)")
+    add("--split", help="train, val or test (default: test)")
     add("--protocol", help="bundle of settings, e.g. managed or fine-mem")
     add("--difficulty", type=_json_object, metavar="JSON", help="knobs of the synthetic source")
     add(
@@ -125,8 +155,24 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help=f"do not add {FLOOR} and {CEILING}, which the normalised score needs",
     )
-    add("--episodes", type=_positive, default=20, help="episodes per agent (default: %(default)s)")
-    add("--seed", type=int, default=0, help="decides the episodes (default: %(default)s)")
+    add("--episodes", type=_positive, help="episodes per agent (default: 20)")
+    add("--seed", type=int, help="decides the episodes (default: 0)")
+    add(
+        "--budgets",
+        type=_budgets,
+        default=(),
+        metavar="LIST",
+        help="memory budgets as shares of the input, e.g. 0.1,0.4,1.0,unlimited (default: the "
+        "suite's, or the environment's own)",
+    )
+    add("--jobs", type=_positive, default=1, help="processes (default: %(default)s)")
+    add(
+        "--time-limit",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="an agent's own time in one episode; 0: no limit (default: %(default)s)",
+    )
     add("--output-dir", type=Path, required=True, metavar="DIR", help="a new folder for the run")
     add("--resume", action="store_true", help="continue the run in DIR: what is missing or failed")
     return parser
@@ -140,6 +186,17 @@ def _json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"expected a JSON object, got {text}")
     return value
+
+
+def _budgets(text: str) -> tuple[str, ...]:
+    """Budgets in the spelling of the suites: "0.4", "1.0", "unlimited"."""
+    found = []
+    for part in text.split(","):
+        try:
+            found.append(part if part == UNLIMITED else str(float(part)))
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"not a share or {UNLIMITED!r}: {part!r}") from error
+    return tuple(dict.fromkeys(found))
 
 
 def _positive(text: str) -> int:
@@ -157,21 +214,50 @@ def _agent(text: str) -> AgentChoice:
 
 def _config(given: argparse.Namespace) -> RunConfig:
     """The run that the command line asks for; a keyword given twice is an error."""
-    env_args = dict(given.env_args)
-    for key in ("source", "split", "protocol", "difficulty"):
-        value = getattr(given, key)
-        if value is None:
-            continue
-        if key in env_args and not (key == "split"):
-            raise ConfigError(f"{key} is given by --{key} and again in --env-args.")
-        env_args.setdefault(key, value)
     agents = given.agent or [AgentChoice(name) for name in AGENTS]
     names = {choice.label for choice in agents}
     if not given.no_reference:
         agents = [*(_missing(FLOOR, names)), *agents, *(_missing(CEILING, names))]
     if len({choice.label for choice in agents}) < len(agents):
         raise ConfigError("an agent is given twice with the same arguments.")
-    return RunConfig(given.env, env_args, tuple(agents), given.episodes, given.seed)
+    if given.suite is not None:
+        return _suite_config(given, tuple(agents))
+    return RunConfig(
+        given.env or "FineMem-AR-v0",
+        _env_args(given),
+        tuple(agents),
+        given.episodes or 20,
+        given.seed or 0,
+        budgets=given.budgets,
+    )
+
+
+def _suite_config(given: argparse.Namespace, agents: tuple[AgentChoice, ...]) -> RunConfig:
+    for key in ("env", "source", "split", "protocol", "difficulty", "episodes", "seed"):
+        if getattr(given, key) is not None:
+            raise ConfigError(f"--{key} is fixed by --suite {given.suite}.")
+    if given.env_args:
+        raise ConfigError(f"--env-args are fixed by --suite {given.suite}.")
+    return RunConfig(suite=given.suite, agents=agents, budgets=given.budgets)
+
+
+def _env_args(given: argparse.Namespace) -> dict[str, Any]:
+    env_args = dict(given.env_args)
+    for key in ("source", "split", "protocol", "difficulty"):
+        value = getattr(given, key)
+        if value is not None and key in env_args:
+            raise ConfigError(f"{key} is given by --{key} and again in --env-args.")
+        if value is not None:
+            env_args[key] = value
+    env_args.setdefault("split", "test")
+    if given.budgets and "memory_budget" in env_args:
+        raise ConfigError("memory_budget is given by --budgets and again in --env-args.")
+    return env_args
+
+
+def _total(config: RunConfig) -> int:
+    episodes = sum(task.episodes for task in config.tasks)
+    return episodes * len(config.all_budgets) * len(config.agents)
 
 
 def _missing(name: str, names: set[str]) -> list[AgentChoice]:

@@ -1,5 +1,7 @@
 """The folder of one run: config.json, results.jsonl, traces.jsonl, summary.json.
 
+In a run of a suite the traces are in traces/, one file for every task and budget.
+
 A result line is written after its trace and flushed to disk, so a run that is killed at any moment
 leaves a folder that can be resumed: a trace without a result, or half a line, is dropped then.
 """
@@ -13,9 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from baselines.summary import AgentSummary, Result
+from baselines.curves import curves
+from baselines.suites import HEADLINE
+from baselines.summary import AgentSummary, Result, summarise
 from finemem_env.errors import ConfigError, DataError
-from finemem_env.trace import Trace, trace_line
+from finemem_env.trace import Trace, read_traces, trace_line
 
 __all__ = ["RunFolder"]
 
@@ -33,7 +37,6 @@ class RunFolder:
         self.path = path
         self._config = path / "config.json"
         self._results = path / "results.jsonl"
-        self._traces = path / "traces.jsonl"
 
     def start(self, config: Mapping[str, Any], *, resume: bool) -> list[Result]:
         """Claim the folder for `config`; returns the finished results of an earlier attempt.
@@ -43,7 +46,7 @@ class RunFolder:
         """
         record = {"schema": CONFIG_SCHEMA, **json.loads(json.dumps(config))}
         if not self._config.exists():
-            if self._results.exists() or self._traces.exists():
+            if self._results.exists() or self.trace_files():
                 raise ConfigError(
                     f"{self.path} holds results without a config.json; choose another."
                 )
@@ -57,23 +60,89 @@ class RunFolder:
         self._check_same(record)
         return self._keep_finished()
 
+    def trace_files(self) -> dict[tuple[str, str], Path]:
+        """The trace files that are there, by (task, budget)."""
+        found = {("", ""): self.path / "traces.jsonl"} if _is_file(self.path) else {}
+        for path in sorted((self.path / "traces").glob("*.jsonl")):
+            task, _, budget = path.stem.rpartition("@")
+            found[task, budget] = path
+        return found
+
+    def config(self) -> dict[str, Any]:
+        """What config.json holds.
+
+        Raises:
+            DataError: there is no run here.
+        """
+        try:
+            record = json.loads(self._config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self._config}: expected the config of a run: {error}.") from error
+        if not isinstance(record, dict) or record.get("schema") != CONFIG_SCHEMA:
+            raise DataError(f"{self._config}: expected schema {CONFIG_SCHEMA!r}.")
+        return record
+
+    def results(self) -> list[Result]:
+        """Every finished line of results.jsonl."""
+        return [_result(record) for _, record in _lines(self._results)]
+
+    def traces(self) -> Iterator[tuple[tuple[str, str, str, int], Trace]]:
+        """Every trace with the key of its result."""
+        for (task, budget), path in self.trace_files().items():
+            for trace in read_traces(path):
+                yield (task, budget, trace.agent, trace.episode), trace
+
     def add(self, result: Result, trace: Trace | None) -> None:
         """Append one result, after its trace."""
         if trace is not None:
-            _append(self._traces, trace_line(trace))
+            _append(self._trace_path(result.task, result.budget), trace_line(trace))
         record = {"schema": RESULT_SCHEMA, **asdict(result)}
         _append(self._results, json.dumps(record, ensure_ascii=False) + "\n")
 
-    def finish(self, rows: Sequence[AgentSummary], config: Mapping[str, Any]) -> None:
-        """Write summary.json."""
+    def sort(self, order: Mapping[tuple[str, str, str, int], int]) -> None:
+        """Bring results and traces into the order of a serial run."""
+        records = [(order[_result(record).key], line) for line, record in _lines(self._results)]
+        _write_text(self._results, "".join(line for _, line in sorted(records)))
+        for (task, budget), path in self.trace_files().items():
+            ranked = [
+                (order[task, budget, record["agent"], record["episode"]], line)
+                for line, record in _lines(path)
+            ]
+            _write_text(path, "".join(line for _, line in sorted(ranked)))
+
+    def finish(
+        self, results: Sequence[Result], config: Mapping[str, Any], seed: int
+    ) -> list[AgentSummary]:
+        """Write summary.json; returns the rows of the headline budget."""
+        budgets = list(dict.fromkeys(result.budget for result in results))
+        rows = {
+            budget: summarise([one for one in results if one.budget == budget], seed)
+            for budget in budgets
+        }
+        headline = HEADLINE if HEADLINE in rows else next(iter(budgets), "")
         record = {
             "schema": SUMMARY_SCHEMA,
+            "suite": config.get("suite"),
             "env": config["env"],
             "data_hash": config["data_hash"],
-            "agents": [row.as_dict() for row in rows],
+            "headline_budget": headline,
+            "agents": [row.as_dict() for row in rows.get(headline, [])],
         }
+        if len(budgets) > 1:
+            record["budgets"] = {
+                budget: [row.as_dict() for row in group] for budget, group in rows.items()
+            }
+            record["curves"] = [asdict(curve) for curve in curves(results)]
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         _write_text(self.path / "summary.json", text)
+        return rows.get(headline, [])
+
+    def _trace_path(self, task: str, budget: str) -> Path:
+        if not task and not budget:
+            return self.path / "traces.jsonl"
+        folder = self.path / "traces"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{task}@{budget}.jsonl"
 
     def _check_same(self, config: dict[str, Any]) -> None:
         try:
@@ -90,16 +159,22 @@ class RunFolder:
     def _keep_finished(self) -> list[Result]:
         """Drop failed and half-written lines, and traces that no kept result belongs to."""
         records = [record for _, record in _lines(self._results) if record["status"] == "ok"]
-        kept = {(record["agent"], record["episode"]): record for record in records}
-        traces: dict[tuple[str, int], str] = {}
-        for line, record in _lines(self._traces):
-            key = (record["agent"], record["episode"])
-            if key in kept:
-                traces[key] = line
+        kept = {_result(record).key: record for record in records}
+        traces: dict[tuple[str, str, str, int], str] = {}
+        for (task, budget), path in self.trace_files().items():
+            for line, record in _lines(path):
+                key = (task, budget, record["agent"], record["episode"])
+                if key in kept:
+                    traces[key] = line
         kept = {key: record for key, record in kept.items() if key in traces}
         _write_text(self._results, "".join(_dump(record) for record in kept.values()))
-        _write_text(self._traces, "".join(traces[key] for key in kept))
+        for (task, budget), path in self.trace_files().items():
+            _write_text(path, "".join(traces[key] for key in kept if key[:2] == (task, budget)))
         return [_result(record) for record in kept.values()]
+
+
+def _is_file(path: Path) -> bool:
+    return (path / "traces.jsonl").is_file()
 
 
 def _result(record: dict[str, Any]) -> Result:

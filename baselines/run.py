@@ -1,12 +1,12 @@
-"""A run: agents × episodes in one environment, written to a folder that can be resumed."""
+"""A run: agents × tasks × budgets × episodes, written to a folder that can be resumed."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,48 +14,54 @@ from typing import Any, Protocol
 import gymnasium as gym
 import numpy as np
 
-import finemem_env  # noqa: F401  (registers the environments)
-from baselines.agents import Agent, PrivilegedAgent, make_agent
+from baselines.choice import AgentChoice
 from baselines.folder import RunFolder
-from baselines.runner import Entry, episode_seeds, run_episode, session_of
-from baselines.summary import AgentSummary, summarise
+from baselines.player import Job, Player
+from baselines.runner import episode_seeds, session_of
+from baselines.suites import Task, check_data, get_suite
+from baselines.summary import AgentSummary, Result
+from baselines.workers import play_parallel
 from finemem_env.data.schema import content_hash
+from finemem_env.errors import DataError
+from finemem_env.trace import Trace
 
-__all__ = ["AgentChoice", "Progress", "RunConfig", "run"]
-
-
-@dataclass(frozen=True, slots=True)
-class AgentChoice:
-    """An agent by name with the arguments of its constructor."""
-
-    name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """The name in tables and files; arguments make it another agent."""
-        if not self.arguments:
-            return self.name
-        return f"{self.name}{json.dumps(dict(self.arguments), sort_keys=True)}"
-
-    def make(self) -> Agent:
-        """A fresh agent."""
-        return make_agent(self.name, self.arguments)
+__all__ = ["AgentChoice", "Progress", "RunConfig", "run", "task_hashes"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """What a run is: environment, agents, episodes. The output folder is not part of it."""
+    """What a run is: a suite or one environment, agents, episodes. The folder is not part of it.
+
+    With a `suite` the environment, episodes and seed are the suite's; `budgets` replaces its
+    budgets when it is given. Without one, `budgets` () leaves the environment's own.
+    """
 
     env: str = "FineMem-AR-v0"
     env_args: Mapping[str, Any] = field(default_factory=dict)
     agents: tuple[AgentChoice, ...] = ()
     episodes: int = 20
     seed: int = 0
+    suite: str | None = None
+    budgets: tuple[str, ...] = ()
 
-    def description(self) -> dict[str, Any]:
-        """How to make the environment again, for traces."""
-        return {"id": self.env, **self.env_args}
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is played."""
+        if self.suite is not None:
+            return get_suite(self.suite).tasks
+        return (Task("", self.env, self.env_args, self.episodes),)
+
+    @property
+    def base_seed(self) -> int:
+        """The seed of the episodes and of the bootstrap."""
+        return self.seed if self.suite is None else get_suite(self.suite).seed
+
+    @property
+    def all_budgets(self) -> tuple[str, ...]:
+        """The budgets that are played, "" for the environment's own."""
+        if self.budgets:
+            return self.budgets
+        return ("",) if self.suite is None else get_suite(self.suite).budgets
 
 
 class Progress(Protocol):
@@ -67,66 +73,114 @@ class Progress(Protocol):
 
 
 def run(
-    config: RunConfig, output_dir: Path, *, resume: bool = False, progress: Progress | None = None
+    config: RunConfig,
+    output_dir: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    jobs: int = 1,
+    time_limit: float | None = None,
 ) -> list[AgentSummary]:
     """Run what is missing of `config` in `output_dir` and return the rows of the table.
 
+    With budgets, the rows are those of the headline budget (else the first).
+
+    Args:
+        config: what to run.
+        output_dir: the folder of the run.
+        resume: go on with the run that is there.
+        progress: told about every episode.
+        jobs: processes; the results are those of one, whatever the order they come in.
+        time_limit: seconds an agent may spend in an episode. None with one job plays in this
+            process, where nothing can stop an agent that hangs.
+
     Raises:
         ConfigError: unknown names or keywords, a folder that holds another run.
-        DataError: the source's files are missing or malformed.
+        DataError: the source's files are missing, malformed, or not those of the suite.
     """
-    env = gym.make(config.env, disable_env_checker=True, **config.env_args)
-    try:
-        entries = [_entry(choice, env) for choice in config.agents]
-        seeds = episode_seeds(config.seed, config.episodes)
-        record = _config_record(config, env, seeds)
+    check_data(config.tasks)
+    with closing(Player()) as player:
+        for choice in config.agents:
+            player.agent(choice)  # refuses bad names and arguments before anything is written
+        planned, record = _plan(config, player)
         folder = RunFolder(output_dir)
         results = folder.start(record, resume=resume)
-        done = {(result.agent, result.episode) for result in results}
+        done = {result.key for result in results}
+        open_ = [job for job in planned if job.key not in done]
+        if progress is not None:
+            for job in planned[: len(planned) - len(open_)]:
+                progress(f"{job.task.name} {job.budget} {job.choice.label}".strip())
+        for job, result, trace in _play(open_, player, jobs, time_limit):
+            folder.add(result, trace)
+            results.append(result)
+            if progress is not None:
+                progress(f"{job.task.name} {job.budget} {job.choice.label}".strip())
+    order = {job.key: rank for rank, job in enumerate(planned)}
+    results.sort(key=lambda result: order[result.key])
+    folder.sort(order)
+    return folder.finish(results, record, config.base_seed)
+
+
+def _play(
+    jobs: Sequence[Job], player: Player, workers: int, time_limit: float | None
+) -> Iterator[tuple[Job, Result, Trace | None]]:
+    if not jobs:
+        return
+    if workers > 1 or time_limit is not None:
+        yield from play_parallel(jobs, workers, time_limit)
+        return
+    for job in jobs:
+        yield job, *player.play(job)
+
+
+def _plan(config: RunConfig, player: Player) -> tuple[list[Job], dict[str, Any]]:
+    """Every job in canonical order, and config.json: everything that decides the numbers."""
+    jobs: list[Job] = []
+    hashes: dict[str, str] = {}
+    played: list[dict[str, object]] = []
+    settings, versions = {}, {}
+    for task in config.tasks:
+        env = player.env(task, config.all_budgets[0])
+        seeds = episode_seeds(config.base_seed, task.episodes)
+        hashed = []
         for index, seed in enumerate(seeds):
-            for entry in entries:
-                if (entry.label, index) not in done:
-                    result, trace = run_episode(env, entry, index, seed, config.description())
-                    folder.add(result, trace)
-                    results.append(result)
-                if progress is not None:
-                    progress(f"episode {index + 1} {entry.label}")
-    finally:
-        env.close()
-    order = {entry.label: rank for rank, entry in enumerate(entries)}
-    results.sort(key=lambda result: (order[result.agent], result.episode))
-    rows = summarise(results, config.seed)
-    folder.finish(rows, record)
-    return rows
+            _, info = env.reset(seed=seed)
+            episode = session_of(env).episode
+            hashed.append(content_hash([episode]))
+            name = {"task": task.name} if task.name else {}
+            played.append({**name, "seed": seed, "episode_id": episode.episode_id})
+            jobs += [
+                Job(task, budget, choice, index, seed, episode.episode_id, episode.competency)
+                for budget in config.all_budgets
+                for choice in config.agents
+            ]
+        hashes[task.name] = hashlib.sha256("\n".join(hashed).encode()).hexdigest()
+        settings, versions = session_of(env).settings.as_dict(), info["versions"]
+    _check_hashes(config.tasks, hashes)
+    return jobs, _record(config, hashes, played, settings, versions)
 
 
-def _entry(choice: AgentChoice, env: gym.Env[str, str]) -> Entry:
-    agent = choice.make()
-    if isinstance(agent, PrivilegedAgent):
-        agent.attach(env)
-    return Entry(choice.label, agent)
-
-
-def _config_record(
-    config: RunConfig, env: gym.Env[str, str], seeds: Sequence[int]
+def _record(
+    config: RunConfig,
+    hashes: Mapping[str, str],
+    played: Sequence[Mapping[str, object]],
+    settings: Mapping[str, object],
+    versions: Mapping[str, str],
 ) -> dict[str, Any]:
-    """config.json: everything that decides the numbers, with the episodes that will be played."""
-    played, hashed = [], []
-    info: dict[str, Any] = {}
-    for seed in seeds:
-        _, info = env.reset(seed=seed)
-        episode = session_of(env).episode
-        hashed.append(content_hash([episode]))
-        played.append({"seed": seed, "episode_id": episode.episode_id})
+    joined = "\n".join(hashes.values())
+    one = len(hashes) == 1
     return {
-        "env": config.env,
+        "suite": config.suite,
+        "env": config.env if config.suite is None else [task.env for task in config.tasks],
         "env_args": dict(config.env_args),
+        "budgets": list(config.all_budgets),
         "agents": [choice.label for choice in config.agents],
-        "seed": config.seed,
-        "settings": session_of(env).settings.as_dict(),
-        "versions": info["versions"],
-        "episodes": played,
-        "data_hash": hashlib.sha256("\n".join(hashed).encode()).hexdigest(),
+        "seed": config.base_seed,
+        "settings": settings,
+        "versions": versions,
+        "episodes": list(played),
+        "data_hash": joined if one else hashlib.sha256(joined.encode()).hexdigest(),
+        "task_hashes": dict(hashes),
         "gymnasium": gym.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
@@ -135,11 +189,40 @@ def _config_record(
     }
 
 
+def task_hashes(suite: str) -> dict[str, str]:
+    """The hash of the data of every task of a suite, as this machine has it."""
+    config = RunConfig(suite=suite)
+    check_data(config.tasks)
+    hashes = {}
+    with closing(Player()) as player:
+        for task in config.tasks:
+            env = player.env(task, config.all_budgets[0])
+            hashed = []
+            for seed in episode_seeds(config.base_seed, task.episodes):
+                env.reset(seed=seed)
+                hashed.append(content_hash([session_of(env).episode]))
+            hashes[task.name] = hashlib.sha256("\n".join(hashed).encode()).hexdigest()
+    return hashes
+
+
+def _check_hashes(tasks: Sequence[Task], hashes: Mapping[str, str]) -> None:
+    other = [
+        f"  {task.name}: expected {task.data_hash[:16]}…, found {hashes[task.name][:16]}…"
+        for task in tasks
+        if task.data_hash and task.data_hash != hashes[task.name]
+    ]
+    if other:
+        raise DataError(
+            "the episodes of these tasks are not those of the suite (other files, or another "
+            "version of this package):\n" + "\n".join(other)
+        )
+
+
 def _git_commit() -> str | None:
     """Commit of the working copy that this package runs from, None outside of one."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
+    return found.stdout.strip()

@@ -1,7 +1,8 @@
 """One agent on one episode: drives the environment and turns what it reports into a result.
 
 What an agent does wrong (raising, replying with something other than text) is recorded and costs
-that episode; an error of the environment is not caught.
+that episode; a model that cannot be reached makes it invalid; an error of the environment is not
+caught.
 """
 
 from __future__ import annotations
@@ -17,16 +18,32 @@ import numpy as np
 
 from baselines.agents import Agent, Info
 from baselines.summary import Result
-from finemem_env.errors import ConfigError
+from finemem_env.errors import BackendError, ConfigError
 from finemem_env.replay import record_trace
 from finemem_env.session import Session
 from finemem_env.trace import Trace
 
-__all__ = ["Entry", "episode_seeds", "run_episode", "session_of"]
+__all__ = ["HIDDEN", "Clock", "Entry", "Place", "episode_seeds", "run_episode", "session_of"]
+
+# What `info` tells learners and an agent under test must not know: questions, golds, scores.
+HIDDEN = frozenset(
+    [
+        "answers",
+        "chunk_answers",
+        "evidence_credit",
+        "reward_terms",
+        "step_reward_valid",
+        "step_rewards",
+    ]
+)
 
 
 class _AgentError(Exception):
     """The agent broke: what it raised, or what it returned instead of text."""
+
+
+class _ModelError(Exception):
+    """A model behind the agent could not be reached, which says nothing about the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +52,16 @@ class Entry:
 
     label: str
     agent: Agent
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a run an episode belongs: `task` and `budget` are "" in a run without them."""
+
+    index: int
+    seed: int
+    task: str = ""
+    budget: str = ""
 
 
 def episode_seeds(seed: int, episodes: int) -> list[int]:
@@ -62,23 +89,37 @@ def run_episode(
     index: int,
     seed: int,
     description: Mapping[str, Any],
+    *,
+    task: str = "",
+    budget: str = "",
+    clock: Clock | None = None,
 ) -> tuple[Result, Trace | None]:
     """Play episode `index` (reset with `seed`); there is no trace when the agent broke.
 
-    `description` says how to make the environment, {"id": …, keyword: …}, for the trace.
+    Args:
+        env: the environment.
+        entry: the agent.
+        index: which episode of the run.
+        seed: of its reset.
+        description: how to make the environment, {"id": …, keyword: …}, for the trace.
+        task: name of the task in a suite.
+        budget: name of the memory budget.
+        clock: measures the agent's time; a fresh one when None.
     """
     observation, info = env.reset(seed=seed)
     session = session_of(env)
-    clock = _Clock()
+    clock = clock or Clock()
+    place = Place(index, seed, task, budget)
+    infos = []
     try:
-        clock.agent(_reset, entry.agent, info)
-        infos = []
+        clock.agent(_reset, entry.agent, public(info))
         while not session.terminated:
-            action = clock.agent(_act, entry.agent, observation, info)
+            action = clock.agent(_act, entry.agent, observation, public(info))
             observation, _, _, _, info = clock.env(env.step, action)
             infos.append(info)
-    except _AgentError as error:
-        return _result(entry, index, seed, session, status="failed", error=str(error)), None
+    except (_AgentError, _ModelError) as error:
+        status = "failed" if isinstance(error, _AgentError) else "invalid"
+        return _result(entry, place, session, status=status, error=str(error)), None
     trace = record_trace(
         session,
         agent=entry.label,
@@ -87,10 +128,15 @@ def run_episode(
         env=description,
         versions=info["versions"],
     )
-    return _finished(entry, index, seed, session, infos, clock), trace
+    return _finished(entry, place, session, infos, clock), trace
 
 
-class _Clock:
+def public(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What an agent is told: `info` without questions, golds and scores."""
+    return {key: value for key, value in info.items() if key not in HIDDEN}
+
+
+class Clock:
     """Seconds spent in the agent and in the environment, apart."""
 
     def __init__(self) -> None:
@@ -98,6 +144,7 @@ class _Clock:
         self.env_seconds = 0.0
 
     def agent(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
+        """Call the agent."""
         start = time.perf_counter()
         try:
             return call(*arguments)
@@ -105,6 +152,7 @@ class _Clock:
             self.agent_seconds += time.perf_counter() - start
 
     def env(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
+        """Call the environment."""
         start = time.perf_counter()
         try:
             return call(*arguments)
@@ -115,6 +163,8 @@ class _Clock:
 def _reset(agent: Agent, info: Info) -> None:
     try:
         agent.reset(info)
+    except BackendError as error:
+        raise _ModelError(_describe("reset", error)) from error
     except Exception as error:
         raise _AgentError(_describe("reset", error)) from error
 
@@ -122,6 +172,8 @@ def _reset(agent: Agent, info: Info) -> None:
 def _act(agent: Agent, observation: str, info: Info) -> str:
     try:
         action = agent.act(observation, info)
+    except BackendError as error:
+        raise _ModelError(_describe("act", error)) from error
     except Exception as error:
         raise _AgentError(_describe("act", error)) from error
     if not isinstance(action, str):
@@ -135,15 +187,16 @@ def _describe(method: str, error: Exception) -> str:
 
 def _result(
     entry: Entry,
-    index: int,
-    seed: int,
+    place: Place,
     session: Session,
     **found: Any,  # noqa: ANN401
 ) -> Result:
     return Result(
         agent=entry.label,
-        episode=index,
-        seed=seed,
+        task=place.task,
+        budget=place.budget,
+        episode=place.index,
+        seed=place.seed,
         episode_id=session.episode.episode_id,
         competency=session.episode.competency,
         **found,
@@ -151,12 +204,7 @@ def _result(
 
 
 def _finished(
-    entry: Entry,
-    index: int,
-    seed: int,
-    session: Session,
-    infos: Sequence[Info],
-    clock: _Clock,
+    entry: Entry, place: Place, session: Session, infos: Sequence[Info], clock: Clock
 ) -> Result:
     last = infos[-1]
     chunk_qa = [info["reward_terms"]["chunk_qa"] for info in infos if info["chunk_answers"]]
@@ -165,8 +213,7 @@ def _finished(
     reasons.pop("", None)
     return _result(
         entry,
-        index,
-        seed,
+        place,
         session,
         status="ok" if any(last["step_reward_valid"]) else "invalid",
         score=float(last["reward_terms"]["global"]),

@@ -20,7 +20,9 @@ __all__ = [
     "FLOOR",
     "AgentSummary",
     "Result",
+    "aligned",
     "bootstrap_interval",
+    "cell",
     "render_table",
     "summarise",
 ]
@@ -33,9 +35,10 @@ _RESAMPLES = 2000
 class Result:
     """One agent on one episode: a line of results.jsonl.
 
-    `status` is "ok", "failed" (the agent broke: see `error`) or "invalid" (the reader failed).
+    `status` is "ok", "failed" (the agent broke: see `error`) or "invalid" (a model failed).
     `r_chunk` is None when no chunk question was asked; `r_fmt` and `r_chunk` are means over steps.
-    Times are wall-clock seconds. `rejected` counts reject reasons.
+    Times are wall-clock seconds. `rejected` counts reject reasons. `task` and `budget` are "" in a
+    run of one environment.
     """
 
     agent: str
@@ -56,6 +59,18 @@ class Result:
     agent_seconds: float = 0.0
     env_seconds: float = 0.0
     rejected: Mapping[str, int] = field(default_factory=dict)
+    task: str = ""
+    budget: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What tells the results of a run apart."""
+        return self.task, self.budget, self.agent, self.episode
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """What agents are compared on: the same episode under the same budget."""
+        return self.task, self.budget, self.episode
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +165,7 @@ def _macro(results: Sequence[Result]) -> float | None:
 def _normalised(results: Sequence[Result], by_agent: Mapping[str, list[Result]]) -> float | None:
     """(score − skip) / (oracle − skip) over the episodes that all three were scored on."""
     scores = [
-        {result.episode: result.score for result in group if result.status != "invalid"}
+        {result.place: result.score for result in group if result.status != "invalid"}
         for group in (results, by_agent.get(FLOOR, []), by_agent.get(CEILING, []))
     ]
     shared = set.intersection(*map(set, scores))
@@ -186,7 +201,12 @@ def render_table(rows: Sequence[AgentSummary]) -> str:
         if any(getattr(row, key) for row in rows):
             headings.insert(2, (key, key))
     cells = [[title for _, title in headings]]
-    cells += [[_cell(key, getattr(row, key)) for key, _ in headings] for row in rows]
+    cells += [[cell(key, getattr(row, key)) for key, _ in headings] for row in rows]
+    return aligned(cells)
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Rows of cells under their headings: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(
@@ -198,7 +218,8 @@ def render_table(rows: Sequence[AgentSummary]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def _cell(key: str, value: object) -> str:
+def cell(key: str, value: object) -> str:
+    """A number, interval or name as it stands in a table; `key` decides the decimals."""
     if value is None:
         return "-"
     if isinstance(value, tuple):

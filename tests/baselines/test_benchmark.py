@@ -111,13 +111,13 @@ def test_an_interrupted_run_ends_as_if_it_was_not(
     run(whole, tmp_path / "whole")
     calls = []
 
-    def stopping(*arguments: Any) -> Any:  # noqa: ANN401
+    def stopping(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
         calls.append(arguments)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return run_episode(*arguments)
+        return run_episode(*arguments, **keywords)
 
-    monkeypatch.setattr("baselines.run.run_episode", stopping)
+    monkeypatch.setattr("baselines.player.run_episode", stopping)
     with pytest.raises(KeyboardInterrupt):
         run(whole, tmp_path / "cut")
     results = tmp_path / "cut" / "results.jsonl"
@@ -212,13 +212,12 @@ def test_what_does_not_fit_is_one_line_and_exit_code_two(
 def test_an_interrupted_command_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(*arguments: object) -> None:
+    def interrupt(*arguments: object, **keywords: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("baselines.run.run_episode", interrupt)
-    assert (
-        main(["--episodes", "1", "--agent", "skip", "--output-dir", str(tmp_path / "run")]) == 130
-    )
+    monkeypatch.setattr("baselines.player.run_episode", interrupt)
+    arguments = ["--episodes", "1", "--agent", "skip", "--time-limit", "0"]
+    assert main([*arguments, "--output-dir", str(tmp_path / "run")]) == 130
     assert "--resume" in capsys.readouterr().err
 
 

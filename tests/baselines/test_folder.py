@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from baselines.folder import RunFolder
-from baselines.summary import Result, summarise
+from baselines.summary import Result
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.trace import Trace, read_traces
 
@@ -122,7 +122,7 @@ def test_a_broken_config_is_a_data_error(tmp_path: Path) -> None:
 
 def test_the_summary_names_environment_and_data(tmp_path: Path) -> None:
     folder = started(tmp_path)
-    folder.finish(summarise([result("a", 0, score=0.5)], seed=0), CONFIG)
+    folder.finish([result("a", 0, score=0.5)], CONFIG, 0)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["env"], summary["data_hash"]) == ("X", "abc")
     assert summary["agents"][0]["score"] == 0.5

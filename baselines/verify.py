@@ -1,0 +1,156 @@
+"""Check a submission by scoring it again: `python -m baselines.verify FILE`.
+
+It must hold every episode of its suite, on the suite's data, for every agent and budget it names;
+and playing its actions again must give the scores that it reports. With a local reader nothing but
+the actions is taken from the file; the answers of a model reader cannot be had again, so those
+stored are scored anew, and the verdict says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import gymnasium as gym
+
+from baselines.curves import curves
+from baselines.player import environment_args
+from baselines.rescore import Rescorer, largest_difference
+from baselines.run import RunConfig, task_hashes
+from baselines.runner import episode_seeds
+from baselines.submission import Submission, read_submission
+from baselines.suites import HEADLINE, get_suite
+from baselines.summary import render_table, summarise
+from baselines.table import render_curves
+from finemem_env.errors import FineMemError
+
+__all__ = ["main", "problems"]
+
+_TOLERANCE = 1e-9
+_SHOWN = 20
+
+
+def problems(found: Submission) -> list[str]:
+    """Everything that is wrong with a submission, as sentences; none when it stands."""
+    wrong = _data(found) + _complete(found)
+    if wrong:
+        return wrong
+    with closing(Rescorer(trust=not _is_local(found))) as rescorer:
+        for result in found.results:
+            if result.status == "failed":
+                if result.score != 0.0:
+                    wrong.append(f"{_name(result.key)}: failed, with a score of {result.score}")
+                continue
+            trace = found.traces.get(result.key)
+            if trace is None:
+                wrong.append(f"{_name(result.key)}: no trace")
+                continue
+            wrong += _played(found, result.key)
+            again, _ = rescorer(trace, result)
+            if largest_difference(result, again) > _TOLERANCE:
+                wrong.append(
+                    f"{_name(result.key)}: reports score {result.score:.6f} and return "
+                    f"{result.episode_return:.6f}, its actions give {again.score:.6f} and "
+                    f"{again.episode_return:.6f}"
+                )
+    return wrong
+
+
+def _is_local(found: Submission) -> bool:
+    return str(found.config["versions"].get("reader", "")).startswith("local/")
+
+
+def _data(found: Submission) -> list[str]:
+    """A suite's data must be the suite's."""
+    name = found.config.get("suite")
+    if name is None:
+        return []
+    get_suite(name)
+    here = task_hashes(name)
+    return [
+        f"task {task}: data {found.config['task_hashes'].get(task, '')[:16]}…, here {digest[:16]}…"
+        for task, digest in here.items()
+        if found.config["task_hashes"].get(task) != digest
+    ]
+
+
+def _complete(found: Submission) -> list[str]:
+    """Every episode must be there, once."""
+    keys = [result.key for result in found.results]
+    wrong = [f"{_name(key)}: twice" for key in dict.fromkeys(keys) if keys.count(key) > 1]
+    budgets, agents = found.config["budgets"], found.config["agents"]
+    wanted = {
+        (task, budget, agent, index)
+        for task, count in _episodes(found).items()
+        for budget in budgets
+        for agent in agents
+        for index in range(count)
+    }
+    wrong += [f"{_name(key)}: missing" for key in sorted(wanted - set(keys))]
+    return wrong + [f"{_name(key)}: not of this run" for key in sorted(set(keys) - wanted)]
+
+
+def _episodes(found: Submission) -> dict[str, int]:
+    name = found.config.get("suite")
+    if name is not None:
+        return {task.name: task.episodes for task in get_suite(name).tasks}
+    return {"": len(found.config["episodes"])}
+
+
+def _played(found: Submission, key: tuple[str, str, str, int]) -> list[str]:
+    """The trace must be of the environment and seed that its result names."""
+    name = found.config.get("suite")
+    trace = found.traces[key]
+    if name is None:
+        return []
+    suite = get_suite(name)
+    (task,) = (one for one in suite.tasks if one.name == key[0])
+    expected = {"id": task.env, **environment_args(task, key[1])}
+    if dict(trace.env) != expected:
+        return [f"{_name(key)}: played in {dict(trace.env)}, the suite says {expected}"]
+    if trace.seed != episode_seeds(RunConfig(suite=name).base_seed, task.episodes)[key[3]]:
+        return [f"{_name(key)}: another seed than the suite's"]
+    return []
+
+
+def _name(key: tuple[str, str, str, int]) -> str:
+    task, budget, agent, index = key
+    return " ".join(part for part in (task, budget, agent, f"episode {index}") if part)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 0 when the submission stands, 1 when not, 2 when it cannot be read."""
+    parser = argparse.ArgumentParser(
+        prog="python -m baselines.verify",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", type=Path, help="a submission, .json or .json.gz")
+    given = parser.parse_args(arguments)
+    try:
+        found = read_submission(given.file)
+        wrong = problems(found)
+    except (FineMemError, gym.error.Error) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if wrong:
+        print(f"NOT VERIFIED: {len(wrong)} problems", *wrong[:_SHOWN], sep="\n  ")
+        return 1
+    _print_table(found)
+    read = "every answer read again" if _is_local(found) else "stored answers scored again"
+    print(f"VERIFIED: {len(found.results)} episodes, {read}")
+    return 0
+
+
+def _print_table(found: Submission) -> None:
+    seed, budgets = int(found.config["seed"]), found.config["budgets"]
+    headline = HEADLINE if HEADLINE in budgets else budgets[0]
+    rows = summarise([one for one in found.results if one.budget == headline], seed)
+    print(render_curves(rows, curves(found.results)) if len(budgets) > 1 else render_table(rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
