@@ -207,11 +207,16 @@ class Transport(Generic[_T]):
         """Try until there is a reply, a failure that stays, or no time."""
         end = time.monotonic() + self.patience.deadline
         attempts = 0
+        before: Refused | None = None
         while True:
             limit = max(0.001, min(self.patience.timeout, end - time.monotonic()))
             outcome = await self._attempt(client, method, fields, limit)
             attempts += 1
             now = time.monotonic()
+            if isinstance(outcome, Refused):
+                # An attempt that the deadline cut short says less than the one before.
+                cut = outcome.failure is Failure.TIMEOUT and limit < self.patience.timeout
+                outcome = before = before if cut and before else outcome
             if not isinstance(outcome, Refused) or outcome.failure in _ALIVE:
                 stop.hear(now)
             if not isinstance(outcome, Refused):

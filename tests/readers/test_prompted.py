@@ -20,7 +20,7 @@ from tests.backends.fakes import FakeBackend
 
 REQUEST = ReadRequest("Where does Mara live?", ("It rained.", "Mara lives in Osta.\nShe is 7."))
 # A released prompt never changes: another wording is another file.
-RELEASED = {"read/1": "22761b534813d86e"}
+RELEASED = {"chunk_questions/1": "d1c3ad8d8e4b1e19", "read/1": "22761b534813d86e"}
 
 
 def _user(chat: ChatRequest) -> str:
