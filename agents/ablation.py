@@ -2,7 +2,7 @@
 
 A cell is one training run with one reward; its best weights are then scored on held-out episodes of
 the training length and four times longer, beside skip and oracle on the same episodes. A cell that
-is finished is never run again, and one that was interrupted goes on from its checkpoint. After every
+is done is never run again, and one that was interrupted goes on from its checkpoint. After every
 cell the folder gets `table.md` and `curves.svg` of all cells so far.
 """
 

@@ -38,7 +38,7 @@ Schedule = Literal["constant", "linear"]
 CPU_ENV_ARGS: dict[str, Any] = {
     "num_chunks": 6,
     "memory_view": "recent:1",
-    "difficulty": {"facts_per_chunk": 2, "asked_fraction": 0.4, "distractors_per_chunk": 1},
+    "difficulty": {"facts_per_chunk": 1, "asked_fraction": 0.34, "distractors_per_chunk": 1},
 }
 
 
@@ -184,7 +184,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "env_args": CPU_ENV_ARGS,
         "updates": 100,
         "contexts": 4,
-        "max_new_tokens": 160,
+        "max_new_tokens": 96,
         "lr": 2e-4,
         "warmup_updates": 5,
         "eval_every": 20,

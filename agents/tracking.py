@@ -92,9 +92,8 @@ class Tracker:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
-        path = folder / "metrics.jsonl"
-        _forget(path, first)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = folder / "metrics.jsonl"
+        _forget(self._path, first)
         self._config = {
             key: value if isinstance(value, int | float | str | bool) else json.dumps(value)
             for key, value in config.items()
@@ -111,8 +110,8 @@ class Tracker:
         """Numbers of one update."""
         for key, value in values.items():
             self._writer.add_scalar(key, value, update)
-        self._file.write(json.dumps({"update": update, **values}) + "\n")
-        self._file.flush()
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"update": update, **values}) + "\n")
         if self._wandb is not None:
             self._wandb.log(dict(values), step=update)
 
@@ -125,7 +124,6 @@ class Tracker:
         if final:
             self._writer.add_hparams(self._config, dict(final), run_name=".")
         self._writer.close()
-        self._file.close()
         if self._wandb is not None:
             self._wandb.finish()
 

@@ -1,0 +1,239 @@
+"""The training loop on the packaged model: logging, resuming, signals, and what must stop it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("torch", reason="the agents need torch")
+pytest.importorskip("transformers", reason="the agents need transformers")
+pytest.importorskip("tensorboard", reason="the agents need tensorboard")
+
+import torch
+
+from agents import checkpoint
+from agents.config import PRESETS, from_dict
+from agents.distributed import World
+from agents.grpo import Run, TrainingError, main
+from agents.tracking import METRICS
+from finemem_env.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agents.config import TrainConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL: dict[str, Any] = {
+    **PRESETS["cpu"],
+    "env_args": {**PRESETS["cpu"]["env_args"], "num_chunks": 2},
+    "contexts": 2,
+    "group_size": 3,
+    "max_new_tokens": 60,
+    "updates": 4,
+    "eval_every": 2,
+    "eval_episodes": 2,
+    "final_episodes": 2,
+    "save_every": 2,
+    "threads": 1,
+}
+
+
+def small(**changes: object) -> TrainConfig:
+    return from_dict(SMALL | changes)
+
+
+def train(config: TrainConfig, folder: Path, *, resume: bool = False) -> Run:
+    run = Run.start(config, folder, resume=resume, world=World())
+    run.train()
+    return run
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in checkpoint.trained(run.policy.model).items()}
+
+
+def equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = train(small(), tmp_path_factory.mktemp("run"))
+    run.finish()
+    return run
+
+
+def records(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_four_updates_are_two_and_two_after_a_resume(whole: Run, tmp_path: Path) -> None:
+    train(small(updates=2), tmp_path)
+    resumed = train(small(), tmp_path, resume=True)
+    assert equal(weights(whole), weights(resumed))
+    for one, two in zip(records(whole.folder), records(tmp_path), strict=True):
+        assert {k: v for k, v in one.items() if not k.startswith("time/")} == {
+            k: v for k, v in two.items() if not k.startswith("time/")
+        }
+
+
+def test_weights_change_and_the_best_are_kept(whole: Run) -> None:
+    fresh = Run.start(small(), whole.folder / "fresh", resume=False, world=World())
+    assert not equal(weights(whole), weights(fresh))
+    assert checkpoint.latest(whole.folder / "best") is not None
+    assert whole.position.best_score >= 0
+
+
+def test_the_table_holds_before_after_and_the_references(whole: Run) -> None:
+    rows = json.loads((whole.folder / "final.json").read_text())
+    assert [row["agent"] for row in rows] == [
+        "before",
+        "after",
+        "skip",
+        "fifo",
+        "selective",
+        "oracle",
+    ]
+    assert "normalised" in (whole.folder / "final.txt").read_text()
+
+
+def _plain(key: str) -> str:
+    key = re.sub(r"^reward/step/\d+$", "reward/step/<t>", key)
+    key = re.sub(r"^rollout/operations/.+$", "rollout/operations/<op>", key)
+    return re.sub(r"^rollout/rejects/.+$", "rollout/rejects/<reason>", key)
+
+
+def test_the_docs_explain_exactly_the_keys_of_a_run(whole: Run, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| `([a-z]+/[^`]+)` \| (.+) \|$", text, re.MULTILINE)
+    assert dict(shown) == METRICS
+    more = train(small(updates=1, kl_beta=0.1, delta=3.0, eval_every=0), tmp_path)
+    logged = {
+        _plain(key)
+        for run in (whole, more)
+        for record in records(run.folder)
+        for key in record
+        if key != "update"
+    }
+    assert logged <= set(METRICS)
+    assert set(METRICS) - logged <= {"rollout/rejects/<reason>"}
+
+
+def test_tensorboard_holds_scalars_text_and_hparams(whole: Run) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(whole.folder / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"rollout/score", "reward/format", "train/loss", "eval/score", "time/sample"} <= set(
+        tags["scalars"]
+    )
+    assert any("eval/sample" in tag for tag in tags["tensors"])
+
+
+def test_an_option_of_weight_zero_is_its_absence(whole: Run, tmp_path: Path) -> None:
+    other = train(small(entropy_coef=0.0, kl_beta=0.0, weight_decay=0.0), tmp_path)
+    assert equal(weights(whole), weights(other))
+
+
+def test_several_optimizer_steps_have_a_ratio(tmp_path: Path) -> None:
+    run = train(small(updates=1, optimizer_steps=2, lr=1e-3, eval_every=0), tmp_path)
+    (last,) = [record for record in records(run.folder) if record["update"] == 1]
+    assert last["train/ratio_max"] > 1.0
+
+
+def test_a_folder_in_use_needs_resume(whole: Run) -> None:
+    with pytest.raises(ConfigError, match="--resume"):
+        Run.start(small(), whole.folder, resume=False, world=World())
+
+
+def test_other_settings_cannot_resume(whole: Run) -> None:
+    with pytest.raises(ConfigError, match="other settings"):
+        Run.start(small(lr=1.0), whole.folder, resume=True, world=World())
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tmp_path: Path) -> None:
+    run = Run.start(small(), tmp_path, resume=False, world=World())
+    before = weights(run)
+    for parameter in run.policy.model.parameters():
+        parameter.register_hook(lambda gradient: gradient * float("nan"))  # type: ignore[no-untyped-call]
+    with pytest.raises(TrainingError, match=r"update 1: .*checkpoint"):
+        run.train()
+    assert equal(before, weights(run))
+
+
+def test_errors_of_the_command_line_are_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["--env", "FineMem-XX-v0", "--output-dir", str(tmp_path / "run")]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.count("error: env:") == 1
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    """A run of many updates in a process of its own."""
+    settings = {**SMALL, "updates": 400, "save_every": 1, "eval_every": 0, "final_episodes": 0}
+    given: list[str] = []
+    for key, value in settings.items():
+        name = "--" + key.replace("_", "-")
+        if isinstance(value, bool):
+            given.append(name if value else "--no-" + name[2:])
+        else:
+            given += [name, json.dumps(value) if isinstance(value, dict) else str(value)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "agents.grpo", "--output-dir", str(folder), *given, *more],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def wait_for_update(folder: Path, update: int, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        last = checkpoint.latest(folder / "checkpoints")
+        if last is not None and int(last.name) >= update:
+            return
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.1)
+    pytest.fail("no checkpoint in two minutes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_writes_a_checkpoint_and_exits(tmp_path: Path, number: signal.Signals) -> None:
+    process = start(tmp_path, "--save-every", "1000")
+    wait_for_update(tmp_path, 0, process)
+    time.sleep(2.0)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "--resume" in errors
+    last = checkpoint.latest(tmp_path / "checkpoints")
+    assert last is not None
+    assert int(last.name) >= 1
+
+
+@pytest.mark.slow
+def test_after_a_kill_the_run_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for_update(tmp_path, 2, process)
+    process.kill()
+    process.communicate()
+    killed = checkpoint.latest(tmp_path / "checkpoints")
+    assert killed is not None
+    done = int(killed.name)
+    config = small(updates=done + 1, save_every=1, eval_every=0, final_episodes=0)
+    resumed = train(config, tmp_path, resume=True)
+    straight = train(config, tmp_path / "straight")
+    assert equal(weights(resumed), weights(straight))

@@ -1,0 +1,45 @@
+"""That training learns at all: a reward that pays for an empty memory empties it, in seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("torch", reason="the agents need torch")
+pytest.importorskip("transformers", reason="the agents need transformers")
+pytest.importorskip("tensorboard", reason="the agents need tensorboard")
+
+from agents.config import PRESETS, from_dict
+from agents.distributed import World
+from agents.grpo import Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.slow
+def test_the_reward_rises_within_a_few_updates(tmp_path: Path) -> None:
+    env_args = {
+        **PRESETS["cpu"]["env_args"],
+        "num_chunks": 2,
+        "reward": "outcome",
+        "weights": {"compression": 2.0, "format": 0.0},
+    }
+    config = from_dict(
+        {
+            **PRESETS["cpu"],
+            "env_args": env_args,
+            "contexts": 4,
+            "group_size": 6,
+            "lr": 1e-3,
+            "warmup_updates": 0,
+            "updates": 10,
+            "eval_every": 0,
+            "eval_episodes": 1,
+            "threads": 1,
+        }
+    )
+    run = Run.start(config, tmp_path, resume=False, world=World())
+    stored = [run.update(number)["rollout/memory_tokens"] for number in range(10)]
+    assert sum(stored[-3:]) < 0.6 * sum(stored[:3])

@@ -1,0 +1,108 @@
+"""What is done with a finished run: agent, evaluation, export, plot, ablation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="the agents need torch")
+pytest.importorskip("transformers", reason="the agents need transformers")
+pytest.importorskip("tensorboard", reason="the agents need tensorboard")
+
+import torch
+
+from agents import ablation, checkpoint, evaluate, export, plot
+from agents.config import PRESETS, from_dict
+from agents.distributed import World
+from agents.grpo import Run
+from agents.policy import ModelConfig, load_policy
+from agents.runs import load_run
+from baselines.agents import make_agent
+from finemem_env.errors import ConfigError
+
+SMALL: dict[str, Any] = {
+    **PRESETS["cpu"],
+    "env_args": {**PRESETS["cpu"]["env_args"], "num_chunks": 2},
+    "contexts": 1,
+    "group_size": 2,
+    "max_new_tokens": 40,
+    "updates": 1,
+    "eval_every": 0,
+    "eval_episodes": 1,
+    "final_episodes": 0,
+    "threads": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    run = Run.start(from_dict(SMALL), folder, resume=False, world=World())
+    run.train()
+    run.finish()
+    return folder
+
+
+def test_evaluate_writes_the_benchmarks_files(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "evaluation"
+    assert evaluate.main([str(folder), "--output-dir", str(output), "--episodes", "2"]) == 0
+    assert (output / "results.jsonl").exists()
+    assert (output / "summary.json").exists()
+    lines = [json.loads(line) for line in (output / "results.jsonl").read_text().splitlines()]
+    ours = [line for line in lines if line["agent"].startswith("agents.policy:Manager")]
+    assert len(ours) == 2
+    assert all(line["status"] == "ok" for line in ours)
+
+
+def test_evaluate_needs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main([str(tmp_path)]) == 2
+    assert "config.json" in capsys.readouterr().err
+
+
+def test_the_agent_replies_the_same_twice() -> None:
+    agent = make_agent("agents.policy:Manager", {"temperature": 1.0, "max_new_tokens": 20})
+    info = {"episode_id": "a", "instructions": ""}
+    replies = []
+    for _ in range(2):
+        agent.reset(info)
+        replies.append([agent.act("<chunk>", info) for _ in range(3)])
+    assert replies[0] == replies[1]
+
+
+def test_export_is_the_best_policy_as_a_plain_folder(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    assert export.main([str(folder), str(target)]) == 0
+    _, best = load_run(folder)
+    plain = load_policy(ModelConfig(str(target)))
+    mine, its = checkpoint.trained(best.model), checkpoint.trained(plain.model)
+    assert all(torch.equal(mine[name], its[name]) for name in mine)
+    card = (target / "README.md").read_text()
+    assert "library_name: transformers" in card
+    assert '"instructions": false' in card
+    with pytest.raises(ConfigError, match="empty"):
+        export.export(folder, target)
+
+
+def test_plot_draws_a_line_per_run(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "curves.svg"
+    assert plot.main([str(folder), "--key", "rollout/score", "-o", str(output)]) == 0
+    assert output.read_text().count("<polyline") == 1
+    assert plot.main([str(folder), "--key", "rollout/scores", "-o", str(output)]) == 2
+
+
+@pytest.mark.slow
+def test_an_ablation_goes_on_cell_by_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {key: SMALL[key] for key in SMALL if key != "env_args"}
+    arguments = [str(tmp_path), "--seeds", "0", "--episodes", "1", "--set", json.dumps(settings)]
+    monkeypatch.setitem(ablation.TASKS, "few", SMALL["env_args"])
+    assert ablation.main([*arguments, "--rewards", "outcome"]) == 0
+    first = (tmp_path / "few-outcome-0" / "cell.json").stat().st_mtime_ns
+    assert ablation.main([*arguments, "--rewards", "outcome", "fine-mem"]) == 0
+    assert (tmp_path / "few-outcome-0" / "cell.json").stat().st_mtime_ns == first
+    text = (tmp_path / "table.md").read_text()
+    assert "| few | outcome | 1 |" in text
+    assert "| few | fine-mem | 1 |" in text
+    assert (tmp_path / "curves.svg").read_text().count("<polyline") == 2
