@@ -28,6 +28,8 @@ from finemem_env.errors import ConfigError, FineMemError
 
 __all__ = ["main"]
 
+_ALL = "all"
+
 
 def _listed(entries: Mapping[str, str]) -> str:
     return "\n".join(f"  {name:<20} {text}" for name, text in entries.items())
@@ -141,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_agent,
         default=None,
         metavar="NAME",
-        help="may be repeated (default: every scripted agent)",
+        help="may be repeated; all: every agent that needs no arguments (default: all)",
     )
     add(
         "--agent-args",
@@ -207,14 +209,14 @@ def _positive(text: str) -> int:
 
 def _agent(text: str) -> AgentChoice:
     try:
-        return AgentChoice(agent_name(text))
+        return AgentChoice(text if text == _ALL else agent_name(text))
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _config(given: argparse.Namespace) -> RunConfig:
     """The run that the command line asks for; a keyword given twice is an error."""
-    agents = given.agent or [AgentChoice(name) for name in AGENTS]
+    agents = _chosen(given.agent or [AgentChoice(_ALL)])
     names = {choice.label for choice in agents}
     if not given.no_reference:
         agents = [*(_missing(FLOOR, names)), *agents, *(_missing(CEILING, names))]
@@ -230,6 +232,14 @@ def _config(given: argparse.Namespace) -> RunConfig:
         given.seed or 0,
         budgets=given.budgets,
     )
+
+
+def _chosen(given: Sequence[AgentChoice]) -> list[AgentChoice]:
+    """The agents asked for, "all" spelt out."""
+    found: list[AgentChoice] = []
+    for choice in given:
+        found += [AgentChoice(name) for name in AGENTS] if choice.name == _ALL else [choice]
+    return found
 
 
 def _suite_config(given: argparse.Namespace, agents: tuple[AgentChoice, ...]) -> RunConfig:
