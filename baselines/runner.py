@@ -165,7 +165,7 @@ def _reset(agent: Agent, info: Info) -> None:
         agent.reset(info)
     except BackendError as error:
         raise _ModelError(_describe("reset", error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _AgentError(_describe("reset", error)) from error
 
 
@@ -174,14 +174,14 @@ def _act(agent: Agent, observation: str, info: Info) -> str:
         action = agent.act(observation, info)
     except BackendError as error:
         raise _ModelError(_describe("act", error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _AgentError(_describe("act", error)) from error
     if not isinstance(action, str):
         raise _AgentError(f"act returned {type(action).__name__}, expected str")
     return action
 
 
-def _describe(method: str, error: Exception) -> str:
+def _describe(method: str, error: BaseException) -> str:
     return f"{method} raised {type(error).__name__}: {error}"
 
 

@@ -112,6 +112,7 @@ def train(config: Sb3Config, output_dir: Path, *, log: bool = True) -> Path:
     model.learn(total_timesteps=config.steps, callback=_callbacks(config, output_dir))
     path = output_dir / "model.zip"
     model.save(path)
+    model.logger.close()
     vector.close()
     return path
 

@@ -193,8 +193,8 @@ class Draft:
         return len(self._written) + len(self._deleted)
 
     def _fresh(self, sentence: str) -> bool:
-        key = normalise(sentence)
-        return bool(key) and key not in self._held
+        """Whether it holds a word and is not in memory already."""
+        return bool(words(sentence)) and normalise(sentence) not in self._held
 
     def _fits(self, more: int) -> bool:
         budget = self._view.budget

@@ -76,14 +76,20 @@ def _answer(asked: Asked, without: tuple[float | None, ...] = ()) -> TraceAnswer
 
 
 def replay(
-    trace: Trace, session: Session, reader: Reader | None = None, judge: Judge | None = None
+    trace: Trace,
+    session: Session,
+    reader: Reader | None = None,
+    judge: Judge | None = None,
+    *,
+    trust: bool = True,
 ) -> StepResult:
     """Drive a fresh `session` of the same episode and seed with the stored actions.
 
     Stored answers stand in for the reader wherever the same question is asked of the same items,
     and stored replies for the judge; what the trace does not hold (leave-one-out calls under
-    another attribution, other retrieval settings) is put to `reader` and `judge`. Returns the last
-    step's result.
+    another attribution, other retrieval settings) is put to `reader` and `judge`. Without `trust`
+    every question is put to `reader` again, so that only the actions are taken from the trace.
+    Returns the last step's result.
 
     Raises:
         DataError: the session's episode is not the trace's.
@@ -96,7 +102,7 @@ def replay(
         )
     for step in trace.steps:
         requests: list[Request] | StepResult = session.advance(step.action)
-        stored = _stored(session, (*step.answers, *trace.answers))
+        stored = _stored(session, (*step.answers, *trace.answers)) if trust else {}
         while not isinstance(requests, StepResult):
             reads = [one for one in requests if isinstance(one, ReadRequest)]
             grades = [one for one in requests if isinstance(one, JudgeRequest)]

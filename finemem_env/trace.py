@@ -31,6 +31,7 @@ __all__ = [
     "Trace",
     "TraceAnswer",
     "TraceStep",
+    "parse_trace",
     "read_traces",
     "trace_line",
     "write_traces",
@@ -145,10 +146,15 @@ def _parse(line: str, where: str) -> Trace:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: expected a JSON object, found invalid JSON: {error}.") from error
-    return _trace(record, where)
+    return parse_trace(record, where)
 
 
-def _trace(record: object, where: str) -> Trace:
+def parse_trace(record: object, where: str = "trace") -> Trace:
+    """The trace that a JSON object holds; `where` names it in errors.
+
+    Raises:
+        DataError: the object breaks the schema.
+    """
     found = Fields(record, where, _keys(Trace, "schema"))
     if _need(found, "schema", str) != TRACE_SCHEMA:
         raise found.error("schema", repr(TRACE_SCHEMA))

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from baselines import report, rescore, submit, verify
+from baselines.choice import AgentChoice
+from baselines.curves import area, curves
+from baselines.paired import closed_book, paired_differences
+from baselines.run import RunConfig, run
+from baselines.submission import read_submission, write_submission
+from baselines.suites import SUITES, Suite, Task
+from baselines.summary import Result
+from finemem_env.errors import ConfigError, DataError
+
+SMALL: dict[str, Any] = {"split": "test", "num_chunks": 3}
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    names = ("skip", "fifo", "salience", "oracle")
+    choices = tuple(AgentChoice(name) for name in names)
+    run(RunConfig(env_args=SMALL, agents=choices, episodes=2, budgets=("0.4", "1.0")), folder)
+    return folder
+
+
+def test_rescoring_gives_the_rewards_of_the_run(
+    played: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rescore.main([str(played)]) == 0
+    assert "16 episodes, 0 of them with other rewards" in capsys.readouterr().out
+    found = (played / "rescored" / "own" / "results.jsonl").read_text().splitlines()
+    for line in found:
+        record = json.loads(line)
+        assert sum(record["step_rewards"]) == pytest.approx(record["episode_return"])
+
+
+def test_rescoring_under_another_preset_is_the_run_under_that_preset(
+    played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rescore.main([str(played), "--reward", "mem-alpha"]) == 0
+    choices = (AgentChoice("skip"), AgentChoice("fifo"))
+    direct = RunConfig(
+        env_args={**SMALL, "reward": "mem-alpha"},
+        agents=choices,
+        episodes=2,
+        budgets=("0.4", "1.0"),
+    )
+    run(direct, tmp_path)
+    again = _returns(played / "rescored" / "mem-alpha" / "results.jsonl")
+    expected = _returns(tmp_path / "results.jsonl")
+    assert {key: again[key] for key in expected} == pytest.approx(expected)
+
+
+def _returns(path: Path) -> dict[tuple[str, str, int], float]:
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return {(one["budget"], one["agent"], one["episode"]): one["episode_return"] for one in records}
+
+
+def test_a_changed_trace_does_not_come_out_again(played: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(played, copy)
+    path = copy / "results.jsonl"
+    path.write_text(path.read_text().replace('"r_fmt": 1.0', '"r_fmt": 0.9', 1))
+    assert rescore.main([str(copy)]) == 1
+
+
+def test_rescoring_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rescore.main([str(tmp_path)]) == 2
+    assert rescore.main([str(tmp_path), "--reward", "fine-men"]) == 2
+    assert "Did you mean 'fine-mem'" in capsys.readouterr().err
+
+
+def test_a_submission_is_verified(
+    played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one.json", "one.json.gz"):
+        assert submit.main([str(played), str(tmp_path / name)]) == 0
+        assert verify.main([str(tmp_path / name)]) == 0
+        assert "VERIFIED: 16 episodes, every answer read again" in capsys.readouterr().out
+
+
+def tamper(path: Path, change: Any, tmp_path: Path) -> Path:  # noqa: ANN401
+    """A submission with `change` made to it and a checksum that fits."""
+    from baselines.submission import _digest
+
+    write_submission(path, tmp_path / "s.json")
+    record = json.loads((tmp_path / "s.json").read_text())
+    change(record)
+    record["sha256"] = _digest(record)
+    (tmp_path / "s.json").write_text(json.dumps(record))
+    return tmp_path / "s.json"
+
+
+def _raise_score(record: dict[str, Any]) -> None:
+    record["results"][1]["score"] = 1.0
+
+
+def _forge_answers(record: dict[str, Any]) -> None:
+    """Answers, scores and return as if all was right, with the actions of an agent that skips."""
+    trace = record["traces"][0]["trace"]
+    for answer in trace["answers"]:
+        answer["prediction"] = answer["golds"][0]
+        answer["score"] = 1.0
+    record["results"][0]["score"] = 1.0
+
+
+def _drop_result(record: dict[str, Any]) -> None:
+    del record["results"][3]
+
+
+def _drop_trace(record: dict[str, Any]) -> None:
+    del record["traces"][3]
+
+
+def _double(record: dict[str, Any]) -> None:
+    record["results"].append(record["results"][0])
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (_raise_score, "reports score 1.0"),
+        (_forge_answers, "its actions give 0.0"),
+        (_drop_result, "oracle episode 0: missing"),
+        (_drop_trace, "no trace"),
+        (_double, "twice"),
+    ],
+)
+def test_what_was_changed_is_not_verified(
+    played: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Any,  # noqa: ANN401
+    problem: str,
+) -> None:
+    assert verify.main([str(tamper(played, change, tmp_path))]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("NOT VERIFIED")
+    assert problem in out
+
+
+def test_a_checksum_that_does_not_fit_is_an_error(played: Path, tmp_path: Path) -> None:
+    write_submission(played, tmp_path / "s.json.gz")
+    raw = gzip.decompress((tmp_path / "s.json.gz").read_bytes())
+    (tmp_path / "s.json").write_bytes(raw.replace(b'"seed": 0', b'"seed": 1', 1))
+    with pytest.raises(DataError, match="checksum"):
+        read_submission(tmp_path / "s.json")
+    assert verify.main([str(tmp_path / "nothing.json")]) == 2
+
+
+def test_a_suite_played_under_other_settings_is_not_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = Task("ar", "FineMem-AR-v0", SMALL, 1)
+    monkeypatch.setitem(SUITES, "tiny-v0", Suite("tiny-v0", "", (task,), 5, ("0.4",)))
+    run(RunConfig(suite="tiny-v0", agents=(AgentChoice("fifo"),)), tmp_path / "run")
+    write_submission(tmp_path / "run", tmp_path / "ok.json")
+    assert verify.main([str(tmp_path / "ok.json")]) == 0
+
+    def generous(record: dict[str, Any]) -> None:
+        record["traces"][0]["trace"]["env"]["memory_budget"] = 0.9
+
+    assert verify.main([str(tamper(tmp_path / "run", generous, tmp_path))]) == 1
+    assert "the suite says" in capsys.readouterr().out
+
+
+def test_the_report_is_one_page_with_everything(
+    played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "page.html"
+    assert report.main([str(played), "--output", str(output)]) == 0
+    text = output.read_text()
+    assert text.count("<svg") == 3
+    assert "http" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    for heading in ("Scores", "against memory", "per competency", "per step index", "Closed book"):
+        assert heading in text
+    printed = capsys.readouterr().out
+    assert "salience" in printed
+    assert "answered with nothing in memory" in printed
+
+
+def test_runs_of_the_same_episodes_share_a_report(played: Path, tmp_path: Path) -> None:
+    choices = tuple(AgentChoice(name) for name in ("skip", "fifo", "random"))
+    more = RunConfig(env_args=SMALL, agents=choices, episodes=2, budgets=("0.4", "1.0"))
+    run(more, tmp_path / "more")
+    found = report.load([played, tmp_path / "more"], "salience")
+    names = [row.agent for row in found.rows]
+    assert names == ["skip", "fifo", "salience", "oracle", "fifo (more)", "random"]
+    assert found.differences[0].reference == "salience"
+    assert {one.agent: one.mean for one in found.differences}["fifo (more)"] == {
+        one.agent: one.mean for one in found.differences
+    }["fifo"]
+    other = RunConfig(env_args=SMALL, agents=(AgentChoice("skip"),), episodes=2, seed=9)
+    run(other, tmp_path / "other")
+    with pytest.raises(ConfigError, match="different episodes"):
+        report.load([played, tmp_path / "other"])
+    with pytest.raises(ConfigError, match="not among the agents"):
+        report.load([played], "nobody")
+
+
+def result(agent: str, episode: int, score: float, **more: Any) -> Result:  # noqa: ANN401
+    return Result(agent, episode, 7, f"e{episode}", "AR", score=score, **more)
+
+
+def test_differences_are_paired() -> None:
+    scores = [0.1, 0.5, 0.9, 0.3]
+    results = [result("a", i, score) for i, score in enumerate(scores)]
+    results += [result("b", i, score - 0.1) for i, score in enumerate(scores)]
+    results += [result("b", 9, 1.0), result("a", 8, 1.0, status="invalid")]
+    (gap,) = paired_differences(results, "a", seed=0)
+    assert (gap.agent, gap.episodes, gap.clear) == ("b", 4, True)
+    assert gap.mean == pytest.approx(-0.1)
+    assert gap.interval == pytest.approx((-0.1, -0.1))
+
+
+def test_the_area_is_a_mean_score() -> None:
+    assert area({"0.1": 0.5, "1.0": 0.5, "unlimited": 0.9}) == pytest.approx(0.5)
+    assert area({"0.2": 0.0, "0.4": 1.0, "1.0": 1.0}) == pytest.approx(0.7 / 0.8)
+    assert area({"0.4": 1.0}) is None
+    found = curves([result("a", 0, 0.4, budget="0.4"), result("a", 0, 1.0, budget="unlimited")])
+    assert (found[0].scores["0.4"], found[0].unlimited, found[0].area) == (0.4, 1.0, None)
+    assert found[0].competencies == {"AR": 0.4}
+
+
+def test_closed_book_counts_what_an_empty_memory_answers(played: Path) -> None:
+    from baselines.folder import RunFolder
+
+    traces = [(key[0], trace) for key, trace in RunFolder(played).traces() if key[1] == "0.4"]
+    (leak,) = closed_book(traces)
+    assert leak.questions > 0
+    assert leak.answered == 0
