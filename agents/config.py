@@ -104,7 +104,7 @@ class TrainConfig:
     eval_episodes: int = _field(20, "held-out episodes of an evaluation during training")
     eval_split: str = _field("val", "split of the evaluations that choose the best weights")
     final_episodes: int = _field(50, "episodes of split test in the table at the end; 0: no table")
-    eval_temperature: float = _field(1.0, "of sampling in evaluations; 0 is greedy")
+    eval_temperature: float = _field(0.0, "of sampling in evaluations; 0 is greedy")
     save_every: int = _field(20, "updates between checkpoints")
     seed: int = _field(0, "decides episodes and draws; weights come from the model")
     threads: int = _field(0, "CPU threads of torch; 0 leaves torch's default")
@@ -185,7 +185,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "updates": 100,
         "contexts": 4,
         "max_new_tokens": 96,
-        "lr": 2e-4,
+        "lr": 3e-4,
         "warmup_updates": 5,
         "eval_every": 20,
         "eval_episodes": 16,

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +29,7 @@ from agents.console import Progress, next_folder, signals
 from agents.distributed import World
 from agents.evaluation import evaluate_policy, play_references, policy_results
 from agents.loss import Denominators
+from agents.minibatches import count_tokens, split_rows
 from agents.policy import Policy, load_policy
 from agents.rollout import Clock, Rollout, Sampling, make_rollout_env, roll_out, rows_of
 from agents.stats import LossStats
@@ -182,8 +182,8 @@ class Run:
         config, world, loss = self.config, self.world, self.config.loss()
         for group in self.optimizer.param_groups:
             group["lr"] = self._lr(number)
-        parts = _split(rows, config.optimizer_steps, seed=[config.seed, number, world.rank])
-        tokens = world.add_pair((float(_tokens(rows)), 0.0))[0]
+        parts = split_rows(rows, config.optimizer_steps, seed=[config.seed, number, world.rank])
+        tokens = world.add_pair((float(count_tokens(rows)), 0.0))[0]
         total: LossStats | None = None
         norms = []
         for part in parts:
@@ -341,29 +341,6 @@ class Run:
             )
             results += policy_results(label, played, FINAL_SEED)
         return results + play_references(config.env, env, episodes=episodes, seed=FINAL_SEED)
-
-
-# --- small helpers --------------------------------------------------------------------------------
-
-
-def _split(rows: Sequence[Row], parts: int, *, seed: Sequence[int]) -> list[list[Row]]:
-    """Rows by optimizer step; rows that may share a prefix stay together. Never an empty part."""
-    groups: dict[Any, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row.group, []).append(row)
-    order = list(groups)
-    if parts > 1:
-        np.random.default_rng(np.random.SeedSequence(seed)).shuffle(order)
-    found: list[list[Row]] = [[] for _ in range(parts)]
-    for place, name in enumerate(order):
-        found[place % parts].extend(groups[name])
-    # A row that fills up runs forward and backward, and changes nothing.
-    filler = Row(prompt=(0,), completion=(0,), sampler_logprobs=(0.0,), weight=0.0)
-    return [part or [filler] for part in found]
-
-
-def _tokens(rows: Sequence[Row]) -> float:
-    return math.fsum(len(row.completion) * row.weight for row in rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -81,6 +81,13 @@ STAGES = (
 )
 
 
+# A second pass over what the last stage unsettled: exact copies of every kind of sentence.
+REFINE = (
+    Stage("copy all again", 250, lr=0.4, until=0.03),
+    Stage("unselective, gently", 120, Teacher(0.6, 0.6), lr=0.1),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class WarmStart:
     """Everything that decides the result (beside the version of this package).
@@ -108,25 +115,27 @@ def train(
     log: Log,
     stages: Sequence[Stage] = STAGES,
     keep: Callable[[Policy], None] = lambda policy: None,
+    start: Path | None = None,
 ) -> Policy:
-    """Train tokenizer and model from nothing.
+    """Train tokenizer and model from nothing, or go on from a folder.
 
     Args:
         config: what decides the result.
         log: called with the step and a line about progress.
         stages: the curriculum.
         keep: called after every stage.
+        start: folder of a model to go on from.
     """
     torch.manual_seed(config.seed)
-    tokenizer = train_tokenizer(
-        _tokenizer_texts(config), config.vocab_size, (*ACTION_PHRASES, *OBSERVATION_PHRASES)
-    )
-    model = build_model(tokenizer, SIZE, seed=config.seed)
-    policy = Policy(model, tokenizer, autocast=torch.bfloat16 if config.mixed else None)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.98))
-    start, done = time.perf_counter(), 0
+    policy = _fresh(config) if start is None else load_policy(ModelConfig(str(start)))
+    policy.autocast = torch.bfloat16 if config.mixed else None
+    weights = policy.model.parameters()
+    optimizer = torch.optim.AdamW(weights, lr=config.lr, betas=(0.9, 0.98))
+    began, done = time.perf_counter(), 0
     for number, stage in enumerate(stages):
-        source = _rows(policy.chat, stage, config, config.seed * 100 + number)
+        source = _rows(
+            policy.chat, stage, config, config.seed * 100 + number + 10 * (start is not None)
+        )
         losses: list[float] = []
         for step in range(stage.steps):
             decay = 1.0 - 0.9 * step / stage.steps if number + 1 == len(stages) else 1.0
@@ -136,7 +145,7 @@ def train(
             done += 1
             recent = sum(losses[-20:]) / len(losses[-20:])
             if done % 20 == 0:
-                seconds = time.perf_counter() - start
+                seconds = time.perf_counter() - began
                 log(done, f"{stage.name}: loss {recent:.4f}, {seconds:.0f} s")
             if len(losses) >= 20 and recent < stage.until:
                 break
@@ -144,6 +153,13 @@ def train(
             log(done, json.dumps(check(policy, config, stage=stage)))
         keep(policy)
     return policy
+
+
+def _fresh(config: WarmStart) -> Policy:
+    tokenizer = train_tokenizer(
+        _tokenizer_texts(config), config.vocab_size, (*ACTION_PHRASES, *OBSERVATION_PHRASES)
+    )
+    return Policy(build_model(tokenizer, SIZE, seed=config.seed), tokenizer)
 
 
 def check(
@@ -234,9 +250,12 @@ def write_record(folder: Path, config: WarmStart, count: int = 128) -> dict[str,
     policy = load_policy(ModelConfig(str(folder)))
     scores = check(policy, config, count=count)
     record = {
-        "command": f"python -m agents.warmstart FOLDER --seed {config.seed}",
+        "commands": [
+            f"python -m agents.warmstart PART --seed {config.seed}",
+            f"python -m agents.warmstart FOLDER --seed {config.seed} --refine PART",
+        ],
         "config": asdict(config),
-        "stages": [asdict(stage) for stage in STAGES],
+        "stages": [asdict(stage) for stage in (*STAGES, *REFINE)],
         "count": count,
         "scores": scores,
     }
@@ -251,6 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("output", type=Path, help="folder to write model and tokenizer to")
     parser.add_argument("--lr", type=float, default=defaults.lr, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="decides everything else")
+    parser.add_argument("--refine", type=Path, help="go on from this folder with stages REFINE")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads of torch")
     parser.add_argument("--dtype", default="bfloat16", help="type of the saved weights")
     given = parser.parse_args(arguments)
@@ -260,7 +280,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     policy = train(
         config,
         lambda step, text: print(f"{step}: {text}", flush=True),
+        STAGES if given.refine is None else REFINE,
         keep=lambda policy: policy.save(given.output),
+        start=given.refine,
     )
     policy.model.to(getattr(torch, given.dtype))
     policy.save(given.output)
