@@ -147,7 +147,6 @@ def _query(question: str) -> Query:
     )
 
 
-# What is derived takes about 100 bytes a character.
 # About 130 bytes a character, 260 MB when full: enough for 219 chunks of 2,000 tokens.
 CANDIDATES: TextCache[tuple[Candidate, ...]] = TextCache(_candidates, max_chars=2_000_000)
 EXAMPLES: TextCache[tuple[Example, ...]] = TextCache(_examples, max_chars=1_000_000)
