@@ -46,10 +46,12 @@ class Rescorer:
     Args:
         reward: preset to score under; None: what the trace's environment says.
         trust: take stored answers; otherwise every question is put to the reader again.
+        versions: those behind the last episode that was scored.
     """
 
     reward: str | None = None
     trust: bool = True
+    versions: Mapping[str, str] = field(default_factory=dict)
     _envs: dict[str, gym.Env[str, str]] = field(default_factory=dict)
 
     def __call__(self, trace: Trace, result: Result) -> tuple[Result, tuple[float, ...]]:
@@ -60,7 +62,8 @@ class Rescorer:
             ReaderError: something must be read and the reader cannot be had.
         """
         env = self._env(trace.env)
-        env.reset(seed=trace.seed)
+        _, info = env.reset(seed=trace.seed)
+        self.versions = info["versions"]
         session = session_of(env)
         if session.episode.episode_id != trace.episode_id:
             raise DataError(

@@ -23,7 +23,7 @@ from baselines.run import RunConfig, task_hashes
 from baselines.runner import episode_seeds
 from baselines.submission import Submission, read_submission
 from baselines.suites import HEADLINE, get_suite
-from baselines.summary import render_table, summarise
+from baselines.summary import Result, render_table, summarise
 from baselines.table import render_curves
 from finemem_env.errors import FineMemError
 
@@ -40,22 +40,29 @@ def problems(found: Submission) -> list[str]:
         return wrong
     with closing(Rescorer(trust=not _is_local(found))) as rescorer:
         for result in found.results:
-            if result.status == "failed":
-                if result.score != 0.0:
-                    wrong.append(f"{_name(result.key)}: failed, with a score of {result.score}")
-                continue
-            trace = found.traces.get(result.key)
-            if trace is None:
-                wrong.append(f"{_name(result.key)}: no trace")
-                continue
-            wrong += _played(found, result.key)
-            again, _ = rescorer(trace, result)
-            if largest_difference(result, again) > _TOLERANCE:
-                wrong.append(
-                    f"{_name(result.key)}: reports score {result.score:.6f} and return "
-                    f"{result.episode_return:.6f}, its actions give {again.score:.6f} and "
-                    f"{again.episode_return:.6f}"
-                )
+            if result.status != "failed":
+                wrong += _episode(found, result, rescorer)
+            elif result.score != 0.0:
+                wrong.append(f"{_name(result.key)}: failed, with a score of {result.score}")
+    return wrong
+
+
+def _episode(found: Submission, result: Result, rescorer: Rescorer) -> list[str]:
+    """What is wrong with one episode that was played to its end."""
+    name, trace = _name(result.key), found.traces.get(result.key)
+    if trace is None:
+        return [f"{name}: no trace"]
+    wrong = _played(found, result.key)
+    again, _ = rescorer(trace, result)
+    if dict(trace.versions) != dict(rescorer.versions):
+        wrong.append(
+            f"{name}: played under {dict(trace.versions)}, here is {dict(rescorer.versions)}"
+        )
+    if largest_difference(result, again) > _TOLERANCE:
+        wrong.append(
+            f"{name}: reports score {result.score:.6f} and return {result.episode_return:.6f}, "
+            f"its actions give {again.score:.6f} and {again.episode_return:.6f}"
+        )
     return wrong
 
 

@@ -120,6 +120,10 @@ def _drop_trace(record: dict[str, Any]) -> None:
     del record["traces"][3]
 
 
+def _other_version(record: dict[str, Any]) -> None:
+    record["traces"][0]["trace"]["versions"]["reader"] = "local/0"
+
+
 def _double(record: dict[str, Any]) -> None:
     record["results"].append(record["results"][0])
 
@@ -132,6 +136,7 @@ def _double(record: dict[str, Any]) -> None:
         (_drop_result, "oracle episode 0: missing"),
         (_drop_trace, "no trace"),
         (_double, "twice"),
+        (_other_version, "played under"),
     ],
 )
 def test_what_was_changed_is_not_verified(
