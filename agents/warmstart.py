@@ -84,7 +84,7 @@ STAGES = (
 # A second pass over what the last stage unsettled: exact copies of every kind of sentence.
 REFINE = (
     Stage("copy all again", 250, lr=0.4, until=0.03),
-    Stage("unselective, gently", 120, Teacher(0.6, 0.6), lr=0.1),
+    Stage("unselective, gently", 700, Teacher(0.6, 0.6), lr=0.25),
 )
 
 
