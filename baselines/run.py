@@ -24,6 +24,7 @@ from baselines.workers import play_parallel
 from finemem_env.data.schema import content_hash
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace
+from finemem_env.types import Episode
 
 __all__ = ["AgentChoice", "Progress", "RunConfig", "run", "task_hashes"]
 
@@ -137,15 +138,12 @@ def _plan(config: RunConfig, player: Player) -> tuple[list[Job], dict[str, Any]]
     """Every job in canonical order, and config.json: everything that decides the numbers."""
     jobs: list[Job] = []
     hashes: dict[str, str] = {}
-    played: list[dict[str, object]] = []
+    played: list[dict[str, Any]] = []
     settings, versions = {}, {}
     for task in config.tasks:
         env = player.env(task, config.all_budgets[0])
-        seeds = episode_seeds(config.base_seed, task.episodes)
         hashed = []
-        for index, seed in enumerate(seeds):
-            _, info = env.reset(seed=seed)
-            episode = session_of(env).episode
+        for index, (seed, episode) in enumerate(_episodes(env, config.base_seed, task)):
             hashed.append(content_hash([episode]))
             name = {"task": task.name} if task.name else {}
             played.append({**name, "seed": seed, "episode_id": episode.episode_id})
@@ -154,7 +152,8 @@ def _plan(config: RunConfig, player: Player) -> tuple[list[Job], dict[str, Any]]
                 for budget in config.all_budgets
                 for choice in config.agents
             ]
-        hashes[task.name] = hashlib.sha256("\n".join(hashed).encode()).hexdigest()
+        hashes[task.name] = _joined(hashed)
+        _, info = env.reset(seed=played[-1]["seed"])
         settings, versions = session_of(env).settings.as_dict(), info["versions"]
     _check_hashes(config.tasks, hashes)
     return jobs, _record(config, hashes, played, settings, versions)
@@ -167,7 +166,6 @@ def _record(
     settings: Mapping[str, object],
     versions: Mapping[str, str],
 ) -> dict[str, Any]:
-    joined = "\n".join(hashes.values())
     one = len(hashes) == 1
     return {
         "suite": config.suite,
@@ -179,7 +177,7 @@ def _record(
         "settings": settings,
         "versions": versions,
         "episodes": list(played),
-        "data_hash": joined if one else hashlib.sha256(joined.encode()).hexdigest(),
+        "data_hash": next(iter(hashes.values())) if one else _joined(list(hashes.values())),
         "task_hashes": dict(hashes),
         "gymnasium": gym.__version__,
         "numpy": np.__version__,
@@ -197,12 +195,20 @@ def task_hashes(suite: str) -> dict[str, str]:
     with closing(Player()) as player:
         for task in config.tasks:
             env = player.env(task, config.all_budgets[0])
-            hashed = []
-            for seed in episode_seeds(config.base_seed, task.episodes):
-                env.reset(seed=seed)
-                hashed.append(content_hash([session_of(env).episode]))
-            hashes[task.name] = hashlib.sha256("\n".join(hashed).encode()).hexdigest()
+            episodes = _episodes(env, config.base_seed, task)
+            hashes[task.name] = _joined([content_hash([episode]) for _, episode in episodes])
     return hashes
+
+
+def _episodes(env: gym.Env[str, str], base: int, task: Task) -> Iterator[tuple[int, Episode]]:
+    """The reset seed and the episode of every episode of a task."""
+    for seed in episode_seeds(base, task.episodes):
+        env.reset(seed=seed)
+        yield seed, session_of(env).episode
+
+
+def _joined(hashes: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def _check_hashes(tasks: Sequence[Task], hashes: Mapping[str, str]) -> None:

@@ -26,6 +26,7 @@ from finemem_env.trace import Trace
 __all__ = ["play_parallel"]
 
 _POLL = 0.2  # seconds between looks at the clocks
+_GOODBYE = 5.0  # seconds that an idle worker gets to leave
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
@@ -104,10 +105,12 @@ class _Worker:
         return float(self.shared[0] + running)
 
     def stop(self) -> None:
-        """End the process at once."""
+        """End the process: at once when it plays, by itself when it waits for a job."""
+        self.pipe.close()
+        if self.job is None:
+            self.process.join(_GOODBYE)
         self.process.kill()
         self.process.join()
-        self.pipe.close()
 
 
 def play_parallel(
