@@ -22,10 +22,16 @@ def colour(number: int) -> str:
 
 
 def line_chart(
-    series: Mapping[str, Sequence[float | None]], labels: Sequence[str], x: str, y: str
+    series: Mapping[str, Sequence[float | None]],
+    labels: Sequence[str],
+    x: str,
+    y: str,
+    *,
+    from_zero: bool = True,
 ) -> str:
     """One line per series over the categories `labels`; None leaves a gap."""
-    low, high = _range([value for line in series.values() for value in line if value is not None])
+    values = [value for line in series.values() for value in line if value is not None]
+    low, high = _range(values, from_zero)
     plot_width = _WIDTH - _LEFT - _RIGHT
     places = [_LEFT + plot_width * (i + 0.5) / len(labels) for i in range(len(labels))]
     parts = _frame(low, high, y) + _categories(places, labels, x)
@@ -69,7 +75,10 @@ def bar_chart(series: Mapping[str, Sequence[float | None]], groups: Sequence[str
     return _svg(parts + _legend(list(series)))
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
+def _range(values: Sequence[float], from_zero: bool = True) -> tuple[float, float]:
+    if not from_zero and values:
+        margin = 0.1 * (max(values) - min(values)) or 0.5
+        return min(values) - margin, max(values) + margin
     low, high = min([0.0, *values]), max([0.0, *values])
     if high <= 1.0 and low >= 0.0:
         return 0.0, 1.0 if high > 0.5 else max(0.1, round(high * 1.2, 1))

@@ -28,7 +28,7 @@ from finemem_env.trace import Trace
 
 __all__ = ["Report", "load", "main", "page"]
 
-_STYLE = """body{font-family:sans-serif;max-width:980px;margin:2em auto;padding:0 1em;color:#222}
+_STYLE = """body{font-family:sans-serif;max-width:1240px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;font-size:13px;margin:1em 0;display:block;overflow-x:auto}
 th,td{padding:3px 8px;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}h2{margin-top:2em}p{line-height:1.5}
@@ -199,7 +199,8 @@ def _step_chart(report: Report) -> str:
         line = report.step_rewards.get(curve.agent, ())
         series[curve.agent] = [*line, *[None] * (length - len(line))]
     labels = [str(step) for step in range(length)]
-    return line_chart(series, labels, "step index", "attributed reward of the step, mean")
+    title = "attributed reward of the step, mean"
+    return line_chart(series, labels, "step index", title, from_zero=False)
 
 
 def _difference_cells(found: Sequence[Difference]) -> list[list[str]]:
