@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from finemem_env import rewards, settings
 from finemem_env._version import __version__
 from finemem_env.data.published import PublishedSource, in_dialect, judged_under, plain_name
 from finemem_env.data.registry import load_source
-from finemem_env.data.source import Source, SourceConfig
+from finemem_env.data.source import AutoTokens, Source, SourceConfig
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.operations import MAX_ACTION_CHARS
 from finemem_env.prompts import PROMPT_VERSIONS, instructions_for
@@ -22,6 +22,7 @@ from finemem_env.readers import make_reader
 from finemem_env.retrieval import make_retriever
 from finemem_env.session import Session
 from finemem_env.spaces import TextSpace
+from finemem_env.stream import Streamed, StreamSession, StreamSource
 from finemem_env.tokens import make_counter
 from finemem_env.types import Competency, Judge, Reader
 
@@ -38,12 +39,14 @@ class SessionFactory:
 
     Args:
         competency: what the environment is about; None accepts every competency (the mixture).
-        source: a name, a {name: weight} mixture, the path of an episode file, or a `Source`.
+        source: a name, a {name: weight} mixture, the path of an episode file, a `Source`, or an
+            iterable of chunks and questions (`stream`).
         split: "train", "val" or "test".
         data_dir: parent folder of the sources' folders; None means $FINEMEM_DATA.
         difficulty: knobs of the source.
         num_chunks: chunks per episode of packed and synthetic sources.
-        chunk_tokens: their size in tokens, one number or [min, max].
+        chunk_tokens: their size in tokens, one number, [min, max], or "auto": from the length of
+            each document and max_observation_tokens.
         reader: a name, a {"name": …} mapping, or a `Reader`.
         judge: the same for a language model that grades, or a `Judge`.
         **keywords: see `settings.resolve`.
@@ -57,12 +60,12 @@ class SessionFactory:
         self,
         competency: Competency | None,
         *,
-        source: str | Mapping[str, float] | Source = "synthetic",
+        source: str | Mapping[str, float] | Source | Iterable[Streamed] = "synthetic",
         split: str = "train",
         data_dir: str | os.PathLike[str] | None = None,
         difficulty: Mapping[str, object] | None = None,
         num_chunks: int | None = None,
-        chunk_tokens: int | Sequence[int] | None = None,
+        chunk_tokens: int | Sequence[int] | str | None = None,
         reader: str | Mapping[str, object] | Reader = "local",
         judge: str | Mapping[str, object] | Judge | None = None,
         **keywords: object,
@@ -85,14 +88,12 @@ class SessionFactory:
             split=split,
             data_dir=Path(data_dir) if data_dir is not None else None,
             num_chunks=num_chunks,
-            chunk_tokens=_token_range(chunk_tokens),
+            chunk_tokens=_token_range(chunk_tokens, self.settings.max_observation_tokens),
             difficulty=dict(difficulty or {}),
             count_tokens=self.count_tokens,
             chunking=self.settings.chunking,
         )
-        self.source = (
-            source if isinstance(source, Source) else load_source(source, config, competency)
-        )
+        self.source = _open_source(source, config, competency)
         self._check_judge()
         limit = self.settings.max_observation_tokens
         self.max_chars = _UNLIMITED_CHARS if limit is None else limit * _CHARS_PER_TOKEN
@@ -117,6 +118,8 @@ class SessionFactory:
             if key != "episode_id":
                 raise ConfigError(nearest("reset option", key, ("episode_id",)))
         wanted = (options or {}).get("episode_id")
+        if isinstance(self.source, StreamSource):
+            return self._stream(self.source, rng, wanted)
         # Drawn in either case, so that replaying by id asks the questions the seed asked.
         episode = self.source.draw(rng)
         if wanted is not None:
@@ -131,6 +134,20 @@ class SessionFactory:
         )
         self._warn(session.num_chunks)
         return session
+
+    def _stream(
+        self, source: StreamSource, rng: np.random.Generator, wanted: object
+    ) -> StreamSession:
+        if wanted is not None:
+            raise ConfigError("episode_id: a stream cannot be replayed by id.")
+        return StreamSession(
+            source.open(),
+            min(source.competencies),
+            self.settings,
+            np.random.default_rng(rng.integers(2**63)),
+            self.count_tokens,
+            self.max_chars,
+        )
 
     def versions(self, session: Session) -> dict[str, str]:
         """What pins the behaviour behind a score."""
@@ -192,9 +209,27 @@ def _make_judge(config: Mapping[str, object] | None) -> Judge | None:
     return make_model_judge(config)
 
 
-def _token_range(given: int | Sequence[int] | None) -> int | tuple[int, int] | None:
+def _open_source(
+    source: str | Mapping[str, float] | Source | Iterable[Streamed],
+    config: SourceConfig,
+    competency: Competency | None,
+) -> Source | StreamSource:
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, str | Mapping) or not isinstance(source, Iterable):
+        return load_source(source, config, competency)
+    return StreamSource(source, competency or "AR")
+
+
+def _token_range(
+    given: int | Sequence[int] | str | None, limit: int | None
+) -> int | tuple[int, int] | AutoTokens | None:
     if given is None or isinstance(given, int):
         return given
+    if given == "auto":
+        if limit is None:
+            raise ConfigError('chunk_tokens="auto" needs a finite max_observation_tokens.')
+        return AutoTokens.within(limit)
     if isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2:
         return given[0], given[1]
-    raise ConfigError(f"chunk_tokens: expected an integer or [min, max], got {given!r}.")
+    raise ConfigError(f'chunk_tokens: expected an integer, [min, max] or "auto", got {given!r}.')

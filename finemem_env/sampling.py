@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Container
 
 import numpy as np
 
 from finemem_env.text import normalise
-from finemem_env.types import Episode, Question
+from finemem_env.types import Chunk, Episode, Question
 
-__all__ = ["draw_chunk_questions", "draw_finals"]
+__all__ = ["ChunkQuestions", "draw_chunk_questions", "draw_finals"]
 
 
 def draw_finals(
@@ -23,31 +24,47 @@ def draw_finals(
     return tuple(questions[i] for i in kept)
 
 
+class ChunkQuestions:
+    """Draws the chunk questions of one step after the other.
+
+    Args:
+        scope: "current" draws from chunk t alone (the paper), "seen" from the questions of chunks
+            0..t whose answer still holds at t.
+        count: most questions a step.
+        rng: decides which.
+    """
+
+    def __init__(self, scope: str, count: int, rng: np.random.Generator) -> None:
+        self._scope = scope
+        self._count = count
+        self._rng = rng
+        self._pool: list[Question] = []
+        self._ends: dict[int, int] = defaultdict(int)  # step -> how many expire before it
+
+    def draw(self, t: int, chunk: Chunk, final_texts: Container[str]) -> tuple[Question, ...]:
+        """min(count, available) questions to ask right after step t, called for every t in order.
+
+        A chunk question with the text of a final question is never drawn.
+        """
+        fresh = [q for q in chunk.questions if normalise(q.question) not in final_texts]
+        if self._scope == "current":
+            return _draw(fresh, self._count, self._rng)
+        self._pool.extend(fresh)
+        for question in fresh:
+            if question.valid_until is not None:
+                self._ends[question.valid_until + 1] += 1
+        if self._ends.pop(t, 0):
+            self._pool = [q for q in self._pool if q.valid_until is None or q.valid_until >= t]
+        return _draw(self._pool, self._count, self._rng)
+
+
 def draw_chunk_questions(
     episode: Episode, scope: str, count: int, rng: np.random.Generator
 ) -> tuple[tuple[Question, ...], ...]:
-    """For each step t, min(count, available) chunk questions to ask right after it.
-
-    `current` draws from chunk t alone (the paper), `seen` from the questions of chunks 0..t whose
-    answer still holds at t. A chunk question with the text of a final question is never drawn.
-    """
+    """What `ChunkQuestions` draws for every step of an episode that is known whole."""
     final_texts = {normalise(question.question) for question in episode.questions}
-    pool: list[Question] = []
-    ends: dict[int, int] = defaultdict(int)  # step -> how many of the pool expire before it
-    drawn = []
-    for t, chunk in enumerate(episode.chunks):
-        fresh = [q for q in chunk.questions if normalise(q.question) not in final_texts]
-        if scope == "current":
-            pool = fresh
-        else:
-            pool.extend(fresh)
-            for question in fresh:
-                if question.valid_until is not None:
-                    ends[question.valid_until + 1] += 1
-            if ends.pop(t, 0):
-                pool = [q for q in pool if q.valid_until is None or q.valid_until >= t]
-        drawn.append(_draw(pool, count, rng))
-    return tuple(drawn)
+    questions = ChunkQuestions(scope, count, rng)
+    return tuple(questions.draw(t, chunk, final_texts) for t, chunk in enumerate(episode.chunks))
 
 
 def _draw(pool: list[Question], count: int, rng: np.random.Generator) -> tuple[Question, ...]:

@@ -76,13 +76,7 @@ class Session:
         self.settings = settings
         self.chunk_tokens = tuple(count_tokens(chunk.text) for chunk in episode.chunks)
         self.finals = draw_finals(episode.questions, settings.question_fraction, rng)
-        measured = settings.measure_chunk_questions or settings.reward.weights.chunk_qa != 0
-        self.drawn = draw_chunk_questions(
-            episode,
-            settings.chunk_question_scope,
-            settings.chunk_questions if measured else 0,
-            rng,
-        )
+        self.drawn = self._draw_chunk_questions(rng)
         self._check_judge()
         parts = make_parts(settings, sum(self.chunk_tokens), count_tokens, max_chars)
         self.memory, self.retriever, self.view, self.instructions = parts
@@ -93,13 +87,13 @@ class Session:
 
     @property
     def num_chunks(self) -> int:
-        """T, which never depends on the policy."""
+        """T, which never depends on the policy; -1 in a stream that has not ended."""
         return len(self.episode.chunks)
 
     @property
     def terminated(self) -> bool:
         """Whether every chunk was read and acted upon."""
-        return self.step_index >= self.num_chunks
+        return self.step_index >= len(self.episode.chunks)
 
     def upcoming_chunk_questions(self) -> tuple[Question, ...]:
         """The chunk questions that will be asked right after the current step."""
@@ -153,6 +147,12 @@ class Session:
         self._grader.remember(zip(written.values(), verdicts, strict=True))
         step = step_outcome(operations, asked[:split], content if written else ())
         return self._close(action, operations, tuple(asked[:split]), step)
+
+    def _draw_chunk_questions(self, rng: np.random.Generator) -> tuple[tuple[Question, ...], ...]:
+        settings = self.settings
+        return draw_chunk_questions(
+            self.episode, settings.chunk_question_scope, settings.chunk_questions_asked, rng
+        )
 
     def _content_requests(
         self, parsed: Sequence[Parsed], operations: Sequence[OperationResult]
@@ -281,6 +281,7 @@ class Session:
         self.record.judged.append(self._grader.take())
         reward = rewards.stream_reward(step, self.settings.reward)
         self.step_index += 1
+        self._read_on()
         if self.terminated:
             result = self._finish(reward, operations, chunk_answers)
         else:
@@ -289,6 +290,9 @@ class Session:
         self.record.results.append(result)
         return result
 
+    def _read_on(self) -> None:
+        """What a stream does between two steps."""
+
     def _finish(
         self,
         reward: float,
@@ -296,7 +300,7 @@ class Session:
         chunk_answers: tuple[Asked, ...],
     ) -> StepResult:
         outcome = self.outcome()
-        settings, total = self.settings.reward, self.num_chunks
+        settings, total = self.settings.reward, len(self.episode.chunks)
         return StepResult(
             reward=reward + rewards.closing_reward(outcome, settings),
             terminated=True,

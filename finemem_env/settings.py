@@ -142,6 +142,12 @@ class Settings:
     tokenizer: str
     include_instructions: bool
 
+    @property
+    def chunk_questions_asked(self) -> int:
+        """Chunk questions per step: none where they weigh nothing and were not asked for."""
+        measured = self.measure_chunk_questions or self.reward.weights.chunk_qa != 0
+        return self.chunk_questions if measured else 0
+
     def as_dict(self) -> dict[str, object]:
         """JSON-able copy, for run configs."""
         return dataclasses.asdict(self)

@@ -70,7 +70,8 @@ class BooksumSource(PassageSource):
     def build(self, rng: np.random.Generator, index: int) -> Episode:
         """Cut chapter `index` and ask for a summary of what was read between two dates."""
         chapter = self._chapters[index]
-        texts = pack_sentences(chapter.text, self._most(chapter.text), self.count)
+        most = self._most(chapter.text)
+        texts = pack_sentences(chapter.text, most, self.count)
         days = dates(len(texts), rng)
         wrapped = self.config.chunking == "mem-alpha"
         chunks = tuple(
@@ -84,7 +85,8 @@ class BooksumSource(PassageSource):
             metric="keyword_fraction",
             type="summary",
         )
-        about = {"split": self.config.split, "index": index, "chapter": chapter.name}
+        about: dict[str, object] = {"split": self.config.split, "index": index}
+        about |= {"chapter": chapter.name, "chunk_tokens": most}
         return Episode(self.episode_id(index), "LRU", self.name, chunks, (question,), about)
 
     def _most(self, text: str) -> int:
@@ -93,7 +95,7 @@ class BooksumSource(PassageSource):
         if self.config.num_chunks is not None:
             return max(1, -(-size // self.config.num_chunks))
         least, most = _CHUNKS
-        _, default = self.config.token_range(self.chunk_tokens)
+        default = self.config.document_tokens(lambda: size, self.chunk_tokens[1])
         if self.config.chunk_tokens is not None:
             return default
         return max(-(-size // most), min(default, -(-size // least)))

@@ -83,6 +83,7 @@ class PassageSource(BaseSource):
         self.hint = f"Get it from {spec.where}."
         self.count = cached_counter(config.count_tokens)
         self.num_chunks = config.num_chunks or NUM_CHUNKS
+        self.chosen: Mapping[str, object] = {}  # about the episode being built, for its metadata
 
     def targets(self, rng: np.random.Generator) -> tuple[int, ...]:
         """Target size in tokens of every chunk of one episode."""
@@ -143,7 +144,12 @@ class PassageSource(BaseSource):
             source=self.name,
             chunks=dated_chunks(self._wrapped(index, texts), reserved),
             questions=tuple(final),
-            metadata={"split": self.config.split, "index": index, **(metadata or {})},
+            metadata={
+                "split": self.config.split,
+                "index": index,
+                **self.chosen,
+                **(metadata or {}),
+            },
         )
 
     def _wrapped(self, index: int, texts: Sequence[str]) -> Sequence[str]:

@@ -25,6 +25,7 @@ __all__ = [
     "DATA_VARIABLE",
     "DRAW_BOUND",
     "SPLITS",
+    "AutoTokens",
     "BaseSource",
     "Source",
     "SourceConfig",
@@ -35,6 +36,9 @@ __all__ = [
 
 SPLITS = ("train", "val", "test")
 DATA_VARIABLE = "FINEMEM_DATA"
+# "auto": about ten chunks a document, as in the published training sets, none below this size.
+_AUTO_CHUNKS = 10
+_LEAST_AUTO = 128
 # Indices of unbounded sources are drawn below this bound.
 DRAW_BOUND = 2**31
 
@@ -60,13 +64,32 @@ class SourceSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AutoTokens:
+    """Chunk sizes chosen from the length of a document: a tenth of it, but not more than `most`.
+
+    The choice never depends on what a policy does.
+    """
+
+    most: int
+
+    @classmethod
+    def within(cls, observation_tokens: int) -> AutoTokens:
+        """Half the observation for the chunk, the rest for the memory."""
+        return cls(max(1, observation_tokens // 2))
+
+    def choose(self, size: int) -> int:
+        """Most tokens of a chunk of a document of `size` tokens."""
+        return min(self.most, max(_LEAST_AUTO, -(-size // _AUTO_CHUNKS)))
+
+
+@dataclass(frozen=True, slots=True)
 class SourceConfig:
     """Choices that every source understands; None means the source's own default.
 
     `data_dir` is the parent of the sources' folders (None: $FINEMEM_DATA). `chunk_tokens` is a size
-    or a (min, max) range in tokens of `count_tokens`. `difficulty` holds the source's own knobs.
-    `competency` is the environment's, by which a source of several chooses; `chunking` is the
-    protocol's way of cutting documents: "own", "mem-alpha" or "memoryagentbench".
+    or a (min, max) range in tokens of `count_tokens`, or `AutoTokens`. `difficulty` holds the
+    source's own knobs. `competency` is the environment's, by which a source of several chooses;
+    `chunking` is the protocol's way of cutting documents: "own", "mem-alpha" or "memoryagentbench".
 
     Raises:
         ConfigError: an unknown split, or a number of chunks or tokens that is not positive.
@@ -75,7 +98,7 @@ class SourceConfig:
     split: str = "train"
     data_dir: Path | None = None
     num_chunks: int | None = None
-    chunk_tokens: int | Sequence[int] | None = None
+    chunk_tokens: int | Sequence[int] | AutoTokens | None = None
     difficulty: Mapping[str, object] = field(default_factory=dict)
     count_tokens: Callable[[str], int] = approx_tokens
     competency: Competency | None = None
@@ -89,17 +112,24 @@ class SourceConfig:
             raise ConfigError(nearest("chunking", self.chunking, get_args(Publication)))
         if self.num_chunks is not None and not _positive(self.num_chunks):
             raise ConfigError(f"num_chunks: expected an integer ≥ 1, got {self.num_chunks!r}.")
-        if self.chunk_tokens is not None:
+        if self.chunk_tokens is not None and not isinstance(self.chunk_tokens, AutoTokens):
             _token_pair(self.chunk_tokens)
         if not isinstance(self.difficulty, Mapping):
             raise ConfigError(f"difficulty: expected a mapping, got {self.difficulty!r}.")
 
     def token_range(self, default: tuple[int, int]) -> tuple[int, int]:
-        """(min, max) tokens of a chunk; one number means exactly that range."""
+        """(min, max) tokens of a chunk; one number means exactly that range.
+
+        "auto" without a document is the default, as far as it fits the observation.
+        """
+        if isinstance(self.chunk_tokens, AutoTokens):
+            return min(default[0], self.chunk_tokens.most), min(default[1], self.chunk_tokens.most)
         return default if self.chunk_tokens is None else _token_pair(self.chunk_tokens)
 
     def document_tokens(self, size: Callable[[], int], default: int) -> int:
         """Most tokens of a chunk of one document of `size()` tokens."""
+        if isinstance(self.chunk_tokens, AutoTokens):
+            return self.chunk_tokens.choose(size())
         return self.token_range((default, default))[1]
 
 

@@ -15,7 +15,7 @@ from finemem_env.data.packing import (
     split_evenly,
 )
 from finemem_env.data.passages import Layout, PassageSource
-from finemem_env.data.source import SourceConfig, SourceSpec
+from finemem_env.data.source import AutoTokens, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError
 
 __all__ = ["WholeSource", "unwrapped"]
@@ -57,5 +57,15 @@ class WholeSource(PassageSource):
                 passages, split_evenly(passages, self.num_chunks, self.count, self.separator)
             )
         most = sum(len(sentence_spans(passage.text)) for passage in passages)
-        targets = draw_targets(rng, most, self.config.token_range(self.chunk_tokens))
+        targets = draw_targets(rng, most, self._bounds(passages))
         return Layout.of(passages, pack(passages, targets, self.count, self.separator))
+
+    def _bounds(self, passages: Sequence[Passage]) -> tuple[int, int]:
+        """(min, max) tokens of a chunk; what "auto" chose goes into the episode's metadata."""
+        config = self.config
+        if not isinstance(config.chunk_tokens, AutoTokens):
+            return config.token_range(self.chunk_tokens)
+        size = sum(self.count(passage.block) for passage in passages)
+        chosen = config.chunk_tokens.choose(size)
+        self.chosen = {"chunk_tokens": chosen}
+        return chosen, chosen

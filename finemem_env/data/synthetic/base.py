@@ -8,7 +8,14 @@ from typing import ClassVar, cast, get_args
 
 import numpy as np
 
-from finemem_env.data.source import SPLITS, BaseSource, SourceConfig, SourceSpec, episode_rng
+from finemem_env.data.source import (
+    SPLITS,
+    AutoTokens,
+    BaseSource,
+    SourceConfig,
+    SourceSpec,
+    episode_rng,
+)
 from finemem_env.data.synthetic.draft import Draft, Probe, Quota
 from finemem_env.data.synthetic.kinds import LANGUAGES
 from finemem_env.data.synthetic.knobs import COMMON, check_ranges
@@ -46,6 +53,11 @@ class SyntheticSource(BaseSource):
         self.length = config.num_chunks or _CHUNKS
         self._scale = (1.0, 1.0)
         self.questions = self._count_questions()
+        if isinstance(config.chunk_tokens, AutoTokens):
+            raise ConfigError(
+                f'source {spec.name!r}: chunk_tokens="auto" chooses from the length of a document, '
+                f"and this source writes its own; give a number or [min, max]."
+            )
         if config.chunk_tokens is not None:
             self._scale = self._measure_scale()
             self.questions = self._count_questions()
