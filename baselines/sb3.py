@@ -40,7 +40,7 @@ ALGORITHMS = {
     "dqn": "stable_baselines3:DQN",
     "maskable_ppo": "sb3_contrib:MaskablePPO",
 }
-# Found on synthetic AR; everything else is the library's default.
+# A first guess that was not tuned; everything else is the library's default.
 _PPO = {
     "n_steps": 512,
     "batch_size": 512,
