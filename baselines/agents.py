@@ -115,9 +115,7 @@ CONFIGURED: dict[str, AgentSpec] = {
     "sb3": AgentSpec(
         "baselines.sb3:Sb3Agent", "a checkpoint of python -m baselines.sb3; checkpoint: its folder"
     ),
-    "grpo": AgentSpec(
-        "agents.policy_agent:PolicyAgent", "a checkpoint of python -m agents.grpo; see its docs"
-    ),
+    "grpo": AgentSpec("agents.policy:Manager", "a run of python -m agents.grpo; run: its folder"),
 }
 
 
