@@ -14,10 +14,12 @@ from agents.advantages import RolloutRewards
 from benchmarks.policy import KindOf, KindPolicy
 from finemem_env import rewards
 from finemem_env.data.source import Source
+from finemem_env.errors import ConfigError
 from finemem_env.registration import make_vector_env
 from finemem_env.rewards import EpisodeOutcome, FinalOutcome
 from finemem_env.session import Session
 from finemem_env.settings import RewardSettings
+from finemem_env.stream import StreamSource
 from finemem_env.types import Episode, Question
 from finemem_env.vector import MemoryVectorEnv
 
@@ -62,7 +64,10 @@ class _Remembering:
 def make_group(env_id: str, size: int, **keywords: Any) -> MemoryVectorEnv:  # noqa: ANN401
     """A batched environment of `size` episodes that is restarted by hand."""
     env = make_vector_env(env_id, num_envs=size, autoreset_mode="disabled", **keywords)
-    env.factory.source = _Remembering(env.factory.source)
+    source = env.factory.source
+    if isinstance(source, StreamSource):
+        raise ConfigError("a stream is read once: it cannot be played by a group.")
+    env.factory.source = _Remembering(source)
     return env
 
 
