@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from finemem_env.data.registry import SOURCES
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -46,3 +48,10 @@ def test_file_tree_names_what_exists() -> None:
         for name in line.split()[:2]:
             if name.endswith((".py", "/")):
                 assert (ROOT / folder / name).exists(), line
+
+
+def test_data_page_names_every_source() -> None:
+    page = (ROOT / "docs" / "data.md").read_text("utf-8")
+    for spec in SOURCES.values():
+        assert f"`{spec.name}`" in page, spec.name
+        assert all(f"`{file}`" in page for file in spec.files), spec.name
