@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+from sys import intern
+from typing import NamedTuple
 
 from finemem_env.readers.lexicon import DATE, NUMBER, STOP, Kind, asked_kind, stem
 from finemem_env.text import approx_tokens, parse_example, split_sentences, words
 from finemem_env.textcache import TextCache
 
-__all__ = ["CANDIDATES", "EXAMPLES", "QUERIES", "Candidate", "Example", "Query", "stems"]
+__all__ = ["CANDIDATES", "EXAMPLES", "QUERIES", "Candidate", "Example", "Hints", "Query", "stems"]
 
 _SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})[.):]\s", re.IGNORECASE)
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?(?!\d)")
@@ -26,21 +29,49 @@ _FUNCTION_SHARE = 0.15  # weight of a function word beside a content word
 class Candidate:
     """One sentence of an item that may answer a question.
 
-    `order` says whether it is newer than another: (0, serial number) or (1, year, month, day, hour,
-    minute), the latter also from an item's first line that dates the rest; None: it does not say.
-    `hints` are its stems by the kind of word they are.
+    `hints` are its stems by the kind of word they are. What few questions ask for is derived when
+    it is asked for, and nothing is held twice: a long episode has 100,000 of these.
     """
 
     index: int  # in split_sentences(item)
     text: str
     tokens: int
+    words: tuple[str, ...]
+    sequence: tuple[str, ...]  # the stem of every word
     terms: frozenset[str]
-    topic: frozenset[str]  # terms but for serial number and dates
-    exact: frozenset[str]
-    pairs: frozenset[tuple[str, str]]
-    hints: dict[Kind, frozenset[str]]
+    hints: Hints
     asks: bool  # a question answers none
-    order: tuple[int, ...] | None
+    heading: tuple[int, ...] | None  # of the item
+
+    @property
+    def topic(self) -> frozenset[str]:
+        """Its terms but for serial number and dates."""
+        return _TOPICS[self.text] or self.terms
+
+    @property
+    def order(self) -> tuple[int, ...] | None:
+        """Whether it is newer than another: larger among those of one kind; None: it says nothing.
+
+        (0, serial number) or (1, year, month, day, hour, minute), the latter also from an item's
+        first line that dates the rest.
+        """
+        serial = _SERIAL.match(self.text)
+        if serial:
+            return 0, int(serial[1])
+        return _date(self.text) or self.heading
+
+
+class Hints(NamedTuple):
+    """Stems of a sentence that may be what a question asks for."""
+
+    name: tuple[str, ...]
+    date: tuple[str, ...]
+    number: tuple[str, ...]
+
+    def of(self, kind: Kind) -> tuple[str, ...]:
+        """Those of one kind."""
+        found: tuple[str, ...] = getattr(self, kind)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,39 +107,35 @@ def _topic(sentence: str) -> frozenset[str]:
     return stems(_ISO_DATE.sub(" ", sentence[serial.end() if serial else 0 :]))
 
 
-def _order(sentence: str, heading: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    serial = _SERIAL.match(sentence)
-    if serial:
-        return 0, int(serial[1])
-    return _date(sentence) or heading
-
-
 def _date(text: str) -> tuple[int, ...] | None:
     found = _ISO_DATE.search(text)
     return (1, *(int(part or 0) for part in found.groups())) if found else None
 
 
 def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candidate:
-    found = words(text)
-    sequence = list(map(stem, found))
+    found = tuple(map(intern, words(text)))
+    sequence = tuple(map(stem, found))
+    numbers = [term for term, word in zip(sequence, found, strict=True) if _is_number(word)]
     return Candidate(
         index=index,
         text=text,
         tokens=approx_tokens(text),
+        words=found,
+        sequence=sequence,
         terms=frozenset(sequence),
-        topic=_topic(text) or frozenset(sequence),
-        exact=frozenset(found),
-        pairs=frozenset(pairwise(sequence)),
-        hints={
-            "name": stems(" ".join(_NAME.findall(text))),
-            "date": stems(" ".join(DATE.findall(text))),
-            "number": frozenset(
-                term for term, word in zip(sequence, found, strict=True) if NUMBER.search(word)
-            ),
-        },
+        hints=Hints(
+            name=tuple(stems(" ".join(_NAME.findall(text)))),
+            date=tuple(stems(" ".join(DATE.findall(text)))),
+            number=tuple(set(numbers)),
+        ),
         asks=text.rstrip("\"'”’)").endswith(("?", "？")),
-        order=_order(text, heading),
+        heading=heading,
     )
+
+
+@lru_cache(maxsize=65536)
+def _is_number(word: str) -> bool:
+    return NUMBER.search(word) is not None
 
 
 def _candidates(item: str) -> tuple[Candidate, ...]:
@@ -147,7 +174,8 @@ def _query(question: str) -> Query:
     )
 
 
-# About 130 bytes a character, 260 MB when full: enough for 219 chunks of 2,000 tokens.
-CANDIDATES: TextCache[tuple[Candidate, ...]] = TextCache(_candidates, max_chars=2_000_000)
+_TOPICS: TextCache[frozenset[str]] = TextCache(_topic, max_chars=1_000_000)
+# 20 to 40 bytes a character, at most 280 MB when full: enough for 1.4M tokens.
+CANDIDATES: TextCache[tuple[Candidate, ...]] = TextCache(_candidates, max_chars=7_000_000)
 EXAMPLES: TextCache[tuple[Example, ...]] = TextCache(_examples, max_chars=1_000_000)
 QUERIES: TextCache[Query] = TextCache(_query, max_chars=1_000_000)

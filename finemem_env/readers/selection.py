@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from math import fsum, log
 from typing import NamedTuple
 
@@ -82,12 +83,14 @@ def _match(
     weights: Mapping[str, float],
     unit: float,
 ) -> float:
-    match = fsum(map(weights.__getitem__, shared))
-    match += _EXACT * unit * len(query.exact & candidate.exact)
-    pairs = query.pairs & candidate.pairs
-    if pairs:
-        match += _PAIR * fsum([weights[a] + weights[b] for a, b in pairs])
-    if query.kind and not candidate.hints[query.kind] <= query.terms:
+    match = 0.0
+    if shared:
+        match = fsum(map(weights.__getitem__, shared))
+        match += _EXACT * unit * len(query.exact.intersection(candidate.words))
+        pairs = query.pairs.intersection(pairwise(candidate.sequence))
+        if pairs:
+            match += _PAIR * fsum([weights[a] + weights[b] for a, b in pairs])
+    if query.kind and not query.terms.issuperset(candidate.hints.of(query.kind)):
         match += _KIND * unit
     return match
 
@@ -138,7 +141,7 @@ def bridge(
     counts = Counter([term for one in scored for term in one.candidate.terms])
     hints = first.candidate.hints
     wanted = {term: weights[term] for term in query.terms - first.candidate.terms}
-    for term in (hints["name"] | hints["number"]) - query.terms:
+    for term in {*hints.name, *hints.number} - query.terms:
         wanted[term] = idf(counts, len(scored), term)
     found = []
     for one in scored:
