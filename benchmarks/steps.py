@@ -12,7 +12,7 @@ import argparse
 import dataclasses
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -108,10 +108,15 @@ def _long_episode(chunks: int, seed: int) -> tuple[list[float], list[float]]:
     return steps, renders
 
 
-def synthetic_episode(chunks: int, seed: int, questions: int = 100) -> Episode:
-    """`chunks` chunks of Zipf-like words with five questions each, and `questions` final ones."""
+def synthetic_episode(
+    chunks: int, seed: int, questions: int = 100, words: Sequence[int] = (_CHUNK_WORDS,)
+) -> Episode:
+    """`chunks` chunks of Zipf-like words with five questions each, and `questions` final ones.
+
+    Chunk t has `words[t % len(words)]` words.
+    """
     rng = np.random.default_rng(seed)
-    made = tuple(_chunk(t, rng) for t in range(chunks))
+    made = tuple(_chunk(t, rng, words[t % len(words)]) for t in range(chunks))
     asked = [question for chunk in made for question in chunk.questions]
     finals = tuple(
         dataclasses.replace(asked[i], id=f"q{n}", question=asked[i].question + " At the end?")
@@ -120,8 +125,8 @@ def synthetic_episode(chunks: int, seed: int, questions: int = 100) -> Episode:
     return Episode(f"long-{chunks}", "AR", "benchmark", made, finals)
 
 
-def _chunk(t: int, rng: np.random.Generator) -> Chunk:
-    words = [f"w{word}" for word in np.minimum(rng.zipf(1.3, size=_CHUNK_WORDS), 20_000)]
+def _chunk(t: int, rng: np.random.Generator, size: int) -> Chunk:
+    words = [f"w{word}" for word in np.minimum(rng.zipf(1.3, size=size), 20_000)]
     sentences = [" ".join(words[i : i + 12]).capitalize() + "." for i in range(0, len(words), 12)]
     facts = [f"The code of box {t}x{n} is {rng.integers(10**6)}." for n in range(5)]
     questions = tuple(

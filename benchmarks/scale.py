@@ -1,0 +1,156 @@
+"""Time and memory of long episodes: the size of the published test sets, and 1.4M tokens.
+
+    python -m benchmarks.scale
+
+Every row is one episode in a process of its own, so that its peak memory is its own. Times are CPU
+times. The agent stores whole chunks, or ten sentences of each; a step includes the chunk questions
+and its observation, and the last one 100 final questions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gc
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.steps import synthetic_episode
+from finemem_env.operations import render
+from finemem_env.readers import make_reader
+from finemem_env.session import Session, run_step
+from finemem_env.settings import resolve
+from finemem_env.text import approx_tokens, split_sentences
+from finemem_env.types import Chunk, Op, Operation
+
+_SENTENCES = 10
+_TOKENS = 2164  # of a chunk of the longest published test set
+_SIZES = {"0.47M": 219, "1.4M": 647}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "flat": {},
+    "hierarchical": {"memory": "hierarchical", "memory_view": "recent:5"},
+    "flat, no chunk questions": {"protocol": "memoryagentbench"},
+    "hierarchical, mem-alpha": {"protocol": "mem-alpha"},
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured:
+    """Times [ms] of the steps and of their observations, and memory [MB] before and at most."""
+
+    tokens: int
+    items: int
+    steps: list[float]
+    renders: list[float]
+    base: float
+    peak: float
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
+    parser.add_argument("--chunks", type=int, nargs="*", default=list(_SIZES.values()))
+    parser.add_argument("--settings", nargs="*", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--questions", type=int, default=100, help="final questions")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the episode")
+    given = parser.parse_args()
+    print(
+        "| memory | stored | chunks | tokens | items | first tenth [ms/step] | last tenth "
+        "[ms/step] | of that rendering | last/first without rendering | last step [s] | "
+        "episode [s] | memory at start, peak [MB] |\n" + "|---" * 12 + "|"
+    )
+    context = multiprocessing.get_context("spawn")
+    for chunks in given.chunks:
+        for name in given.settings:
+            for stored in STORED:
+                with context.Pool(1) as pool:
+                    arguments = (name, stored, chunks, given.questions, given.seed)
+                    measured = pool.apply(measure, arguments)
+                print(row(name, stored, chunks, measured), flush=True)
+
+
+def measure(name: str, stored: str, chunks: int, questions: int, seed: int) -> Measured:
+    """Play one long episode with the settings called `name` and take its times and memory."""
+    episode = synthetic_episode(chunks, seed, questions, _chunk_words())
+    base = _megabytes()
+    settings = resolve(**({"memory_budget": "unlimited"} | SETTINGS[name]))
+    session = Session(episode, settings, np.random.default_rng(seed), approx_tokens, 2**22)
+    reader = make_reader({"name": "local"})
+    steps, renders = [], []
+    gc.disable()
+    for chunk in episode.chunks:
+        action = STORED[stored](chunk)
+        start = time.process_time()
+        run_step([session], [action], reader)
+        middle = time.process_time()
+        session.observe()
+        end = time.process_time()
+        steps.append(1000 * (end - start))
+        renders.append(1000 * (end - middle))
+    return Measured(
+        sum(session.chunk_tokens), len(session.memory), steps, renders, base, _megabytes()
+    )
+
+
+def _chunk_words() -> list[int]:
+    """Words that make chunks of about `_TOKENS` tokens, no two of one length.
+
+    Texts of one length tie in BM25 wherever they share the same words, which real texts seldom do.
+    """
+    size = 1600
+    tokens = approx_tokens(synthetic_episode(1, 0, 1, [size]).chunks[0].text)
+    middle = round(size * _TOKENS / tokens)
+    return [middle - 400 + 163 * t % 800 for t in range(800)]
+
+
+def _whole(chunk: Chunk) -> str:
+    return render([Operation(Op.INSERT, content=chunk.text)])
+
+
+def _some(chunk: Chunk) -> str:
+    sentences = split_sentences(chunk.text)
+    chosen = sentences[:: max(1, len(sentences) // _SENTENCES)][:_SENTENCES]
+    return render([Operation(Op.INSERT, content=text) for text in chosen])
+
+
+STORED: dict[str, Callable[[Chunk], str]] = {"chunks": _whole, "sentences": _some}
+
+
+def row(name: str, stored: str, chunks: int, found: Measured) -> str:
+    """One line of the table."""
+    # The last step answers the final questions too: it has a column of its own.
+    body, views = found.steps[:-1], found.renders[:-1]
+    tenth = max(1, len(body) // 10)
+    bare = [step - view for step, view in zip(body, views, strict=True)]
+    cells = [
+        name,
+        stored,
+        str(chunks),
+        f"{found.tokens:,}",
+        f"{found.items:,}",
+        f"{np.median(body[:tenth]):.1f}",
+        f"{np.median(body[-tenth:]):.1f}",
+        f"{np.median(views[-tenth:]):.1f}",
+        f"{np.median(bare[-tenth:]) / np.median(bare[:tenth]):.2f}",
+        f"{found.steps[-1] / 1000:.2f}",
+        f"{sum(found.steps) / 1000:.1f}",
+        f"{found.base:.0f}, {found.peak:.0f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    pass
+
+
+if __name__ == "__main__":
+    main()
