@@ -145,11 +145,14 @@ def pack(
         if tokens <= targets[len(done)]:
             chunk.add(passage.block, Piece(number, 0, len(passage.text)), tokens)
             continue
-        for piece in _sentence_pieces(number, passage, targets[len(done) :], count_tokens):
+        pieces = _sentence_pieces(number, passage, targets[len(done) :], count_tokens)
+        for piece in pieces:
             if chunk.blocks:
                 close()
             block = dataclasses.replace(passage, text=passage.text[piece.start : piece.end]).block
             chunk.add(block, piece, count_tokens(block + separator))
+        if pieces[-1].end < sentence_spans(passage.text)[-1][1]:
+            break  # the targets ran out inside this passage: nothing may follow what is missing
     if chunk.blocks:
         close()
     return tuple(done)

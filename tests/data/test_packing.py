@@ -53,6 +53,12 @@ def test_pack_never_loses_or_cuts_a_sentence(passages: list[Passage], targets: l
         assert told == every
 
 
+def test_pack_stops_where_the_targets_run_out_inside_a_passage() -> None:
+    passages = [Passage("Ana. Ana met Ana.", ""), Passage("Rome.", "")]
+    (chunk,) = pack(passages, [4], approx_tokens)
+    assert chunk.text == "Ana."
+
+
 @given(PASSAGES, TARGETS)
 def test_pack_keeps_titles_and_targets(passages: list[Passage], targets: list[int]) -> None:
     for chunk, target in zip(pack(passages, targets, approx_tokens), targets, strict=False):
