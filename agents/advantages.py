@@ -8,6 +8,10 @@ module offers beyond the paper, and when each form is unbiased:
   return-to-go of the *streamed* reward: with baseline `context_step` and scale `none` unbiased up
   to the factor 1 - 1/G of a mean that includes the row itself, and exact with `leave_one_out`. This
   needs an episode length that the policy cannot change, which holds: T is the number of chunks.
+* credit `reward_to_go` sums the attributed rewards from the step to the end: less noise than
+  `return`, since a final question counts at its writers' steps and before, not after; and unlike
+  `step` it sees that what was stored now keeps later steps from storing (a memory budget). Biased
+  only in what a step does to the rewards of earlier ones (deleting what they wrote).
 * baseline `context` is exact with `leave_one_out` too; its mean takes off about 1/G, and not the
   same share from every step.
 * dividing by the spread of a cell (the paper) weighs contexts and steps by 1/spread, so it follows
@@ -41,7 +45,7 @@ __all__ = [
     "return_to_go",
 ]
 
-Credit = Literal["step", "return"]
+Credit = Literal["step", "reward_to_go", "return"]
 Baseline = Literal["context_step", "context"]
 Center = Literal["mean", "leave_one_out"]
 Scale = Literal["cell", "group", "batch", "none"]
@@ -57,7 +61,8 @@ class Estimator:
     """How rewards become advantages; the paper is step, context_step, mean, cell, floor 0.
 
     Attributes:
-        credit: attributed reward of the step, or return-to-go of the streamed reward.
+        credit: attributed reward of the step, those from the step to the end, or return-to-go of
+            the streamed reward.
         baseline: mean over one (context, step), or over the whole context (Mem-alpha pools).
         center: mean of all rows, or of the other rollouts only.
         scale: what the centred reward is divided by: the spread of its cell, one spread per context
@@ -179,9 +184,9 @@ def compute_advantages(
 
 
 def _signal(rollout: RolloutRewards, credit: Credit) -> tuple[Floats, Bools]:
-    """What is compared and where it may be, both (T,); a return needs all its later rows."""
+    """What is compared and where it may be, both (T,); a sum needs all its later rows."""
     valid = np.asarray(rollout.valid, dtype=np.bool_)
-    raw = rollout.step_rewards if credit == "step" else rollout.streamed
+    raw = rollout.streamed if credit == "return" else rollout.step_rewards
     rewards = np.asarray(raw, dtype=np.float64)
     if rewards.shape != valid.shape or rewards.ndim != 1:
         raise ConfigError(

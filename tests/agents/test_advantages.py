@@ -33,6 +33,7 @@ STEP: dict[str, Table] = {
     "A": [[1, 0, 2], [2, 0, 5], [3, 3, 2]],
     "B": [[0, 4, 1], [0, 0, 1], [6, 2, 1]],
 }
+# Attributed rewards to go: A [3,2,2] [7,5,5] [8,5,2], B [5,5,1] [1,1,1] [9,3,1].
 STREAMED: dict[str, Table] = {
     "A": [[1, 0, 1], [0, 1, 3], [2, 2, 2]],  # returns to go [2,1,1] [4,4,3] [6,4,2]
     "B": [[0, 0, 3], [1, 2, 0], [-1, 4, 0]],  # returns to go [3,3,3] [3,2,0] [3,4,0]
@@ -66,6 +67,34 @@ CENTRED: dict[tuple[Credit, Baseline, Center], dict[str, Table]] = {
             [Q(-5, 3), Q(7, 3), Q(-2, 3)],
             [Q(-7, 3), Q(-7, 3), Q(-4, 3)],
             [5, 1, 0],
+        ],
+    },
+    ("reward_to_go", "context_step", "mean"): {  # means A 6 4 3, B 5 3 1
+        "A": [[-3, -2, -1], [1, 1, 2], [2, 1, -1]],
+        "B": [[0, 2, 0], [-4, -2, 0], [4, 0, 0]],
+    },
+    ("reward_to_go", "context_step", "leave_one_out"): {
+        "A": [[Q(-9, 2), -3, Q(-3, 2)], [Q(3, 2), Q(3, 2), 3], [3, Q(3, 2), Q(-3, 2)]],
+        "B": [[0, 3, 0], [-6, -3, 0], [6, 0, 0]],
+    },
+    ("reward_to_go", "context", "mean"): {  # means A 39/9, B 27/9
+        "A": [
+            [Q(-4, 3), Q(-7, 3), Q(-7, 3)],
+            [Q(8, 3), Q(2, 3), Q(2, 3)],
+            [Q(11, 3), Q(2, 3), Q(-7, 3)],
+        ],
+        "B": [[2, 2, -2], [-2, -2, -2], [6, 0, -2]],
+    },
+    ("reward_to_go", "context", "leave_one_out"): {  # others' means A 16/3 11/3 4, B 8/3 4 7/3
+        "A": [
+            [Q(-7, 3), Q(-10, 3), Q(-10, 3)],
+            [Q(10, 3), Q(4, 3), Q(4, 3)],
+            [4, 1, -2],
+        ],
+        "B": [
+            [Q(7, 3), Q(7, 3), Q(-5, 3)],
+            [-3, -3, -3],
+            [Q(20, 3), Q(2, 3), Q(-4, 3)],
         ],
     },
     ("return", "context_step", "mean"): {  # means A 4 3 2, B 3 3 1
@@ -102,18 +131,24 @@ CENTRED: dict[tuple[Credit, Baseline, Center], dict[str, Table]] = {
 CELLS: dict[tuple[Credit, Baseline], dict[str, list[Q | int]]] = {
     ("step", "context_step"): {"A": [1, 3, 3], "B": [12, 4, 0]},
     ("step", "context"): {"A": [Q(20, 8)] * 3, "B": [Q(34, 8)] * 3},
+    ("reward_to_go", "context_step"): {"A": [7, 3, 3], "B": [16, 4, 0]},
+    ("reward_to_go", "context"): {"A": [Q(40, 8)] * 3, "B": [Q(64, 8)] * 3},
     ("return", "context_step"): {"A": [4, 3, 1], "B": [0, 1, 3]},
     ("return", "context"): {"A": [Q(22, 8)] * 3, "B": [Q(16, 8)] * 3},
 }
 GROUPS: dict[tuple[Credit, Baseline], dict[str, Q]] = {
     ("step", "context_step"): {"A": Q(14, 6), "B": Q(32, 6)},
     ("step", "context"): {"A": Q(20, 8), "B": Q(34, 8)},
+    ("reward_to_go", "context_step"): {"A": Q(26, 6), "B": Q(40, 6)},
+    ("reward_to_go", "context"): {"A": Q(40, 8), "B": Q(64, 8)},
     ("return", "context_step"): {"A": Q(16, 6), "B": Q(8, 6)},
     ("return", "context"): {"A": Q(22, 8), "B": Q(16, 8)},
 }
 BATCH: dict[tuple[Credit, Baseline], Q] = {
     ("step", "context_step"): Q(23, 6),
     ("step", "context"): Q(27, 8),
+    ("reward_to_go", "context_step"): Q(66, 12),
+    ("reward_to_go", "context"): Q(13, 2),
     ("return", "context_step"): Q(2),
     ("return", "context"): Q(19, 8),
 }
@@ -258,7 +293,7 @@ def test_zero_spread_is_exactly_zero(
     mode: tuple[Credit, Baseline, Center, Scale], value: float
 ) -> None:
     # Under `return` and a pooled baseline a constant reward still differs by step.
-    steps = 1 if mode[:2] == ("return", "context") else 3
+    steps = 1 if mode[0] != "step" and mode[1] == "context" else 3
     rows = [RolloutRewards("c", [value] * steps, [value] * steps, [True] * steps)] * 7
     result = compute_advantages(rows, Estimator(*mode, floor=0.0, epsilon=0.0))
     assert not np.stack(result.values).any()
