@@ -10,30 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from finemem_env.backends.policy import OPERATION_TOOLS
 from finemem_env.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["OPERATION_TOOLS", "Chat"]
+__all__ = ["Chat"]
 
 Prompt = tuple[str, str]  # instructions and observation
-
-
-def _tool(name: str, description: str, **fields: str) -> dict[str, object]:
-    """One operation as a function in OpenAI's JSON-schema form; all its fields are required."""
-    properties = {key: {"type": "string", "description": text} for key, text in fields.items()}
-    parameters = {"type": "object", "properties": properties, "required": list(fields)}
-    function = {"name": name, "description": description, "parameters": parameters}
-    return {"type": "function", "function": function}
-
-
-OPERATION_TOOLS = (
-    _tool("INSERT", "Add an item to the memory.", content="Text to remember."),
-    _tool("UPDATE", "Replace the text of an item.", id="Item id.", content="New text of the item."),
-    _tool("DELETE", "Remove an item.", id="Item id."),
-    _tool("SKIP", "Leave the memory as it is; only on its own."),
-)
 
 
 class Chat:

@@ -13,14 +13,19 @@ from hypothesis import strategies as st
 from finemem_env import prompt_files
 from finemem_env.backends import ChatRequest, Completion, Failure, Sampling
 from finemem_env.errors import ConfigError
-from finemem_env.prompt_files import load_prompt
+from finemem_env.prompt_files import load_prompt, prompt_names
 from finemem_env.readers.prompted import PromptedReader, parse_reply
 from finemem_env.types import Answer, Reader, ReadRequest
 from tests.backends.fakes import FakeBackend
 
 REQUEST = ReadRequest("Where does Mara live?", ("It rained.", "Mara lives in Osta.\nShe is 7."))
 # A released prompt never changes: another wording is another file.
-RELEASED = {"chunk_questions/1": "d1c3ad8d8e4b1e19", "read/1": "22761b534813d86e"}
+RELEASED = {
+    "chunk_questions/1": "d1c3ad8d8e4b1e19",
+    "judge/1": "16bc62fd0ab2ee3c",
+    "query/1": "2b76c77057448151",
+    "read/1": "22761b534813d86e",
+}
 
 
 def _user(chat: ChatRequest) -> str:
@@ -166,6 +171,7 @@ def test_reply_length_follows_the_question_unless_set() -> None:
 
 
 def test_prompts_have_versions_and_released_ones_do_not_change() -> None:
+    assert set(prompt_names()) == set(RELEASED)
     folder = resources.files(prompt_files)
     for version in RELEASED:
         name, _, number = version.partition("/")
