@@ -1,9 +1,10 @@
-"""Which reward trains best: rewards x tasks x seeds, cell by cell: `python -m agents.ablation`.
+"""Which reward trains best: methods x tasks x seeds, cell by cell: `python -m agents.ablation`.
 
-A cell is one training run with one reward; its best weights are then scored on held-out episodes of
-the training length and four times longer, beside skip and oracle on the same episodes. A cell that
-is done is never run again, and one that was interrupted goes on from its checkpoint. After every
-cell the folder gets `table.md` and `curves.svg` of all cells so far.
+A method is a reward preset and a form of credit. A cell is one training run; its best weights are
+then scored on held-out episodes of the training length and four times longer, beside skip and
+oracle on the same episodes. A cell that is done is never run again, and one that was interrupted
+goes on from its checkpoint. After every cell the folder gets `table.md` and `curves.svg` of all
+cells so far.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import statistics
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from agents.ablation_report import mean_curves, table
+from agents.advantages import Credit
 from agents.config import CPU_ENV_ARGS, PRESETS, TrainConfig, from_dict
 from agents.distributed import World
 from agents.evaluation import evaluate_policy, play_references, policy_results
@@ -26,24 +27,36 @@ from agents.grpo import Run
 from agents.plot import read_curve, render_svg
 from agents.rollout import Sampling
 from agents.runs import load_run
-from baselines.summary import summarise
-from finemem_env.errors import FineMemError
+from baselines.summary import Result
+from finemem_env.errors import ConfigError, FineMemError, nearest
+from finemem_env.settings import REWARDS
 
-__all__ = ["REWARDS", "TASKS", "Cell", "main", "run_cell", "table"]
+__all__ = ["METHODS", "SETTINGS", "TASKS", "Cell", "main", "run_cell"]
 
-REWARDS = ("outcome", "chunk", "fine-mem", "fine-mem-cited")
+# Every reward with the form of credit that suits it (docs/credit.md).
+METHODS = (
+    "outcome/return",
+    "chunk/return",
+    "fine-mem/reward_to_go",
+    "fine-mem-cited/reward_to_go",
+)
 EVAL_SEED = 3
 LONGER = 4
 
 # Credit matters where episodes are long, few questions pay, and the budget binds.
+_FEW: dict[str, Any] = {**CPU_ENV_ARGS, "num_chunks": 10, "memory_budget": 0.3}
 TASKS: dict[str, dict[str, Any]] = {
     "short": dict(CPU_ENV_ARGS),
-    "few": {
-        **CPU_ENV_ARGS,
-        "num_chunks": 10,
-        "memory_budget": 0.3,
-        "difficulty": {**CPU_ENV_ARGS["difficulty"], "questions": 5},
-    },
+    "few": {**_FEW, "difficulty": {**CPU_ENV_ARGS["difficulty"], "questions": 3}},
+}
+# Evaluations ask about everything, and often: the curves tell how many updates a method needs.
+_ASK_ALL = {"difficulty": {**CPU_ENV_ARGS["difficulty"], "questions": 0}}
+SETTINGS: dict[str, Any] = {
+    "updates": 50,
+    "eval_every": 5,
+    "eval_episodes": 24,
+    "save_every": 10,
+    "eval_env_args": _ASK_ALL,
 }
 
 
@@ -52,129 +65,144 @@ class Cell:
     """One training run of the ablation."""
 
     reward: str
+    credit: str
     task: str
     seed: int
+
+    @classmethod
+    def of(cls, method: str, task: str, seed: int) -> Cell:
+        """The cell of "reward/credit"; the paper's credit, step, where none is named.
+
+        Raises:
+            ConfigError: an unknown reward or form of credit, with the nearest.
+        """
+        reward, _, credit = method.partition("/")
+        for kind, name, known in (
+            ("reward", reward, list(REWARDS)),
+            ("credit", credit or "step", list(get_args(Credit))),
+        ):
+            if name not in known:
+                raise ConfigError(nearest(kind, name, known))
+        return cls(reward, credit or "step", task, seed)
 
     @property
     def name(self) -> str:
         """Its folder."""
-        return f"{self.task}-{self.reward}-{self.seed}"
+        return f"{self.task}-{self.reward}-{self.credit}-{self.seed}"
 
-    def config(self, base: dict[str, Any]) -> TrainConfig:
+    def config(self, base: Mapping[str, Any]) -> TrainConfig:
         """The settings of its run."""
-        return from_dict(
-            {**base, "reward": self.reward, "env_args": TASKS[self.task], "seed": self.seed}
-        )
+        own = {"reward": self.reward, "credit": self.credit, "seed": self.seed}
+        return from_dict({**base, **own, "env_args": TASKS[self.task], "final_episodes": 0})
 
 
-def run_cell(cell: Cell, folder: Path, base: dict[str, Any], episodes: int) -> dict[str, Any]:
-    """Train and score one cell, or read what it gave before."""
+def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -> dict[str, Any]:
+    """Train and score one cell, or read what it gave before.
+
+    Returns:
+        The cell, its evaluations during training, and per length ("same", "longer") and player
+        (skip, oracle, initial, best) the score and memory tokens of every episode.
+    """
     path = folder / cell.name / "cell.json"
     if path.exists():
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
-    config = dataclasses.replace(cell.config(base), final_episodes=0)
+    config = cell.config(base)
     run = Run.start(config, folder / cell.name, resume=True, world=World())
     run.train()
     run.finish()
-    result: dict[str, Any] = dataclasses.asdict(cell)
+    curve = read_curve(folder / cell.name, "eval/score")
+    result: dict[str, Any] = {**dataclasses.asdict(cell), "curve": curve}
     for length, factor in (("same", 1), ("longer", LONGER)):
         result[length] = _score(config, folder / cell.name, factor, episodes)
     aside = path.with_suffix(".writing")
-    aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    aside.write_text(json.dumps(result) + "\n", encoding="utf-8")
     aside.rename(path)
     return result
 
 
-def _score(config: TrainConfig, folder: Path, factor: int, episodes: int) -> dict[str, Any]:
-    """Initial and best weights against skip and oracle, on episodes `factor` times as long."""
+def _score(
+    config: TrainConfig, folder: Path, factor: int, episodes: int
+) -> dict[str, dict[str, list[float]]]:
+    """Initial and best weights, skip and oracle, on episodes `factor` times as long."""
     env_args = config.eval_env("test")
     env_args["num_chunks"] = factor * env_args.get("num_chunks", 10)
-    knobs = dict(env_args.get("difficulty", {}))
-    if knobs.get("questions"):
-        knobs["questions"] *= factor
-    env_args["difficulty"] = knobs
     sampling = Sampling(
-        config.max_new_tokens,
-        config.eval_temperature,
-        config.sample_tokens,
-        config.instructions,
+        config.max_new_tokens, config.eval_temperature, config.sample_tokens, config.instructions
     )
     results = play_references(
         config.env, env_args, episodes=episodes, seed=EVAL_SEED, agents=("skip", "oracle")
     )
     for label in ("initial", "best"):
+        policy = load_run(folder, label)[1]
         played = evaluate_policy(
-            load_run(folder, label)[1],
-            config.env,
-            env_args,
-            episodes=episodes,
-            seed=EVAL_SEED,
-            sampling=sampling,
+            policy, config.env, env_args, episodes=episodes, seed=EVAL_SEED, sampling=sampling
         )
         results += policy_results(label, played, EVAL_SEED)
-    rows = {row.agent: row for row in summarise(results, EVAL_SEED)}
     return {
-        name: {key: getattr(row, key) for key in ("score", "normalised", "memory_tokens")}
-        for name, row in rows.items()
+        label: _per_episode([one for one in results if one.agent == label])
+        for label in ("skip", "oracle", "initial", "best")
     }
 
 
-def table(results: Sequence[dict[str, Any]]) -> str:
-    """Markdown: mean and range over seeds of the normalised score and of memory to the oracle's."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for result in results:
-        groups[result["task"], result["reward"]].append(result)
-    lines = [
-        "| task | reward | seeds | score | normalised | memory / oracle | normalised, 4x longer |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for (task, reward), group in groups.items():
-        score = _spread([one["same"]["best"]["score"] for one in group])
-        near = _spread([one["same"]["best"]["normalised"] for one in group])
-        far = _spread([one["longer"]["best"]["normalised"] for one in group])
-        memory = _spread(
-            [
-                one["same"]["best"]["memory_tokens"] / one["same"]["oracle"]["memory_tokens"]
-                for one in group
-            ]
-        )
-        lines.append(f"| {task} | {reward} | {len(group)} | {score} | {near} | {memory} | {far} |")
-    return "\n".join(lines)
+def _per_episode(results: Sequence[Result]) -> dict[str, list[float]]:
+    return {
+        "scores": [round(float(one.score or 0.0), 6) for one in results],
+        "memory": [float(one.memory_tokens) for one in results],
+    }
 
 
-def _spread(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    low, high = min(known), max(known)
-    mean = statistics.fmean(known)
-    return f"{mean:.3f}" if len(known) == 1 else f"{mean:.3f} ({low:.3f}-{high:.3f})"
+def _write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
+    """The table and the curves of the cells so far."""
+    (folder / "table.md").write_text(table(results) + "\n", encoding="utf-8")
+    curves = mean_curves(results)
+    (folder / "curves.svg").write_text(
+        render_svg(curves, "held-out score, mean over seeds,"), encoding="utf-8"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m agents.ablation", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of the ablation, new or to go on with")
-    parser.add_argument("--rewards", nargs="+", default=REWARDS, help="reward presets")
-    parser.add_argument("--tasks", nargs="+", default=["few"], choices=sorted(TASKS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--episodes", type=int, default=20, help="per evaluation of a cell")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=METHODS,
+        metavar="REWARD/CREDIT",
+        help=f"reward presets with a form of credit (default: {' '.join(METHODS)})",
+    )
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        default=["few"],
+        choices=sorted(TASKS),
+        help="few: 10 chunks, 3 final questions, a tight budget (default: %(default)s)",
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="(0 1 2)")
+    parser.add_argument("--episodes", type=int, default=40, help="per evaluation of a cell (40)")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu")
-    parser.add_argument("--set", type=json.loads, default={}, help="other settings, as JSON")
+    parser.add_argument(
+        "--set",
+        type=json.loads,
+        default={},
+        metavar="JSON",
+        help=f"other settings of agents.grpo (default: {json.dumps(SETTINGS)})",
+    )
     given = parser.parse_args(arguments)
-    base = {**PRESETS[given.preset], **given.set}
-    results, curves = [], {}
+    base = {**PRESETS[given.preset], **SETTINGS, **given.set}
+    results: list[dict[str, Any]] = []
     try:
-        for seed in given.seeds:
-            for task in given.tasks:
-                for reward in given.rewards:
-                    cell = Cell(reward, task, seed)
-                    results.append(run_cell(cell, given.folder, base, given.episodes))
-                    curves[cell.name] = read_curve(given.folder / cell.name, "rollout/score")
-                    print(f"{cell.name}: {json.dumps(results[-1]['same']['best'])}", flush=True)
-                    (given.folder / "table.md").write_text(table(results) + "\n")
-                    (given.folder / "curves.svg").write_text(render_svg(curves, "rollout/score"))
+        cells = [
+            Cell.of(method, task, seed)
+            for seed in given.seeds
+            for task in given.tasks
+            for method in given.methods
+        ]
+        for cell in cells:
+            results.append(run_cell(cell, given.folder, base, given.episodes))
+            _write(given.folder, results)
+            print(f"{cell.name}: done ({len(results)} of {len(cells)})", flush=True)
     except FineMemError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

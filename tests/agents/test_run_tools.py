@@ -93,16 +93,23 @@ def test_plot_draws_a_line_per_run(folder: Path, tmp_path: Path) -> None:
     assert plot.main([str(folder), "--key", "rollout/scores", "-o", str(output)]) == 2
 
 
-@pytest.mark.slow
-def test_an_ablation_goes_on_cell_by_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ablation_goes_on_cell_by_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = {key: SMALL[key] for key in SMALL if key != "env_args"}
     arguments = [str(tmp_path), "--seeds", "0", "--episodes", "1", "--set", json.dumps(settings)]
     monkeypatch.setitem(ablation.TASKS, "few", SMALL["env_args"])
-    assert ablation.main([*arguments, "--rewards", "outcome"]) == 0
-    first = (tmp_path / "few-outcome-0" / "cell.json").stat().st_mtime_ns
-    assert ablation.main([*arguments, "--rewards", "outcome", "fine-mem"]) == 0
-    assert (tmp_path / "few-outcome-0" / "cell.json").stat().st_mtime_ns == first
+    assert ablation.main([*arguments, "--methods", "outcome/return"]) == 0
+    cell = tmp_path / "few-outcome-return-0" / "cell.json"
+    first = cell.stat().st_mtime_ns
+    assert ablation.main([*arguments, "--methods", "outcome/return", "fine-mem"]) == 0
+    assert cell.stat().st_mtime_ns == first
+    record = json.loads(cell.read_text())
+    assert [update for update, _ in record["curve"]] == [0, 1]
+    assert {len(record["longer"][name]["scores"]) for name in record["longer"]} == {1}
     text = (tmp_path / "table.md").read_text()
-    assert "| few | outcome | 1 |" in text
-    assert "| few | fine-mem | 1 |" in text
+    assert "| few | outcome, return | 1 |" in text
+    assert "| few | fine-mem, step | 1 |" in text
     assert (tmp_path / "curves.svg").read_text().count("<polyline") == 2
+    assert ablation.main([*arguments, "--methods", "outcome/returns"]) == 2
+    assert "did you mean 'return'" in capsys.readouterr().err.casefold()

@@ -1,0 +1,125 @@
+"""The table and the curves of an ablation, from the records of its cells.
+
+Intervals are 95 % percentile intervals of a bootstrap over both seeds and episodes (the episodes
+are the same for all seeds, so both are resampled as one block): with few seeds they are wide.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["interval", "mean_curves", "normalised", "table", "updates_to"]
+
+Floats = npt.NDArray[np.float64]
+Record = dict[str, Any]
+REFERENCE = "outcome"  # updates are counted to its final score
+RESAMPLES = 2000
+
+
+def table(records: Sequence[Record]) -> str:
+    """Markdown, a line per task and method: score, memory, longer episodes, updates needed."""
+    lines = [
+        "| task | reward, credit | seeds | before | after (95 % interval) | memory / oracle "
+        "| 4 x longer, after (95 %) | updates to outcome's final score |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    grouped = _grouped(records)
+    finals = {
+        task: _final(group) for (task, reward, _), group in grouped.items() if reward == REFERENCE
+    }
+    for (task, reward, credit), group in grouped.items():
+        before = statistics.fmean(normalised(group, "same", "initial").mean(axis=1))
+        cells = (
+            f"{before:.3f}",
+            _with_interval(normalised(group, "same", "best")),
+            f"{_memory(group):.2f}",
+            _with_interval(normalised(group, "longer", "best")),
+            _updates(group, finals.get(task)),
+        )
+        lines.append(f"| {task} | {reward}, {credit} | {len(group)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def mean_curves(records: Sequence[Record]) -> dict[str, list[tuple[int, float]]]:
+    """Held-out score by update, mean over the seeds, per task and method."""
+    curves = {}
+    for (task, reward, credit), group in _grouped(records).items():
+        points: dict[int, list[float]] = defaultdict(list)
+        for record in group:
+            for update, score in record["curve"]:
+                points[update].append(score)
+        mean = [(update, statistics.fmean(points[update])) for update in sorted(points)]
+        curves[f"{task}: {reward}, {credit}"] = mean
+    return curves
+
+
+def normalised(group: Sequence[Record], length: str, player: str) -> Floats:
+    """(score - skip) / (oracle - skip) with the references' means, (seeds, episodes)."""
+    rows = []
+    for record in group:
+        scores = {name: record[length][name]["scores"] for name in ("skip", "oracle", player)}
+        low, high = statistics.fmean(scores["skip"]), statistics.fmean(scores["oracle"])
+        rows.append((np.asarray(scores[player]) - low) / ((high - low) or 1.0))
+    return np.stack(rows)
+
+
+def interval(values: Floats, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean of (seeds, episodes), resampling both."""
+    rng = np.random.default_rng(seed)
+    seeds, episodes = values.shape
+    means = [
+        values[
+            np.ix_(rng.integers(seeds, size=seeds), rng.integers(episodes, size=episodes))
+        ].mean()
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def updates_to(curve: Sequence[Sequence[float]], score: float) -> int | None:
+    """The first evaluated update with at least this score, None if there is none."""
+    return next((int(update) for update, value in curve if value >= score), None)
+
+
+def _grouped(records: Sequence[Record]) -> Mapping[tuple[str, str, str], list[Record]]:
+    groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        groups[record["task"], record["reward"], record["credit"]].append(record)
+    return groups
+
+
+def _final(group: Sequence[Record]) -> float:
+    """Mean over seeds of the best evaluation during training."""
+    return statistics.fmean(max(score for _, score in record["curve"]) for record in group)
+
+
+def _updates(group: Sequence[Record], score: float | None) -> str:
+    """Median over seeds, and how many get there."""
+    if score is None:
+        return "-"
+    found = [updates_to(record["curve"], score) for record in group]
+    reached = [one for one in found if one is not None]
+    if 2 * len(reached) <= len(group):
+        return f"not reached ({len(reached)} of {len(group)})"
+    ordered = sorted(float("inf") if one is None else one for one in found)
+    return f"{ordered[(len(ordered) - 1) // 2]:.0f} ({len(reached)} of {len(group)})"
+
+
+def _memory(group: Sequence[Record]) -> float:
+    return statistics.fmean(
+        statistics.fmean(record["same"]["best"]["memory"])
+        / statistics.fmean(record["same"]["oracle"]["memory"])
+        for record in group
+    )
+
+
+def _with_interval(values: Floats) -> str:
+    low, high = interval(values)
+    return f"{values.mean():.3f} ({low:.3f}-{high:.3f})"
