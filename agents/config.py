@@ -77,7 +77,7 @@ class TrainConfig:
     temperature: float = _field(1.0, "of sampling; the loss uses the same")
     sample_tokens: int | None = _field(None, "cache positions of one decoding batch; none: no cut")
 
-    credit: Credit = _field("step", "reward of the step, its reward-to-go, or the streamed return")
+    credit: Credit = _field("reward_to_go", "attributed reward: step, or reward_to_go; or streamed return")
     baseline: Baseline = _field("context_step", "baseline over one (context, step) or the context")
     center: Center = _field("mean", "baseline is the mean of all rollouts, or of the others")
     scale: Scale = _field("group", "advantages are divided by the spread of: cell, group, batch")
@@ -185,6 +185,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "updates": 100,
         "contexts": 4,
         "max_new_tokens": 96,
+        "temperature": 0.7,
         "lr": 3e-4,
         "warmup_updates": 5,
         "eval_every": 20,
@@ -226,6 +227,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "sample_tokens": 262_144,
         "micro_tokens": 32_768,
         "lr": 1e-6,
+        "credit": "step",
         "scale": "cell",
         "floor": 0.0,
         "loss_type": "grpo",
