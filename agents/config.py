@@ -77,7 +77,7 @@ class TrainConfig:
     temperature: float = _field(1.0, "of sampling; the loss uses the same")
     sample_tokens: int | None = _field(None, "cache positions of one decoding batch; none: no cut")
 
-    credit: Credit = _field("reward_to_go", "attributed reward: step, or reward_to_go; or streamed return")
+    credit: Credit = _field("reward_to_go", "reward of the step, of it and later ones, or return")
     baseline: Baseline = _field("context_step", "baseline over one (context, step) or the context")
     center: Center = _field("mean", "baseline is the mean of all rollouts, or of the others")
     scale: Scale = _field("group", "advantages are divided by the spread of: cell, group, batch")
