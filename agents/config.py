@@ -13,11 +13,13 @@ import json
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from agents.advantages import Baseline, Center, Credit, Estimator, Scale
 from agents.loss import LossConfig, LossType
 from agents.policy import ModelConfig, Precision
+from agents.samplers import SamplerSetup, check_sampler
 from finemem_env.errors import ConfigError, nearest
 
 __all__ = [
@@ -76,6 +78,8 @@ class TrainConfig:
     max_new_tokens: int = _field(256, "longest reply in tokens")
     temperature: float = _field(1.0, "of sampling; the loss uses the same")
     sample_tokens: int | None = _field(None, "cache positions of one decoding batch; none: no cut")
+    sampler: str = _field("transformers", "transformers, vllm, or the address of a vLLM server")
+    sampler_args: dict[str, Any] = _field({}, "options of the sampler, as JSON (docs/models.md)")
 
     credit: Credit = _field("reward_to_go", "reward of the step, of it and later ones, or return")
     baseline: Baseline = _field("context_step", "baseline over one (context, step) or the context")
@@ -125,6 +129,7 @@ class TrainConfig:
             raise ConfigError(f"lr: expected a positive number, got {self.lr!r}.")
         self.estimator()
         self.loss()
+        check_sampler(self.sampler, self.sampler_args)
 
     def estimator(self) -> Estimator:
         """How rewards become advantages."""
@@ -157,6 +162,12 @@ class TrainConfig:
             tools=self.tools,
         )
 
+    def sampler_setup(self, folder: Path, processes: int) -> SamplerSetup:
+        """What draws the replies; engines take weights through `folder`."""
+        return SamplerSetup(
+            self.sampler, self.sampler_args, folder, self.precision, self.temperature, processes
+        )
+
     def train_env(self) -> dict[str, Any]:
         """Keywords of the training environment."""
         named = {"source": self.source, "protocol": self.protocol, "reward": self.reward}
@@ -172,7 +183,8 @@ class TrainConfig:
 
     def digest(self) -> str:
         """SHA-256 over what a resumed run must not change."""
-        free = ("updates", "eval_every", "save_every", "threads", "track", "final_episodes")
+        free = {"updates", "eval_every", "save_every", "threads", "track", "final_episodes"}
+        free |= {"sampler", "sampler_args"}  # a server may be elsewhere now
         kept = {key: value for key, value in self.as_dict().items() if key not in free}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 

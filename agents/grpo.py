@@ -32,6 +32,7 @@ from agents.loss import Denominators
 from agents.minibatches import count_tokens, split_rows
 from agents.policy import Policy, load_policy
 from agents.rollout import Clock, Rollout, Sampling, make_rollout_env, roll_out, rows_of
+from agents.samplers import make_sampler
 from agents.stats import LossStats
 from agents.tracking import (
     Tracker,
@@ -95,6 +96,7 @@ class Run:
         position = Position()
         if last is not None:
             position = checkpoint.load(last, policy.model, optimizer, config.digest())
+        policy.sampler = make_sampler(policy, config.sampler_setup(folder / "sampler", world.size))
         tracker = None
         if world.main:
             folder.mkdir(parents=True, exist_ok=True)
@@ -144,6 +146,8 @@ class Run:
         )
         rows = rows_of(rollouts, advantages)
         stats, norm = self._optimise(rows, number)
+        optimised = time.perf_counter()
+        synced = self.policy.sampler.refresh()
         end = time.perf_counter()
         return {
             **rollout_metrics(rollouts),
@@ -151,8 +155,9 @@ class Run:
             **{f"train/{key}": value for key, value in self._train_values(stats).items()},
             "train/grad_norm": norm,
             "train/lr": self._lr(number),
+            **synced,
             **time_metrics(
-                clock, end - rolled, end - start, sum(len(row.completion) for row in rows)
+                clock, optimised - rolled, end - start, sum(len(row.completion) for row in rows)
             ),
         }
 
@@ -186,7 +191,8 @@ class Run:
         tokens = world.add_pair((float(count_tokens(rows)), 0.0))[0]
         total: LossStats | None = None
         norms = []
-        for part in parts:
+        old = [self._old(part) if len(parts) > 1 else None for part in parts]
+        for part, before in zip(parts, old, strict=True):
             counts = Denominators.of(
                 [len(row.completion) for row in part],
                 [row.weight for row in part],
@@ -202,8 +208,7 @@ class Run:
                 loss,
                 counts,
                 max_tokens=config.micro_tokens,
-                # The sampler's log-probabilities are those of the policy before the first step.
-                old=None if len(parts) == 1 else [row.sampler_logprobs for row in part],
+                old=before,
                 reference=self._reference(part),
                 share=self.policy.shares_prefixes,
                 batches=self._batches(part),
@@ -233,6 +238,11 @@ class Run:
         """Micro-batches that every process must run."""
         count = count_batches(part, self.config.micro_tokens, share=self.policy.shares_prefixes)
         return int(self.world.largest(torch.tensor(float(count))).item())
+
+    def _old(self, part: Sequence[Row]) -> list[tuple[float, ...]]:
+        return self.policy.old_logprobs(
+            part, max_tokens=self.config.micro_tokens, temperature=self.config.temperature
+        )
 
     def _reference(self, part: Sequence[Row]) -> list[tuple[float, ...]] | None:
         if not self.config.kl_beta:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import math
 import warnings
 import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from agents.batching import Row
 from agents.cache import can_share
 from agents.chat import Chat
 from agents.logprobs import Scorer, base_causal_lm
-from agents.sampling import Completion, SamplingConfig, sample
+from agents.sampling import Completion, ModelSampler, RolloutSampler, SamplingConfig
 from agents.update import score_rows
 from finemem_env.errors import ConfigError, nearest
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Manager", "ModelConfig", "Policy", "Precision", "load_policy"]
 
 Precision = Literal["float32", "bfloat16", "mixed"]
-LIMIT = "max_position_embeddings"  # transformers' name for the longest context in tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +90,15 @@ class Policy:
         self.autocast = autocast
         inner: Any = base_causal_lm(model)
         self.device: torch.device = inner.device
-        # Recurrent models know no limit.
-        self.context: float = getattr(inner.config.get_text_config(), LIMIT, math.inf)
+        self._own = ModelSampler(model, self.precision)
+        self.sampler: RolloutSampler = self._own  # of rollouts; may be set to an engine
         self.stop_ids = _stop_ids(inner, self.chat.tokenizer)
         self._reference: nn.Module | None = None
+
+    @property
+    def context(self) -> float:
+        """Longest prompt and reply of a rollout together, in tokens."""
+        return self.sampler.context
 
     @property
     def pad_id(self) -> int:
@@ -120,31 +123,45 @@ class Policy:
         groups: Sequence[Hashable | None] | None = None,
         max_tokens: int | None = None,
     ) -> list[Completion]:
-        """One completion per prompt; see `agents.sampling.sample`.
+        """One completion per prompt, drawn by the model itself; see `agents.sampling.sample`.
 
         Raises:
             ConfigError: for a prompt that leaves no room in the model's context.
         """
         longest = max((len(prompt) for prompt in prompts), default=0)
-        if longest + max_new_tokens > self.context:
+        if longest + max_new_tokens > self._own.context:
             raise ConfigError(
                 f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's "
-                f"context of {self.context}. Lower max_observation_tokens, chunk_tokens or "
+                f"context of {self._own.context}. Lower max_observation_tokens, chunk_tokens or "
                 "memory_budget of the environment, or max_new_tokens."
             )
-        config = SamplingConfig(
+        config = self.sampling(max_new_tokens, temperature, max_tokens)
+        return self._own.draw(prompts, config, seed=seed, groups=groups)
+
+    def sampling(
+        self, max_new_tokens: int, temperature: float, max_tokens: int | None = None
+    ) -> SamplingConfig:
+        """How completions are drawn, with the tokens that end and fill them."""
+        return SamplingConfig(
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             stop_ids=self.stop_ids,
             pad_id=self.pad_id,
             max_tokens=max_tokens,
         )
-        with self._precision():
-            return sample(self.model, prompts, config, seed=seed, groups=groups)
 
     def scorer(self, temperature: float = 1.0) -> Scorer:
         """The trainable log-probabilities at the sampling temperature; wrap it with DDP or FSDP."""
         return Scorer(self.model, temperature=temperature, autocast=self.autocast)
+
+    def old_logprobs(
+        self, rows: Sequence[Row], *, max_tokens: int, temperature: float = 1.0
+    ) -> list[tuple[float, ...]]:
+        """Log-probabilities of every row's completion before the first optimizer step on it."""
+        if isinstance(self.sampler, ModelSampler):
+            return [row.sampler_logprobs for row in rows]
+        scorer = self.scorer(temperature)
+        return score_rows(scorer, rows, max_tokens=max_tokens, share=self.shares_prefixes)
 
     def freeze_reference(self) -> None:
         """Make the present weights the reference; with LoRA it is the model without adapters."""
@@ -176,7 +193,7 @@ class Policy:
         self.chat.tokenizer.save_pretrained(folder)
 
     @contextlib.contextmanager
-    def _precision(self) -> Iterator[None]:
+    def precision(self) -> Iterator[None]:
         """Autocast as in the update, so that both compute in the same type."""
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             yield

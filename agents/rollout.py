@@ -2,8 +2,9 @@
 
 A rollout is one episode under one draw of the policy; the G rollouts of a context start from the
 same seed. Each step is a row of its own: the exact prompt and completion ids with the sampler's
-log-probabilities. What cannot be sampled (a prompt longer than the model's context, log-
-probabilities that are not finite) acts as SKIP, and its row is marked failed: it gets no advantage.
+log-probabilities. What cannot be sampled (a prompt longer than the model's context, no reply of an
+engine in time, log-probabilities that are not finite) acts as SKIP, and its row is marked failed:
+it gets no advantage.
 """
 
 from __future__ import annotations
@@ -227,17 +228,19 @@ def _reply(
             f"left of the model's context beside max_new_tokens={sampling.max_new_tokens}. Lower "
             "max_observation_tokens, chunk_tokens or memory_budget of the environment."
         )
-    found = policy.sample(
+    found = policy.sampler.draw(
         [ids[number] for number in fits],
-        max_new_tokens=sampling.max_new_tokens,
-        temperature=sampling.temperature,
+        policy.sampling(sampling.max_new_tokens, sampling.temperature, sampling.max_tokens),
         seed=seed,
         groups=[groups[number] for number in fits],
-        max_tokens=sampling.max_tokens,
     )
-    texts = policy.chat.decode([completion.ids for completion in found])
+    usable = [
+        (number, completion)
+        for number, completion in zip(fits, found, strict=True)
+        if completion is not None and all(map(math.isfinite, completion.logprobs))
+    ]
+    texts = policy.chat.decode([completion.ids for _, completion in usable])
     rows = [StepRow(prompt, None, SKIP) for prompt in ids]
-    for number, completion, text in zip(fits, found, texts, strict=True):
-        if all(map(math.isfinite, completion.logprobs)):
-            rows[number] = StepRow(ids[number], completion, text)
+    for (number, completion), text in zip(usable, texts, strict=True):
+        rows[number] = StepRow(ids[number], completion, text)
     return rows

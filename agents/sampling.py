@@ -10,9 +10,11 @@ log-probabilities those of another distribution than the one that training diffe
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +25,10 @@ from agents.logprobs import base_causal_lm
 from agents.prefix import MIN_SHARED, Unit, find_units
 from finemem_env.errors import ConfigError
 
-__all__ = ["Completion", "SamplingConfig", "sample"]
+__all__ = ["Completion", "ModelSampler", "RolloutSampler", "SamplingConfig", "sample"]
 
 SHRINK = 0.75  # share of rows still running below which the finished ones are taken out
+LIMIT = "max_position_embeddings"  # transformers' name for the longest context in tokens
 SYNC_EVERY = 8  # decoding steps between looks at a device's finished rows
 
 
@@ -62,6 +65,68 @@ class Completion:
     ids: tuple[int, ...]  # exactly as sampled, the stop token included
     logprobs: tuple[float, ...]  # of each id, at the sampling temperature
     finished: bool  # ended by a stop token, not by max_new_tokens
+
+
+class RolloutSampler(Protocol):
+    """What draws the replies of rollouts: the trainer's model, or an engine that holds a copy."""
+
+    @property
+    def context(self) -> float:
+        """Longest prompt and completion together, in tokens."""
+        ...
+
+    def draw(
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: SamplingConfig,
+        *,
+        seed: int,
+        groups: Sequence[Hashable | None] | None = None,
+    ) -> Sequence[Completion | None]:
+        """One completion per prompt, in order; None where an engine gave none in time."""
+        ...
+
+    def refresh(self) -> dict[str, float]:
+        """Take the trainer's present weights, after every update. Returns what to log."""
+        ...
+
+
+class ModelSampler:
+    """The trainer's own model: it always has the present weights.
+
+    Args:
+        model: a transformers causal LM or a PEFT model around one.
+        precision: the context in which updates compute too.
+    """
+
+    def __init__(
+        self, model: nn.Module, precision: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._model = model
+        self._precision = precision
+
+    @property
+    def context(self) -> float:
+        """The model's context; recurrent models know no limit."""
+        inner: Any = base_causal_lm(self._model)
+        found: float = getattr(inner.config.get_text_config(), LIMIT, math.inf)
+        return found
+
+    def draw(
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: SamplingConfig,
+        *,
+        seed: int,
+        groups: Sequence[Hashable | None] | None = None,
+    ) -> list[Completion]:
+        """One completion per prompt, see `sample`."""
+        with self._precision():
+            return sample(self._model, prompts, config, seed=seed, groups=groups)
+
+    def refresh(self) -> dict[str, float]:
+        """Nothing to do."""
+        return {}
 
 
 @torch.no_grad()

@@ -108,20 +108,26 @@ class HFSampler:
         )
         return found
 
-    def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Sample]:
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        stop_ids: Sequence[int] = (),
+    ) -> list[Sample]:
         """One reply per prompt, in order. A seed fixes the replies of a batch as a whole.
 
         Raises:
             BackendError: not even one prompt fits the device's memory.
         """
         torch = _package("torch")
+        ends = (*self.ends, *stop_ids)
         samples: dict[int, Sample] = {}
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         with torch.random.fork_rng(devices, enabled=sampling.seed is not None):
             if sampling.seed is not None:
                 torch.manual_seed(sampling.seed)
             for numbers in self._batches([len(prompt) for prompt in prompts], sampling.max_tokens):
-                replies = self._insist([prompts[number] for number in numbers], sampling)
+                replies = self._insist([prompts[number] for number in numbers], sampling, ends)
                 samples.update(zip(numbers, replies, strict=True))
         return [samples[number] for number in range(len(prompts))]
 
@@ -159,11 +165,13 @@ class HFSampler:
         if batch:
             yield batch
 
-    def _insist(self, prompts: list[Sequence[int]], sampling: Sampling) -> list[Sample]:
+    def _insist(
+        self, prompts: list[Sequence[int]], sampling: Sampling, ends: tuple[int, ...]
+    ) -> list[Sample]:
         """Sample a batch, in halves where the device's memory does not hold it."""
         torch = _package("torch")
         try:
-            return self._generate(prompts, sampling)
+            return self._generate(prompts, sampling, ends)
         except torch.OutOfMemoryError as error:
             if len(prompts) == 1:
                 raise BackendError(
@@ -171,9 +179,12 @@ class HFSampler:
                     f"{self.model.device}; use a smaller model or dtype, or shorter prompts."
                 ) from error
         half = len(prompts) // 2
-        return self._insist(prompts[:half], sampling) + self._insist(prompts[half:], sampling)
+        first = self._insist(prompts[:half], sampling, ends)
+        return first + self._insist(prompts[half:], sampling, ends)
 
-    def _generate(self, prompts: list[Sequence[int]], sampling: Sampling) -> list[Sample]:
+    def _generate(
+        self, prompts: list[Sequence[int]], sampling: Sampling, ends: tuple[int, ...]
+    ) -> list[Sample]:
         torch, transformers = _package("torch"), _package("transformers")
         width = max(map(len, prompts))
         rows = [[self.pad] * (width - len(prompt)) + list(prompt) for prompt in prompts]
@@ -190,7 +201,7 @@ class HFSampler:
             repetition_penalty=1.0,
             max_new_tokens=sampling.max_tokens,
             pad_token_id=self.pad,
-            eos_token_id=list(self.ends) or None,
+            eos_token_id=list(ends) or None,
         )
         device = self.model.device
         with torch.inference_mode():
@@ -202,12 +213,14 @@ class HFSampler:
             )
         replies = output[:, width:].tolist()
         logprobs = recorder.finish(output)
-        return [self._sample(*pair) for pair in zip(replies, logprobs, strict=True)]
+        return [_cut(*pair, ends) for pair in zip(replies, logprobs, strict=True)]
 
-    def _sample(self, ids: list[int], logprobs: list[float]) -> Sample:
-        end = next((place for place, one in enumerate(ids) if one in self.ends), None)
-        length = len(ids) if end is None else end + 1
-        return Sample(tuple(ids[:length]), tuple(logprobs[:length]), end is not None)
+
+def _cut(ids: list[int], logprobs: list[float], ends: tuple[int, ...]) -> Sample:
+    """A reply up to its first end token, which stays."""
+    end = next((place for place, one in enumerate(ids) if one in ends), None)
+    length = len(ids) if end is None else end + 1
+    return Sample(tuple(ids[:length]), tuple(logprobs[:length]), end is not None)
 
 
 def sequence_logprobs(model: Any, sequences: Sequence[Sequence[int]]) -> list[list[float]]:  # noqa: ANN401

@@ -7,6 +7,7 @@ probe after each update and refuses to go on when they differ.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import shutil
 from collections.abc import Sequence
@@ -43,9 +44,14 @@ class Sampler(Protocol):
         ...
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], sampling: Sampling
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        stop_ids: Sequence[int] = (),
     ) -> Sequence[Sample | None]:
         """One reply per prompt, in order; None where the engine is away and gave none in time.
+
+        `stop_ids` end a reply beside the model's own end tokens, and stay in it.
 
         Raises:
             BackendError: the engine cannot run them.
@@ -150,16 +156,18 @@ def save_weights(model: Any, folder: Path, tokenizer: Any = None) -> None:  # no
     """Write a transformers model so that any engine reloads it rightly, aside and renamed.
 
     Tied embeddings are written as two tensors and the config says that they are not tied: the
-    engine computes the same, and reloading cannot go wrong.
+    engine computes the same, and reloading cannot go wrong. LoRA adapters are merged in a copy.
 
     Args:
-        model: a transformers causal LM.
+        model: a transformers causal LM, or a PEFT model around one.
         folder: replaced when it exists.
         tokenizer: written beside the weights when it is given.
     """
     aside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
     model = getattr(model, "module", model)  # DDP
+    if hasattr(model, "merge_and_unload"):
+        model = copy.deepcopy(model).merge_and_unload()
     weights = {key: value.detach() for key, value in model.state_dict().items()}
     config = model.config
     tied = bool(getattr(config, "tie_word_embeddings", False))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -13,14 +15,13 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 
 from agents.advantages import Estimator, compute_advantages
 from agents.config import PRESETS, from_dict
-from agents.policy import load_policy
+from agents.policy import Policy, load_policy
 from agents.rollout import Clock, Sampling, make_rollout_env, roll_out, rows_of
 from finemem_env.errors import ConfigError
 
 if TYPE_CHECKING:
-    from agents.policy import Policy
     from agents.rollout import Rollout
-    from agents.sampling import Completion
+    from agents.sampling import Completion, SamplingConfig
 
 ENV = "FineMem-AR-v0"
 ARGS: dict[str, Any] = {**PRESETS["cpu"]["env_args"], "num_chunks": 3}
@@ -86,7 +87,7 @@ def test_a_prompt_beyond_the_context_is_a_failed_row(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths = sorted({len(p) for p in _first_prompts(policy)})
-    monkeypatch.setattr(policy, "context", lengths[0] + SAMPLING.max_new_tokens)
+    monkeypatch.setattr(Policy, "context", lengths[0] + SAMPLING.max_new_tokens)
     rollouts = roll_out(policy, make_rollout_env(ENV, ARGS, 4), [1, 1, 2, 3], SAMPLING, seed=0)
     failed = [[step.completion is None for step in one.steps] for one in rollouts]
     assert any(map(any, failed))
@@ -102,23 +103,30 @@ def test_a_prompt_beyond_the_context_is_a_failed_row(
 def test_no_prompt_that_fits_is_one_clear_error(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(policy, "context", 120)
+    monkeypatch.setattr(Policy, "context", 120)
     with pytest.raises(ConfigError, match="no prompt fits"):
         roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], SAMPLING, seed=0)
 
 
-def test_log_probabilities_that_are_not_finite_fail_the_row(
-    policy: Policy, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fault", ["not finite", "no reply"])
+def test_a_fault_of_the_sampler_fails_the_row(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    import dataclasses
+    draw = policy.sampler.draw
 
-    sample = policy.sample
+    def broken(
+        prompts: Sequence[Sequence[int]],
+        config: SamplingConfig,
+        *,
+        seed: int,
+        groups: Sequence[Hashable | None],
+    ) -> list[Completion | None]:
+        first, *rest = draw(prompts, config, seed=seed, groups=groups)
+        assert first is not None
+        nan = dataclasses.replace(first, logprobs=(float("nan"),) * len(first.ids))
+        return [nan if fault == "not finite" else None, *rest]
 
-    def broken(*arguments: Any, **keywords: Any) -> list[Completion]:  # noqa: ANN401
-        first, *rest = sample(*arguments, **keywords)
-        return [dataclasses.replace(first, logprobs=(float("nan"),) * len(first.ids)), *rest]
-
-    monkeypatch.setattr(policy, "sample", broken)
+    monkeypatch.setattr(policy.sampler, "draw", broken)
     rollouts = roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], SAMPLING, seed=0)
     assert rollouts[0].rewards().valid == [False] * 3
     assert rollouts[1].rewards().valid == [True] * 3

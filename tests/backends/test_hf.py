@@ -132,17 +132,21 @@ def test_a_batch_that_does_not_fit_the_memory_is_halved(
     generate = sampler._generate
     sizes: list[int] = []
 
-    def tight(prompts: list[Sequence[int]], sampling: Sampling) -> list[Sample]:
+    def tight(
+        prompts: list[Sequence[int]], sampling: Sampling, ends: tuple[int, ...]
+    ) -> list[Sample]:
         sizes.append(len(prompts))
         if len(prompts) > 1:
             raise torch.OutOfMemoryError("full")
-        return generate(prompts, sampling)
+        return generate(prompts, sampling, ends)
 
     monkeypatch.setattr(sampler, "_generate", tight)
     assert len(sampler.sample(PROMPTS, Sampling(max_tokens=2))) == 4
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
 
-    def full(prompts: list[Sequence[int]], sampling: Sampling) -> list[Sample]:
+    def full(
+        prompts: list[Sequence[int]], sampling: Sampling, ends: tuple[int, ...]
+    ) -> list[Sample]:
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr(sampler, "_generate", full)
@@ -191,7 +195,12 @@ class _Broken:
         self.inner = sampler
         self.fault = fault
 
-    def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Sample]:
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        stop_ids: Sequence[int] = (),
+    ) -> list[Sample]:
         raise NotImplementedError
 
     def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:

@@ -28,7 +28,8 @@ from finemem_env.backends.policy import ModelPolicy
 from finemem_env.backends.registry import make_backend
 from finemem_env.backends.sampler import Sampler, WeightSync, largest_difference, save_weights
 from finemem_env.backends.transport import Patience
-from finemem_env.backends.vllm import ServerSampler, VLLMConfig, load_engine
+from finemem_env.backends.vllm import VLLMConfig, load_engine
+from finemem_env.backends.vllm_server import ServerSampler
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.readers.models import make_model_reader
 from finemem_env.types import ReadRequest

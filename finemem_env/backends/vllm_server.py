@@ -1,0 +1,224 @@
+"""A vLLM server as a sampler: draws from token ids, and takes new weights while it runs.
+
+A server that only answers questions needs nothing of this: it is an OpenAI-compatible endpoint.
+Needs the extra `openai` here, and vLLM only on the server's side.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from finemem_env.backends.base import Failure, Sampling
+from finemem_env.backends.retry import Refused
+from finemem_env.backends.sampler import Sample
+from finemem_env.backends.transport import Address, Patience, Transport
+from finemem_env.backends.vllm import columns, finite, row_seeds
+from finemem_env.errors import BackendError
+
+__all__ = ["ServerSampler"]
+
+# A server takes what a request leaves out from the model's generation config, and Qwen3's has
+# top_k 20: the log-probabilities would be those of a cut distribution.
+_WHOLE: dict[str, object] = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+_FIRST = Patience(concurrency=1, timeout=10.0, deadline=30.0)  # of asking what is served
+# Calls that were given up may still run for a moment, and hold the cache.
+_RESET_WAITS = (0.0, 0.5, 2.0, 5.0)
+
+
+class ServerSampler:
+    """Draws with a vLLM server, started with VLLM_SERVER_DEV_MODE=1 for weight updates.
+
+    The server must be run with `--logprobs-mode processed_logprobs`, on a network that only the
+    trainer reaches: the development mode lets every client change the model.
+
+    Args:
+        model: as the server names it.
+        base_url: such as http://127.0.0.1:8000/v1.
+        context_tokens: the server's --max-model-len.
+        patience: concurrency, time-outs and deadline.
+        api_key_env: the environment variable that holds the key.
+
+    Raises:
+        ConfigError: the package `openai` is missing.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str,
+        *,
+        context_tokens: int | None = None,
+        patience: Patience | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
+    ) -> None:
+        self.model = model
+        self.context_tokens = context_tokens
+        self._address = Address(base_url, api_key_env)
+        self._transport: Transport[Any] = Transport(
+            self._address, patience or Patience(), _read_completion, model
+        )
+
+    @classmethod
+    def connect(
+        cls,
+        base_url: str,
+        *,
+        model: str | None = None,
+        patience: Patience | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
+    ) -> ServerSampler:
+        """The sampler of a server that runs, with the model and the context that it tells.
+
+        Raises:
+            BackendError: nobody answers within half a minute, it is no vLLM server, or it serves
+                several models and none of them is called `model`.
+        """
+        found = _served(Address(base_url, api_key_env))
+        if model is None and len(found) == 1:
+            (model,) = found
+        if model not in found:
+            raise BackendError(f"{base_url} serves {sorted(found)}: name one as model.")
+        return cls(
+            model,
+            base_url,
+            context_tokens=found[model],
+            patience=patience,
+            api_key_env=api_key_env,
+        )
+
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        stop_ids: Sequence[int] = (),
+    ) -> list[Sample | None]:
+        """One reply per prompt, in order; None where the server gave none in time.
+
+        Raises:
+            BackendError: the server refuses the key or the settings, or has no such model.
+        """
+        fields = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            "logprobs": 0,
+        }
+        extra = _WHOLE | {"stop_token_ids": list(stop_ids)}
+        calls = [
+            self._call(prompt, fields if seed is None else fields | {"seed": seed}, extra)
+            for prompt, seed in zip(prompts, row_seeds(sampling.seed, len(prompts)), strict=True)
+        ]
+        choices = self._run(calls)
+        return [None if choice is None else _server_sample(choice) for choice in choices]
+
+    def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probability of every token but the first, temperature 1.
+
+        Raises:
+            BackendError: the server gave no reply in time, or as for `sample`.
+        """
+        extra = {"prompt_logprobs": 0}
+        choices = self._run([self._call(one, {"max_tokens": 1}, extra) for one in sequences])
+        if any(choice is None for choice in choices):
+            raise BackendError(f"server {self._address.url} gave no log-probabilities in time.")
+        return [
+            [
+                column[str(token)]["logprob"]
+                for column, token in columns(choice.prompt_logprobs, sequence)
+            ]
+            for choice, sequence in zip(choices, sequences, strict=True)
+        ]
+
+    def update(self, folder: Path) -> None:
+        """Let the server read the weights of a folder that it sees under the same path.
+
+        Raises:
+            BackendError: the server is not in development mode, or failed.
+        """
+        body = {
+            "method": "reload_weights",
+            "kwargs": {"weights_path": str(Path(folder).absolute())},
+        }
+        self._post("/collective_rpc", body)
+        for wait in _RESET_WAITS:
+            time.sleep(wait)
+            reply = self._post("/reset_prefix_cache", {})
+            if not isinstance(reply, dict) or reply.get("success", True):
+                return
+        raise BackendError(
+            f"server {self._address.url} kept its prefix cache after a weight update: calls of "
+            "another client still run, and it must have none."
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def _call(
+        self, prompt: Sequence[int], fields: Mapping[str, object], extra: Mapping[str, object]
+    ) -> dict[str, object]:
+        body = {"return_token_ids": True, **extra}
+        return {"model": self.model, "prompt": list(prompt), "extra_body": body, **fields}
+
+    def _run(self, calls: Sequence[Mapping[str, object]]) -> list[Any]:
+        outcomes = self._transport.run(calls, lambda client: client.completions.create)
+        return [None if isinstance(one, Refused) else one for one, _ in outcomes]
+
+    def _post(self, path: str, body: Mapping[str, object]) -> object:
+        transport: Transport[object] = Transport(
+            self._address, self._transport.patience, lambda reply: reply or {}, path
+        )
+        try:
+            call = {"path": self._address.root + path, "cast_to": object, "body": dict(body)}
+            ((reply, _),) = transport.run([call], _poster)
+        except BackendError as error:
+            raise BackendError(
+                f"{error} Weight updates need a vLLM server started with VLLM_SERVER_DEV_MODE=1."
+            ) from error
+        finally:
+            transport.close()
+        if isinstance(reply, Refused):
+            raise BackendError(f"weight update through {path} failed: {reply.detail}")
+        return reply
+
+
+def _served(address: Address) -> dict[str, int]:
+    """The models that a vLLM server lists, with the context of each."""
+    listing: Transport[Any] = Transport(address, _FIRST, lambda page: page.data, "/models")
+    try:
+        ((reply, _),) = listing.run([{}], lambda client: client.models.list)
+    finally:
+        listing.close()
+    start = "Start one: VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --logprobs-mode processed_logprobs"
+    if isinstance(reply, Refused):
+        raise BackendError(f"no vLLM server answers at {address.url}: {reply.detail}. {start}")
+    lengths = {str(one.id): getattr(one, "max_model_len", None) for one in reply}
+    found = {name: length for name, length in lengths.items() if length is not None}
+    if not found:
+        raise BackendError(
+            f"{address.url} is no vLLM server, and no other takes new weights. {start}"
+        )
+    return found
+
+
+def _poster(client: Any) -> Any:  # noqa: ANN401
+    async def post(*, timeout: float, **fields: Any) -> Any:  # noqa: ANN401
+        return await client.post(**fields, options={"timeout": timeout})
+
+    return post
+
+
+def _read_completion(reply: Any) -> Any:  # noqa: ANN401
+    """The only choice of a text completion."""
+    choices = getattr(reply, "choices", None)
+    if not choices:
+        return Refused(Failure.EMPTY, "the reply holds no choice")
+    return choices[0]
+
+
+def _server_sample(choice: Any) -> Sample:  # noqa: ANN401
+    logprobs = tuple(map(finite, choice.logprobs.token_logprobs))
+    return Sample(tuple(choice.token_ids), logprobs, choice.finish_reason == "stop")
