@@ -20,7 +20,9 @@ __all__ = [
     "AGENTS",
     "CONFIGURED",
     "Agent",
+    "AgentError",
     "AgentSpec",
+    "AnsweringAgent",
     "Info",
     "PrivilegedAgent",
     "agent_name",
@@ -50,6 +52,19 @@ class PrivilegedAgent(Agent, Protocol):
     def attach(self, env: gym.Env[str, str]) -> None:
         """Receive the environment that it will act in."""
         ...
+
+
+@runtime_checkable
+class AnsweringAgent(PrivilegedAgent, Protocol):
+    """An agent that answers the questions itself: `attach` puts it into the reader's place."""
+
+    def detach(self, env: gym.Env[str, str]) -> None:
+        """Give the reader's place back, after every episode."""
+        ...
+
+
+class AgentError(Exception):
+    """The agent broke: what it raised, or what it returned instead of text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +126,11 @@ CONFIGURED: dict[str, AgentSpec] = {
     ),
     "mem1": AgentSpec(
         "baselines.blocks:Mem1", "a constant-size state that a language model replaces; backend"
+    ),
+    "messages": AgentSpec(
+        "baselines.messages:Messages",
+        "an agent with send_message(text, memorizing), as MemoryAgentBench runs them; agent: its "
+        "module:Class",
     ),
     "sb3": AgentSpec(
         "baselines.sb3:Sb3Agent", "a checkpoint of python -m baselines.sb3; checkpoint: its folder"

@@ -7,8 +7,6 @@ Every agent meets the same episodes: episode i is reset with SeedSequence([seed,
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -20,6 +18,7 @@ import gymnasium as gym
 from baselines.agents import AGENTS, CONFIGURED, agent_name
 from baselines.curves import curves
 from baselines.folder import RunFolder
+from baselines.options import AgentArguments, Progress, json_object, positive, print_settings
 from baselines.run import AgentChoice, RunConfig, run
 from baselines.suites import SUITES, UNLIMITED
 from baselines.summary import CEILING, FLOOR, render_table
@@ -73,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         config = _config(given)
-        with closing(_Progress(_total(config))) as progress:
+        with closing(Progress(_total(config))) as progress:
             rows = run(
                 config,
                 given.output_dir,
@@ -96,24 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in rows:
         if row.failed or row.invalid:
             print(f"{row.agent}: {row.failed} failed, {row.invalid} invalid; see results.jsonl")
-    print(f"written to {given.output_dir}")
+    print_settings(folder)
     return 0
-
-
-class _AgentArguments(argparse.Action):
-    """`--agent-args` belongs to the `--agent` before it."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,  # noqa: ANN401
-        option_string: str | None = None,
-    ) -> None:
-        """Attach the parsed object to the last agent."""
-        if not namespace.agent:
-            parser.error("--agent-args must follow the --agent it belongs to")
-        namespace.agent[-1] = AgentChoice(namespace.agent[-1].name, values)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,10 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--source", help="data source, or the path of an episode file (default: the environment's)")
     add("--split", help="train, val or test (default: test)")
     add("--protocol", help="bundle of settings, e.g. managed or fine-mem")
-    add("--difficulty", type=_json_object, metavar="JSON", help="knobs of the synthetic source")
+    add("--difficulty", type=json_object, metavar="JSON", help="knobs of the synthetic source")
     add(
         "--env-args",
-        type=_json_object,
+        type=json_object,
         default={},
         metavar="JSON",
         help='any keyword of the environment, e.g. \'{"memory_budget": 0.2, "top_k": 2}\'',
@@ -147,8 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--agent-args",
-        action=_AgentArguments,
-        type=_json_object,
+        action=AgentArguments,
+        type=json_object,
         metavar="JSON",
         help="constructor arguments of the --agent before it",
     )
@@ -157,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help=f"do not add {FLOOR} and {CEILING}, which the normalised score needs",
     )
-    add("--episodes", type=_positive, help="episodes per agent (default: 20)")
+    add("--episodes", type=positive, help="episodes per agent (default: 20)")
     add("--seed", type=int, help="decides the episodes (default: 0)")
     add(
         "--budgets",
@@ -167,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         help="memory budgets as shares of the input, e.g. 0.1,0.4,1.0,unlimited (default: the "
         "suite's, or the environment's own)",
     )
-    add("--jobs", type=_positive, default=1, help="processes (default: %(default)s)")
+    add("--jobs", type=positive, default=1, help="processes (default: %(default)s)")
     add(
         "--time-limit",
         type=float,
@@ -180,16 +163,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"expected a JSON object, got {text}")
-    return value
-
-
 def _budgets(text: str) -> tuple[str, ...]:
     """Budgets in the spelling of the suites: "0.4", "1.0", "unlimited"."""
     found = []
@@ -199,12 +172,6 @@ def _budgets(text: str) -> tuple[str, ...]:
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"not a share or {UNLIMITED!r}: {part!r}") from error
     return tuple(dict.fromkeys(found))
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
-    return int(text)
 
 
 def _agent(text: str) -> AgentChoice:
@@ -272,33 +239,6 @@ def _total(config: RunConfig) -> int:
 
 def _missing(name: str, names: set[str]) -> list[AgentChoice]:
     return [] if name in names else [AgentChoice(name)]
-
-
-class _Progress:
-    """A bar when tqdm is installed (extra "bench"), else a line on stderr that is rewritten."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._bar: Any = None
-
-    def __call__(self, text: str) -> None:
-        """Count one more episode."""
-        self._done += 1
-        if self._done == 1 and importlib.util.find_spec("tqdm"):
-            self._bar = importlib.import_module("tqdm").tqdm(total=self._total, unit="episode")
-        if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update()
-        else:
-            print(f"\r{self._done}/{self._total} {text:<40}", end="", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """End the line."""
-        if self._bar is not None:
-            self._bar.close()
-        elif self._done:
-            print(file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 
 import finemem_env  # noqa: F401  (registers the environments)
-from baselines.agents import Agent, PrivilegedAgent
+from baselines.agents import Agent, AnsweringAgent, PrivilegedAgent
 from baselines.choice import AgentChoice
 from baselines.runner import Clock, Entry, run_episode
 from baselines.suites import UNLIMITED, Task
@@ -75,16 +75,20 @@ class Player:
             "id": job.task.env,
             **environment_args(job.task, job.budget),
         }
-        return run_episode(
-            env,
-            Entry(job.choice.label, agent),
-            job.index,
-            job.seed,
-            description,
-            task=job.task.name,
-            budget=job.budget,
-            clock=clock,
-        )
+        try:
+            return run_episode(
+                env,
+                Entry(job.choice.label, agent),
+                job.index,
+                job.seed,
+                description,
+                task=job.task.name,
+                budget=job.budget,
+                clock=clock,
+            )
+        finally:
+            if isinstance(agent, AnsweringAgent):
+                agent.detach(env)
 
     def close(self) -> None:
         """Close every environment."""

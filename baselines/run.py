@@ -17,7 +17,7 @@ import numpy as np
 from baselines.choice import AgentChoice
 from baselines.folder import RunFolder
 from baselines.player import Job, Player
-from baselines.runner import episode_seeds, session_of
+from baselines.runner import episode_seeds, instance_seeds, session_of
 from baselines.suites import Task, check_data, get_suite
 from baselines.summary import AgentSummary, Result
 from baselines.workers import play_parallel
@@ -34,7 +34,8 @@ class RunConfig:
     """What a run is: a suite or one environment, agents, episodes. The folder is not part of it.
 
     With a `suite` the environment, episodes and seed are the suite's; `budgets` replaces its
-    budgets when it is given. Without one, `budgets` () leaves the environment's own.
+    budgets when it is given. Without one, `budgets` () leaves the environment's own, and
+    `own_tasks` are played when there are any.
     """
 
     env: str = "FineMem-AR-v0"
@@ -44,12 +45,15 @@ class RunConfig:
     seed: int = 0
     suite: str | None = None
     budgets: tuple[str, ...] = ()
+    own_tasks: tuple[Task, ...] = ()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What is played."""
         if self.suite is not None:
             return get_suite(self.suite).tasks
+        if self.own_tasks:
+            return self.own_tasks
         return (Task("", self.env, self.env_args, self.episodes),)
 
     @property
@@ -99,7 +103,8 @@ def run(
         ConfigError: unknown names or keywords, a folder that holds another run.
         DataError: the source's files are missing, malformed, or not those of the suite.
     """
-    check_data(config.tasks)
+    if config.suite is not None:
+        check_data(config.tasks)
     with closing(Player()) as player:
         for choice in config.agents:
             player.agent(choice)  # refuses bad names and arguments before anything is written
@@ -166,11 +171,12 @@ def _record(
     settings: Mapping[str, object],
     versions: Mapping[str, str],
 ) -> dict[str, Any]:
-    one = len(hashes) == 1
+    one, own = len(hashes) == 1, config.own_tasks
+    several = bool(own) or config.suite is not None
     return {
         "suite": config.suite,
-        "env": config.env if config.suite is None else [task.env for task in config.tasks],
-        "env_args": dict(config.env_args),
+        "env": [task.env for task in config.tasks] if several else config.env,
+        "env_args": [dict(task.env_args) for task in own] if own else dict(config.env_args),
         "budgets": list(config.all_budgets),
         "agents": [choice.label for choice in config.agents],
         "seed": config.base_seed,
@@ -202,7 +208,10 @@ def task_hashes(suite: str) -> dict[str, str]:
 
 def _episodes(env: gym.Env[str, str], base: int, task: Task) -> Iterator[tuple[int, Episode]]:
     """The reset seed and the episode of every episode of a task."""
-    for seed in episode_seeds(base, task.episodes):
+    seeds = episode_seeds(base, task.episodes)
+    if task.every:
+        seeds = instance_seeds(env, base, task.episodes)
+    for seed in seeds:
         env.reset(seed=seed)
         yield seed, session_of(env).episode
 

@@ -7,6 +7,7 @@ caught.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +16,26 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils.seeding import np_random
 
-from baselines.agents import Agent, Info
+from baselines.agents import Agent, AgentError, AnsweringAgent, Info
 from baselines.summary import Result
+from finemem_env.data.source import BaseSource
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.replay import record_trace
 from finemem_env.session import Session
 from finemem_env.trace import Trace
 
-__all__ = ["HIDDEN", "Clock", "Entry", "Place", "episode_seeds", "run_episode", "session_of"]
+__all__ = [
+    "HIDDEN",
+    "Clock",
+    "Entry",
+    "Place",
+    "episode_seeds",
+    "instance_seeds",
+    "run_episode",
+    "session_of",
+]
 
 # What `info` tells learners and an agent under test must not know: questions, golds, scores.
 HIDDEN = frozenset(
@@ -36,10 +48,6 @@ HIDDEN = frozenset(
         "step_rewards",
     ]
 )
-
-
-class _AgentError(Exception):
-    """The agent broke: what it raised, or what it returned instead of text."""
 
 
 class _ModelError(Exception):
@@ -69,6 +77,25 @@ def episode_seeds(seed: int, episodes: int) -> list[int]:
     return [
         int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) for index in range(episodes)
     ]
+
+
+def instance_seeds(env: gym.Env[str, str], seed: int, episodes: int) -> list[int]:
+    """Reset seeds that draw instances 0, 1, … of the environment's source, in order.
+
+    Raises:
+        ConfigError: a source that does not draw from a list of instances, or holds fewer.
+    """
+    source = getattr(getattr(env.unwrapped, "factory", None), "source", None)
+    if not isinstance(source, BaseSource) or source.size is None or source.size < episodes:
+        raise ConfigError(f"{env}: expected a source of at least {episodes} instances.")
+    found: dict[int, int] = {}
+    draws = itertools.count()
+    while len(found) < episodes:
+        one = int(np.random.SeedSequence([seed, next(draws)]).generate_state(1)[0])
+        index = source.choose(np_random(one)[0])
+        if index < episodes:
+            found.setdefault(index, one)
+    return [found[index] for index in range(episodes)]
 
 
 def session_of(env: gym.Env[str, str]) -> Session:
@@ -109,16 +136,18 @@ def run_episode(
     observation, info = env.reset(seed=seed)
     session = session_of(env)
     clock = clock or Clock()
+    # An agent that answers the questions itself spends its time in the environment's step.
+    stepping = clock.agent if isinstance(entry.agent, AnsweringAgent) else clock.env
     place = Place(index, seed, task, budget)
     infos = []
     try:
         clock.agent(_reset, entry.agent, public(info))
         while not session.terminated:
             action = clock.agent(_act, entry.agent, observation, public(info))
-            observation, _, _, _, info = clock.env(env.step, action)
+            observation, _, _, _, info = stepping(env.step, action)
             infos.append(info)
-    except (_AgentError, _ModelError) as error:
-        status = "failed" if isinstance(error, _AgentError) else "invalid"
+    except (AgentError, _ModelError) as error:
+        status = "failed" if isinstance(error, AgentError) else "invalid"
         return _result(entry, place, session, status=status, error=str(error)), None
     trace = record_trace(
         session,
@@ -166,7 +195,7 @@ def _reset(agent: Agent, info: Info) -> None:
     except BackendError as error:
         raise _ModelError(_describe("reset", error)) from error
     except (Exception, SystemExit) as error:
-        raise _AgentError(_describe("reset", error)) from error
+        raise AgentError(_describe("reset", error)) from error
 
 
 def _act(agent: Agent, observation: str, info: Info) -> str:
@@ -175,9 +204,9 @@ def _act(agent: Agent, observation: str, info: Info) -> str:
     except BackendError as error:
         raise _ModelError(_describe("act", error)) from error
     except (Exception, SystemExit) as error:
-        raise _AgentError(_describe("act", error)) from error
+        raise AgentError(_describe("act", error)) from error
     if not isinstance(action, str):
-        raise _AgentError(f"act returned {type(action).__name__}, expected str")
+        raise AgentError(f"act returned {type(action).__name__}, expected str")
     return action
 
 

@@ -29,7 +29,8 @@ BUDGETS = ("0.1", "0.2", HEADLINE, "1.0", UNLIMITED)
 class Task:
     """One environment and how many episodes of it are played.
 
-    `data_hash` is the SHA-256 that the episodes must have; "" where it is not pinned.
+    `data_hash` is the SHA-256 that the episodes must have; "" where it is not pinned. With `every`
+    the source's first `episodes` instances are played, each once, and not as many that it draws.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Task:
     env_args: Mapping[str, Any] = field(default_factory=dict)
     episodes: int = 20
     data_hash: str = ""
+    every: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 It must hold every episode of its suite, on the suite's data, for every agent and budget it names;
 and playing its actions again must give the scores that it reports. With a local reader nothing but
-the actions is taken from the file; the answers of a model reader cannot be had again, so those
-stored are scored anew, and the verdict says so.
+the actions is taken from the file; the answers of a model reader, or of an agent that answers the
+questions itself, cannot be had again, so those stored are scored anew, and the verdict says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import gymnasium as gym
 
 from baselines.curves import curves
+from baselines.messages import VERSION as MESSAGES
 from baselines.player import environment_args
 from baselines.rescore import Rescorer, largest_difference
 from baselines.run import RunConfig, task_hashes
@@ -26,6 +28,7 @@ from baselines.suites import HEADLINE, get_suite
 from baselines.summary import Result, render_table, summarise
 from baselines.table import render_curves
 from finemem_env.errors import FineMemError
+from finemem_env.trace import Trace
 
 __all__ = ["main", "problems"]
 
@@ -38,7 +41,7 @@ def problems(found: Submission) -> list[str]:
     wrong = _data(found) + _complete(found)
     if wrong:
         return wrong
-    with closing(Rescorer(trust=not _is_local(found))) as rescorer:
+    with closing(Rescorer()) as rescorer:
         for result in found.results:
             if result.status != "failed":
                 wrong += _episode(found, result, rescorer)
@@ -53,11 +56,13 @@ def _episode(found: Submission, result: Result, rescorer: Rescorer) -> list[str]
     if trace is None:
         return [f"{name}: no trace"]
     wrong = _played(found, result.key)
+    rescorer.trust = _answers_itself(trace) or not _is_local(found)
     again, _ = rescorer(trace, result)
-    if dict(trace.versions) != dict(rescorer.versions):
-        wrong.append(
-            f"{name}: played under {dict(trace.versions)}, here is {dict(rescorer.versions)}"
-        )
+    here = dict(rescorer.versions)
+    if _answers_itself(trace):
+        here["reader"] = trace.versions["reader"]
+    if dict(trace.versions) != here:
+        wrong.append(f"{name}: played under {dict(trace.versions)}, here is {here}")
     if largest_difference(result, again) > _TOLERANCE:
         wrong.append(
             f"{name}: reports score {result.score:.6f} and return {result.episode_return:.6f}, "
@@ -68,6 +73,10 @@ def _episode(found: Submission, result: Result, rescorer: Rescorer) -> list[str]
 
 def _is_local(found: Submission) -> bool:
     return str(found.config["versions"].get("reader", "")).startswith("local/")
+
+
+def _answers_itself(trace: Trace) -> bool:
+    return str(trace.versions.get("reader", "")).startswith(f"{MESSAGES}/")
 
 
 def _data(found: Submission) -> list[str]:
@@ -104,7 +113,7 @@ def _episodes(found: Submission) -> dict[str, int]:
     name = found.config.get("suite")
     if name is not None:
         return {task.name: task.episodes for task in get_suite(name).tasks}
-    return {"": len(found.config["episodes"])}
+    return Counter(one.get("task", "") for one in found.config["episodes"])
 
 
 def _played(found: Submission, key: tuple[str, str, str, int]) -> list[str]:
@@ -149,6 +158,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print_table(found)
     read = "every answer read again" if _is_local(found) else "stored answers scored again"
     print(f"VERIFIED: {len(found.results)} episodes, {read}")
+    if own := sum(map(_answers_itself, found.traces.values())):
+        print(
+            f"{own} of them by agents that answer themselves: their answers scored again as stored"
+        )
     return 0
 
 

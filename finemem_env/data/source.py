@@ -251,7 +251,11 @@ class BaseSource(ABC):
 
     def draw(self, rng: np.random.Generator) -> Episode:
         """An episode whose index is uniform over the split."""
-        return self.episode(int(rng.integers(DRAW_BOUND if self.size is None else self.size)))
+        return self.episode(self.choose(rng))
+
+    def choose(self, rng: np.random.Generator) -> int:
+        """The index of the episode that `draw` gives."""
+        return int(rng.integers(DRAW_BOUND if self.size is None else self.size))
 
     def get(self, episode_id: str) -> Episode:
         """The episode with this id.

@@ -181,6 +181,8 @@ def test_the_command_prints_a_table_and_adds_the_references(
     assert table[0].split()[:3] == ["agent", "episodes", "score"]
     names = [line.split()[0] for line in table[2:6]]
     assert names == ["skip", "fifo", 'random{"seed":', "oracle"]
+    resolved = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    assert table[-2:] == [f"settings: {json.dumps(resolved)}", f"written to {folder}"]
     assert main(arguments) == 2
     assert "--resume" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 0
