@@ -1,0 +1,306 @@
+"""The two sides of `benchmarks.trl_speed`: each a process that does updates when told to.
+
+Reads a number of updates per line, answers each with a line of JSON, ends at the end of the input.
+The reward is a function of the reply's text, so both sides decode what they sampled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+from benchmarks.trl_speed import Round, Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+_LR = 1e-5
+
+
+def main() -> None:
+    """Run the side that the command line names."""
+    name, task = sys.argv[1], Task(**json.loads(sys.argv[2]))
+    # What libraries print must not get between the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    import torch
+
+    torch.set_num_threads(task.threads)
+    torch.manual_seed(task.seed)
+    if name == "ours":
+        _ours(task, answers)
+    else:
+        warnings.simplefilter("ignore")
+        _trl(task, int(name.split("/")[1]), answers)
+
+
+def build(task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A model of 0.79M parameters, and a tokenizer for which a word is a token."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    from agents.tiny import TinyConfig, build_model
+
+    words = {"<pad>": 0, "<end>": 1} | {f"w{i}": i for i in range(2, task.vocabulary)}
+    raw = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
+    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=raw, pad_token="<pad>", eos_token="<end>", padding_side="left"
+    )
+    return build_model(tokenizer, TinyConfig(intermediate_size=352)), tokenizer
+
+
+def reward(text: str) -> float:
+    """Different words in a reply, by fifty."""
+    return len(set(text.split())) / 50
+
+
+def _texts(task: Task) -> list[str]:
+    return [" ".join(f"w{one}" for one in ids) for ids in task.prompts()]
+
+
+def _peak(task: Task) -> int:
+    import torch
+
+    if task.device == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return torch.cuda.max_memory_allocated()
+
+
+def _now(task: Task) -> float:
+    import torch
+
+    if task.device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _say(answers: TextIO, values: dict[str, Any]) -> None:
+    answers.write(json.dumps(values) + "\n")
+    answers.flush()
+
+
+def _report(
+    task: Task, answers: TextIO, start: float, busy: float, sample: float, updates: int
+) -> None:
+    """Answer an order that began at `start`, and at `busy` in CPU time."""
+    seconds, cpu = _now(task) - start, time.process_time() - busy
+    _say(answers, Round(seconds, cpu, sample, updates, _peak(task))._asdict())
+
+
+def _imported(answers: TextIO) -> None:
+    """Say what the imports took."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    _say(answers, {"imports": peak})
+
+
+def _orders() -> Iterator[int]:
+    for line in sys.stdin:
+        yield int(line)
+
+
+# ours
+
+
+def _ours(task: Task, answers: TextIO) -> None:
+    import torch
+
+    import agents.update  # noqa: F401 - here, so that it counts as an import
+    from agents.policy import Policy
+
+    model, tokenizer = build(task)
+    _imported(answers)
+    autocast = torch.bfloat16 if task.mixed else None
+    policy = Policy(model.to(task.device), tokenizer, autocast=autocast)  # type: ignore[arg-type]
+    policy.stop_ids = ()  # every reply gets its full length
+    update = _our_update(task, policy)
+    number = 0
+    for count in _orders():
+        start, busy, sample = _now(task), time.process_time(), 0.0
+        for _ in range(count):
+            sample += update(number)
+            number += 1
+        _report(task, answers, start, busy, sample, count)
+
+
+def _our_update(task: Task, policy: Any) -> Callable[[int], float]:  # noqa: ANN401 - heavy import
+    """One update as in `agents.grpo`, on rows of one step; returns the seconds of sampling."""
+    import torch
+
+    from agents.advantages import Estimator, RolloutRewards, compute_advantages
+    from agents.batching import Row
+    from agents.config import TrainConfig
+    from agents.loss import Denominators
+    from agents.update import accumulate_gradients
+
+    config = TrainConfig()
+    texts, groups = _texts(task), [row // task.group for row in range(task.rows)]
+    scorer = policy.scorer(config.temperature)
+    weights = list(policy.model.parameters())
+    optimizer = torch.optim.AdamW(weights, _LR, weight_decay=0.0, fused=True)
+
+    def update(number: int) -> float:
+        start = _now(task)
+        prompts = policy.chat.tokenizer(texts)["input_ids"]
+        found = policy.sample(
+            prompts,
+            max_new_tokens=task.completion,
+            temperature=config.temperature,
+            seed=number,
+            groups=groups,
+        )
+        sampled = _now(task) - start
+        rewards = [[reward(text)] for text in policy.chat.decode([one.ids for one in found])]
+        outcomes = [
+            RolloutRewards(group, value, value, [True])
+            for group, value in zip(groups, rewards, strict=True)
+        ]
+        advantages = compute_advantages(outcomes, Estimator())
+        rows = [
+            Row(tuple(prompt), one.ids, one.logprobs, float(values[0]), group=group)
+            for prompt, one, values, group in zip(
+                prompts, found, advantages.values, groups, strict=True
+            )
+        ]
+        lengths = [len(row.completion) for row in rows]
+        counts = Denominators.of(lengths, [1.0] * len(rows), max_completion_length=task.completion)
+        optimizer.zero_grad()
+        accumulate_gradients(scorer, rows, config.loss(), counts, max_tokens=config.micro_tokens)
+        torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
+        optimizer.step()
+        if set(lengths) != {task.completion}:
+            raise RuntimeError(f"completions of {set(lengths)} tokens.")
+        return sampled
+
+    return update
+
+
+# TRL
+
+
+def _trl(task: Task, split: int, answers: TextIO) -> None:
+    from datasets import Dataset
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    model, tokenizer = build(task)
+    _imported(answers)
+    lengths: set[int] = set()
+
+    class Trainer(GRPOTrainer):
+        """TRL's, with a clock, and with rows in the order of the data set, one each."""
+
+        sampled = 0.0
+
+        def _get_train_sampler(self, dataset: Any = None) -> Any:  # noqa: ANN401
+            return _Order(task.rows, split)
+
+        def _generate(self, prompts: Any) -> Any:  # noqa: ANN401
+            start = _now(task)
+            found = super()._generate(prompts)
+            self.sampled += _now(task) - start
+            return found
+
+    def rewards(
+        completions: list[str], completion_ids: list[Any], **_: object
+    ) -> list[float | None]:
+        lengths.update(len(ids) for ids in completion_ids)
+        return [reward(text) for text in completions]
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            model=model,
+            reward_funcs=rewards,
+            args=_arguments(task, split, folder),
+            train_dataset=Dataset.from_list([{"prompt": text} for text in _texts(task)]),
+            processing_class=tokenizer,
+        )
+        trainer.add_callback(_make_callback(task, trainer, answers))
+        with contextlib.suppress(_NoMoreOrders):
+            trainer.train()
+    if lengths != {task.completion}:
+        raise RuntimeError(f"completions of {lengths} tokens.")
+
+
+class _NoMoreOrders(Exception):  # noqa: N818 - not an error
+    """Raised between two updates, since TRL cannot be stopped there."""
+
+
+class _Order:
+    """All rows once per update, as often as TRL asks for the batch it has already generated."""
+
+    def __init__(self, rows: int, repeats: int) -> None:
+        self.rows, self.repeats = rows, repeats
+
+    def __iter__(self) -> Iterator[int]:
+        for _ in range(self.repeats):
+            yield from range(self.rows)
+
+    def __len__(self) -> int:
+        return self.rows * self.repeats
+
+
+def _arguments(task: Task, split: int, folder: str) -> Any:  # noqa: ANN401 - TRL is not typed
+    from trl.trainer.grpo_config import GRPOConfig
+
+    return GRPOConfig(
+        output_dir=folder,
+        use_cpu=task.device == "cpu",
+        bf16=task.mixed,
+        gradient_checkpointing=False,
+        per_device_train_batch_size=task.rows // split,
+        gradient_accumulation_steps=split,
+        num_generations=task.group,
+        max_completion_length=task.completion,
+        generation_kwargs={"min_new_tokens": task.completion},
+        learning_rate=_LR,
+        lr_scheduler_type="constant",
+        beta=0.0,
+        shuffle_dataset=False,
+        max_steps=10**6,
+        report_to=[],
+        logging_strategy="no",
+        save_strategy="no",
+        disable_tqdm=True,
+        dataloader_pin_memory=task.device != "cpu",
+        seed=task.seed,
+    )
+
+
+def _make_callback(task: Task, trainer: Any, answers: TextIO) -> Any:  # noqa: ANN401
+    """Waits for orders between updates, and answers them."""
+    from transformers import TrainerCallback
+
+    class Turns(TrainerCallback):
+        """Holds the trainer while it is not its turn."""
+
+        def __init__(self) -> None:
+            self.orders = _orders()
+            self.left = self.count = 0
+            self.start = self.busy = 0.0
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
+            if self.left:
+                return
+            self.left = self.count = next(self.orders, 0)
+            if not self.left:
+                raise _NoMoreOrders
+            self.start, self.busy, trainer.sampled = _now(task), time.process_time(), 0.0
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
+            self.left -= 1
+            if not self.left:
+                _report(task, answers, self.start, self.busy, trainer.sampled, self.count)
+
+    return Turns()
+
+
+if __name__ == "__main__":
+    main()
