@@ -151,7 +151,10 @@ def _plan(config: RunConfig, player: Player) -> tuple[list[Job], dict[str, Any]]
         for index, (seed, episode) in enumerate(_episodes(env, config.base_seed, task)):
             hashed.append(content_hash([episode]))
             name = {"task": task.name} if task.name else {}
-            played.append({**name, "seed": seed, "episode_id": episode.episode_id})
+            cut = {
+                key: episode.metadata[key] for key in ("chunk_tokens",) if key in episode.metadata
+            }
+            played.append({**name, "seed": seed, "episode_id": episode.episode_id, **cut})
             jobs += [
                 Job(task, budget, choice, index, seed, episode.episode_id, episode.competency)
                 for budget in config.all_budgets
