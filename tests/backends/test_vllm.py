@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import socket
-import subprocess
 import sys
-import time
 import types
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +29,7 @@ from finemem_env.backends.vllm_server import ServerSampler
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.readers.models import make_model_reader
 from finemem_env.types import ReadRequest
+from tests.backends.vllm_process import vllm_server
 
 HAS_VLLM = importlib.util.find_spec("vllm") is not None
 needs_vllm = pytest.mark.skipif(not HAS_VLLM, reason="needs vLLM: tox run -e vllm")
@@ -98,36 +95,8 @@ def engine(backend: Backend, tiny_model: Path) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a vLLM server in development mode."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model"]
-    command += [str(tiny_model), "--served-model-name", "tiny", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--dtype", "float32", "--max-model-len", "1024"]
-    command += ["--enforce-eager", "--logprobs-mode", "processed_logprobs"]
-    command += ["--gpu-memory-utilization", "0.3"]
-    variables = {"VLLM_SERVER_DEV_MODE": "1", "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
-    log = tmp_path_factory.mktemp("vllm") / "server.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, env=os.environ | variables, stdout=out, stderr=out)
-    try:
-        _wait(port, process, log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 240
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    raise AssertionError(log.read_text()[-3000:])
+    with vllm_server(tiny_model, tmp_path_factory.mktemp("vllm") / "server.log") as url:
+        yield url
 
 
 @pytest.fixture
