@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +22,7 @@ import numpy as np
 from finemem_env.data.dialogue import header_date
 from finemem_env.data.fields import Fields
 from finemem_env.data.files import bucket
-from finemem_env.data.parquet import Row, Rows, hub_rows, local_rows
+from finemem_env.data.parquet import Row, Rows, given_path, hub_rows, local_rows
 from finemem_env.data.published import Published, judged_under, known_rule, plain_name
 from finemem_env.data.source import BaseSource, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
@@ -91,12 +90,11 @@ class MemalphaSource(BaseSource):
             return hub_rows(hub, str(self.difficulty["revision"]), split, COLUMNS, self.hint)
         if not path:
             return local_rows(self.files(f"memalpha/{split}.parquet"), COLUMNS, self.hint)
-        if Path(path).is_dir():
-            found = sorted(Path(path).glob(f"**/{split}*.parquet"))
-            if not found:
-                raise DataError(f"{path}: expected {split}*.parquet in it. {self.hint}")
-            return local_rows(found, COLUMNS, self.hint)
-        return local_rows([Path(path)], COLUMNS, self.hint)
+        named = given_path(path, self.hint)
+        found = sorted(named.glob(f"**/{split}*.parquet")) if named.is_dir() else [named]
+        if not found:
+            raise DataError(f"{path}: expected {split}*.parquet in it. {self.hint}")
+        return local_rows(found, COLUMNS, self.hint)
 
     def _split_of(self, row: Row, read: Rows) -> str:
         """The split a row belongs to, "" for any."""

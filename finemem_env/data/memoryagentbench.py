@@ -28,7 +28,7 @@ from finemem_env.data.context import cut_context
 from finemem_env.data.fields import Fields
 from finemem_env.data.files import parsed, read_json
 from finemem_env.data.memalpha import HUB_KNOBS, answer_texts, processed_episode, select
-from finemem_env.data.parquet import Row, Rows, hub_file, hub_rows, local_rows
+from finemem_env.data.parquet import Row, Rows, given_path, hub_file, hub_rows, local_rows
 from finemem_env.data.published import ORIGINAL, Published, known_rule, plain_name
 from finemem_env.data.source import BaseSource, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
@@ -139,7 +139,8 @@ class MemoryAgentBenchSource(BaseSource):
     def _folder(self) -> Path:
         path = str(self.difficulty["path"])
         if path:
-            return Path(path) if Path(path).is_dir() else Path(path).parent
+            named = given_path(path, self.hint)
+            return named if named.is_dir() else named.parent
         return self.files("memoryagentbench")[0]
 
     def _read(self) -> Rows:
@@ -148,7 +149,7 @@ class MemoryAgentBenchSource(BaseSource):
         if hub:
             return self._read_hub(hub, parts)
         if path.endswith(".parquet"):
-            return local_rows([Path(path)], (), self.hint)
+            return local_rows([given_path(path, self.hint)], (), self.hint)
         folder = self._folder()
         found = [
             file for part in parts for file in sorted(folder.glob(f"**/{part}[-.]*parquet"))

@@ -18,7 +18,7 @@ from typing import Any
 from finemem_env.data.files import parsed
 from finemem_env.errors import ConfigError, DataError
 
-__all__ = ["Row", "Rows", "hub_file", "hub_rows", "local_rows"]
+__all__ = ["Row", "Rows", "given_path", "hub_file", "hub_rows", "local_rows"]
 
 _EXTRA = "pip install 'finemem-env[data]'"
 
@@ -49,6 +49,18 @@ class Rows:
     def provenance(self) -> dict[str, str]:
         """What a run records of its data."""
         return {"commit": self.commit, "sha256": self.sha256}
+
+
+def given_path(path: str, hint: str) -> Path:
+    """A parquet file, or a folder of them, that the user named.
+
+    Raises:
+        DataError: neither is there.
+    """
+    found = Path(path)
+    if found.is_dir() or (found.suffix == ".parquet" and found.is_file()):
+        return found
+    raise DataError(f"{path}: expected a folder or a file *.parquet that exists. {hint}")
 
 
 def local_rows(files: Sequence[Path], columns: Sequence[str], hint: str) -> Rows:

@@ -228,6 +228,15 @@ def test_bad_files(tmp_path: Path) -> None:
         _load("memalpha", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["memalpha", "memoryagentbench"])
+@pytest.mark.parametrize("path", ["nowhere", "nowhere.parquet", "note.txt"])
+def test_a_path_that_is_not_there(name: str, path: str, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("no data")
+    given = {"path": str(tmp_path / path)}
+    with pytest.raises(DataError, match=rf"{path}: expected a folder or a file \*.parquet"):
+        _load(name, tmp_path, difficulty=given)
+
+
 def test_answers_take_every_published_form(tmp_path: Path) -> None:
     asked = [
         ("a?", "x"),
