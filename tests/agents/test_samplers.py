@@ -4,6 +4,8 @@ transformers here, and `test_vllm_training.py` runs the real one.
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +24,14 @@ from agents.config import PRESETS, from_dict
 from agents.distributed import World
 from agents.grpo import Run, main
 from agents.policy import ModelConfig, Policy, load_policy
-from agents.samplers import EngineSampler, SamplerSetup, check_sampler, make_sampler
+from agents.samplers import (
+    EngineOptions,
+    EngineSampler,
+    SamplerSetup,
+    ServerOptions,
+    check_sampler,
+    make_sampler,
+)
 from agents.sampling import ModelSampler, SamplingConfig
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.hf import HFSampler, sequence_logprobs
@@ -30,11 +39,11 @@ from finemem_env.backends.sampler import Sample, largest_difference, save_weight
 from finemem_env.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
-    from agents.samplers import EngineOptions
     from finemem_env.backends.sampler import Sampler
 
 # peft reads a property that transformers has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {
     **PRESETS["cpu"],
     "env_args": {**PRESETS["cpu"]["env_args"], "num_chunks": 2},
@@ -149,6 +158,18 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_loaded(
     with pytest.raises(ConfigError, match=said) as caught:
         from_dict({"sampler": name, "sampler_args": options})
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cls", [EngineOptions, ServerOptions])
+def test_the_page_names_every_option_with_its_default(cls: type) -> None:
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    page = page[page.index("## Training with vLLM") : page.index("## Chunk questions")]
+    for one in dataclasses.fields(cls):
+        plain = {None: "none", False: "false"}.get(one.default, one.default)
+        shown = re.search(rf"`{one.name}` ?(?:\((.*?)\)|\| (.*?) \|)", page)
+        assert shown, one.name
+        value = shown[1] or shown[2]
+        assert one.name == "api_key_env" or value.startswith(str(plain).removesuffix(".0"))
 
 
 def test_the_default_is_the_trainers_own_model(policy: Policy, tmp_path: Path) -> None:
