@@ -79,7 +79,7 @@ class Round(NamedTuple):
     """Seconds of one round of updates on one side."""
 
     seconds: float
-    cpu: float  # of all threads; spinning while waiting for one another counts
+    cpu: float  # of all threads
     sample: float
     updates: int
     peak: int  # bytes, of the process or the device, so far
@@ -93,7 +93,7 @@ class Side:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.trl_sides", name, json.dumps(asdict(task))],
             cwd=_ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": str(task.threads), "TOKENIZERS_PARALLELISM": "0"},
+            env=os.environ | _environment(task),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -126,6 +126,15 @@ class Side:
             raise RuntimeError(f"{self.name}: the process ended; its error is above.")
         found: dict[str, Any] = json.loads(line)
         return found
+
+
+def _environment(task: Task) -> dict[str, str]:
+    """Threads that wait for one another sleep, since other jobs may need the cores."""
+    return {
+        "OMP_NUM_THREADS": str(task.threads),
+        "OMP_WAIT_POLICY": "passive",
+        "TOKENIZERS_PARALLELISM": "0",
+    }
 
 
 def measure(
