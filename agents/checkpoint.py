@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from agents.distributed import split_like, whole
 from finemem_env.errors import ConfigError
 
 __all__ = [
@@ -48,9 +49,9 @@ class Position:
 
 
 def trained(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters that training changes, by name, on the CPU."""
+    """The parameters that training changes, by name, on the CPU; every process must ask."""
     return {
-        name: parameter.detach().cpu().contiguous()
+        name: whole(parameter.detach()).cpu().contiguous()
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     }
@@ -62,14 +63,27 @@ def save(
     optimizer: torch.optim.Optimizer,
     position: Position,
     digest: str,
+    *,
+    write: bool = True,
 ) -> Path:
     """Write the checkpoint of `position` into `folder` and drop all but the newest two.
+
+    Args:
+        folder: of the checkpoints.
+        model: the model; every process calls this, since weights may be split over them.
+        optimizer: its optimizer.
+        position: where the run stands.
+        digest: of the settings that a resumed run must not change.
+        write: False in the processes that only hand over their shards.
 
     Raises:
         ConfigError: the disk is full or not writable; earlier checkpoints are intact.
     """
     target = folder / f"{position.update:06d}"
+    weights = trained(model)
     tensors, scalars = _flat_state(optimizer)
+    if not write:
+        return target
     state = {
         "position": {
             "update": position.update,
@@ -81,12 +95,12 @@ def save(
         "random": _random_states(),
     }
 
-    def write(aside: Path) -> None:
-        save_file(trained(model), aside / WEIGHTS)
+    def fill(aside: Path) -> None:
+        save_file(weights, aside / WEIGHTS)
         save_file(tensors, aside / OPTIMIZER)
         (aside / STATE).write_text(json.dumps(state))
 
-    _replace(target, write)
+    _replace(target, fill)
     prune(folder, KEPT)
     return target
 
@@ -148,7 +162,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
         raise ConfigError(f"{path}: parameters of another model, e.g. {missing}.")
     with torch.no_grad():
         for name, parameter in own.items():
-            parameter.copy_(stored[name])
+            parameter.copy_(split_like(stored[name], parameter))
 
 
 def _complete(folder: Path) -> list[Path]:
@@ -185,7 +199,7 @@ def _flat_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], di
     """An optimizer's tensors by "parameter.name", and its learning rates."""
     state = optimizer.state_dict()
     tensors = {
-        f"{number}.{name}": torch.as_tensor(value).detach().cpu().contiguous()
+        f"{number}.{name}": whole(torch.as_tensor(value).detach()).cpu().contiguous()
         for number, values in state["state"].items()
         for name, value in values.items()
     }
@@ -196,10 +210,11 @@ def _restore(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]
 ) -> None:
     state = optimizer.state_dict()
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     values: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, _, name = key.partition(".")
-        values.setdefault(int(number), {})[name] = tensor
+        values.setdefault(int(number), {})[name] = split_like(tensor, parameters[int(number)])
     for group, lr in zip(state["param_groups"], scalars["lr"], strict=True):
         group["lr"] = lr
     optimizer.load_state_dict({"state": values, "param_groups": state["param_groups"]})

@@ -112,6 +112,7 @@ class TrainConfig:
     save_every: int = _field(20, "updates between checkpoints")
     seed: int = _field(0, "decides episodes and draws; weights come from the model")
     threads: int = _field(0, "CPU threads of torch; 0 leaves torch's default")
+    shard: bool = _field(False, "split weights and optimizer over the processes (FSDP2)")
     track: bool = _field(False, "log to wandb as well, where it is installed")
 
     def __post_init__(self) -> None:
@@ -184,7 +185,7 @@ class TrainConfig:
     def digest(self) -> str:
         """SHA-256 over what a resumed run must not change."""
         free = {"updates", "eval_every", "save_every", "threads", "track", "final_episodes"}
-        free |= {"sampler", "sampler_args"}  # a server may be elsewhere now
+        free |= {"sampler", "sampler_args", "shard"}  # servers and devices may be others now
         kept = {key: value for key, value in self.as_dict().items() if key not in free}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 

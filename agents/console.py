@@ -51,12 +51,19 @@ def next_folder(parent: Path, name: str, *, last: bool) -> Path:
 
 
 @contextlib.contextmanager
-def signals() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM or SIGINT came; a second one ends at once, as usual."""
+def signals(*, again: bool = False) -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM or SIGINT came; a second one ends at once, as usual.
+
+    Args:
+        again: keep catching them: torchrun passes on a Ctrl-C that its processes got already, and
+            ends by itself those that take too long.
+    """
     seen: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         seen.append(number)
+        if again:
+            return
         for one, handler in before.items():
             signal.signal(one, handler)
 

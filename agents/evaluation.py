@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from agents.policy import Policy
+from agents import checkpoint
+from agents.config import TrainConfig
+from agents.policy import Policy, load_policy
 from agents.rollout import Rollout, Sampling, make_rollout_env, roll_out
 from baselines.agents import PrivilegedAgent, make_agent
 from baselines.runner import Entry, episode_seeds, run_episode
 from baselines.summary import Result
 
-__all__ = ["REFERENCES", "evaluate_policy", "play_references", "policy_results"]
+__all__ = ["REFERENCES", "evaluate_policy", "final_results", "play_references", "policy_results"]
 
 REFERENCES = ("skip", "fifo", "selective", "oracle")
 _WIDTH = 64  # episodes that a policy plays in step
@@ -72,6 +75,22 @@ def play_references(
             results.append(run_episode(env, entry, index, one, {"id": env_id, **env_args})[0])
     env.close()
     return results
+
+
+def final_results(config: TrainConfig, folder: Path, sampling: Sampling, seed: int) -> list[Result]:
+    """Initial and best weights of the run in `folder` and the scripted agents, on test episodes."""
+    env, episodes = config.eval_env("test"), config.final_episodes
+    best = checkpoint.latest(folder / "best")
+    results = []
+    for label in ("before", "after"):
+        policy = load_policy(config.model_config())
+        if label == "after" and best is not None:
+            checkpoint.load_weights(best, policy.model)
+        played = evaluate_policy(
+            policy, config.env, env, episodes=episodes, seed=seed, sampling=sampling
+        )
+        results += policy_results(label, played, seed)
+    return results + play_references(config.env, env, episodes=episodes, seed=seed)
 
 
 def _result(label: str, index: int, seed: int, rollout: Rollout) -> Result:

@@ -26,8 +26,8 @@ from agents.batching import Row
 from agents.checkpoint import Position
 from agents.config import TrainConfig, add_arguments, parse_config
 from agents.console import Progress, next_folder, signals
-from agents.distributed import World
-from agents.evaluation import evaluate_policy, play_references, policy_results
+from agents.distributed import World, clip_gradients, gathered
+from agents.evaluation import evaluate_policy, final_results
 from agents.loss import Denominators
 from agents.minibatches import count_tokens, split_rows
 from agents.policy import Policy, load_policy
@@ -42,7 +42,7 @@ from agents.tracking import (
     time_metrics,
 )
 from agents.update import accumulate_gradients, count_batches
-from baselines.summary import Result, render_table, summarise
+from baselines.summary import render_table, summarise
 from finemem_env.errors import ConfigError, FineMemError
 
 __all__ = ["Interrupted", "Run", "TrainingError", "main"]
@@ -89,7 +89,8 @@ class Run:
         policy = load_policy(config.model_config())
         if config.kl_beta:
             policy.freeze_reference()
-        weights = [p for p in policy.model.parameters() if p.requires_grad]
+        scorer = world.wrap(policy.scorer(config.temperature), shard=config.shard)
+        weights = [p for p in scorer.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             weights, config.lr, betas=(0.9, config.adam_beta2), weight_decay=config.weight_decay
         )
@@ -103,7 +104,6 @@ class Run:
             text = json.dumps(config.as_dict(), indent=2)
             (folder / "config.json").write_text(text + "\n", encoding="utf-8")
             tracker = Tracker(folder, config.as_dict(), first=position.update, wandb=config.track)
-        scorer = world.wrap(policy.scorer(config.temperature))
         return cls(config, folder, world, policy, scorer, optimizer, position, tracker)
 
     # the loop
@@ -180,7 +180,9 @@ class Run:
         draws = int(
             np.random.SeedSequence([config.seed, number, world.rank, 7]).generate_state(1)[0]
         )
-        return roll_out(self.policy, env, seeds, self._sampling(config.temperature), draws, clock)
+        sampling = self._sampling(config.temperature)
+        with gathered(self.scorer):
+            return roll_out(self.policy, env, seeds, sampling, draws, clock)
 
     def _optimise(self, rows: Sequence[Row], number: int) -> tuple[LossStats, float]:
         """The optimizer steps on one rollout batch; the gradient norm is their mean."""
@@ -221,7 +223,7 @@ class Run:
     def _step(self, stats: LossStats, number: int) -> float:
         """Clip and step; refuses a loss or gradient that is not finite."""
         weights = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = float(nn.utils.clip_grad_norm_(weights, self.config.max_grad_norm))
+        norm = clip_gradients(weights, self.config.max_grad_norm)
         value = stats.means()["loss"]
         if not (math.isfinite(norm) and math.isfinite(value)):
             raise TrainingError(
@@ -280,10 +282,12 @@ class Run:
     # evaluation, checkpoints, the end
 
     def _evaluate(self) -> dict[str, float]:
-        """Score held-out episodes; the best weights so far are kept."""
+        """Score held-out episodes in the main process; the best weights so far are kept."""
+        with gathered(self.scorer):
+            return self._score() if self.world.main else {}
+
+    def _score(self) -> dict[str, float]:
         config, position = self.config, self.position
-        if not self.world.main:
-            return {}
         rollouts = evaluate_policy(
             self.policy,
             config.env,
@@ -307,21 +311,22 @@ class Run:
         return values
 
     def _save(self) -> None:
-        if self.world.main:
-            checkpoint.save(
-                self.folder / "checkpoints",
-                self.policy.model,
-                self.optimizer,
-                self.position,
-                self.config.digest(),
-            )
+        checkpoint.save(
+            self.folder / "checkpoints",
+            self.policy.model,
+            self.optimizer,
+            self.position,
+            self.config.digest(),
+            write=self.world.main,
+        )
 
     def finish(self) -> str:
         """Close the logs and return the final table: before, after (the best), and references."""
         config = self.config
         table, final = "", {"eval/best_score": self.position.best_score}
         if config.final_episodes and self.world.main:
-            results = self._final_results()
+            sampling = self._sampling(config.eval_temperature)
+            results = final_results(config, self.folder, sampling, FINAL_SEED)
             rows = summarise(results, FINAL_SEED)
             table = render_table(rows)
             record = [row.as_dict() for row in rows]
@@ -330,27 +335,6 @@ class Run:
         if self.tracker is not None:
             self.tracker.close(final)
         return table
-
-    def _final_results(self) -> list[Result]:
-        """The initial and the best weights and the scripted agents, on the same test episodes."""
-        config = self.config
-        env, episodes = config.eval_env("test"), config.final_episodes
-        best = checkpoint.latest(self.folder / "best")
-        results = []
-        for label in ("before", "after"):
-            policy = load_policy(config.model_config())
-            if label == "after" and best is not None:
-                checkpoint.load_weights(best, policy.model)
-            played = evaluate_policy(
-                policy,
-                config.env,
-                env,
-                episodes=episodes,
-                seed=FINAL_SEED,
-                sampling=self._sampling(config.eval_temperature),
-            )
-            results += policy_results(label, played, FINAL_SEED)
-        return results + play_references(config.env, env, episodes=episodes, seed=FINAL_SEED)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -373,7 +357,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace, world: World) -> int:
     config = parse_config(given)
     folder = given.output_dir or next_folder(Path("runs"), "grpo", last=given.resume)
-    with signals() as stop:
+    with signals(again=world.size > 1) as stop:
         run = Run.start(config, folder, resume=given.resume, world=world)
         run.stop = stop
         with Progress(config.updates, run.position.update, shown=world.main) as progress:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
 from agents.batching import Row
 from agents.cache import can_share
@@ -108,10 +109,16 @@ class Policy:
 
     @property
     def shares_prefixes(self) -> bool:
-        """Whether updates may compute the common prefix of a group once."""
+        """Whether updates may compute the common prefix of a group once.
+
+        FSDP gathers a block again when its output gets a gradient; that of a prefix comes through
+        the cache.
+        """
         inner: Any = base_causal_lm(self.model)
-        checkpointing = any(getattr(m, "gradient_checkpointing", False) for m in inner.modules())
-        return can_share(inner) and not checkpointing
+        parts = list(inner.modules())
+        checkpointing = any(getattr(part, "gradient_checkpointing", False) for part in parts)
+        sharded = any(isinstance(part, FSDPModule) for part in parts)
+        return can_share(inner) and not checkpointing and not sharded
 
     def sample(
         self,
