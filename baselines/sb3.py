@@ -20,6 +20,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -203,8 +204,15 @@ def _write_settings(config: Sb3Config, output_dir: Path) -> None:
         name: importlib.import_module(name).__version__
         for name in ("stable_baselines3", "torch", "gymnasium", "numpy")
     }
-    record = {**dataclasses.asdict(config), "resolved_options": _options(config)}
-    text = json.dumps({**record, "versions": versions}, indent=2) + "\n"
+    with closing(make_env(config)) as env:
+        environment = vars(env.unwrapped)["factory"].settings.as_dict()
+    record = {
+        **dataclasses.asdict(config),
+        "resolved_options": _options(config),
+        "environment": environment,
+        "versions": versions,
+    }
+    text = json.dumps(record, indent=2) + "\n"
     (output_dir / _SETTINGS).write_text(text, encoding="utf-8")
 
 
@@ -239,7 +247,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser.parse_args(arguments))
     output_dir = given.pop("output_dir")
     try:
-        print(f"written to {train(Sb3Config(**given), output_dir)}")
+        path = train(Sb3Config(**given), output_dir)
+        environment = json.loads((output_dir / _SETTINGS).read_text("utf-8"))["environment"]
+        print(f"settings: {json.dumps(environment, ensure_ascii=False)}\nwritten to {path}")
     except (FineMemError, gym.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

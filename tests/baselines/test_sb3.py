@@ -30,6 +30,7 @@ def test_a_training_run_leaves_logs_and_a_checkpoint_that_plays(tmp_path: Path, 
     assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert settings["algo"] == algo
+    assert settings["environment"]["protocol"] == "managed"
     env = gym.make("FineMem-AR-v0", disable_env_checker=True, **SMALL)
     agent = make_agent("sb3", {"checkpoint": str(tmp_path / "run")})
     result, trace = run_episode(env, Entry("sb3", agent), 0, 0, {})
