@@ -111,8 +111,8 @@ def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | Serv
     elif name == "vllm":
         given = read_options(EngineOptions, options, "sampler_args")
     elif name != "transformers":
-        hint = "or the address of a vLLM server, such as http://127.0.0.1:8000/v1"
-        raise ConfigError(f"{nearest('sampler', name, SAMPLERS)} {hint}.")
+        hint = "The address of a vLLM server begins with http:// or https://."
+        raise ConfigError(f"{nearest('sampler', name, SAMPLERS)} {hint}")
     elif options:
         raise ConfigError("sampler_args: the sampler transformers takes none.")
     else:
@@ -152,9 +152,12 @@ def _connect(address: str, options: ServerOptions) -> Sampler:
     from finemem_env.backends.vllm_server import ServerSampler
 
     patience = Patience(options.concurrency, options.timeout, options.deadline)
-    return ServerSampler.connect(
-        address, model=options.model, patience=patience, api_key_env=options.api_key_env
-    )
+    try:
+        return ServerSampler.connect(
+            address, model=options.model, patience=patience, api_key_env=options.api_key_env
+        )
+    except BackendError as error:
+        raise BackendError(f"{error} Or use --sampler transformers.") from error
 
 
 def _load(policy: Policy, setup: SamplerSetup, options: EngineOptions) -> Sampler:

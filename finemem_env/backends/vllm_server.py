@@ -192,9 +192,10 @@ def _served(address: Address) -> dict[str, int]:
         ((reply, _),) = listing.run([{}], lambda client: client.models.list)
     finally:
         listing.close()
-    start = "Start one: VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --logprobs-mode processed_logprobs"
+    start = "Start one: VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --logprobs-mode processed_logprobs."
     if isinstance(reply, Refused):
-        raise BackendError(f"no vLLM server answers at {address.url}: {reply.detail}. {start}")
+        detail = reply.detail.rstrip(".")
+        raise BackendError(f"no vLLM server answers at {address.url}: {detail}. {start}")
     lengths = {str(one.id): getattr(one, "max_model_len", None) for one in reply}
     found = {name: length for name, length in lengths.items() if length is not None}
     if not found:

@@ -165,11 +165,12 @@ def test_the_page_names_every_option_with_its_default(cls: type) -> None:
     page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     page = page[page.index("## Training with vLLM") : page.index("## Chunk questions")]
     for one in dataclasses.fields(cls):
-        plain = {None: "none", False: "false"}.get(one.default, one.default)
+        words: dict[object, str] = {None: "none", False: "false"}
+        plain = words.get(one.default, str(one.default))
         shown = re.search(rf"`{one.name}` ?(?:\((.*?)\)|\| (.*?) \|)", page)
         assert shown, one.name
         value = shown[1] or shown[2]
-        assert one.name == "api_key_env" or value.startswith(str(plain).removesuffix(".0"))
+        assert one.name == "api_key_env" or value.startswith(plain.removesuffix(".0"))
 
 
 def test_the_default_is_the_trainers_own_model(policy: Policy, tmp_path: Path) -> None:
