@@ -31,7 +31,15 @@ from agents.evaluation import evaluate_policy, final_results
 from agents.loss import Denominators
 from agents.minibatches import count_tokens, split_rows
 from agents.policy import Policy, load_policy
-from agents.rollout import Clock, Rollout, Sampling, make_rollout_env, roll_out, rows_of
+from agents.rollout import (
+    Clock,
+    Rollout,
+    Sampling,
+    make_rollout_env,
+    resolved_settings,
+    roll_out,
+    rows_of,
+)
 from agents.samplers import make_sampler
 from agents.stats import LossStats
 from agents.tracking import (
@@ -103,6 +111,8 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(config.as_dict(), indent=2)
             (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+            text = json.dumps(resolved_settings(config.env, config.train_env()), indent=2)
+            (folder / "environment.json").write_text(text + "\n", encoding="utf-8")
             tracker = Tracker(folder, config.as_dict(), first=position.update, wandb=config.track)
         return cls(config, folder, world, policy, scorer, optimizer, position, tracker)
 
@@ -360,6 +370,9 @@ def _run(given: argparse.Namespace, world: World) -> int:
     with signals(again=world.size > 1) as stop:
         run = Run.start(config, folder, resume=given.resume, world=world)
         run.stop = stop
+        if world.main:
+            settings = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+            print(f"environment: {json.dumps(settings, ensure_ascii=False)}")
         with Progress(config.updates, run.position.update, shown=world.main) as progress:
             try:
                 run.train(progress)

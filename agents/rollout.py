@@ -28,7 +28,15 @@ from finemem_env.session import Session, StepResult, run_step
 from finemem_env.types import Answer, Reader, ReadRequest
 from finemem_env.vector import MemoryVectorEnv
 
-__all__ = ["Rollout", "Sampling", "StepRow", "make_rollout_env", "roll_out", "rows_of"]
+__all__ = [
+    "Rollout",
+    "Sampling",
+    "StepRow",
+    "make_rollout_env",
+    "resolved_settings",
+    "roll_out",
+    "rows_of",
+]
 
 SKIP = '[{"op":"SKIP"}]'
 
@@ -134,6 +142,18 @@ def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> Memor
     if not isinstance(env, MemoryVectorEnv):
         raise ConfigError(f"env {env_id!r}: expected an environment of this suite.")
     return env
+
+
+def resolved_settings(env_id: str, env_args: dict[str, Any]) -> dict[str, object]:
+    """What the environment made of its keywords: protocol, reward, memory, and so on.
+
+    Raises:
+        ConfigError: as of `make_rollout_env`.
+    """
+    env = make_rollout_env(env_id, env_args, 1)
+    found = env.factory.settings.as_dict()
+    env.close()
+    return found
 
 
 def roll_out(

@@ -92,6 +92,12 @@ def test_weights_change_and_the_best_are_kept(whole: Run) -> None:
     assert whole.position.best_score >= 0
 
 
+def test_the_resolved_settings_of_the_environment_are_in_the_run(whole: Run) -> None:
+    found = json.loads((whole.folder / "environment.json").read_text())
+    assert (found["protocol"], found["memory_view"]) == ("managed", "recent:1")
+    assert found["reward"]["name"] == "fine-mem-cited"
+
+
 def test_the_table_holds_before_after_and_the_references(whole: Run) -> None:
     rows = json.loads((whole.folder / "final.json").read_text())
     assert [row["agent"] for row in rows] == [
