@@ -41,13 +41,20 @@ class ModelPolicy:
         backend: the model; not behind a cache when it must explore.
         sampling: how replies are drawn.
         tools: offer the operations as tools where the model's template takes them.
+        give_instructions: False for a model that was trained without them, as the packaged one.
     """
 
     def __init__(
-        self, backend: Backend, *, sampling: Sampling = _SAMPLING, tools: bool = False
+        self,
+        backend: Backend,
+        *,
+        sampling: Sampling = _SAMPLING,
+        tools: bool = False,
+        give_instructions: bool = True,
     ) -> None:
         self.backend = backend
         self.sampling = sampling
+        self.give_instructions = give_instructions
         self.tools = OPERATION_TOOLS if tools else ()
 
     def reset(self, info: Mapping[str, Any]) -> None:
@@ -79,9 +86,9 @@ class ModelPolicy:
         return [reply.text for reply in replies]
 
     def _chat(self, observation: str, instructions: str) -> ChatRequest:
-        user = observation.removeprefix(instructions).lstrip("\n")
+        user = Message("user", observation.removeprefix(instructions).lstrip("\n"))
         return ChatRequest(
-            (Message("system", instructions), Message("user", user)),
+            (Message("system", instructions), user) if self.give_instructions else (user,),
             self.sampling,
             prompt="manage",
             tools=self.tools,

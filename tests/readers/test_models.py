@@ -115,6 +115,12 @@ def test_policy_sends_instructions_once_and_the_observation() -> None:
     assert first.tools == ()
 
 
+def test_policy_of_a_model_that_was_trained_without_instructions() -> None:
+    backend = FakeBackend(lambda _: '[{"op": "SKIP"}]')
+    ModelPolicy(backend, give_instructions=False).act("<chunk>", {"instructions": INSTRUCTIONS})
+    assert [message.content for message in backend.batches[0][0].messages] == ["<chunk>"]
+
+
 def test_policy_batches_and_offers_tools_that_the_grammar_reads() -> None:
     call = '{"tool_calls": [{"function": {"name": "%s", "arguments": %s}}]}'
     backend = FakeBackend(lambda chat: "[]")
