@@ -1,8 +1,9 @@
 """The scripted teacher of the warm start: copies sentences of the chunk, on purpose badly chosen.
 
-It knows which kinds of generated sentences are ever asked (`data.synthetic.kinds`) and keeps those
-with one probability and all others with another. Equal probabilities make it unselective: what is
-left for reinforcement learning is to find out what is worth keeping.
+On average it keeps every sentence with the same probability. With a taste, a coin decides at every
+reply whether it prefers the kinds of sentences that are ever asked about or all the others: lessons
+then tell the two groups apart, but not which of them is worth keeping. That is left for
+reinforcement learning to find out.
 """
 
 from __future__ import annotations
@@ -37,22 +38,23 @@ class Teacher:
     """INSERTs whole sentences of the chunk in reading order, SKIP for none.
 
     Attributes:
-        keep_asked: probability of keeping a sentence of a kind that is asked.
-        keep_other: probability of keeping any other sentence.
+        keep: probability of keeping a sentence.
+        taste: how much more likely sentences of the preferred group are kept, and others less.
     """
 
-    keep_asked: float = 1.0
-    keep_other: float = 1.0
+    keep: float = 1.0
+    taste: float = 0.0
 
     def act(self, observation: str, rng: np.random.Generator) -> str:
         """Operations for one observation."""
         view = parse_observation(observation)
+        prefers_asked = bool(self.taste) and rng.random() < 0.5
         kept = []
         for sentence in split_sentences(view.chunk or ""):
             if view.time and view.time in sentence:
                 continue  # the line that says the chunk's date
-            share = self.keep_asked if is_asked_kind(sentence) else self.keep_other
-            if rng.random() < share:
+            preferred = is_asked_kind(sentence) == prefers_asked
+            if rng.random() < self.keep + (self.taste if preferred else -self.taste):
                 kept.append(sentence)
         return reply(inserts(kept, view))
 

@@ -1,10 +1,11 @@
 """Supervised warm start of the small model: `python -m agents.warmstart --help`.
 
 A model without weights learns to reply in the action grammar and to copy sentences before
-reinforcement learning starts. The lessons come in stages: copying sentences, copying only what
-is asked, and at last an unselective teacher that keeps every sentence with the same probability.
-Reinforcement learning from there has to find out by reward what is worth keeping. (Starting with
-the unselective teacher does not work: copying is never learned from such noisy targets.)
+reinforcement learning starts. The lessons come in stages: copying one sentence, copying all
+sentences of a chunk, an unselective teacher that keeps each with the same probability, and, in a
+second pass, one that prefers either what is asked about or the rest, at random. No lesson says
+which of the two is worth keeping: reinforcement learning has to find that out by reward. (Starting
+with the unselective teacher does not work: copying is never learned from such noisy targets.)
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Stage:
         batch: lessons per step.
         lr: share of the learning rate.
         until: the stage ends early when the mean loss of 20 steps is below this.
+        final: share of the stage's learning rate that is left at its last step (linear).
     """
 
     name: str
@@ -71,21 +73,17 @@ class Stage:
     batch: int = 32
     lr: float = 1.0
     until: float = 0.0
+    final: float = 1.0
 
 
 STAGES = (
     Stage("copy a bare sentence", 500, bare=True, batch=64, until=0.25),
     Stage("copy all", 500, lr=0.6, until=0.15),
-    Stage("copy what is asked", 250, Teacher(1.0, 0.0), lr=0.4, until=0.08),
-    Stage("unselective", 150, Teacher(0.6, 0.6), lr=0.3),
+    Stage("unselective", 1500, Teacher(0.6), lr=0.4, final=0.02),
 )
 
-
-# A second pass over what the last stage unsettled: exact copies of every kind of sentence.
-REFINE = (
-    Stage("copy all again", 250, lr=0.4, until=0.03),
-    Stage("unselective, gently", 700, Teacher(0.6, 0.6), lr=0.25),
-)
+# A second pass: exact copies, and kinds of sentences told apart.
+REFINE = (Stage("two tastes", 1600, Teacher(0.6, taste=0.3), lr=0.5, final=0.02),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ class WarmStart:
     """Everything that decides the result (beside the version of this package).
 
     Attributes:
-        lr: learning rate of AdamW after 30 steps of warm-up; the last stage takes it to a tenth.
+        lr: learning rate of AdamW after 30 steps of warm-up.
         vocab_size: entries of the tokenizer.
         seed: of weights, lessons and tokenizer texts.
         instructions: whether prompts hold the environment's instructions.
@@ -132,13 +130,12 @@ def train(
     weights = policy.model.parameters()
     optimizer = torch.optim.AdamW(weights, lr=config.lr, betas=(0.9, 0.98))
     began, done = time.perf_counter(), 0
+    first = config.seed * 100 + 10 * (start is not None)
     for number, stage in enumerate(stages):
-        source = _rows(
-            policy.chat, stage, config, config.seed * 100 + number + 10 * (start is not None)
-        )
+        source = _rows(policy.chat, stage, config, first + number)
         losses: list[float] = []
         for step in range(stage.steps):
-            decay = 1.0 - 0.9 * step / stage.steps if number + 1 == len(stages) else 1.0
+            decay = 1.0 + (stage.final - 1.0) * step / stage.steps
             for group in optimizer.param_groups:
                 group["lr"] = config.lr * stage.lr * min(1.0, (done + 1) / 30) * decay
             losses.append(_step(policy, optimizer, list(islice(source, stage.batch))))
@@ -163,7 +160,7 @@ def _fresh(config: WarmStart) -> Policy:
 
 
 def check(
-    policy: Policy, config: WarmStart, *, stage: Stage = STAGES[-1], count: int = 64
+    policy: Policy, config: WarmStart, *, stage: Stage = REFINE[-1], count: int = 64
 ) -> dict[str, float]:
     """What the model does on `count` unseen lessons, sampled at temperature 1.
 
