@@ -53,6 +53,8 @@ TASKS: dict[str, dict[str, Any]] = {
 _ASK_ALL = {"difficulty": {**CPU_ENV_ARGS["difficulty"], "questions": 0}}
 SETTINGS: dict[str, Any] = {
     "updates": 50,
+    "contexts": 4,
+    "lr_schedule": "constant",
     "eval_every": 5,
     "eval_episodes": 24,
     "save_every": 10,
