@@ -31,7 +31,7 @@ def grpo(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "agents.grpo", "--smoke", "--output-dir", str(folder), *more]
     variables = {"PYTHONPATH": str(ROOT), "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.run(
-        command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, timeout=400
+        command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, timeout=900
     )
 
 
