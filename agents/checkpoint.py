@@ -33,6 +33,7 @@ __all__ = [
     "save",
     "save_weights",
     "trained",
+    "write_text",
 ]
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
@@ -123,6 +124,17 @@ def save_weights(target: Path, model: nn.Module, record: Mapping[str, Any]) -> N
         (aside / STATE).write_text(json.dumps(dict(record)))
 
     _replace(target, write)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside and rename it, so that a full disk leaves the earlier one."""
+    aside = path.with_name(f".{path.name}.writing")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def latest(folder: Path) -> Path | None:

@@ -8,6 +8,7 @@ statistics and loss denominators need are reduced here.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class World:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
         shard = os.environ.get("ACCELERATE_USE_FSDP", "").casefold() == "true"
+        # transformers would load the weights in the first process only, for accelerate to send.
+        os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
         return cls(dist.get_rank(), size, shard)
 
     @property
@@ -102,6 +105,8 @@ class World:
         """Leave the group."""
         if self.size > 1:
             dist.destroy_process_group()
+            # FSDP holds the group in reference cycles, and its threads must end before Python.
+            gc.collect()
 
     def _reduce(self, tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
         if self.size == 1:

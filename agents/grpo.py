@@ -12,7 +12,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,9 +110,9 @@ class Run:
         if world.main:
             folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(config.as_dict(), indent=2)
-            (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+            checkpoint.write_text(folder / "config.json", text + "\n")
             text = json.dumps(resolved_settings(config.env, config.train_env()), indent=2)
-            (folder / "environment.json").write_text(text + "\n", encoding="utf-8")
+            checkpoint.write_text(folder / "environment.json", text + "\n")
             tracker = Tracker(folder, config.as_dict(), first=position.update, wandb=config.track)
         return cls(config, folder, world, policy, scorer, optimizer, position, tracker)
 
@@ -340,11 +340,15 @@ class Run:
             rows = summarise(results, FINAL_SEED)
             table = render_table(rows)
             record = [row.as_dict() for row in rows]
-            (self.folder / "final.json").write_text(json.dumps(record, indent=2) + "\n")
-            (self.folder / "final.txt").write_text(table + "\n")
-        if self.tracker is not None:
-            self.tracker.close(final)
+            checkpoint.write_text(self.folder / "final.json", json.dumps(record, indent=2) + "\n")
+            checkpoint.write_text(self.folder / "final.txt", table + "\n")
+        self.close(final)
         return table
+
+    def close(self, final: Mapping[str, float] | None = None) -> None:
+        """Close the logs, with the final numbers of a run that got there."""
+        if self.tracker is not None:
+            self.tracker.close(final or {})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -357,7 +361,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     world = World.start()
     try:
         return _run(given, world)
-    except FineMemError as error:
+    except (FineMemError, OSError) as error:  # an OSError: the disk is full, a folder is not ours
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
@@ -377,8 +381,12 @@ def _run(given: argparse.Namespace, world: World) -> int:
             try:
                 run.train(progress)
             except Interrupted:
+                run.close()
                 print(f"stopped; go on with --resume --output-dir {folder}", file=sys.stderr)
                 return 130
+            except TrainingError:
+                run.close()
+                raise
     table = run.finish()
     if world.main:
         print(table)

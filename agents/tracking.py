@@ -92,6 +92,7 @@ class Tracker:
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        client = _import_wandb() if wandb else None
         self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
         self._path = folder / "metrics.jsonl"
         _forget(self._path, first)
@@ -99,13 +100,9 @@ class Tracker:
             key: value if isinstance(value, int | float | str | bool) else json.dumps(value)
             for key, value in config.items()
         }
-        self._wandb: Any = None
-        if wandb:
-            try:
-                client: Any = importlib.import_module("wandb")
-            except ImportError as error:
-                raise ConfigError("track: wandb is not installed (pip install wandb).") from error
-            self._wandb = client.init(project="finemem-env", config=dict(config), dir=str(folder))
+        self._wandb: Any = client and client.init(
+            project="finemem-env", config=dict(config), dir=str(folder)
+        )
 
     def log(self, update: int, values: Mapping[str, float]) -> None:
         """Numbers of one update."""
@@ -127,6 +124,13 @@ class Tracker:
         self._writer.close()
         if self._wandb is not None:
             self._wandb.finish()
+
+
+def _import_wandb() -> Any:  # noqa: ANN401 - a module that need not be there
+    try:
+        return importlib.import_module("wandb")
+    except ImportError as error:
+        raise ConfigError("track: wandb is not installed (pip install wandb).") from error
 
 
 def _forget(path: Path, first: int) -> None:

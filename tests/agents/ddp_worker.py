@@ -1,6 +1,7 @@
 """One process of `test_distributed`: prints the gradient that all processes agree on.
 
-Usage: python ddp_worker.py STORE_FILE RANK PROCESSES MODEL_FOLDER OUTPUT. Rank 0 writes OUTPUT.
+Usage: python ddp_worker.py STORE_FILE RANK PROCESSES MODEL_FOLDER OUTPUT [shard]. Rank 0 writes
+OUTPUT.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from agents.batching import Row
+from agents.distributed import World, whole
 from agents.loss import Denominators, LossConfig
 from agents.policy import ModelConfig, load_policy
 from agents.update import accumulate_gradients, count_batches
@@ -51,15 +52,20 @@ def largest(value: int) -> int:
     return int(tensor)
 
 
-def gradients(folder: str, rank: int, processes: int, loss_type: Any) -> dict[str, Tensor]:  # noqa: ANN401
+def gradients(
+    folder: str,
+    rank: int,
+    processes: int,
+    loss_type: Any,  # noqa: ANN401
+    shard: bool,
+) -> dict[str, Tensor]:
     """Rows dealt unevenly: the first process gets one row, the last all others."""
     rows = make_rows()
     mine = rows if processes == 1 else (rows[:1] if rank == 0 else rows[1:])
     policy = load_policy(ModelConfig(folder, device="cpu"))
     scorer: torch.nn.Module = policy.scorer()
     names = [name for name, _ in scorer.named_parameters()]
-    if processes > 1:
-        scorer = DistributedDataParallel(scorer)
+    scorer = World(rank, processes).wrap(scorer, shard=shard)
     counts = Denominators.of(
         [len(row.completion) for row in mine],
         [row.weight for row in mine],
@@ -71,20 +77,20 @@ def gradients(folder: str, rank: int, processes: int, loss_type: Any) -> dict[st
     config = LossConfig(loss_type=loss_type, entropy_coef=0.01)
     accumulate_gradients(scorer, mine, config, counts, max_tokens=MAX_TOKENS, batches=batches)
     return {
-        f"{loss_type}.{name}": p.grad
+        f"{loss_type}.{name}": whole(p.grad)
         for name, p in zip(names, scorer.parameters(), strict=True)
         if p.grad is not None
     }
 
 
-def main(store: str, rank: int, processes: int, folder: str, output: str) -> None:
+def main(store: str, rank: int, processes: int, folder: str, output: str, shard: bool) -> None:
     if processes > 1:
         dist.init_process_group(
             "gloo", init_method=f"file://{store}", rank=rank, world_size=processes
         )
     found: dict[str, Tensor] = {}
     for loss_type in ("grpo", "dapo", "dr_grpo", "bnpo"):
-        found |= gradients(folder, rank, processes, loss_type)
+        found |= gradients(folder, rank, processes, loss_type, shard)
     if rank == 0:
         torch.save(found, Path(output))
     if processes > 1:
@@ -92,4 +98,5 @@ def main(store: str, rank: int, processes: int, folder: str, output: str) -> Non
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5])
+    store, rank, processes, folder, output, *options = sys.argv[1:]
+    main(store, int(rank), int(processes), folder, output, "shard" in options)

@@ -1,4 +1,4 @@
-"""Two gloo processes with uneven rows give the gradient of one process."""
+"""Two gloo processes with uneven rows give the gradient of one, under DDP and FSDP2."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 WORKER = Path(__file__).with_name("ddp_worker.py")
 
 
-def start(rank: int, processes: int, folder: Path, output: Path) -> subprocess.Popen[bytes]:
+def start(
+    rank: int, processes: int, folder: Path, output: Path, *options: str
+) -> subprocess.Popen[bytes]:
     root = WORKER.parents[2]
-    command = [sys.executable, str(WORKER), str(folder / f"store{processes}")]
+    command = [sys.executable, str(WORKER), str(output.with_suffix(".store"))]
     return subprocess.Popen(
-        [*command, str(rank), str(processes), str(folder), str(output)],
+        [*command, str(rank), str(processes), str(folder), str(output), *options],
         cwd=root,
         env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
     )
@@ -37,15 +39,14 @@ def test_two_processes_equal_one(
 ) -> None:
     make_model().save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    outputs = {}
-    for processes in (1, 2):
-        outputs[processes] = tmp_path / f"gradients{processes}.pt"
-        running = [
-            start(rank, processes, tmp_path, outputs[processes]) for rank in range(processes)
-        ]
-        assert [process.wait(timeout=300) for process in running] == [0] * processes
-    one, two = (torch.load(outputs[n], weights_only=True) for n in (1, 2))
-    assert one.keys() == two.keys()
-    assert len(one) > 4
-    for name, value in one.items():
-        torch.testing.assert_close(two[name], value, atol=1e-6, rtol=1e-4)
+    found = {}
+    for name, processes, options in (("one", 1, ()), ("ddp", 2, ()), ("fsdp", 2, ("shard",))):
+        output = tmp_path / f"{name}.pt"
+        running = [start(rank, processes, tmp_path, output, *options) for rank in range(processes)]
+        assert [process.wait(timeout=600) for process in running] == [0] * processes
+        found[name] = torch.load(output, weights_only=True)
+    assert len(found["one"]) > 4
+    for name in ("ddp", "fsdp"):
+        assert found[name].keys() == found["one"].keys()
+        for key, value in found["one"].items():
+            torch.testing.assert_close(found[name][key], value, atol=1e-6, rtol=1e-4)

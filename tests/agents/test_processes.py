@@ -1,0 +1,171 @@
+"""Training in two gloo processes under torchrun: DDP and FSDP2, resuming, signals, accelerate."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="the agents need torch")
+pytest.importorskip("transformers", reason="the agents need transformers")
+pytest.importorskip("tensorboard", reason="the agents need tensorboard")
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from agents import checkpoint
+from agents.assets import accelerate_config
+from agents.distributed import World
+from agents.runs import load_run
+from finemem_env.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = {
+    "contexts": 2,
+    "group-size": 3,
+    "max-new-tokens": 60,
+    "env-args": json.dumps({"num_chunks": 2}),
+    "eval-every": 2,
+    "eval-episodes": 2,
+    "final-episodes": 0,
+    "save-every": 2,
+    "threads": 1,
+}
+FILES = ("weights.safetensors", "optimizer.safetensors")
+
+pytestmark = pytest.mark.slow
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def start(folder: Path, *more: str, config: Path | None = None) -> subprocess.Popen[str]:
+    """A run in two processes: torchrun's, or those of `accelerate launch`."""
+    if config is None:
+        launcher = ["torch.distributed.run", "--nproc_per_node", "2", "--master_port"]
+    else:
+        launcher = ["accelerate.commands.accelerate_cli", "launch", "--config_file", str(config)]
+        launcher.append("--main_process_port")
+    given = [word for key, value in RUN.items() for word in (f"--{key}", str(value))]
+    return subprocess.Popen(
+        [
+            *[sys.executable, "-m", *launcher, str(free_port()), "-m", "agents.grpo"],
+            *[*given, *more, "--output-dir", str(folder)],
+        ],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "passive",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(folder: Path, *more: str, config: Path | None = None) -> str:
+    process = start(folder, *more, config=config)
+    output, _ = process.communicate(timeout=1200)
+    assert process.returncode == 0, output
+    return output
+
+
+def stored(folder: Path, update: int, file: str) -> dict[str, Tensor]:
+    return load_file(folder / "checkpoints" / f"{update:06d}" / file)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Four updates at a time, and again from the second on, with and without shards."""
+    found = {}
+    for name, options in (("ddp", []), ("fsdp", ["--shard"])):
+        folder = tmp_path_factory.mktemp(name)
+        found[f"{name} whole"], found[f"{name} halves"] = folder / "whole", folder / "halves"
+        run(folder / "whole", *options, "--updates", "4")
+        shutil.copytree(folder / "whole", folder / "halves")
+        shutil.rmtree(folder / "halves" / "checkpoints" / "000004")
+        output = run(folder / "halves", *options, "--updates", "4", "--resume")
+        assert "2/4" in output
+    return found
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp"])
+def test_four_updates_are_two_and_two_after_a_resume(runs: dict[str, Path], name: str) -> None:
+    for file in FILES:
+        one, two = (stored(runs[f"{name} {kind}"], 4, file) for kind in ("whole", "halves"))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[key], two[key]) for key in one)
+    lines = (runs[f"{name} halves"] / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["update"] for line in lines] == [0, 1, 2, 3, 4]
+
+
+def test_shards_train_as_whole_copies_do(runs: dict[str, Path]) -> None:
+    for file in FILES:
+        one, two = (stored(runs[f"{name} whole"], 4, file) for name in ("ddp", "fsdp"))
+        before = stored(runs["ddp whole"], 2, file)
+        assert one.keys() == two.keys()
+        for key, value in one.items():
+            torch.testing.assert_close(two[key], value, atol=1e-4, rtol=1e-2)
+        assert any(not torch.equal(before[key], one[key]) for key in one)
+
+
+def test_a_sharded_run_leaves_whole_weights(runs: dict[str, Path]) -> None:
+    _, policy = load_run(runs["fsdp whole"], "last")
+    last = stored(runs["fsdp whole"], 4, "weights.safetensors")
+    assert all(torch.equal(checkpoint.trained(policy.model)[key], last[key]) for key in last)
+    load_run(runs["fsdp whole"], "best")
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2"])
+def test_accelerate_launch_starts_the_same_run(
+    runs: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    run(tmp_path, "--updates", "4", config=accelerate_config(name))
+    same = runs["ddp whole" if name == "ddp" else "fsdp whole"]
+    one, two = (stored(folder, 4, "weights.safetensors") for folder in (tmp_path, same))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize("options", [[], ["--shard"]], ids=["ddp", "fsdp"])
+def test_sigterm_to_torchrun_writes_a_checkpoint(tmp_path: Path, options: list[str]) -> None:
+    process = start(
+        tmp_path, *options, "--updates", "4000", "--save-every", "4000", "--eval-every", "0"
+    )
+    metrics = tmp_path / "metrics.jsonl"
+    end = time.monotonic() + 600
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < 2:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end, "no update in ten minutes"
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=600)
+    last = checkpoint.latest(tmp_path / "checkpoints")
+    assert last is not None, output
+    assert int(last.name) >= 1, output
+    assert "--resume" in output
+    assert not list((tmp_path / "checkpoints").glob(".*"))
+
+
+def test_shards_need_several_processes() -> None:
+    with pytest.raises(ConfigError, match="torchrun"):
+        World().wrap(torch.nn.Linear(2, 2), shard=True)
+
+
+def test_there_is_no_other_config() -> None:
+    with pytest.raises(ConfigError, match="ddp"):
+        accelerate_config("dpp")
