@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -23,8 +24,8 @@ import torch
 from agents import checkpoint
 from agents.config import PRESETS, from_dict
 from agents.distributed import World
-from agents.grpo import Run, TrainingError, main
-from agents.tracking import METRICS
+from agents.grpo import Interrupted, Run, TrainingError, main
+from agents.tracking import METRICS, Tracker
 from finemem_env.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ SMALL: dict[str, Any] = {
     "eval_episodes": 2,
     "final_episodes": 2,
     "save_every": 2,
+    "lr_schedule": "constant",  # a linear one depends on the number of updates
     "threads": 1,
 }
 
@@ -83,6 +85,46 @@ def test_four_updates_are_two_and_two_after_a_resume(whole: Run, tmp_path: Path)
         assert {k: v for k, v in one.items() if not k.startswith("time/")} == {
             k: v for k, v in two.items() if not k.startswith("time/")
         }
+
+
+def test_a_run_that_was_stopped_keeps_its_schedule(tmp_path: Path) -> None:
+    config = small(lr_schedule="linear", updates=2, eval_every=0)
+    stopped = Run.start(config, tmp_path / "halves", resume=False, world=World())
+    stopped.stop = lambda: stopped.position.update == 1
+    with pytest.raises(Interrupted):
+        stopped.train()
+    resumed = train(config, tmp_path / "halves", resume=True)
+    assert equal(weights(resumed), weights(train(config, tmp_path / "whole")))
+
+
+def test_a_full_disk_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.jsonl")
+
+    monkeypatch.setattr(Tracker, "log", fail)
+    assert main(["--smoke", "--output-dir", str(tmp_path)]) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("error: ") == 1
+    assert "No space left on device: 'metrics.jsonl'" in errors
+
+
+def test_a_text_that_cannot_be_written_leaves_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.json"
+    checkpoint.write_text(path, "one")
+
+    def fail(aside: Path, text: str, **_: object) -> None:
+        aside.write_bytes(text[:1].encode())
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.write_text(path, "two")
+    assert [one.name for one in tmp_path.iterdir()] == ["config.json"]
+    assert path.read_text() == "one"
 
 
 def test_weights_change_and_the_best_are_kept(whole: Run) -> None:
