@@ -64,6 +64,8 @@ class Chat:
 
     def decode(self, completions: Sequence[Sequence[int]]) -> list[str]:
         """Texts of sampled ids, without special tokens."""
+        if not completions:  # for which batch_decode gives one empty text
+            return []
         texts: list[str] = self.tokenizer.batch_decode(
             [list(ids) for ids in completions],
             skip_special_tokens=True,

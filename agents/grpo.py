@@ -113,7 +113,8 @@ class Run:
             checkpoint.write_text(folder / "config.json", text + "\n")
             text = json.dumps(resolved_settings(config.env, config.train_env()), indent=2)
             checkpoint.write_text(folder / "environment.json", text + "\n")
-            tracker = Tracker(folder, config.as_dict(), first=position.update, wandb=config.track)
+            first = position.update if last is not None else -1
+            tracker = Tracker(folder, config.as_dict(), first=first, wandb=config.track)
         return cls(config, folder, world, policy, scorer, optimizer, position, tracker)
 
     # the loop
@@ -126,7 +127,7 @@ class Run:
             TrainingError: loss or gradient are not finite.
         """
         config, position = self.config, self.position
-        if position.update == 0:
+        if position.best_update < 0:
             self._evaluate()
             self._save()
         while position.update < config.updates:

@@ -80,7 +80,7 @@ class Tracker:
     Args:
         folder: the run.
         config: for TensorBoard's hparams and wandb.
-        first: update that the run (re)starts at; TensorBoard drops what was logged from there on.
+        first: last update that is done, -1 before all; what was logged later is dropped.
         wandb: log there too.
 
     Raises:
@@ -88,7 +88,7 @@ class Tracker:
     """
 
     def __init__(
-        self, folder: Path, config: Mapping[str, Any], *, first: int = 0, wandb: bool = False
+        self, folder: Path, config: Mapping[str, Any], *, first: int = -1, wandb: bool = False
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 

@@ -97,6 +97,16 @@ def test_a_run_that_was_stopped_keeps_its_schedule(tmp_path: Path) -> None:
     assert equal(weights(resumed), weights(train(config, tmp_path / "whole")))
 
 
+def test_a_run_that_ended_before_its_first_update_logs_the_start_once(tmp_path: Path) -> None:
+    config = small(updates=1, eval_every=0)
+    run = Run.start(config, tmp_path, resume=False, world=World())
+    run._evaluate()
+    run._save()
+    run.close()
+    train(config, tmp_path, resume=True)
+    assert [record["update"] for record in records(tmp_path)] == [0, 1]
+
+
 def test_a_full_disk_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

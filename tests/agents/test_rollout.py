@@ -108,6 +108,10 @@ def test_no_prompt_that_fits_is_one_clear_error(
         roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], SAMPLING, seed=0)
 
 
+def test_a_step_without_replies_has_no_texts(policy: Policy) -> None:
+    assert policy.chat.decode([]) == []
+
+
 @pytest.mark.parametrize("fault", ["not finite", "no reply"])
 def test_a_fault_of_the_sampler_fails_the_row(
     policy: Policy, monkeypatch: pytest.MonkeyPatch, fault: str
