@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.text import words
 from finemem_env.textcache import TextCache
-from finemem_env.ties import tie_key
+from finemem_env.ties import tie_keys
 
 __all__ = ["BM25"]
 
@@ -87,7 +87,7 @@ class BM25:
     def _clear(self) -> None:
         self._postings: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
         self._dead: dict[str, int] = {}  # term -> its postings of removed items
-        self._slot_ids: list[int] = []  # per slot; −1 when dead
+        self._slot_ids = array("q")  # per slot; −1 when dead
         self._lengths = array("d")  # terms per slot
         self._total = 0  # terms of living items
         self._with_df = [0]  # df -> number of terms with that df, kept for okapi only
@@ -143,8 +143,9 @@ class BM25:
         if len(set(scores)) == len(scores):
             return [item_id for _, item_id in sorted(zip(scores, ids, strict=True), reverse=True)]
         seen = Counter(scores)
+        key = tie_keys(query)
         keyed = [
-            (-score, tie_key(query, self._items[item_id][1]) if seen[score] > 1 else b"", item_id)
+            (-score, key(self._items[item_id][1]) if seen[score] > 1 else b"", item_id)
             for score, item_id in zip(scores, ids, strict=True)
         ]
         return [item_id for _, _, item_id in sorted(keyed)]
