@@ -27,6 +27,7 @@ from agents.grpo import Run
 from agents.plot import read_curve, render_svg
 from agents.rollout import Sampling
 from agents.runs import load_run
+from baselines.options import json_object
 from baselines.summary import Result
 from finemem_env.errors import ConfigError, FineMemError, nearest
 from finemem_env.settings import REWARDS
@@ -186,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu")
     parser.add_argument(
         "--set",
-        type=json.loads,
+        type=json_object,
         default={},
         metavar="JSON",
         help=f"other settings of agents.grpo (default: {json.dumps(SETTINGS)})",

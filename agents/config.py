@@ -20,6 +20,7 @@ from agents.advantages import Baseline, Center, Credit, Estimator, Scale
 from agents.loss import LossConfig, LossType
 from agents.policy import ModelConfig, Precision
 from agents.samplers import SamplerSetup, check_sampler
+from baselines.options import json_object
 from finemem_env.errors import ConfigError, nearest
 
 __all__ = [
@@ -312,7 +313,7 @@ def _option(hint: Any) -> dict[str, Any]:  # noqa: ANN401
     if get_origin(hint) is Literal:
         return {"choices": get_args(hint)}
     if get_origin(hint) is dict:
-        return {"type": _json_object, "metavar": "JSON"}
+        return {"type": json_object, "metavar": "JSON"}
     if get_origin(hint) in (Union, types.UnionType):
         (inner,) = (one for one in get_args(hint) if one is not type(None))
         return {"type": _optional(inner), "metavar": inner.__name__.upper()}
@@ -325,13 +326,3 @@ def _optional(inner: Any) -> Any:  # noqa: ANN401
 
     convert.__name__ = inner.__name__
     return convert
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"expected a JSON object, got {text}")
-    return value

@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import gc
 import multiprocessing
 import resource
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from benchmarks.steps import synthetic_episode
+from benchmarks.steps import synthetic_episode, time_steps
 from finemem_env.operations import render
 from finemem_env.readers import make_reader
-from finemem_env.session import Session, run_step
+from finemem_env.session import Session
 from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens, split_sentences
 from finemem_env.types import Chunk, Op, Operation
@@ -81,17 +79,7 @@ def measure(name: str, stored: str, chunks: int, questions: int, seed: int) -> M
     settings = resolve(**({"memory_budget": "unlimited"} | SETTINGS[name]))
     session = Session(episode, settings, np.random.default_rng(seed), approx_tokens, 2**22)
     reader = make_reader({"name": "local"})
-    steps, renders = [], []
-    gc.disable()
-    for chunk in episode.chunks:
-        action = STORED[stored](chunk)
-        start = time.process_time()
-        run_step([session], [action], reader)
-        middle = time.process_time()
-        session.observe()
-        end = time.process_time()
-        steps.append(1000 * (end - start))
-        renders.append(1000 * (end - middle))
+    steps, renders = time_steps(session, STORED[stored], reader)
     return Measured(
         sum(session.chunk_tokens), len(session.memory), steps, renders, base, _megabytes()
     )

@@ -12,7 +12,7 @@ import argparse
 import dataclasses
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from finemem_env.registration import ENVIRONMENTS, make_env
 from finemem_env.session import Session, run_step
 from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens, split_sentences
-from finemem_env.types import Chunk, Episode, Op, Operation, Question
+from finemem_env.types import Chunk, Episode, Op, Operation, Question, Reader
 
 _LENGTHS = (10, 40, 100, 219)
 _CHUNK_WORDS = 1600  # about 2,000 tokens with punctuation
@@ -93,10 +93,19 @@ def _long_episode(chunks: int, seed: int) -> tuple[list[float], list[float]]:
     episode = synthetic_episode(chunks, seed)
     session = Session(episode, settings, np.random.default_rng(seed), approx_tokens, 2**22)
     reader = make_reader({"name": "local"})
+    return time_steps(
+        session, lambda chunk: render([Operation(Op.INSERT, content=chunk.text)]), reader
+    )
+
+
+def time_steps(
+    session: Session, act: Callable[[Chunk], str], reader: Reader
+) -> tuple[list[float], list[float]]:
+    """Milliseconds of CPU of each step with its observation, and of the observation alone."""
     steps, renders = [], []
     gc.disable()
-    for chunk in episode.chunks:
-        action = render([Operation(Op.INSERT, content=chunk.text)])
+    for chunk in session.episode.chunks:
+        action = act(chunk)
         start = time.process_time()
         run_step([session], [action], reader)
         middle = time.process_time()
