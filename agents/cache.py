@@ -6,13 +6,23 @@ a small model. `fix_capacity` copies once.
 
 from __future__ import annotations
 
+import inspect
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-__all__ = ["can_share", "fix_capacity", "is_plain", "new_cache", "select_rows"]
+__all__ = [
+    "cache_of",
+    "can_share",
+    "fix_capacity",
+    "is_plain",
+    "new_cache",
+    "select_rows",
+    "with_cache",
+]
 
 
 class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -49,6 +59,26 @@ class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.keys = self.all_keys[:, :, : self.length]
         self.values = self.all_values[:, :, : self.length]
         return self.keys, self.values
+
+
+def with_cache(model: Any, cache: Cache | None) -> dict[str, Cache | None]:  # noqa: ANN401
+    """The keyword that hands `cache` to a transformers module, by the name its signature knows.
+
+    transformers 5.24 renamed `past_key_values` to `cache`, one module at a time.
+    """
+    return {_cache_keyword(type(model)): cache}
+
+
+def cache_of(outputs: Any) -> Cache:  # noqa: ANN401 - a transformers ModelOutput
+    """The cache that a forward pass returned, under either name (see `with_cache`)."""
+    cache: Cache = outputs["cache"] if "cache" in outputs else outputs["past_key_values"]
+    return cache
+
+
+@lru_cache
+def _cache_keyword(kind: type) -> str:
+    """Asked once per class: reading a signature takes longer than decoding a token should."""
+    return "cache" if "cache" in inspect.signature(kind.forward).parameters else "past_key_values"
 
 
 def new_cache(model: Any) -> Cache:  # noqa: ANN401 - a transformers model

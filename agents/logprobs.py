@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from agents.batching import MicroBatch
+from agents.cache import cache_of, with_cache
 from finemem_env.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -149,14 +150,14 @@ class Scorer(nn.Module):
         body = model.base_model if self.plain_head else model
         cache = None
         if batch.prefix_ids is not None and batch.unit is not None:
-            cache = body(input_ids=batch.prefix_ids, use_cache=True).past_key_values
+            cache = cache_of(body(input_ids=batch.prefix_ids, use_cache=True))
             repeat_rows(cache, batch.unit)
         result = body(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
             attention_mask=batch.attention_mask,
-            past_key_values=cache,
             use_cache=cache is not None,
+            **with_cache(body, cache),
         )
         outputs: Tensor = result.last_hidden_state if self.plain_head else result.logits
         return outputs

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
-from agents.cache import can_share, fix_capacity, new_cache, select_rows
+from agents.cache import can_share, fix_capacity, new_cache, select_rows, with_cache
 from agents.logprobs import base_causal_lm
 from agents.prefix import MIN_SHARED, Unit, find_units
 from finemem_env.errors import ConfigError
@@ -222,7 +222,8 @@ def _prefill(
     if shared:
         # Right-padded, so that a causal pass needs no mask; the padding is masked from then on.
         prefix, seen = _pad([prompts[u.rows[0]][: u.prefix] for u in units], config.pad_id)
-        model.base_model(input_ids=prefix.to(device), past_key_values=cache, use_cache=True)
+        body = model.base_model
+        body(input_ids=prefix.to(device), use_cache=True, **with_cache(body, cache))
         select_rows(cache, owner.to(device))
         mask = torch.cat([seen[owner], mask], dim=1)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
@@ -230,9 +231,9 @@ def _prefill(
         input_ids=ids.to(device),
         position_ids=positions[:, -ids.shape[1] :].to(device),
         attention_mask=None if mask.all() and not shared else mask.to(device),
-        past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
+        **with_cache(model, cache),
     ).logits[:, -1]
     return _Prefilled(cache, logits, mask.to(device), positions[:, -1].to(device) + 1)
 
@@ -297,8 +298,8 @@ class _Decoder:
             position_ids=state.positions[:, None],
             # A mask with all four dimensions is taken as it is, which saves building one.
             attention_mask=seen[:, None, None] if self.full_mask else seen,
-            past_key_values=state.cache,
             use_cache=True,
+            **with_cache(self.model, state.cache),
         ).logits[:, -1]
         return _Prefilled(state.cache, logits, state.mask, state.positions + 1)
 

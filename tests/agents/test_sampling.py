@@ -13,7 +13,14 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 import torch
 
 from agents.batching import Row
-from agents.cache import can_share, fix_capacity, is_plain, new_cache, select_rows
+from agents.cache import (
+    can_share,
+    fix_capacity,
+    is_plain,
+    new_cache,
+    select_rows,
+    with_cache,
+)
 from agents.logprobs import Scorer
 from agents.sampling import SHRINK, SamplingConfig, _pick, sample
 from agents.update import score_rows
@@ -197,14 +204,14 @@ def test_fixed_cache_equals_the_growing_one(make_model: MakeModel) -> None:
     for fixed in (False, True):
         cache = new_cache(model)
         with torch.no_grad():
-            model(input_ids=ids[:, :5], past_key_values=cache, use_cache=True)
+            model(input_ids=ids[:, :5], use_cache=True, **with_cache(model, cache))
             if fixed:
                 fix_capacity(cache, 2)
                 assert not is_plain(cache)
             select_rows(cache, torch.tensor([2, 0]))
             for step in (5, 6):
                 step_ids = ids[[2, 0], step : step + 1]
-                out = model(input_ids=step_ids, past_key_values=cache, use_cache=True)
+                out = model(input_ids=step_ids, use_cache=True, **with_cache(model, cache))
         assert cache.get_seq_length() == 7
         outputs.append(out.logits)
     torch.testing.assert_close(*outputs)
