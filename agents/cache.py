@@ -7,6 +7,7 @@ a small model. `fix_capacity` copies once.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any
 
@@ -76,9 +77,10 @@ def cache_of(outputs: Any) -> Cache:  # noqa: ANN401 - a transformers ModelOutpu
 
 
 @lru_cache
-def _cache_keyword(kind: type) -> str:
+def _cache_keyword(kind: Hashable) -> str:
     """Asked once per class: reading a signature takes longer than decoding a token should."""
-    return "cache" if "cache" in inspect.signature(kind.forward).parameters else "past_key_values"
+    known = inspect.signature(getattr(kind, "forward")).parameters  # noqa: B009 - of any class
+    return "cache" if "cache" in known else "past_key_values"
 
 
 def new_cache(model: Any) -> Cache:  # noqa: ANN401 - a transformers model
