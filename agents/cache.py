@@ -7,8 +7,6 @@ a small model. `fix_capacity` copies once.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Hashable
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -24,6 +22,8 @@ __all__ = [
     "select_rows",
     "with_cache",
 ]
+
+_KEYWORDS: dict[type, str] = {}  # see `_cache_keyword`
 
 
 class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -76,11 +76,12 @@ def cache_of(outputs: Any) -> Cache:  # noqa: ANN401 - a transformers ModelOutpu
     return cache
 
 
-@lru_cache
-def _cache_keyword(kind: Hashable) -> str:
+def _cache_keyword(kind: Any) -> str:  # noqa: ANN401 - a class with a `forward`
     """Asked once per class: reading a signature takes longer than decoding a token should."""
-    known = inspect.signature(getattr(kind, "forward")).parameters  # noqa: B009 - of any class
-    return "cache" if "cache" in known else "past_key_values"
+    if kind not in _KEYWORDS:
+        known = inspect.signature(kind.forward).parameters
+        _KEYWORDS[kind] = "cache" if "cache" in known else "past_key_values"
+    return _KEYWORDS[kind]
 
 
 def new_cache(model: Any) -> Cache:  # noqa: ANN401 - a transformers model
