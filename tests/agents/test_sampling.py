@@ -14,6 +14,7 @@ import torch
 
 from agents.batching import Row
 from agents.cache import (
+    cache_of,
     can_share,
     fix_capacity,
     is_plain,
@@ -225,3 +226,21 @@ def test_refusals(make_model: MakeModel) -> None:
     with pytest.raises(ConfigError, match="at least one token"):
         sample(make_model(), [()], SamplingConfig(1), seed=0)
     assert sample(make_model(), [], SamplingConfig(1), seed=0) == []
+
+
+class _OldNames:
+    """A module as transformers had them before 5.24."""
+
+    def forward(self, past_key_values: Any = None) -> None: ...
+
+
+class _NewNames:
+    def forward(self, cache: Any = None) -> None: ...
+
+
+def test_caches_go_in_and_out_under_either_name() -> None:
+    cache: Any = object()
+    assert with_cache(_OldNames(), cache) == {"past_key_values": cache}
+    assert with_cache(_NewNames(), cache) == {"cache": cache}
+    assert cache_of({"past_key_values": cache}) is cache
+    assert cache_of({"cache": cache}) is cache
