@@ -231,11 +231,11 @@ def test_refusals(make_model: MakeModel) -> None:
 class _OldNames:
     """A module as transformers had them before 5.24."""
 
-    def forward(self, past_key_values: Any = None) -> None: ...
+    def forward(self, past_key_values: object = None) -> None: ...
 
 
 class _NewNames:
-    def forward(self, cache: Any = None) -> None: ...
+    def forward(self, cache: object = None) -> None: ...
 
 
 def test_caches_go_in_and_out_under_either_name() -> None:
