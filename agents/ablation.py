@@ -18,19 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from agents.ablation_report import mean_curves, table
-from agents.advantages import Credit
-from agents.config import CPU_ENV_ARGS, PRESETS, TrainConfig, from_dict
-from agents.distributed import World
-from agents.evaluation import evaluate_policy, play_references, policy_results
 from agents.grpo import Run
-from agents.plot import read_curve, render_svg
-from agents.rollout import Sampling
-from agents.runs import load_run
-from baselines.options import json_object
-from baselines.summary import Result
+from agents.learn.advantages import Credit
+from agents.learn.distributed import World
+from agents.learn.rollout import Sampling
+from agents.runs.ablation_report import mean_curves, table
+from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig, from_dict
+from agents.runs.curves import read_curve, render_svg
+from agents.runs.evaluation import evaluate_policy, play_references, policy_results
+from agents.runs.load import load_run
+from baselines.runs.options import json_object
+from baselines.tables.summary import Result
 from finemem_env.errors import ConfigError, FineMemError, nearest
-from finemem_env.settings import REWARDS
+from finemem_env.rewards import REWARDS
 
 __all__ = ["METHODS", "SETTINGS", "TASKS", "Cell", "main", "run_cell"]
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.runs import read_config
+from agents.runs.load import read_config
 from baselines import benchmark
 from finemem_env.errors import FineMemError
 

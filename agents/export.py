@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.config import TrainConfig
-from agents.runs import load_run
+from agents.runs.config import TrainConfig
+from agents.runs.load import load_run
 from finemem_env.errors import ConfigError, FineMemError
 
 __all__ = ["export", "main"]

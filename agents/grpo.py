@@ -20,18 +20,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from agents import checkpoint
-from agents.advantages import compute_advantages
-from agents.batching import Row
-from agents.checkpoint import Position
-from agents.config import TrainConfig, add_arguments, parse_config
-from agents.console import Progress, next_folder, signals
-from agents.distributed import World, clip_gradients, gathered
-from agents.evaluation import evaluate_policy, final_results
-from agents.loss import Denominators
-from agents.minibatches import count_tokens, split_rows
-from agents.policy import Policy, load_policy
-from agents.rollout import (
+from agents.learn import checkpoint
+from agents.learn.advantages import compute_advantages
+from agents.learn.checkpoint import Position
+from agents.learn.distributed import World, clip_gradients, gathered
+from agents.learn.loss import Denominators
+from agents.learn.minibatches import count_tokens, split_rows
+from agents.learn.rollout import (
     Clock,
     Rollout,
     Sampling,
@@ -40,17 +35,16 @@ from agents.rollout import (
     roll_out,
     rows_of,
 )
-from agents.samplers import make_sampler
-from agents.stats import LossStats
-from agents.tracking import (
-    Tracker,
-    reward_metrics,
-    rollout_metrics,
-    sample_text,
-    time_metrics,
-)
-from agents.update import accumulate_gradients, count_batches
-from baselines.summary import render_table, summarise
+from agents.learn.stats import LossStats
+from agents.learn.update import accumulate_gradients, count_batches
+from agents.model.batching import Row
+from agents.model.policy import Policy, load_policy
+from agents.model.samplers import make_sampler
+from agents.runs.config import TrainConfig, add_arguments, parse_config
+from agents.runs.console import Progress, next_folder, signals
+from agents.runs.evaluation import evaluate_policy, final_results
+from agents.runs.tracking import Tracker, reward_metrics, rollout_metrics, sample_text, time_metrics
+from baselines.tables.summary import render_table, summarise
 from finemem_env.errors import ConfigError, FineMemError
 
 __all__ = ["Interrupted", "Run", "TrainingError", "main"]

@@ -22,18 +22,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from agents.batching import Row, micro_batches
-from agents.chat import Chat
-from agents.config import CPU_ENV_ARGS
-from agents.policy import ModelConfig, Policy, load_policy
-from agents.teacher import Lesson, Teacher, lessons
-from agents.tiny import (
+from agents.learn.teacher import Lesson, Teacher, lessons
+from agents.model.batching import Row, micro_batches
+from agents.model.chat import Chat
+from agents.model.policy import ModelConfig, Policy, load_policy
+from agents.model.tiny import (
     ACTION_PHRASES,
     OBSERVATION_PHRASES,
     TinyConfig,
     build_model,
     train_tokenizer,
 )
+from agents.runs.config import CPU_ENV_ARGS
 from finemem_env.data.synthetic.kinds import is_asked_kind
 from finemem_env.operations import parse, render
 from finemem_env.prompts import parse_observation

@@ -76,59 +76,64 @@ class AgentSpec:
 
 
 AGENTS: dict[str, AgentSpec] = {
-    "skip": AgentSpec("baselines.scripted:Skip", "stores nothing: the floor"),
-    "random": AgentSpec("baselines.scripted:Random", "valid operations at random, seeded"),
+    "skip": AgentSpec("baselines.managers.scripted:Skip", "stores nothing: the floor"),
+    "random": AgentSpec("baselines.managers.scripted:Random", "valid operations at random, seeded"),
     "store_chunks": AgentSpec(
-        "baselines.scripted:StoreChunks", "stores every chunk whole until the memory is full"
+        "baselines.managers.scripted:StoreChunks",
+        "stores every chunk whole until the memory is full",
     ),
     "store_sentences": AgentSpec(
-        "baselines.scripted:StoreSentences", "stores every sentence until the memory is full"
+        "baselines.managers.scripted:StoreSentences",
+        "stores every sentence until the memory is full",
     ),
     "fifo": AgentSpec(
-        "baselines.scripted:Fifo", "stores every chunk, deletes the oldest to make room"
+        "baselines.managers.scripted:Fifo", "stores every chunk, deletes the oldest to make room"
     ),
     "first_sentence": AgentSpec(
-        "baselines.scripted:FirstSentence", "stores the first sentence of every paragraph"
+        "baselines.managers.scripted:FirstSentence", "stores the first sentence of every paragraph"
     ),
     "rag": AgentSpec(
-        "baselines.rag:Rag", "stores passages verbatim; when full, a random sample of all"
+        "baselines.managers.rag:Rag", "stores passages verbatim; when full, a random sample of all"
     ),
     "long_context": AgentSpec(
-        "baselines.long_context:LongContext", "keeps the last N tokens as one window"
+        "baselines.managers.long_context:LongContext", "keeps the last N tokens as one window"
     ),
     "memagent_extractive": AgentSpec(
-        "baselines.blocks:ExtractiveMemAgent",
+        "baselines.managers.blocks:ExtractiveMemAgent",
         "one block of fixed size written anew at every chunk, by picking sentences (no model)",
     ),
     "mem1_extractive": AgentSpec(
-        "baselines.blocks:ExtractiveMem1",
+        "baselines.managers.blocks:ExtractiveMem1",
         "a state of constant size replaced at every chunk, by picking sentences (no model)",
     ),
     "salience": AgentSpec(
-        "baselines.salience:Salience",
+        "baselines.managers.salience:Salience",
         "keeps the sentences most likely to be asked about, replaces superseded ones; any text",
     ),
     "selective": AgentSpec(
-        "baselines.selective:Selective",
+        "baselines.managers.selective:Selective",
         "stores the kinds of facts that are asked, updates superseded ones, keeps tallies",
     ),
     "oracle": AgentSpec(
-        "baselines.oracle:Oracle", "reads the questions and golds (privileged): the ceiling"
+        "baselines.managers.oracle:Oracle",
+        "reads the questions and golds (privileged): the ceiling",
     ),
 }
 # Agents that need arguments: a model or a checkpoint. They play only when they are asked for.
 CONFIGURED: dict[str, AgentSpec] = {
     "llm": AgentSpec(
-        "baselines.llm:Llm", "a prompted language model; backend: an endpoint or a local folder"
+        "baselines.managers.llm:Llm",
+        "a prompted language model; backend: an endpoint or a local folder",
     ),
     "memagent": AgentSpec(
-        "baselines.blocks:MemAgent", "one block that a language model overwrites; backend"
+        "baselines.managers.blocks:MemAgent", "one block that a language model overwrites; backend"
     ),
     "mem1": AgentSpec(
-        "baselines.blocks:Mem1", "a constant-size state that a language model replaces; backend"
+        "baselines.managers.blocks:Mem1",
+        "a constant-size state that a language model replaces; backend",
     ),
     "messages": AgentSpec(
-        "baselines.messages:Messages",
+        "baselines.managers.messages:Messages",
         "an agent with send_message(text, memorizing), as MemoryAgentBench runs them; agent: its "
         "module:Class",
     ),

@@ -16,13 +16,13 @@ from typing import Any
 import gymnasium as gym
 
 from baselines.agents import AGENTS, CONFIGURED, agent_name
-from baselines.curves import curves
-from baselines.folder import RunFolder
-from baselines.options import AgentArguments, Progress, json_object, positive, print_settings
-from baselines.run import AgentChoice, RunConfig, run
+from baselines.runs.folder import RunFolder
+from baselines.runs.options import AgentArguments, Progress, json_object, positive, print_settings
+from baselines.runs.run import AgentChoice, RunConfig, run
 from baselines.suites import SUITES, UNLIMITED
-from baselines.summary import CEILING, FLOOR, render_table
-from baselines.table import render_curves
+from baselines.tables.budgets import render_curves
+from baselines.tables.curves import curves
+from baselines.tables.summary import CEILING, FLOOR, render_table
 from finemem_env.errors import ConfigError, FineMemError
 
 __all__ = ["main"]

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from baselines.run import task_hashes
+from baselines.runs.run import task_hashes
 from baselines.suites import SUITES
 from finemem_env.errors import FineMemError
 

@@ -20,13 +20,13 @@ import gymnasium as gym
 
 import finemem_env  # noqa: F401  (registers the environments)
 from baselines.agents import agent_name
-from baselines.choice import AgentChoice
-from baselines.folder import RunFolder
-from baselines.options import AgentArguments, Progress, json_object, positive, print_settings
-from baselines.published_tables import TABLES, Column, PublishedTable, macro, mean
-from baselines.run import RunConfig, run
+from baselines.runs.choice import AgentChoice
+from baselines.runs.folder import RunFolder
+from baselines.runs.options import AgentArguments, Progress, json_object, positive, print_settings
+from baselines.runs.run import RunConfig, run
 from baselines.suites import Task
-from baselines.summary import Result
+from baselines.tables.published_tables import TABLES, Column, PublishedTable, macro, mean
+from baselines.tables.summary import Result
 from finemem_env.data.source import BaseSource
 from finemem_env.errors import ConfigError, DataError, FineMemError
 

@@ -16,13 +16,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from baselines.charts import bar_chart, line_chart
-from baselines.curves import Curve, curves
-from baselines.folder import RunFolder
-from baselines.paired import Difference, Leak, closed_book, paired_differences
+from baselines.runs.folder import RunFolder
 from baselines.suites import HEADLINE
-from baselines.summary import CEILING, AgentSummary, Result, aligned, summarise
-from baselines.table import curve_cells
+from baselines.tables.budgets import curve_cells
+from baselines.tables.charts import bar_chart, line_chart
+from baselines.tables.curves import Curve, curves
+from baselines.tables.paired import Difference, Leak, closed_book, paired_differences
+from baselines.tables.summary import CEILING, AgentSummary, Result, aligned, summarise
 from finemem_env.errors import ConfigError, DataError, FineMemError
 from finemem_env.trace import Trace
 

@@ -22,15 +22,14 @@ import gymnasium as gym
 import numpy as np
 
 import finemem_env  # noqa: F401  (registers the environments)
-from baselines.folder import RunFolder
-from baselines.runner import session_of
-from baselines.summary import Result, render_table, summarise
+from baselines.runs.folder import RunFolder
+from baselines.runs.runner import session_of
+from baselines.tables.summary import Result, render_table, summarise
 from finemem_env.errors import ConfigError, DataError, FineMemError, nearest
-from finemem_env.replay import replay
+from finemem_env.rewards import REWARDS
 from finemem_env.session import Session
-from finemem_env.settings import REWARDS
 from finemem_env.testing import canonical
-from finemem_env.trace import Trace
+from finemem_env.trace import Trace, replay
 
 __all__ = ["Rescorer", "largest_difference", "main"]
 

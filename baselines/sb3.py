@@ -29,10 +29,9 @@ import gymnasium as gym
 import numpy as np
 
 import finemem_env  # noqa: F401  (registers the environments)
-from finemem_env.drafting import Draft
 from finemem_env.errors import ConfigError, DataError, FineMemError, nearest
 from finemem_env.prompts import parse_observation
-from finemem_env.wrappers import DiscreteOperations, FeatureObservation, feature_array
+from finemem_env.wrappers import DiscreteOperations, Draft, FeatureObservation, feature_array
 
 __all__ = ["ALGORITHMS", "Sb3Agent", "Sb3Config", "main", "make_env", "train"]
 

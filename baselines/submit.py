@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from baselines.submission import write_submission
+from baselines.runs.submission import write_submission
 from finemem_env.errors import FineMemError
 
 __all__ = ["main"]

@@ -17,16 +17,16 @@ from pathlib import Path
 
 import gymnasium as gym
 
-from baselines.curves import curves
-from baselines.messages import VERSION as MESSAGES
-from baselines.player import environment_args
+from baselines.managers.messages import VERSION as MESSAGES
 from baselines.rescore import Rescorer, largest_difference
-from baselines.run import RunConfig, task_hashes
-from baselines.runner import episode_seeds
-from baselines.submission import Submission, read_submission
+from baselines.runs.player import environment_args
+from baselines.runs.run import RunConfig, task_hashes
+from baselines.runs.runner import episode_seeds
+from baselines.runs.submission import Submission, read_submission
 from baselines.suites import HEADLINE, get_suite
-from baselines.summary import Result, render_table, summarise
-from baselines.table import render_curves
+from baselines.tables.budgets import render_curves
+from baselines.tables.curves import curves
+from baselines.tables.summary import Result, render_table, summarise
 from finemem_env.errors import FineMemError
 from finemem_env.trace import Trace
 

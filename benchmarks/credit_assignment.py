@@ -24,14 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from agents.advantages import Estimator, compute_advantages
+from agents.learn.advantages import Estimator, compute_advantages
 from benchmarks.gold import gold_share
 from benchmarks.policy import UPDATE, KindOf, KindPolicy
 from benchmarks.report import Progress, estimate, markdown, progress
 from benchmarks.rollout import Rollout, make_group, play, policy_gradient, reward_rows
 from finemem_env.errors import ConfigError, FineMemError, nearest
+from finemem_env.rewards import REWARDS, Attribution, RewardSettings, Weights
 from finemem_env.session import Session
-from finemem_env.settings import REWARDS, Attribution, RewardSettings, Weights
 from finemem_env.text import sentence_key
 from finemem_env.types import Question
 

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from agents.advantages import Estimator, compute_advantages
+from agents.learn.advantages import Estimator, compute_advantages
 from benchmarks.credit_tasks import KINDS, TASKS, Task, kind_of
 from benchmarks.gold import gold_share
 from benchmarks.policy import KindPolicy
 from benchmarks.rollout import Rollout, make_group, play, policy_gradient, reward_rows
-from finemem_env.settings import REWARDS, RewardSettings
+from finemem_env.rewards import REWARDS, RewardSettings
 from finemem_env.vector import MemoryVectorEnv
 
 __all__ = ["CREDITS", "STUDIED", "Budget", "Cell", "Form", "Point", "train"]

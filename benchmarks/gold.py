@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from finemem_env.rewards import FinalOutcome, shares
-from finemem_env.settings import Attribution
+from finemem_env.rewards import Attribution, FinalOutcome, shares
 from finemem_env.types import Question
 
 __all__ = ["gold_share", "gold_steps"]

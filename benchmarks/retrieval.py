@@ -24,8 +24,8 @@ import numpy as np
 from rank_bm25 import BM25Okapi
 
 from benchmarks.report import markdown, progress
-from finemem_env.bm25 import BM25
 from finemem_env.memory import Memory
+from finemem_env.retrieval import BM25
 from finemem_env.scoring import score
 from finemem_env.text import approx_tokens, words
 from finemem_env.types import Op, Operation, Question

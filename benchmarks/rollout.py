@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.advantages import RolloutRewards
+from agents.learn.advantages import RolloutRewards
 from benchmarks.policy import KindOf, KindPolicy
-from finemem_env import rewards
 from finemem_env.data.source import Source
 from finemem_env.errors import ConfigError
 from finemem_env.registration import make_vector_env
-from finemem_env.rewards import EpisodeOutcome, FinalOutcome
-from finemem_env.session import Session
-from finemem_env.settings import RewardSettings
-from finemem_env.stream import StreamSource
+from finemem_env.rewards import EpisodeOutcome, FinalOutcome, RewardSettings
+from finemem_env.rewards import formulas as rewards
+from finemem_env.session import Session, StreamSource
 from finemem_env.types import Episode, Question
 from finemem_env.vector import MemoryVectorEnv
 

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from finemem_env.env import MemoryEnv
+from finemem_env.locate import ENVIRONMENTS
 from finemem_env.operations import render
 from finemem_env.readers import make_reader
-from finemem_env.registration import ENVIRONMENTS, make_env
+from finemem_env.registration import make_env
 from finemem_env.session import Session, run_step
 from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens, split_sentences

@@ -47,7 +47,7 @@ def build(task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    from agents.tiny import TinyConfig, build_model
+    from agents.model.tiny import TinyConfig, build_model
 
     words = {"<pad>": 0, "<end>": 1} | {f"w{i}": i for i in range(2, task.vocabulary)}
     raw = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
@@ -122,8 +122,8 @@ def _orders() -> Iterator[int]:
 def _ours(task: Task, answers: TextIO) -> None:
     import torch
 
-    import agents.update  # noqa: F401 - here, so that it counts as an import
-    from agents.policy import Policy
+    import agents.learn.update  # noqa: F401 - here, so that it counts as an import
+    from agents.model.policy import Policy
 
     model, tokenizer = build(task)
     _imported(answers)
@@ -144,11 +144,11 @@ def _our_update(task: Task, policy: Any) -> Callable[[int], float]:  # noqa: ANN
     """One update as in `agents.grpo`, on rows of one step; returns the seconds of sampling."""
     import torch
 
-    from agents.advantages import Estimator, RolloutRewards, compute_advantages
-    from agents.batching import Row
-    from agents.config import TrainConfig
-    from agents.loss import Denominators
-    from agents.update import accumulate_gradients
+    from agents.learn.advantages import Estimator, RolloutRewards, compute_advantages
+    from agents.learn.loss import Denominators
+    from agents.learn.update import accumulate_gradients
+    from agents.model.batching import Row
+    from agents.runs.config import TrainConfig
 
     config = TrainConfig()
     texts, groups = _texts(task), [row // task.group for row in range(task.rows)]

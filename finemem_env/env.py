@@ -10,10 +10,9 @@ import gymnasium as gym
 
 from finemem_env.errors import ConfigError
 from finemem_env.factory import SessionFactory
-from finemem_env.info import make_info
+from finemem_env.locate import blank_env
 from finemem_env.prompts import INSTRUCTIONS
-from finemem_env.render import render_text
-from finemem_env.session import Session, run_step
+from finemem_env.session import Session, make_info, render_text, run_step
 from finemem_env.types import Competency
 
 __all__ = ["MemoryEnv"]
@@ -144,6 +143,4 @@ class MemoryEnv(gym.Env[str, str]):
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """Pickle by module and class name, found again even if another `envs` is on the path."""
-        from finemem_env.registration import blank_env
-
         return blank_env, (type(self).__module__, type(self).__qualname__), self.__dict__

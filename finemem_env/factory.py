@@ -10,9 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from finemem_env import rewards, settings
+from finemem_env import settings
 from finemem_env._version import __version__
-from finemem_env.data.published import PublishedSource, in_dialect, judged_under, plain_name
+from finemem_env.data.published.dialects import (
+    PublishedSource,
+    in_dialect,
+    judged_under,
+    plain_name,
+)
 from finemem_env.data.registry import load_source
 from finemem_env.data.source import AutoTokens, Source, SourceConfig
 from finemem_env.errors import ConfigError, nearest
@@ -20,10 +25,10 @@ from finemem_env.operations import MAX_ACTION_CHARS
 from finemem_env.prompts import PROMPT_VERSIONS, instructions_for
 from finemem_env.readers import make_reader
 from finemem_env.retrieval import make_retriever
-from finemem_env.session import Session
+from finemem_env.rewards import formulas as rewards
+from finemem_env.session import Session, Streamed, StreamSession, StreamSource
 from finemem_env.spaces import TextSpace
-from finemem_env.stream import Streamed, StreamSession, StreamSource
-from finemem_env.tokens import make_counter
+from finemem_env.text import make_counter
 from finemem_env.types import Competency, Judge, Reader
 
 __all__ = ["SETTING_NAMES", "SessionFactory"]

@@ -24,15 +24,13 @@ from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 from finemem_env.errors import ConfigError, DataError
-from finemem_env.memory import Change, Item, Memory
+from finemem_env.memory import Change, Item, Memory, ObservationView
 from finemem_env.operations import parse
 from finemem_env.prompts import INSTRUCTIONS
 from finemem_env.retrieval import Retriever, make_retriever
 from finemem_env.settings import UNLIMITED, resolve
-from finemem_env.text import split_sentences
-from finemem_env.tokens import make_counter
+from finemem_env.text import make_counter, split_sentences
 from finemem_env.types import Chunk, OperationResult
-from finemem_env.view import ObservationView
 
 __all__ = ["MEMORY_SCHEMA", "ManagerPolicy", "MemoryManager"]
 

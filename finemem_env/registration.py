@@ -1,35 +1,16 @@
-"""Environment ids and the factories behind them.
-
-`envs` is a generic name that other projects use too, so the ids point at factories in this module,
-which find our folder even when another `envs` comes first on the path.
-"""
+"""Environment ids and the factories behind them."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
 
 from finemem_env.env import MemoryEnv
+from finemem_env.locate import ENVIRONMENTS, load_module
 from finemem_env.vector import MemoryVectorEnv
 
-__all__ = ["ENVIRONMENTS", "blank_env", "env_class", "make_env", "make_vector_env", "register_all"]
-
-# id -> (module in envs/, class)
-ENVIRONMENTS: dict[str, tuple[str, str]] = {
-    "FineMem-AR-v0": ("accurate_retrieval", "AccurateRetrievalEnv"),
-    "FineMem-TTL-v0": ("test_time_learning", "TestTimeLearningEnv"),
-    "FineMem-LRU-v0": ("long_range_understanding", "LongRangeUnderstandingEnv"),
-    "FineMem-CR-v0": ("conflict_resolution", "ConflictResolutionEnv"),
-    "FineMem-Mix-v0": ("mixture", "MixtureEnv"),
-}
-_FOLDER = Path(__file__).resolve().parents[1] / "envs"
-_PRIVATE = "finemem_env._own_envs_"
+__all__ = ["env_class", "make_env", "make_vector_env", "register_all"]
 
 
 def register_all() -> None:
@@ -57,43 +38,5 @@ def make_vector_env(env_id: str, **keywords: Any) -> MemoryVectorEnv:  # noqa: A
 def env_class(env_id: str) -> type[MemoryEnv]:
     """The class behind an id."""
     module, name = ENVIRONMENTS[env_id]
-    found: type[MemoryEnv] = getattr(_load(module), name)
+    found: type[MemoryEnv] = getattr(load_module(module), name)
     return found
-
-
-def blank_env(module: str, name: str) -> MemoryEnv:
-    """An uninitialised instance, for unpickling (state follows)."""
-    ours = {class_name: file for file, class_name in ENVIRONMENTS.values()}
-    is_ours = name in ours and (module.startswith(_PRIVATE) or module == f"envs.{ours[name]}")
-    loaded = _load(ours[name]) if is_ours else importlib.import_module(module)
-    made: MemoryEnv = object.__new__(getattr(loaded, name))
-    return made
-
-
-def _load(module: str) -> ModuleType:
-    """envs.<module> by import if `envs` is our folder, else by location under a private name."""
-    if _ours_is_importable():
-        return importlib.import_module(f"envs.{module}")
-    name = f"{_PRIVATE}{module}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, _FOLDER / f"{module}.py")
-        if spec is None or spec.loader is None:
-            raise ImportError(
-                f"no module at {_FOLDER / module}.py: the installation is incomplete."
-            )
-        loaded = importlib.util.module_from_spec(spec)
-        sys.modules[name] = loaded
-        spec.loader.exec_module(loaded)
-    return sys.modules[name]
-
-
-def _ours_is_importable() -> bool:
-    """Whether `import envs` finds our folder, alone or as one part of a namespace package."""
-    try:
-        spec = importlib.util.find_spec("envs")
-    except ValueError:
-        return False
-    if spec is None or spec.submodule_search_locations is None:
-        return False
-    first = next(iter(spec.submodule_search_locations), None)
-    return first is not None and Path(first).resolve() == _FOLDER

@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from finemem_env.errors import ConfigError
 from finemem_env.factory import SessionFactory
-from finemem_env.info import make_info
 from finemem_env.prompts import INSTRUCTIONS
-from finemem_env.render import render_text
-from finemem_env.session import Session, StepResult, run_step
+from finemem_env.session import Session, StepResult, make_info, render_text, run_step
 from finemem_env.types import Competency
 
 __all__ = ["MemoryVectorEnv"]

@@ -9,7 +9,7 @@ def main() -> None:
     import gymnasium as gym
 
     import finemem_env
-    from finemem_env.registration import ENVIRONMENTS
+    from finemem_env.locate import ENVIRONMENTS
 
     assert "site-packages" in finemem_env.__file__, finemem_env.__file__
     for name in ("torch", "transformers", "datasets", "tqdm"):

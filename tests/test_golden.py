@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from finemem_env.registration import ENVIRONMENTS
+from finemem_env.locate import ENVIRONMENTS
 from finemem_env.testing import trajectory_hash
 from tests.envs.policies import policy_actions
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from finemem_env import MemoryManager, manager
-from finemem_env.bm25 import BM25
 from finemem_env.env import MemoryEnv
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.operations import render
 from finemem_env.prompts import INSTRUCTIONS, parse_observation
+from finemem_env.retrieval import BM25
 from finemem_env.types import Op, Operation
 
 

@@ -10,9 +10,9 @@ import gymnasium as gym
 import pytest
 
 from baselines.agents import PrivilegedAgent, make_agent
-from baselines.runner import Entry, episode_seeds, run_episode
-from baselines.scripted import Reactive, inserts
-from baselines.summary import AgentSummary, summarise
+from baselines.managers.scripted import Reactive, inserts
+from baselines.runs.runner import Entry, episode_seeds, run_episode
+from baselines.tables.summary import AgentSummary, summarise
 from finemem_env.data.synthetic.kinds import is_asked_kind
 from finemem_env.prompts import View
 from finemem_env.text import split_sentences

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from finemem_env.backends.base import Backend, ChatRequest, Completion
-from finemem_env.cache import DiskCache, content_key
+from finemem_env.backends.disk_cache import DiskCache, content_key
 
 __all__ = ["CachedBackend"]
 

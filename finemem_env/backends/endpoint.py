@@ -14,8 +14,7 @@ from finemem_env.backends.options import check_number
 from finemem_env.backends.replies import read_reply
 from finemem_env.backends.retry import Refused, RetryPolicy
 from finemem_env.backends.transport import Address, Patience, Transport
-from finemem_env.textcache import TextCache
-from finemem_env.tokens import make_counter
+from finemem_env.text import TextCache, make_counter
 
 __all__ = ["Endpoint", "EndpointConfig"]
 

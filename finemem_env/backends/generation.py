@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from finemem_env.backends.base import ChatRequest, Completion, Failure, Sampling
 from finemem_env.backends.sampler import Sample, Sampler
 from finemem_env.backends.template import ChatTemplate
-from finemem_env.textcache import TextCache
+from finemem_env.text import TextCache
 
 __all__ = ["GenerationBackend"]
 

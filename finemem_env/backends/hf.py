@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ from typing import Any, Literal
 
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.generation import GenerationBackend
+from finemem_env.backends.logprobs import load_package, sequence_logprobs
 from finemem_env.backends.options import check_number
 from finemem_env.backends.sampler import Sample
 from finemem_env.backends.template import ChatTemplate
 from finemem_env.errors import BackendError, ConfigError
 
-__all__ = ["HFConfig", "HFSampler", "load_backend", "load_tokenizer", "sequence_logprobs"]
+__all__ = ["HFConfig", "HFSampler", "load_backend", "load_tokenizer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def load_tokenizer(model: str, revision: str | None = None) -> Any:  # noqa: ANN
     Raises:
         ConfigError: transformers is missing, or there is no such model.
     """
-    transformers = _package("transformers")
+    transformers = load_package("transformers")
     with _explained(model):
         return transformers.AutoTokenizer.from_pretrained(
             model, revision=revision, trust_remote_code=False
@@ -71,7 +71,7 @@ def load_tokenizer(model: str, revision: str | None = None) -> Any:  # noqa: ANN
 
 
 def _load_model(config: HFConfig) -> Any:  # noqa: ANN401
-    torch, transformers = _package("torch"), _package("transformers")
+    torch, transformers = load_package("torch"), load_package("transformers")
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -119,7 +119,7 @@ class HFSampler:
         Raises:
             BackendError: not even one prompt fits the device's memory.
         """
-        torch = _package("torch")
+        torch = load_package("torch")
         ends = (*self.ends, *stop_ids)
         samples: dict[int, Sample] = {}
         devices = [self.model.device] if self.model.device.type == "cuda" else []
@@ -141,7 +141,7 @@ class HFSampler:
         Raises:
             BackendError: the folder holds no weights, or others than the model has.
         """
-        safetensors = _package("safetensors.torch")
+        safetensors = load_package("safetensors.torch")
         weights: dict[str, Any] = {}
         for file in sorted(Path(folder).glob("*.safetensors")):
             weights.update(safetensors.load_file(file))
@@ -169,7 +169,7 @@ class HFSampler:
         self, prompts: list[Sequence[int]], sampling: Sampling, ends: tuple[int, ...]
     ) -> list[Sample]:
         """Sample a batch, in halves where the device's memory does not hold it."""
-        torch = _package("torch")
+        torch = load_package("torch")
         try:
             return self._generate(prompts, sampling, ends)
         except torch.OutOfMemoryError as error:
@@ -185,7 +185,7 @@ class HFSampler:
     def _generate(
         self, prompts: list[Sequence[int]], sampling: Sampling, ends: tuple[int, ...]
     ) -> list[Sample]:
-        torch, transformers = _package("torch"), _package("transformers")
+        torch, transformers = load_package("torch"), load_package("transformers")
         width = max(map(len, prompts))
         rows = [[self.pad] * (width - len(prompt)) + list(prompt) for prompt in prompts]
         mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
@@ -223,28 +223,12 @@ def _cut(ids: list[int], logprobs: list[float], ends: tuple[int, ...]) -> Sample
     return Sample(tuple(ids[:length]), tuple(logprobs[:length]), end is not None)
 
 
-def sequence_logprobs(model: Any, sequences: Sequence[Sequence[int]]) -> list[list[float]]:  # noqa: ANN401
-    """Log-probability of every token but the first under `model`, one sequence at a time."""
-    torch = _package("torch")
-    found: list[list[float]] = []
-    training = model.training
-    model.eval()
-    with torch.inference_mode():
-        for sequence in sequences:
-            ids = torch.tensor([list(sequence)], device=model.device)
-            logits = model(ids).logits[0, :-1].float()
-            chosen = logits.gather(-1, ids[0, 1:, None])[:, 0]
-            found.append((chosen - logits.logsumexp(-1)).tolist())
-    model.train(training)
-    return found
-
-
 def _recorder(temperature: float) -> Any:  # noqa: ANN401
     """A logits processor that changes nothing and keeps the log-probability of what was drawn.
 
     The token drawn at a step is known at the next, so one step's logits are kept, not all of them.
     """
-    torch, transformers = _package("torch"), _package("transformers")
+    torch, transformers = load_package("torch"), load_package("transformers")
 
     class Recorder(transformers.LogitsProcessor):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -267,16 +251,6 @@ def _recorder(temperature: float) -> Any:  # noqa: ANN401
                 self._columns.append(chosen - self._last.logsumexp(-1))
 
     return Recorder()
-
-
-def _package(name: str) -> Any:  # noqa: ANN401
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigError(
-            f'a local model needs {name}: pip install "finemem-env[train]", or reach a server '
-            "through the openai reader."
-        ) from error
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from finemem_env.backends.base import Sampling
+from finemem_env.backends.logprobs import sequence_logprobs
 from finemem_env.errors import BackendError
 
 __all__ = ["Sample", "Sampler", "WeightSync", "largest_difference", "save_weights"]
@@ -116,8 +117,6 @@ class WeightSync:
             BackendError: the difference is above the tolerance, or the sampler did not change since
                 the last check while the trainer did. The sampler must not be used then.
         """
-        from finemem_env.backends.hf import sequence_logprobs
-
         trainer = sequence_logprobs(model, self.probe)
         sampler = self.sampler.logprobs(self.probe)
         difference = largest_difference(trainer, sampler)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from finemem_env.matching import contains, form
+from finemem_env.scoring.matching import contains, form
 from finemem_env.text import normalise, split_sentences, words
 from finemem_env.types import Episode, Evidence, Question
 

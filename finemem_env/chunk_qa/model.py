@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from finemem_env.backends.base import Backend, ChatRequest, Completion, Message, Sampling
+from finemem_env.backends import Backend, ChatRequest, Completion, Message, Sampling
 from finemem_env.chunk_qa.candidates import Candidate, Job, holding_sentence
-from finemem_env.extract import find_values
-from finemem_env.prompt_files import load_prompt
+from finemem_env.operations import find_values
+from finemem_env.prompts import load_prompt
 
 __all__ = ["PROMPT", "ModelGenerator"]
 

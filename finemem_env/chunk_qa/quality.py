@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from finemem_env.bm25 import BM25
+from finemem_env.retrieval import BM25
 from finemem_env.scoring import score
 from finemem_env.text import split_sentences
 from finemem_env.types import Episode, Question, Reader, ReadRequest

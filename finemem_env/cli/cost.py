@@ -10,11 +10,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from finemem_env.cost import PUBLISHED, Assumptions, Call, Shape, costs, measure_shape
+from finemem_env.cli.cost_model import PUBLISHED, Assumptions, Call, Shape, costs, measure_shape
 from finemem_env.data.registry import load_source
 from finemem_env.data.source import SPLITS, SourceConfig
 from finemem_env.errors import ConfigError
-from finemem_env.settings import PROTOCOLS, REWARDS, Settings, resolve
+from finemem_env.rewards import REWARDS
+from finemem_env.settings import PROTOCOLS, Settings, resolve
 
 __all__ = ["main"]
 

@@ -6,10 +6,12 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from finemem_env.data.registry import SOURCES
+from finemem_env.locate import ENVIRONMENTS
 from finemem_env.readers import READERS
-from finemem_env.registration import ENVIRONMENTS, env_class
+from finemem_env.registration import env_class
+from finemem_env.rewards import REWARDS, RewardSettings
 from finemem_env.scoring import METRICS
-from finemem_env.settings import PROTOCOLS, REWARDS, RewardSettings
+from finemem_env.settings import PROTOCOLS
 
 __all__ = ["main"]
 

@@ -55,7 +55,7 @@ _SPECS = (
     SourceSpec(
         "squad",
         "AR",
-        "finemem_env.data.squad:SquadSource",
+        "finemem_env.data.adapters.squad:SquadSource",
         "SQuAD 1.1: Wikipedia paragraphs, single-hop questions",
         "CC BY-SA 4.0",
         ("squad/dev-v1.1.json",),
@@ -64,7 +64,7 @@ _SPECS = (
     SourceSpec(
         "squad_full",
         "AR",
-        "finemem_env.data.squad:SquadSource",
+        "finemem_env.data.adapters.squad:SquadSource",
         "SQuAD 1.1 with its training file: that for train, the other for val and test",
         "CC BY-SA 4.0",
         ("squad/train-v1.1.json", "squad/dev-v1.1.json"),
@@ -74,7 +74,7 @@ _SPECS = (
     SourceSpec(
         "hotpotqa",
         "AR",
-        "finemem_env.data.hotpotqa:HotpotSource",
+        "finemem_env.data.adapters.hotpotqa:HotpotSource",
         "HotpotQA distractor: Wikipedia paragraphs, two-hop questions",
         "CC BY-SA 4.0",
         ("hotpotqa/hotpot_train*.json", "hotpotqa/hotpot_dev_distractor*.json"),
@@ -83,7 +83,7 @@ _SPECS = (
     SourceSpec(
         "banking77",
         "TTL",
-        "finemem_env.data.banking77:Banking77Source",
+        "finemem_env.data.adapters.banking77:Banking77Source",
         "BANKING77: customer messages, 77 intents with arbitrary codes",
         "CC BY 4.0",
         ("banking77/train.csv", "banking77/test.csv"),
@@ -92,7 +92,7 @@ _SPECS = (
     SourceSpec(
         "clinc150",
         "TTL",
-        "finemem_env.data.clinc150:Clinc150Source",
+        "finemem_env.data.adapters.clinc150:Clinc150Source",
         "CLINC150: requests to an assistant, 150 intents with arbitrary codes",
         "CC BY 3.0",
         ("clinc150/data_full.json",),
@@ -101,7 +101,7 @@ _SPECS = (
     SourceSpec(
         "csabstruct",
         "TTL",
-        "finemem_env.data.csabstruct:CSAbstructSource",
+        "finemem_env.data.adapters.csabstruct:CSAbstructSource",
         "CSAbstruct: sentences of abstracts, 5 roles with arbitrary codes",
         "Apache-2.0",
         ("csabstruct/train.jsonl", "csabstruct/dev.jsonl", "csabstruct/test.jsonl"),
@@ -110,7 +110,7 @@ _SPECS = (
     SourceSpec(
         "fairytaleqa",
         "LRU",
-        "finemem_env.data.fairytaleqa:FairytaleSource",
+        "finemem_env.data.adapters.fairytaleqa:FairytaleSource",
         "FairytaleQA: whole stories, questions on one or several sections",
         "Apache-2.0",
         (
@@ -122,7 +122,7 @@ _SPECS = (
     SourceSpec(
         "squality",
         "LRU",
-        "finemem_env.data.squality:SqualitySource",
+        "finemem_env.data.adapters.squality:SqualitySource",
         "SQuALITY: whole short stories, questions answered by written summaries",
         "CC BY 4.0 (stories: Project Gutenberg licence)",
         ("squality/train.jsonl", "squality/dev.jsonl", "squality/test.jsonl"),
@@ -131,7 +131,7 @@ _SPECS = (
     SourceSpec(
         "mquake",
         "CR",
-        "finemem_env.data.mquake:MquakeSource",
+        "finemem_env.data.adapters.mquake:MquakeSource",
         "MQuAKE: facts and their edits, single- and multi-hop questions",
         "MIT",
         _MQUAKE_FILES,
@@ -141,7 +141,7 @@ _SPECS = (
     SourceSpec(
         "mquake_sh",
         "CR",
-        "finemem_env.data.mquake:MquakeSource",
+        "finemem_env.data.adapters.mquake:MquakeSource",
         "MQuAKE, single-hop questions only",
         "MIT",
         _MQUAKE_FILES,
@@ -151,7 +151,7 @@ _SPECS = (
     SourceSpec(
         "mquake_mh",
         "CR",
-        "finemem_env.data.mquake:MquakeSource",
+        "finemem_env.data.adapters.mquake:MquakeSource",
         "MQuAKE, multi-hop questions only",
         "MIT",
         _MQUAKE_FILES,
@@ -161,7 +161,7 @@ _SPECS = (
     SourceSpec(
         "musique",
         "AR",
-        "finemem_env.data.musique:MusiqueSource",
+        "finemem_env.data.adapters.musique:MusiqueSource",
         "MuSiQue: Wikipedia paragraphs, questions of two to four hops",
         "CC BY 4.0",
         ("musique/musique_*_train.jsonl", "musique/musique_*_dev.jsonl"),
@@ -170,7 +170,7 @@ _SPECS = (
     SourceSpec(
         "perltqa",
         "AR",
-        "finemem_env.data.perltqa:PerltqaSource",
+        "finemem_env.data.adapters.perltqa:PerltqaSource",
         "PerLTQA: the life of an invented person, event by event",
         "CC BY-NC 4.0",
         ("perltqa/perltmem_en*.json", "perltqa/perltqa_en*.json"),
@@ -179,7 +179,7 @@ _SPECS = (
     SourceSpec(
         "longmemeval",
         "AR",
-        "finemem_env.data.longmemeval:LongMemEvalSource",
+        "finemem_env.data.adapters.longmemeval:LongMemEvalSource",
         "LongMemEval: dated conversations, questions graded by a judge",
         "MIT",
         ("longmemeval/longmemeval_*.json",),
@@ -188,7 +188,7 @@ _SPECS = (
     SourceSpec(
         "pubmed_rct",
         "TTL",
-        "finemem_env.data.pubmed_rct:PubMedSource",
+        "finemem_env.data.adapters.pubmed_rct:PubMedSource",
         "PubMed 200k RCT: sentences of medical abstracts, 5 sections with arbitrary codes",
         "none stated (NLM data; some abstracts may be protected by copyright)",
         ("pubmed_rct/train.txt", "pubmed_rct/dev.txt", "pubmed_rct/test.txt"),
@@ -197,7 +197,7 @@ _SPECS = (
     SourceSpec(
         "nlu",
         "TTL",
-        "finemem_env.data.nlu:NluSource",
+        "finemem_env.data.adapters.nlu:NluSource",
         "NLU evaluation data: requests to a home assistant, 68 intents with arbitrary codes",
         "CC BY 4.0",
         ("nlu/NLU-Data-Home-Domain-Annotated-All.csv",),
@@ -206,7 +206,7 @@ _SPECS = (
     SourceSpec(
         "trec_coarse",
         "TTL",
-        "finemem_env.data.trec:TrecSource",
+        "finemem_env.data.adapters.trec:TrecSource",
         "TREC questions, 6 kinds with arbitrary codes",
         "none stated",
         _TREC_FILES,
@@ -215,7 +215,7 @@ _SPECS = (
     SourceSpec(
         "trec_fine",
         "TTL",
-        "finemem_env.data.trec:FineTrecSource",
+        "finemem_env.data.adapters.trec:FineTrecSource",
         "TREC questions, 50 kinds with arbitrary codes",
         "none stated",
         _TREC_FILES,
@@ -225,7 +225,7 @@ _SPECS = (
     SourceSpec(
         "redial",
         "TTL",
-        "finemem_env.data.redial:RedialSource",
+        "finemem_env.data.adapters.redial:RedialSource",
         "ReDial: conversations that recommend films, recommendations for new ones",
         "CC BY 4.0",
         ("redial/train_data.jsonl", "redial/test_data.jsonl"),
@@ -234,7 +234,7 @@ _SPECS = (
     SourceSpec(
         "booksum",
         "LRU",
-        "finemem_env.data.booksum:BooksumSource",
+        "finemem_env.data.adapters.booksum:BooksumSource",
         "long texts of your own, one summary scored by keywords",
         "that of the texts",
         ("booksum/train.jsonl", "booksum/val.jsonl", "booksum/test.jsonl"),
@@ -244,7 +244,7 @@ _SPECS = (
     SourceSpec(
         "booksum_squality",
         "LRU",
-        "finemem_env.data.booksum:BooksumSource",
+        "finemem_env.data.adapters.booksum:BooksumSource",
         "SQuALITY's short stories, the plot summary scored by keywords",
         "CC BY 4.0 (stories: Project Gutenberg licence)",
         ("squality/train.jsonl", "squality/dev.jsonl", "squality/test.jsonl"),
@@ -254,7 +254,7 @@ _SPECS = (
     SourceSpec(
         "qmsum",
         "LRU",
-        "finemem_env.data.qmsum:QmsumSource",
+        "finemem_env.data.adapters.qmsum:QmsumSource",
         "QMSum: whole meetings, questions answered by written summaries",
         "for research (the publisher's README)",
         ("qmsum/train.jsonl", "qmsum/val.jsonl", "qmsum/test.jsonl"),
@@ -263,7 +263,7 @@ _SPECS = (
     SourceSpec(
         "memalpha",
         None,
-        "finemem_env.data.memalpha:MemalphaSource",
+        "finemem_env.data.published.memalpha:MemalphaSource",
         "Memalpha: the published training and validation instances of Mem-alpha",
         "as its parts (SQuAD, HotpotQA, PerLTQA, LongMemEval, PubMed-RCT, BookSum, NLU, TREC)",
         ("memalpha/train.parquet", "memalpha/test.parquet"),
@@ -273,7 +273,7 @@ _SPECS = (
     SourceSpec(
         "memoryagentbench",
         None,
-        "finemem_env.data.memoryagentbench:MemoryAgentBenchSource",
+        "finemem_env.data.published.memoryagentbench:MemoryAgentBenchSource",
         "MemoryAgentBench: the four published splits, or Mem-alpha's processed copy (test only)",
         "MIT",
         ("memoryagentbench/**/*.parquet",),
@@ -283,7 +283,7 @@ _SPECS = (
     SourceSpec(
         "factconsolidation",
         "CR",
-        "finemem_env.data.factconsolidation:FactConsolidationSource",
+        "finemem_env.data.adapters.factconsolidation:FactConsolidationSource",
         "numbered facts, some replaced under a larger number; single- and multi-hop",
         "MIT (MQuAKE and ParaRel)",
         _FACT_FILES,
@@ -293,7 +293,7 @@ _SPECS = (
     SourceSpec(
         "factconsolidation_sh",
         "CR",
-        "finemem_env.data.factconsolidation:FactConsolidationSource",
+        "finemem_env.data.adapters.factconsolidation:FactConsolidationSource",
         "numbered facts, single-hop questions only",
         "MIT (MQuAKE and ParaRel)",
         _FACT_FILES,
@@ -303,7 +303,7 @@ _SPECS = (
     SourceSpec(
         "factconsolidation_mh",
         "CR",
-        "finemem_env.data.factconsolidation:FactConsolidationSource",
+        "finemem_env.data.adapters.factconsolidation:FactConsolidationSource",
         "numbered facts, multi-hop questions only",
         "MIT (MQuAKE and ParaRel)",
         _FACT_FILES,

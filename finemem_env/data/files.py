@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar, cast
 
-from finemem_env.data.fields import Fields
 from finemem_env.errors import DataError
+from finemem_env.fields import Fields
 
 __all__ = ["bucket", "parsed", "read_csv", "read_json", "read_jsonl", "read_lines", "read_list"]
 

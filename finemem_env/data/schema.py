@@ -24,9 +24,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast, get_args
 
-from finemem_env.data.fields import Fields
 from finemem_env.data.validation import validate
 from finemem_env.errors import DataError
+from finemem_env.fields import Fields
 from finemem_env.types import AnswersMode, Chunk, Competency, Episode, Evidence, Question, Task
 
 __all__ = [

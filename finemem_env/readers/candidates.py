@@ -11,8 +11,7 @@ from sys import intern
 from typing import NamedTuple
 
 from finemem_env.readers.lexicon import DATE, NUMBER, STOP, Kind, asked_kind, stem
-from finemem_env.text import approx_tokens, parse_example, split_sentences, words
-from finemem_env.textcache import TextCache
+from finemem_env.text import TextCache, approx_tokens, parse_example, split_sentences, words
 
 __all__ = ["CANDIDATES", "EXAMPLES", "QUERIES", "Candidate", "Example", "Hints", "Query", "stems"]
 

@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
-from finemem_env.textcache import TextCache
+from finemem_env.text import TextCache
 
 __all__ = ["DATE", "NUMBER", "STOP", "Kind", "asked_kind", "stem"]
 

@@ -20,8 +20,7 @@ from typing import NamedTuple
 from finemem_env.readers.candidates import EXAMPLES, QUERIES, Example, stems
 from finemem_env.readers.selection import DECIMALS, Scored, best, bridge, idf, score_sentences
 from finemem_env.readers.windows import cut, trim
-from finemem_env.text import approx_tokens, normalise, split_sentences
-from finemem_env.ties import tie_key
+from finemem_env.text import approx_tokens, normalise, split_sentences, tie_key
 from finemem_env.types import Answer, ReadRequest, Task
 
 __all__ = ["LocalReader"]

@@ -7,11 +7,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from finemem_env.backends.base import Backend, ChatRequest, Message, Sampling
+from finemem_env.backends import Backend, ChatRequest, Message, Sampling
 from finemem_env.backends.cached import CachedBackend
+from finemem_env.backends.disk_cache import DiskCache
 from finemem_env.backends.options import check_number, read_options
 from finemem_env.backends.registry import backend_options, make_backend
-from finemem_env.cache import DiskCache
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.readers.prompted import MAX_PROMPT_TOKENS, PROMPT, PromptedReader
 from finemem_env.types import Answer, JudgeRequest

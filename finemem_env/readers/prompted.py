@@ -10,10 +10,9 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
-from finemem_env.backends.base import Backend, ChatRequest, Failure, Message, Sampling
-from finemem_env.matching import strip_reasoning
-from finemem_env.prompt_files import load_prompt
-from finemem_env.prompts import render_item
+from finemem_env.backends import Backend, ChatRequest, Failure, Message, Sampling
+from finemem_env.prompts import load_prompt, render_item
+from finemem_env.scoring import strip_reasoning
 from finemem_env.types import Answer, ReadRequest
 
 __all__ = ["PROMPT", "PromptedReader", "parse_reply"]

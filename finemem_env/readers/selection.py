@@ -12,7 +12,7 @@ from math import fsum, log
 from typing import NamedTuple
 
 from finemem_env.readers.candidates import CANDIDATES, Candidate, Query
-from finemem_env.ties import tie_key
+from finemem_env.text import tie_key
 
 __all__ = ["DECIMALS", "Scored", "best", "bridge", "idf", "score_sentences"]
 

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from finemem_env.readers.candidates import Query
 from finemem_env.readers.lexicon import DATE, NUMBER, STOP, Kind, stem
-from finemem_env.text import approx_tokens, words
-from finemem_env.textcache import TextCache
+from finemem_env.text import TextCache, approx_tokens, words
 
 __all__ = ["cut", "trim"]
 

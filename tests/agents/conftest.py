@@ -21,7 +21,7 @@ TEXTS = [
 def tokenizer() -> PreTrainedTokenizerFast:
     pytest.importorskip("torch", reason="the agents need torch")
     pytest.importorskip("transformers", reason="the agents need transformers")
-    from agents.tiny import train_tokenizer
+    from agents.model.tiny import train_tokenizer
 
     return train_tokenizer(TEXTS, vocab_size=320)
 
@@ -31,7 +31,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Callable[..., PreTrainedMo
     """A random two-layer model, with logits spread enough for the tests to mean something."""
     import torch
 
-    from agents.tiny import TinyConfig, build_model
+    from agents.model.tiny import TinyConfig, build_model
 
     def make(seed: int = 0, spread: float = 8.0, tie: bool = True) -> PreTrainedModel:
         size = TinyConfig(

@@ -10,8 +10,8 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
 from agents.assets import tiny_folder
-from agents.config import PRESETS, from_dict
-from agents.policy import load_policy
+from agents.model.policy import load_policy
+from agents.runs.config import PRESETS, from_dict
 from agents.warmstart import WarmStart, check
 
 

@@ -21,15 +21,15 @@ pytest.importorskip("tensorboard", reason="the agents need tensorboard")
 
 import torch
 
-from agents import checkpoint
-from agents.config import PRESETS, from_dict
-from agents.distributed import World
 from agents.grpo import Interrupted, Run, TrainingError, main
-from agents.tracking import METRICS, Tracker
+from agents.learn import checkpoint
+from agents.learn.distributed import World
+from agents.runs.config import PRESETS, from_dict
+from agents.runs.tracking import METRICS, Tracker
 from finemem_env.errors import ConfigError
 
 if TYPE_CHECKING:
-    from agents.config import TrainConfig
+    from agents.runs.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {

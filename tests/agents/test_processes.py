@@ -22,10 +22,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from agents import checkpoint
 from agents.assets import accelerate_config
-from agents.distributed import World
-from agents.runs import load_run
+from agents.learn import checkpoint
+from agents.learn.distributed import World
+from agents.runs.load import load_run
 from finemem_env.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

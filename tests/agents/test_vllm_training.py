@@ -17,8 +17,8 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 import torch
 from safetensors.torch import load_file
 
-from agents import checkpoint
 from agents.assets import tiny_folder
+from agents.learn import checkpoint
 from tests.backends.vllm_process import vllm_server
 
 HAS_VLLM = importlib.util.find_spec("vllm") is not None

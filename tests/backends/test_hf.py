@@ -12,7 +12,8 @@ import pytest
 
 from finemem_env.backends import Backend, ChatRequest, Failure, Message, Sampling
 from finemem_env.backends.generation import GenerationBackend
-from finemem_env.backends.hf import HFConfig, HFSampler, load_backend, sequence_logprobs
+from finemem_env.backends.hf import HFConfig, HFSampler, load_backend
+from finemem_env.backends.logprobs import sequence_logprobs
 from finemem_env.backends.sampler import Sample, Sampler, WeightSync, largest_difference
 from finemem_env.backends.template import ChatTemplate
 from finemem_env.errors import BackendError, ConfigError

@@ -16,7 +16,7 @@ from finemem_env.backends import registry
 from finemem_env.backends.endpoint import EndpointConfig
 from finemem_env.backends.hf import HFConfig
 from finemem_env.backends.vllm import VLLMConfig
-from finemem_env.cost import PUBLISHED, costs
+from finemem_env.cli.cost_model import PUBLISHED, costs
 from finemem_env.readers.models import ReaderOptions, split_options
 from finemem_env.settings import resolve
 from tests.backends.fakes import FakeBackend

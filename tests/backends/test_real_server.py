@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from finemem_env.backends.base import Sampling
+from finemem_env.backends import Sampling
 from finemem_env.backends.policy import ModelPolicy
 from finemem_env.backends.registry import make_backend
 from finemem_env.data.schema import write_episodes

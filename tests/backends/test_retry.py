@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from finemem_env.backends.base import Failure
+from finemem_env.backends import Failure
 from finemem_env.backends.retry import Refused, RetryPolicy, Stop, retry_after
 
 POLICY = RetryPolicy(draw=lambda: 0.5)

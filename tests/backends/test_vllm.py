@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from finemem_env.backends import Backend, Sampling
-from finemem_env.backends.base import ChatRequest, Message
+from finemem_env.backends import Backend, ChatRequest, Message, Sampling
 from finemem_env.backends.generation import GenerationBackend
-from finemem_env.backends.hf import load_tokenizer, sequence_logprobs
+from finemem_env.backends.hf import load_tokenizer
+from finemem_env.backends.logprobs import sequence_logprobs
 from finemem_env.backends.policy import ModelPolicy
 from finemem_env.backends.registry import make_backend
 from finemem_env.backends.sampler import Sampler, WeightSync, largest_difference, save_weights

@@ -9,11 +9,10 @@ import gymnasium as gym
 import pytest
 
 from baselines.benchmark import main
-from baselines.run import AgentChoice, RunConfig, run
-from baselines.runner import episode_seeds, run_episode, session_of
+from baselines.runs.run import AgentChoice, RunConfig, run
+from baselines.runs.runner import episode_seeds, run_episode, session_of
 from finemem_env.errors import ConfigError
-from finemem_env.replay import replay
-from finemem_env.trace import read_traces
+from finemem_env.trace import read_traces, replay
 
 SMALL = {"num_chunks": 3}
 
@@ -117,7 +116,7 @@ def test_an_interrupted_run_ends_as_if_it_was_not(
             raise KeyboardInterrupt
         return run_episode(*arguments, **keywords)
 
-    monkeypatch.setattr("baselines.player.run_episode", stopping)
+    monkeypatch.setattr("baselines.runs.player.run_episode", stopping)
     with pytest.raises(KeyboardInterrupt):
         run(whole, tmp_path / "cut")
     results = tmp_path / "cut" / "results.jsonl"
@@ -217,7 +216,7 @@ def test_an_interrupted_command_says_how_to_go_on(
     def interrupt(*arguments: object, **keywords: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("baselines.player.run_episode", interrupt)
+    monkeypatch.setattr("baselines.runs.player.run_episode", interrupt)
     arguments = ["--episodes", "1", "--agent", "skip", "--time-limit", "0"]
     assert main([*arguments, "--output-dir", str(tmp_path / "run")]) == 130
     assert "--resume" in capsys.readouterr().err

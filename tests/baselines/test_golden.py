@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from baselines.agents import AGENTS
-from baselines.run import AgentChoice, RunConfig, run
+from baselines.runs.run import AgentChoice, RunConfig, run
 from finemem_env.trace import read_traces
 
 FILE = Path(__file__).parent / "golden.jsonl"

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from baselines.published import fill, main, markdown, partial, plan, published_markdown
-from baselines.published_tables import TABLES, PublishedTable, macro, mean
-from baselines.runner import instance_seeds
-from baselines.summary import Result
+from baselines.runs.runner import instance_seeds
+from baselines.tables.published_tables import TABLES, PublishedTable, macro, mean
+from baselines.tables.summary import Result
 from baselines.verify import main as verify
 from finemem_env.data.catalogue import SOURCES
-from finemem_env.data.published import rule_for
+from finemem_env.data.published.dialects import rule_for
 from finemem_env.errors import ConfigError, DataError
 from tests.backends.servers import StubServer
 from tests.data.parquet_files import instance, mab_folder, memalpha_folder, write_parquet
@@ -211,7 +211,7 @@ def test_one_command_fills_the_table_with_a_model(
 def test_a_run_goes_on_and_can_be_verified(
     published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from baselines.submission import write_submission
+    from baselines.runs.submission import write_submission
 
     folder = tmp_path / "run"
     given = ["memoryagentbench", "--data-dir", str(published), "--output-dir", str(folder)]

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("stable_baselines3", reason="the extra sb3 is not installed")
 
 from baselines.agents import make_agent
-from baselines.runner import Entry, run_episode
+from baselines.runs.runner import Entry, run_episode
 from baselines.sb3 import ALGORITHMS, Sb3Config, main, train
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.testing import check_agent

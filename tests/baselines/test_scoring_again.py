@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from baselines import report, rescore, submit, verify
-from baselines.choice import AgentChoice
-from baselines.curves import area, curves
-from baselines.paired import closed_book, paired_differences
-from baselines.run import RunConfig, run
-from baselines.submission import read_submission, write_submission
+from baselines.runs.choice import AgentChoice
+from baselines.runs.run import RunConfig, run
+from baselines.runs.submission import read_submission, write_submission
 from baselines.suites import SUITES, Suite, Task
-from baselines.summary import Result
+from baselines.tables.curves import area, curves
+from baselines.tables.paired import closed_book, paired_differences
+from baselines.tables.summary import Result
 from finemem_env.errors import ConfigError, DataError
 
 SMALL: dict[str, Any] = {"split": "test", "num_chunks": 3}
@@ -89,7 +89,7 @@ def test_a_submission_is_verified(
 
 def tamper(path: Path, change: Any, tmp_path: Path) -> Path:  # noqa: ANN401
     """A submission with `change` made to it and a checksum that fits."""
-    from baselines.submission import _digest
+    from baselines.runs.submission import _digest
 
     write_submission(path, tmp_path / "s.json")
     record = json.loads((tmp_path / "s.json").read_text())
@@ -236,7 +236,7 @@ def test_the_area_is_a_mean_score() -> None:
 
 
 def test_closed_book_counts_what_an_empty_memory_answers(played: Path) -> None:
-    from baselines.folder import RunFolder
+    from baselines.runs.folder import RunFolder
 
     traces = [(key[0], trace) for key, trace in RunFolder(played).traces() if key[1] == "0.4"]
     (leak,) = closed_book(traces)

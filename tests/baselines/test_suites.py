@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from baselines.benchmark import main
-from baselines.choice import AgentChoice
-from baselines.run import RunConfig, _check_hashes, run, task_hashes
+from baselines.runs.choice import AgentChoice
+from baselines.runs.run import RunConfig, _check_hashes, run, task_hashes
 from baselines.suite_hashes import DATA_HASHES
 from baselines.suites import SUITES, Suite, Task, check_data, get_suite
 from finemem_env.errors import ConfigError, DataError

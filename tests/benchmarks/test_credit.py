@@ -17,7 +17,7 @@ from benchmarks.credit_run import CREDITS, STUDIED, Adam, Budget, Cell, reward_o
 from benchmarks.credit_tasks import KINDS, TASKS, kind_of
 from finemem_env.data.registry import load_source
 from finemem_env.data.synthetic.kinds import is_asked_kind
-from finemem_env.rewards import compression_total
+from finemem_env.rewards.formulas import compression_total
 from finemem_env.text import split_sentences
 
 TINY = Budget(updates=2, every=1, chunks=10)

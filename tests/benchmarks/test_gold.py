@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.gold import gold_share, gold_steps
-from finemem_env.rewards import FinalOutcome, ShownItem
-from finemem_env.settings import Attribution
+from finemem_env.rewards import Attribution, FinalOutcome, ShownItem
 from finemem_env.types import Evidence, Question
 
 # A: two sentences of step 0, one of step 2. B: step 1. The reader cites A's first sentence.

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finemem_env.bm25 import BM25
 from finemem_env.data.registry import SOURCES, load_source
 from finemem_env.data.source import SourceConfig
 from finemem_env.data.synthetic.base import SyntheticSource
@@ -27,9 +26,16 @@ from finemem_env.data.synthetic.kinds import (
 from finemem_env.data.synthetic.words import ALPHABETS, Draw, Namer
 from finemem_env.data.validation import validate
 from finemem_env.errors import ConfigError
+from finemem_env.retrieval import BM25
 from finemem_env.scoring import score
-from finemem_env.text import approx_tokens, normalise, parse_example, split_sentences, words
-from finemem_env.ties import tie_key
+from finemem_env.text import (
+    approx_tokens,
+    normalise,
+    parse_example,
+    split_sentences,
+    tie_key,
+    words,
+)
 from finemem_env.types import Competency, Episode, Question
 
 COMPETENCIES: tuple[Competency, ...] = ("AR", "TTL", "LRU", "CR")

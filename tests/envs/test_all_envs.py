@@ -16,7 +16,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import finemem_env
-from finemem_env.registration import ENVIRONMENTS, env_class
+from finemem_env.locate import ENVIRONMENTS
+from finemem_env.registration import env_class
 from finemem_env.testing import canonical, trajectory_hash
 from tests.envs.policies import policy_actions
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finemem_env import prompt_files
 from finemem_env.backends import ChatRequest, Completion, Failure, Sampling
 from finemem_env.errors import ConfigError
-from finemem_env.prompt_files import load_prompt, prompt_names
+from finemem_env.prompts import load_prompt
+from finemem_env.prompts.files import prompt_names
 from finemem_env.readers.prompted import PromptedReader, parse_reply
 from finemem_env.types import Answer, Reader, ReadRequest
 from tests.backends.fakes import FakeBackend
@@ -172,7 +172,7 @@ def test_reply_length_follows_the_question_unless_set() -> None:
 
 def test_prompts_have_versions_and_released_ones_do_not_change() -> None:
     assert set(prompt_names()) == set(RELEASED)
-    folder = resources.files(prompt_files)
+    folder = resources.files("finemem_env.prompts") / "texts"
     for version in RELEASED:
         name, _, number = version.partition("/")
         text = (folder / f"{name}.v{number}.txt").read_bytes()

@@ -1,0 +1,257 @@
+"""Checkpoints of a run: written aside, synced and renamed, so a kill at any moment leaves the last.
+
+A checkpoint folder holds `weights.safetensors` (the trained parameters), `optimizer.safetensors`
+and `state.json` (update, best score, random states, config digest); nothing is pickled. Draws and
+episodes of an update are functions of (seed, update), so the update is the sampler's position.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from agents.learn.distributed import split_like, whole
+from finemem_env.errors import ConfigError
+
+__all__ = [
+    "Position",
+    "latest",
+    "load",
+    "load_weights",
+    "prune",
+    "save",
+    "save_weights",
+    "trained",
+    "write_text",
+]
+
+WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+KEPT = 2  # newest checkpoints
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run stands: updates done, and the best evaluation so far."""
+
+    update: int = 0
+    best_score: float = -1.0
+    best_update: int = -1
+
+
+def trained(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters that training changes, by name, on the CPU; every process must ask."""
+    return {
+        name: whole(parameter.detach()).cpu().contiguous()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def save(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    digest: str,
+    *,
+    write: bool = True,
+) -> Path:
+    """Write the checkpoint of `position` into `folder` and drop all but the newest two.
+
+    Args:
+        folder: of the checkpoints.
+        model: the model; every process calls this, since weights may be split over them.
+        optimizer: its optimizer.
+        position: where the run stands.
+        digest: of the settings that a resumed run must not change.
+        write: False in the processes that only hand over their shards.
+
+    Raises:
+        ConfigError: the disk is full or not writable; earlier checkpoints are intact.
+    """
+    target = folder / f"{position.update:06d}"
+    weights = trained(model)
+    tensors, scalars = _flat_state(optimizer)
+    if not write:
+        return target
+    state = {
+        "position": {
+            "update": position.update,
+            "best_score": position.best_score,
+            "best_update": position.best_update,
+        },
+        "digest": digest,
+        "optimizer": scalars,
+        "random": _random_states(),
+    }
+
+    def fill(aside: Path) -> None:
+        save_file(weights, aside / WEIGHTS)
+        save_file(tensors, aside / OPTIMIZER)
+        (aside / STATE).write_text(json.dumps(state))
+
+    _replace(target, fill)
+    prune(folder, KEPT)
+    return target
+
+
+def prune(folder: Path, kept: int) -> None:
+    """Drop all but the newest `kept` checkpoints of a folder."""
+    for old in _complete(folder)[:-kept]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def save_weights(target: Path, model: nn.Module, record: Mapping[str, Any]) -> None:
+    """Write the trained parameters alone, with a record of what they are (`state.json`).
+
+    Raises:
+        ConfigError: the disk is full or not writable.
+    """
+
+    def write(aside: Path) -> None:
+        save_file(trained(model), aside / WEIGHTS)
+        (aside / STATE).write_text(json.dumps(dict(record)))
+
+    _replace(target, write)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside and rename it, so that a full disk leaves the earlier one."""
+    aside = path.with_name(f".{path.name}.writing")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest complete checkpoint."""
+    found = _complete(folder)
+    return found[-1] if found else None
+
+
+def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, digest: str) -> Position:
+    """Restore weights, optimizer and random states.
+
+    Raises:
+        ConfigError: a checkpoint of other settings, or of another model.
+    """
+    state = json.loads((path / STATE).read_text())
+    if state["digest"] != digest:
+        raise ConfigError(
+            f"{path}: this run was started with other settings (see config.json beside it). "
+            "Resume with the same ones, or choose another output folder."
+        )
+    load_weights(path, model)
+    _restore(optimizer, load_file(path / OPTIMIZER), state["optimizer"])
+    _set_random_states(state["random"])
+    return Position(**state["position"])
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Overwrite the parameters of `model` with the stored ones.
+
+    Raises:
+        ConfigError: the names differ from those that the model trains.
+    """
+    stored = load_file(path / WEIGHTS)
+    own = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if stored.keys() != own.keys():
+        missing = sorted(stored.keys() ^ own.keys())[:3]
+        raise ConfigError(f"{path}: parameters of another model, e.g. {missing}.")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(split_like(stored[name], parameter))
+
+
+def _complete(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(one for one in folder.iterdir() if one.name.isdecimal() and one.is_dir())
+
+
+def _replace(target: Path, write: Any) -> None:  # noqa: ANN401 - a function of a folder
+    """Let `write` fill a folder aside, sync it, and put it in the place of `target`."""
+    aside = target.with_name(f".{target.name}.writing")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        write(aside)
+        for one in aside.iterdir():
+            with one.open("rb") as file:
+                os.fsync(file.fileno())
+        old = target.with_name(f".{target.name}.old")
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            target.rename(old)
+        aside.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except Exception as error:  # safetensors raises its own type for a full disk
+        shutil.rmtree(aside, ignore_errors=True)
+        raise ConfigError(
+            f"{target}: the checkpoint could not be written ({error}). Free some space and go on "
+            "with --resume; earlier checkpoints are intact."
+        ) from error
+
+
+def _flat_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer's tensors by "parameter.name", and its learning rates."""
+    state = optimizer.state_dict()
+    tensors = {
+        f"{number}.{name}": whole(torch.as_tensor(value).detach()).cpu().contiguous()
+        for number, values in state["state"].items()
+        for name, value in values.items()
+    }
+    return tensors, {"lr": [group["lr"] for group in state["param_groups"]]}
+
+
+def _restore(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]
+) -> None:
+    state = optimizer.state_dict()
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    values: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        values.setdefault(int(number), {})[name] = split_like(tensor, parameters[int(number)])
+    for group, lr in zip(state["param_groups"], scalars["lr"], strict=True):
+        group["lr"] = lr
+    optimizer.load_state_dict({"state": values, "param_groups": state["param_groups"]})
+
+
+def _random_states() -> dict[str, Any]:
+    """States of every generator, as JSON."""
+    version, words, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [name, np.asarray(keys).tolist(), position, has_gauss, cached],
+        "torch": torch.get_rng_state().tolist(),
+        "cuda": [state.tolist() for state in devices],
+    }
+
+
+def _set_random_states(states: Mapping[str, Any]) -> None:
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(torch.tensor(states["torch"], dtype=torch.uint8))
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(
+            [torch.tensor(state, dtype=torch.uint8) for state in states["cuda"]]
+        )

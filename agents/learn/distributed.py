@@ -1,0 +1,192 @@
+"""What a run needs to know of its processes: one, or several started by torchrun or accelerate.
+
+Every process plays its own contexts (a group never spans processes). DDP averages the gradients;
+with `shard`, FSDP2 also splits weights, gradients and optimizer state over the processes. Sums that
+statistics and loss denominators need are reduced here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from agents.model.batching import Row, collate
+from agents.model.prefix import Unit
+from finemem_env.errors import ConfigError
+
+__all__ = ["World", "clip_gradients", "gathered", "split_like", "whole"]
+
+# The others wait in a collective while the main process evaluates.
+PATIENCE = timedelta(hours=4)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Number of this process among `size`; `shard`: the launcher asks for FSDP."""
+
+    rank: int = 0
+    size: int = 1
+    shard: bool = False
+
+    @classmethod
+    def start(cls) -> World:
+        """Join the group that the launcher describes in the environment, if there is one."""
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        if size < 2:
+            return cls()
+        cuda = torch.cuda.is_available()
+        if cuda:
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+        shard = os.environ.get("ACCELERATE_USE_FSDP", "").casefold() == "true"
+        # transformers would load the weights in the first process only, for accelerate to send.
+        os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+        return cls(dist.get_rank(), size, shard)
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files."""
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module, *, shard: bool = False) -> nn.Module:
+        """The module under DDP, or sharded in place by FSDP2; itself when there is one process.
+
+        Args:
+            module: a `Scorer`; its forward is what training calls.
+            shard: split the parameters over the processes, also when the launcher did not ask.
+
+        Raises:
+            ConfigError: shards with one process, or of a model of which only a part is trained.
+        """
+        if shard and self.size == 1:
+            raise ConfigError("shard: needs several processes (torchrun --nproc_per_node N).")
+        if self.size == 1:
+            return module
+        if shard or self.shard:
+            return _shard(module, self.size)
+        wrapped: nn.Module = nn.parallel.DistributedDataParallel(module)
+        return wrapped
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """Sum over processes."""
+        return self._reduce(tensor, dist.ReduceOp.SUM)
+
+    def largest(self, tensor: Tensor) -> Tensor:
+        """Maximum over processes."""
+        return self._reduce(tensor, dist.ReduceOp.MAX)
+
+    def add_pair(self, pair: tuple[float, float]) -> tuple[float, float]:
+        """Sums of two numbers."""
+        first, second = self.add(torch.tensor(pair, dtype=torch.float64)).tolist()
+        return first, second
+
+    def add_variance(self, total: float, count: int) -> tuple[float, int]:
+        """Sums of a float and a count, for `compute_advantages`."""
+        first, second = self.add_pair((total, float(count)))
+        return first, round(second)
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set anywhere."""
+        return bool(self.largest(torch.tensor(float(flag))).item())
+
+    def stop(self) -> None:
+        """Leave the group."""
+        if self.size > 1:
+            dist.destroy_process_group()
+            # FSDP holds the group in reference cycles, and its threads must end before Python.
+            gc.collect()
+
+    def _reduce(self, tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
+        if self.size == 1:
+            return tensor
+        result = tensor.detach().clone().cpu()
+        dist.all_reduce(result, operation)
+        return result.to(tensor.device)
+
+
+@contextlib.contextmanager
+def gathered(module: nn.Module) -> Iterator[None]:
+    """Whole weights in every process, for what is not in step: sampling, evaluation, saving.
+
+    All processes must enter; inside, forward passes of the sharded parts communicate nothing.
+    A module that is not sharded is left as it is.
+    """
+    if not isinstance(module, FSDPModule):
+        yield
+        return
+    parts = [part for part in module.modules() if isinstance(part, FSDPModule)]
+    module.set_reshard_after_forward(False)
+    for part in parts:
+        part.unshard()
+    try:
+        yield
+    finally:
+        for part in parts:
+            if part is not module:
+                part.set_reshard_after_forward(True, recurse=False)
+        # Drops the weights, and the record of these passes, which backward would prefetch from.
+        module.reset_iter_state()
+
+
+def clip_gradients(weights: Sequence[nn.Parameter], limit: float) -> float:
+    """Scale gradients down to norm `limit`; returns the norm before, over all processes."""
+    return float(whole(nn.utils.clip_grad_norm_(weights, limit)))
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor with all its shards; every process must ask for it."""
+    if isinstance(tensor, DTensor):
+        full: Tensor = tensor.full_tensor()
+        return full
+    return tensor
+
+
+def split_like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """This process's part of a tensor that belongs to `parameter`, such as its moments."""
+    if isinstance(parameter, DTensor) and tensor.shape == parameter.shape:
+        # Every process has read the same file, so nothing needs to be sent.
+        return distribute_tensor(
+            tensor.to(parameter.device),
+            parameter.device_mesh,
+            parameter.placements,
+            src_data_rank=None,
+        )
+    return tensor
+
+
+def _shard(module: nn.Module, size: int) -> nn.Module:
+    """FSDP2 over the blocks that transformers says must not be split, and over the rest."""
+    if not hasattr(FSDPModule, "reset_iter_state"):
+        raise ConfigError(f"shard: needs torch 2.13 or newer, this is {torch.__version__}.")
+    if not all(parameter.requires_grad for parameter in module.parameters()):
+        raise ConfigError(
+            "shard: expected a model whose weights are all trained. With LoRA, leave it out: "
+            "the optimizer holds the adapters alone."
+        )
+    device: Any = next(module.parameters()).device
+    mesh = init_device_mesh(device.type, (size,))
+    names = {
+        name for part in module.modules() for name in getattr(part, "_no_split_modules", None) or ()
+    }
+    for part in module.modules():
+        if type(part).__name__ in names:
+            fully_shard(part, mesh=mesh)
+    sharded = fully_shard(module, mesh=mesh)
+    # What runs first becomes the root, for good; sampling would start with a block.
+    filler = Row(prompt=(0,), completion=(0,))
+    with torch.no_grad():
+        module(collate([filler], [Unit((0,), 0)]).to(device))
+    sharded.reset_iter_state()
+    return module

@@ -1,0 +1,266 @@
+"""Lock-step rollouts: all episodes of an update advance together, one generation batch per step.
+
+A rollout is one episode under one draw of the policy; the G rollouts of a context start from the
+same seed. Each step is a row of its own: the exact prompt and completion ids with the sampler's
+log-probabilities. What cannot be sampled (a prompt longer than the model's context, no reply of an
+engine in time, log-probabilities that are not finite) acts as SKIP, and its row is marked failed:
+it gets no advantage.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+import finemem_env  # noqa: F401  (registers the environments)
+from agents.learn.advantages import Advantages, RolloutRewards
+from agents.model.batching import Row
+from agents.model.policy import Policy
+from agents.model.sampling import Completion
+from finemem_env.errors import ConfigError
+from finemem_env.session import Session, StepResult, run_step
+from finemem_env.types import Answer, Reader, ReadRequest
+from finemem_env.vector import MemoryVectorEnv
+
+__all__ = [
+    "Rollout",
+    "Sampling",
+    "StepRow",
+    "make_rollout_env",
+    "resolved_settings",
+    "roll_out",
+    "rows_of",
+]
+
+SKIP = '[{"op":"SKIP"}]'
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One reply: `completion` is None where nothing could be sampled."""
+
+    prompt: tuple[int, ...]
+    completion: Completion | None
+    text: str
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One finished episode under the policy."""
+
+    context: int
+    session: Session
+    steps: list[StepRow] = field(default_factory=list)
+
+    @property
+    def results(self) -> Sequence[StepResult]:
+        """What every step gave, (T,)."""
+        return self.session.record.results
+
+    @property
+    def score(self) -> float:
+        """Mean score of the final questions."""
+        return float(self.results[-1].terms["global"])
+
+    @property
+    def total(self) -> float:
+        """Sum of the streamed rewards, which is that of the attributed ones."""
+        return math.fsum(result.reward for result in self.results)
+
+    def rewards(self) -> RolloutRewards:
+        """Both rewards of every step; a row that was not sampled is not valid."""
+        last = self.results[-1]
+        sampled = [step.completion is not None for step in self.steps]
+        return RolloutRewards(
+            context=self.context,
+            step_rewards=last.step_rewards,
+            streamed=[result.reward for result in self.results],
+            valid=[a and b for a, b in zip(sampled, last.step_valid, strict=True)],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How replies are drawn.
+
+    Attributes:
+        max_new_tokens: longest reply.
+        temperature: 0 is greedy.
+        max_tokens: cache positions of one decoding batch.
+        instructions: put the environment's instructions into the prompt.
+    """
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    max_tokens: int | None = None
+    instructions: bool = True
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds by part."""
+
+    sample: float = 0.0
+    environment: float = 0.0
+    reader: float = 0.0
+
+
+class _TimedReader:
+    """The environment's reader, with the time it takes."""
+
+    def __init__(self, reader: Reader, clock: Clock) -> None:
+        self.version = reader.version
+        self._reader = reader
+        self._clock = clock
+
+    def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
+        """Answer, and count the seconds."""
+        start = time.perf_counter()
+        try:
+            return self._reader.answer(requests)
+        finally:
+            self._clock.reader += time.perf_counter() - start
+
+
+def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> MemoryVectorEnv:
+    """The batched environment that holds `count` episodes.
+
+    Raises:
+        ConfigError: not an environment of this suite, or a keyword that does not fit.
+    """
+    known = [one for one in gym.registry if one.startswith("FineMem-")]
+    if env_id not in known:
+        raise ConfigError(f"env: expected one of {known}, got {env_id!r}.")
+    made = gym.make_vec(env_id, num_envs=count, autoreset_mode="disabled", **env_args)
+    env = made.unwrapped
+    if not isinstance(env, MemoryVectorEnv):
+        raise ConfigError(f"env {env_id!r}: expected an environment of this suite.")
+    return env
+
+
+def resolved_settings(env_id: str, env_args: dict[str, Any]) -> dict[str, object]:
+    """What the environment made of its keywords: protocol, reward, memory, and so on.
+
+    Raises:
+        ConfigError: as of `make_rollout_env`.
+    """
+    env = make_rollout_env(env_id, env_args, 1)
+    found = env.factory.settings.as_dict()
+    env.close()
+    return found
+
+
+def roll_out(
+    policy: Policy,
+    env: MemoryVectorEnv,
+    seeds: Sequence[int],
+    sampling: Sampling,
+    seed: int,
+    clock: Clock | None = None,
+) -> list[Rollout]:
+    """One rollout per environment; equal seeds make a group (one context).
+
+    Args:
+        policy: what replies.
+        env: as many episodes as there are seeds; those of one batch may differ in length.
+        seeds: reset seed of every episode.
+        sampling: how replies are drawn.
+        seed: of all draws.
+        clock: collects the seconds of sampling, environment and reader.
+
+    Raises:
+        ConfigError: when no prompt of the first step fits the model's context.
+    """
+    clock = clock or Clock()
+    start = time.perf_counter()
+    env.reset(seed=list(seeds))
+    reader = _TimedReader(env.factory.reader, clock)
+    contexts = {one: number for number, one in enumerate(dict.fromkeys(seeds))}
+    rollouts = [
+        Rollout(contexts[one], session) for one, session in zip(seeds, env.sessions, strict=True)
+    ]
+    clock.environment += time.perf_counter() - start
+    draws = np.random.SeedSequence([seed, len(seeds)])
+    live = rollouts
+    while live := [rollout for rollout in live if not rollout.session.terminated]:
+        start, waited = time.perf_counter(), clock.reader
+        instructions = env.instructions if sampling.instructions else ""
+        prompts = [(instructions, rollout.session.observe()) for rollout in live]
+        middle = time.perf_counter()
+        step_seed = int(draws.spawn(1)[0].generate_state(1)[0])
+        groups = [rollout.context for rollout in live]
+        first = len(rollouts[0].steps) == 0
+        rows = _reply(policy, prompts, groups, sampling, step_seed, first)
+        sampled = time.perf_counter()
+        for rollout, row in zip(live, rows, strict=True):
+            rollout.steps.append(row)
+        run_step([rollout.session for rollout in live], [row.text for row in rows], reader)
+        clock.sample += sampled - middle
+        busy = time.perf_counter() - start - (sampled - middle)
+        clock.environment += busy - (clock.reader - waited)
+    return rollouts
+
+
+def rows_of(rollouts: Sequence[Rollout], advantages: Advantages) -> list[Row]:
+    """The rows of an update; rows of one (context, step) share a group, failed ones are left out.
+
+    A row that is not valid (its reader failed) has weight 0, so it is in no denominator either.
+    """
+    rows = []
+    for rollout, values, valid in zip(rollouts, advantages.values, advantages.valid, strict=True):
+        for t, step in enumerate(rollout.steps):
+            if step.completion is None:
+                continue
+            rows.append(
+                Row(
+                    prompt=step.prompt,
+                    completion=step.completion.ids,
+                    sampler_logprobs=step.completion.logprobs,
+                    advantage=float(values[t]),
+                    weight=float(valid[t]),
+                    group=(rollout.context, t),
+                )
+            )
+    return rows
+
+
+def _reply(
+    policy: Policy,
+    prompts: Sequence[tuple[str, str]],
+    groups: Sequence[int],
+    sampling: Sampling,
+    seed: int,
+    first: bool,
+) -> list[StepRow]:
+    """Sample one reply per prompt that fits the context; SKIP stands in for the others."""
+    ids = policy.chat.encode(prompts)
+    room = policy.context - sampling.max_new_tokens
+    fits = [number for number, prompt in enumerate(ids) if len(prompt) <= room]
+    if not fits and first:
+        raise ConfigError(
+            f"no prompt fits: the shortest has {min(map(len, ids))} tokens, and {room:.0f} are "
+            f"left of the model's context beside max_new_tokens={sampling.max_new_tokens}. Lower "
+            "max_observation_tokens, chunk_tokens or memory_budget of the environment."
+        )
+    found = policy.sampler.draw(
+        [ids[number] for number in fits],
+        policy.sampling(sampling.max_new_tokens, sampling.temperature, sampling.max_tokens),
+        seed=seed,
+        groups=[groups[number] for number in fits],
+    )
+    usable = [
+        (number, completion)
+        for number, completion in zip(fits, found, strict=True)
+        if completion is not None and all(map(math.isfinite, completion.logprobs))
+    ]
+    texts = policy.chat.decode([completion.ids for _, completion in usable])
+    rows = [StepRow(prompt, None, SKIP) for prompt in ids]
+    for (number, completion), text in zip(usable, texts, strict=True):
+        rows[number] = StepRow(ids[number], completion, text)
+    return rows

@@ -1,0 +1,139 @@
+"""Gradients of one optimizer step over rows, micro-batch by micro-batch.
+
+The trainer owns the optimizer; this owns what lies between rows and `.grad`. The sum over the
+micro-batches is the gradient of the whole step, however the rows are cut or spread over processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agents.learn.loss import Denominators, LossConfig, LossInputs, policy_loss, token_weights
+from agents.learn.stats import LossStats
+from agents.model.batching import MicroBatch, Row, collate, flatten, plan
+from agents.model.logprobs import EntropyMode, TokenScores
+from finemem_env.errors import ConfigError
+
+__all__ = ["accumulate_gradients", "count_batches"]
+
+Table = Sequence[Sequence[float]]  # per row, one value per completion token
+
+
+def count_batches(rows: Sequence[Row], max_tokens: int, *, share: bool = True) -> int:
+    """Micro-batches that `rows` need; the largest count of all processes is what each must run."""
+    return len(plan(rows, max_tokens, share=share))
+
+
+def accumulate_gradients(
+    scorer: nn.Module,
+    rows: Sequence[Row],
+    config: LossConfig,
+    counts: Denominators,
+    *,
+    max_tokens: int,
+    old: Table | None = None,
+    reference: Table | None = None,
+    share: bool = True,
+    batches: int | None = None,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+) -> LossStats:
+    """Add the gradient of the loss of `rows` to the parameters.
+
+    Args:
+        scorer: a `Scorer`, or one wrapped by DDP or FSDP.
+        rows: rows of this optimizer step on this process; all with sampler log-probabilities, or
+            none.
+        config: the loss.
+        counts: denominators over all micro-batches and processes.
+        max_tokens: padded tokens of a micro-batch.
+        old: log-probabilities before the first optimizer step on these rows; None: the current
+            ones, right for one step per rollout batch.
+        reference: log-probabilities of the frozen reference.
+        share: compute the common prefix of a group once; not with gradient checkpointing.
+        batches: micro-batches to run, at least `count_batches(rows)`; the rest are copies of weight
+            0, so that every process does the same collectives.
+        backward: what runs the backward pass, e.g. `accelerator.backward`.
+
+    Raises:
+        ConfigError: without rows, or for rows of which only some have sampler log-probabilities.
+    """
+    total = max(count_batches(rows, max_tokens, share=share), batches or 0)
+    sampler = _sampler(rows)
+    device = next(scorer.parameters()).device
+    mode: EntropyMode = "gradient" if config.entropy_coef else "value"
+    stats: LossStats | None = None
+    for number, (batch, weight) in enumerate(_filled(rows, max_tokens, share, total)):
+        with _no_sync(scorer) if number + 1 < total else contextlib.nullcontext():
+            batch = batch.to(device)
+            scores: TokenScores = scorer(batch, mode)
+            inputs = replace(
+                _inputs(rows, batch, scores, config, counts, weight),
+                old=None if old is None else flatten(old, batch),
+                sampler=None if sampler is None else flatten(sampler, batch),
+                reference=None if reference is None else flatten(reference, batch),
+            )
+            loss, part = policy_loss(inputs, config, counts)
+            backward(loss)
+            stats = part if stats is None else stats + part
+    if stats is None:
+        raise ConfigError("an optimizer step needs at least one row on every process.")
+    return stats
+
+
+def _filled(
+    rows: Sequence[Row], max_tokens: int, share: bool, total: int
+) -> Iterator[tuple[MicroBatch, float]]:
+    """The micro-batches with weight 1, then the last one again with weight 0 up to `total`."""
+    cut = plan(rows, max_tokens, share=share)
+    for units in cut:
+        yield collate(rows, units), 1.0
+    for _ in range(total - len(cut) if cut else 0):
+        yield collate(rows, cut[-1]), 0.0
+
+
+def _inputs(
+    rows: Sequence[Row],
+    batch: MicroBatch,
+    scores: TokenScores,
+    config: LossConfig,
+    counts: Denominators,
+    weight: float,
+) -> LossInputs:
+    """Every row's advantage and weight on its own tokens."""
+
+    def spread(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=batch.row.device)[batch.row]
+
+    chosen = [rows[i] for i in batch.rows]
+    lengths = spread([float(n) for n in batch.lengths])
+    row_weights = spread([row.weight * weight for row in chosen])
+    return LossInputs(
+        logprobs=scores.logprobs,
+        advantages=spread([row.advantage for row in chosen]),
+        weights=token_weights(config.loss_type, lengths, row_weights, counts),
+        entropy=scores.entropy,
+    )
+
+
+def _sampler(rows: Sequence[Row]) -> Table | None:
+    """The sampler's log-probabilities of all rows, None when no row has any."""
+    known = [bool(row.sampler_logprobs) or not row.completion for row in rows]
+    if all(known):
+        return [row.sampler_logprobs for row in rows]
+    if any(row.sampler_logprobs for row in rows):
+        raise ConfigError("some rows have sampler log-probabilities and some have none.")
+    return None
+
+
+def _no_sync(scorer: nn.Module) -> contextlib.AbstractContextManager[Any]:
+    """DDP's `no_sync`, where there is one: gradients are averaged once per optimizer step."""
+    hook: Callable[[], contextlib.AbstractContextManager[Any]] | None = getattr(
+        scorer, "no_sync", None
+    )
+    return contextlib.nullcontext() if hook is None else hook()

@@ -1,0 +1,270 @@
+"""vLLM as the sampler of rollouts: in this process, or a server that takes the trainer's weights.
+
+An engine holds a copy of the model. It gets the new weights after every update, and the log-
+probabilities of a probe are compared each time: training on replies of other weights than the
+trainer believes would be wrong without a sign. What is left between the two (kernels, precision) is
+what the loss's truncated importance ratio corrects.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.model.batching import Row
+from agents.model.logprobs import score_rows
+from agents.model.policy import Policy, Precision
+from agents.model.sampling import Completion, ModelSampler, RolloutSampler, SamplingConfig
+from finemem_env.backends import Sampling
+from finemem_env.backends.options import check_number, read_options
+from finemem_env.backends.sampler import Sampler, WeightSync, largest_difference, save_weights
+from finemem_env.backends.transport import Address, Patience
+from finemem_env.errors import BackendError, ConfigError, nearest
+
+__all__ = ["SAMPLERS", "EngineSampler", "SamplerSetup", "check_sampler", "make_sampler"]
+
+SAMPLERS = ("transformers", "vllm")
+# Largest difference of a probe token's log-probability that rounding explains.
+TOLERANCE = {"float32": 1e-3, "mixed": 0.25, "bfloat16": 0.25}
+PROBE_TOKENS = 512  # longest probe
+PROBE_REPLY = 32  # tokens drawn to compare log-probabilities of draws
+PROBE = (
+    (
+        '<chunk index="0" of="2">\nOn 12 May Anna moved to Paris. Her badge is K-193.\n</chunk>',
+        '[{"op": "INSERT", "content": "On 12 May Anna moved to Paris."}]',
+    ),
+    (
+        '<chunk index="1" of="2">\nIt rained all day and nobody came by.\n</chunk>',
+        '[{"op": "SKIP"}]',
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """`sampler_args` of "vllm".
+
+    `memory`: share of the device's memory for the engine, which has the trainer beside it.
+    `context_tokens`: longest prompt and reply, None for the model's own. `devices`: tensor
+    parallelism. `eager`: no CUDA graphs. `tolerance`: of the probe.
+    """
+
+    memory: float = 0.3
+    context_tokens: int | None = None
+    devices: int = 1
+    eager: bool = False
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """`sampler_args` of a server's address.
+
+    `model`: as the server names it, None for its only one. `concurrency`: calls in flight.
+    `timeout`, `deadline`: seconds for one attempt, and for one reply with all attempts.
+    `api_key_env`: the environment variable that holds the key. `tolerance`: of the probe.
+    """
+
+    model: str | None = None
+    concurrency: int = 256
+    timeout: float = 600.0
+    deadline: float = 1200.0
+    api_key_env: str = "OPENAI_API_KEY"
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerSetup:
+    """What a sampler needs to know of the run.
+
+    Attributes:
+        name: "transformers", "vllm", or the address of a vLLM server.
+        options: `sampler_args`.
+        folder: where weights are handed over; a server must see it under the same path.
+        precision: of the trainer.
+        temperature: of training.
+        processes: of the trainer.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    folder: Path
+    precision: Precision
+    temperature: float
+    processes: int = 1
+
+
+def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | ServerOptions | None:
+    """The options of a sampler, checked without loading anything; None for transformers.
+
+    Raises:
+        ConfigError: no such sampler (with the nearest), or an option that does not fit.
+    """
+    given: EngineOptions | ServerOptions
+    if name.startswith(("http://", "https://")):
+        given = read_options(ServerOptions, options, "sampler_args")
+        Patience(given.concurrency, given.timeout, given.deadline)
+        Address(name, given.api_key_env)
+    elif name == "vllm":
+        given = read_options(EngineOptions, options, "sampler_args")
+    elif name != "transformers":
+        hint = "The address of a vLLM server begins with http:// or https://."
+        raise ConfigError(f"{nearest('sampler', name, SAMPLERS)} {hint}")
+    elif options:
+        raise ConfigError("sampler_args: the sampler transformers takes none.")
+    else:
+        return None
+    if given.tolerance is not None:
+        check_number("sampler_args", "tolerance", given.tolerance, 0, above=True)
+    return given
+
+
+def make_sampler(policy: Policy, setup: SamplerSetup) -> RolloutSampler:
+    """The sampler of a run, with the policy's weights and checked against it.
+
+    Raises:
+        ConfigError: vLLM cannot run here (with what else there is), or settings do not fit.
+        BackendError: no server answers, or its log-probabilities are not the trainer's.
+    """
+    options = check_sampler(setup.name, setup.options)
+    if options is None:
+        return ModelSampler(policy.model, policy.precision)
+    if setup.processes > 1:
+        raise ConfigError(
+            f"sampler {setup.name!r} serves one training process, and there are "
+            f"{setup.processes}. Use --sampler transformers."
+        )
+    if isinstance(options, ServerOptions):
+        engine = _connect(setup.name, options)
+    else:
+        engine = _load(policy, setup, options)
+    tolerance = options.tolerance or TOLERANCE[setup.precision]
+    sampler = EngineSampler(policy, engine, setup.folder, tolerance)
+    sampler.refresh()
+    sampler.compare_draws(setup.temperature)
+    return sampler
+
+
+def _connect(address: str, options: ServerOptions) -> Sampler:
+    from finemem_env.backends.vllm_server import ServerSampler
+
+    patience = Patience(options.concurrency, options.timeout, options.deadline)
+    try:
+        return ServerSampler.connect(
+            address, model=options.model, patience=patience, api_key_env=options.api_key_env
+        )
+    except BackendError as error:
+        raise BackendError(f"{error} Or use --sampler transformers.") from error
+
+
+def _load(policy: Policy, setup: SamplerSetup, options: EngineOptions) -> Sampler:
+    """An engine in this process, built from a copy of the weights that it can reload."""
+    # An engine process of its own would end with Ctrl-C before the running update does.
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    from finemem_env.backends.vllm import VLLMConfig, VLLMSampler, check_vllm, load_engine
+
+    config = VLLMConfig(
+        str(setup.folder.absolute()),
+        dtype="float32" if setup.precision == "float32" else "bfloat16",
+        context_tokens=options.context_tokens,
+        memory=options.memory,
+        devices=options.devices,
+        eager=options.eager,
+    )
+    try:
+        check_vllm()
+        save_weights(policy.model, setup.folder, policy.chat.tokenizer)
+        return VLLMSampler(load_engine(config))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error} For training: --sampler transformers, or --sampler http://… with the "
+            "address of a vLLM server."
+        ) from error
+
+
+class EngineSampler:
+    """Draws with an engine that holds a copy of the policy's weights.
+
+    Args:
+        policy: whose weights the engine gets.
+        engine: vLLM, or anything else with its interface.
+        folder: where the weights are handed over.
+        tolerance: largest difference of a probe token's log-probability.
+    """
+
+    def __init__(self, policy: Policy, engine: Sampler, folder: Path, tolerance: float) -> None:
+        own = ModelSampler(policy.model, policy.precision).context
+        self.context = min(own, engine.context_tokens or own)
+        self.tolerance = tolerance
+        self._policy, self._engine = policy, engine
+        self._sync = WeightSync(engine, folder.absolute(), _probe(policy, self.context), tolerance)
+
+    def draw(
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: SamplingConfig,
+        *,
+        seed: int,
+        groups: Sequence[Hashable | None] | None = None,
+    ) -> list[Completion | None]:
+        """One completion per prompt; groups need no hint, the engine caches prefixes.
+
+        Raises:
+            BackendError: there was not one reply.
+        """
+        if not prompts:
+            return []
+        sampling = Sampling(config.temperature, 1.0, config.max_new_tokens, seed)
+        found = self._engine.sample(prompts, sampling, config.stop_ids)
+        if all(one is None for one in found):
+            raise BackendError(
+                f"the sampler gave none of {len(prompts)} replies in time. Bring it back and go "
+                "on with --resume."
+            )
+        return [
+            None if one is None else Completion(one.token_ids, one.logprobs, one.finished)
+            for one in found
+        ]
+
+    def refresh(self) -> dict[str, float]:
+        """Hand over the weights and compare the probe.
+
+        Raises:
+            BackendError: trainer and engine disagree, or the engine is away.
+        """
+        return {"train/sampler_difference": self._sync.push(self._policy.model)}
+
+    def compare_draws(self, temperature: float) -> None:
+        """Refuse an engine whose log-probabilities are not those of the distribution drawn from.
+
+        Raises:
+            BackendError: they differ by more than the tolerance.
+        """
+        policy = self._policy
+        prompts = [one[: len(one) // 2 + 1] for one in self._sync.probe]
+        config = SamplingConfig(PROBE_REPLY, temperature, policy.stop_ids)
+        rows = [
+            Row(tuple(prompt), one.ids, one.logprobs)
+            for prompt, one in zip(prompts, self.draw(prompts, config, seed=0), strict=True)
+            if one is not None
+        ]
+        expected = score_rows(policy.scorer(temperature), rows, max_tokens=PROBE_TOKENS)
+        found = largest_difference(expected, [row.sampler_logprobs for row in rows])
+        if not found <= self.tolerance:
+            raise BackendError(
+                f"sampler refused: log-probabilities of its replies at temperature {temperature:g} "
+                f"differ by {found:.3g} from the trainer's (tolerance {self.tolerance:g}). A vLLM "
+                "server needs --logprobs-mode processed_logprobs."
+            )
+
+
+def _probe(policy: Policy, context: float) -> list[list[int]]:
+    """Two short conversations as token ids."""
+    prompts = policy.chat.encode([("", observation) for observation, _ in PROBE])
+    replies = [policy.chat.target(reply) for _, reply in PROBE]
+    longest = int(min(context - PROBE_REPLY, PROBE_TOKENS))
+    return [[*p, *r][:longest] for p, r in zip(prompts, replies, strict=True)]

@@ -1,0 +1,222 @@
+"""What a run logs: TensorBoard, metrics.jsonl, and wandb on request. Keys are defined here.
+
+`METRICS` is the only list of keys; docs/metrics.md shows it and a test holds both to what a run
+writes. In a key, <t> is a step index, <op> an operation, <reason> a reject reason.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.learn.advantages import Advantages
+from agents.learn.rollout import Clock, Rollout
+from finemem_env.errors import ConfigError
+from finemem_env.types import Op
+
+__all__ = ["METRICS", "Tracker", "reward_metrics", "rollout_metrics", "sample_text", "time_metrics"]
+
+METRICS: dict[str, str] = {
+    "rollout/score": "mean score of the final questions (r_global)",
+    "rollout/return": "sum of the rewards of an episode",
+    "rollout/accepted": "accepted operations over emitted ones",
+    "rollout/memory_tokens": "tokens in memory at the end of an episode",
+    "rollout/prompt_tokens": "model tokens of a prompt, mean",
+    "rollout/reply_tokens": "model tokens of a reply, mean",
+    "rollout/cut_off": "share of replies that hit max_new_tokens",
+    "rollout/failed_rows": "rows without a reply (prompt too long, not finite, no reply in time)",
+    "rollout/operations/<op>": "accepted operations of a kind per reply",
+    "rollout/rejects/<reason>": "rejected operations per reply, by reason",
+    "reward/format": "r_fmt, mean over steps, unweighted",
+    "reward/chunk_qa": "r_chunk, mean over steps with chunk questions, unweighted",
+    "reward/compression": "r_comp at the end of an episode, unweighted",
+    "reward/global": "r_global, unweighted (equals rollout/score)",
+    "reward/step/<t>": "attributed reward r_t of step t, mean over rollouts",
+    "reward/spread": "root of the mean variance within a (context, step) or context",
+    "reward/zero_spread": "share of cells in which all rollouts got the same reward",
+    "reward/invalid_rows": "rows without a usable reward (reader or sampler failed)",
+    "train/loss": "policy loss of the update (near 0 by construction; watch the rewards)",
+    "train/grad_norm": "norm of the gradient before clipping, mean over optimizer steps",
+    "train/lr": "learning rate",
+    "train/tokens": "completion tokens trained on",
+    "train/ratio": "new over old policy per token, mean",
+    "train/ratio_max": "its maximum",
+    "train/approx_kl": "k3 estimate of the KL of the old to the new policy, per token",
+    "train/clip_low": "share of tokens clipped below",
+    "train/clip_high": "share of tokens clipped above",
+    "train/clip_delta": "share of tokens beyond the dual clip",
+    "train/advantage_abs": "mean absolute advantage of a token",
+    "train/entropy": "entropy of the policy per token, nats",
+    "train/kl": "k3 estimate of the KL to the initial model, per token (kl_beta > 0)",
+    "train/importance_raw": "trainer over sampler probability per token before truncation, mean",
+    "train/importance_raw_max": "its maximum",
+    "train/importance_truncated": "the same after truncation, mean",
+    "train/importance_capped": "share of tokens above the cap",
+    "train/sampler_difference": "largest difference of a probe log-probability, trainer to sampler",
+    "eval/score": "mean score of the final questions on held-out episodes",
+    "eval/return": "sum of the rewards of a held-out episode",
+    "eval/accepted": "accepted over emitted operations on held-out episodes",
+    "eval/memory_tokens": "tokens in memory at the end of a held-out episode",
+    "eval/best_score": "best eval/score so far; its weights are kept",
+    "time/sample": "seconds of generation",
+    "time/environment": "seconds of the environment without the reader",
+    "time/reader": "seconds of the reader",
+    "time/update": "seconds of advantages, forward, backward and optimizer",
+    "time/total": "seconds of the whole update",
+    "time/sample_tokens_per_second": "generated tokens per second of generation",
+    "time/update_tokens_per_second": "completion tokens per second of the update",
+}
+
+
+class Tracker:
+    """Writes numbers and texts of a run under `folder`.
+
+    Args:
+        folder: the run.
+        config: for TensorBoard's hparams and wandb.
+        first: last update that is done, -1 before all; what was logged later is dropped.
+        wandb: log there too.
+
+    Raises:
+        ConfigError: wandb is asked for and not installed.
+    """
+
+    def __init__(
+        self, folder: Path, config: Mapping[str, Any], *, first: int = -1, wandb: bool = False
+    ) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        client = _import_wandb() if wandb else None
+        self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
+        self._path = folder / "metrics.jsonl"
+        _forget(self._path, first)
+        self._config = {
+            key: value if isinstance(value, int | float | str | bool) else json.dumps(value)
+            for key, value in config.items()
+        }
+        self._wandb: Any = client and client.init(
+            project="finemem-env", config=dict(config), dir=str(folder)
+        )
+
+    def log(self, update: int, values: Mapping[str, float]) -> None:
+        """Numbers of one update."""
+        for key, value in values.items():
+            self._writer.add_scalar(key, value, update)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"update": update, **values}) + "\n")
+        if self._wandb is not None:
+            self._wandb.log(dict(values), step=update)
+
+    def text(self, update: int, key: str, text: str) -> None:
+        """A sample of what the policy reads and replies, shown as it is."""
+        self._writer.add_text(key, f"```\n{text}\n```", update)
+
+    def close(self, final: Mapping[str, float]) -> None:
+        """Write hparams with the final numbers, and end."""
+        if final:
+            self._writer.add_hparams(self._config, dict(final), run_name=".")
+        self._writer.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+
+def _import_wandb() -> Any:  # noqa: ANN401 - a module that need not be there
+    try:
+        return importlib.import_module("wandb")
+    except ImportError as error:
+        raise ConfigError("track: wandb is not installed (pip install wandb).") from error
+
+
+def _forget(path: Path, first: int) -> None:
+    """Drop the lines of updates that will be done again, and a line cut off by a kill."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if record["update"] <= first:
+            kept.append(line + "\n")
+    path.write_text("".join(kept), encoding="utf-8")
+
+
+def rollout_metrics(rollouts: Sequence[Rollout], prefix: str = "rollout") -> dict[str, float]:
+    """`rollout/…` of finished rollouts; another prefix gets what `METRICS` names under it."""
+    results = [result for rollout in rollouts for result in rollout.results]
+    operations = [operation for result in results for operation in result.operations]
+    accepted = sum(operation.accepted for operation in operations)
+    found = {
+        "score": _mean([rollout.score for rollout in rollouts]),
+        "return": _mean([rollout.total for rollout in rollouts]),
+        "accepted": accepted / max(len(operations), 1),
+        "memory_tokens": _mean([rollout.session.memory.tokens for rollout in rollouts]),
+    }
+    if prefix != "rollout":
+        return {f"{prefix}/{key}": value for key, value in found.items()}
+    steps = [step for rollout in rollouts for step in rollout.steps]
+    replies = [step.completion for step in steps if step.completion is not None]
+    found |= {
+        "prompt_tokens": _mean([len(step.prompt) for step in steps]),
+        "reply_tokens": _mean([len(reply.ids) for reply in replies]),
+        "cut_off": _mean([not reply.finished for reply in replies]),
+        "failed_rows": float(len(steps) - len(replies)),
+    }
+    kinds = Counter(operation.name for operation in operations if operation.accepted)
+    found |= {f"operations/{op}": kinds[op] / len(steps) for op in Op}
+    reasons = Counter(str(one.reason) for one in operations if one.reason is not None)
+    found |= {f"rejects/{reason}": count / len(steps) for reason, count in sorted(reasons.items())}
+    return {f"rollout/{key}": value for key, value in found.items()}
+
+
+def reward_metrics(rollouts: Sequence[Rollout], advantages: Advantages) -> dict[str, float]:
+    """`reward/…`: terms, rewards by step index, and what the group statistics saw."""
+    results = [result for rollout in rollouts for result in rollout.results]
+    last = [rollout.results[-1] for rollout in rollouts]
+    asked = [result.terms["chunk_qa"] for result in results if result.chunk_answers]
+    found = {
+        "format": _mean([result.terms["format"] for result in results]),
+        "compression": _mean([result.terms["compression"] for result in last]),
+        "global": _mean([result.terms["global"] for result in last]),
+        "spread": advantages.spread,
+        "zero_spread": advantages.zero_spread,
+        "invalid_rows": float(advantages.invalid_rows),
+    }
+    if asked:
+        found["chunk_qa"] = _mean(asked)
+    for t in range(max(len(result.step_rewards) for result in last)):
+        found[f"step/{t}"] = _mean(
+            [result.step_rewards[t] for result in last if t < len(result.step_rewards)]
+        )
+    return {f"reward/{key}": value for key, value in found.items()}
+
+
+def time_metrics(clock: Clock, update: float, total: float, tokens: int) -> dict[str, float]:
+    """`time/…`: seconds by part, and `tokens` completion tokens over them."""
+    return {
+        "time/sample": clock.sample,
+        "time/environment": clock.environment,
+        "time/reader": clock.reader,
+        "time/update": update,
+        "time/total": total,
+        "time/sample_tokens_per_second": tokens / max(clock.sample, 1e-9),
+        "time/update_tokens_per_second": tokens / max(update, 1e-9),
+    }
+
+
+def sample_text(rollout: Rollout) -> str:
+    """The chunks of one episode with the replies to them."""
+    chunks = rollout.session.episode.chunks
+    pairs = zip(chunks, rollout.steps, strict=True)
+    return "\n\n".join(f"{chunk.text}\n=> {step.text}" for chunk, step in pairs)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0

@@ -1,0 +1,198 @@
+r"""`messages`: agents in MemoryAgentBench's form, `send_message(text, memorizing)`.
+
+Such an agent keeps a memory of its own and answers the questions itself, so here it is both: as the
+agent it is sent every chunk to memorise and skips; in the reader's place it is sent the questions.
+
+    class Notebook:
+        def __init__(self):
+            self.notes = []
+
+        def send_message(self, text, memorizing=False):
+            if memorizing:
+                self.notes.append(text)
+                return "Noted."
+            return ...             # the answer: a text, or {"output": text}
+
+    python -m baselines.published memoryagentbench --agent messages \
+        --agent-args '{"agent": "my_module:Notebook"}' --output-dir runs/notebook
+
+The environment's own memory stays empty: its size, and rewards for operations, say nothing here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium as gym
+
+from baselines.agents import AgentError, Info
+from baselines.managers.scripted import skip
+from finemem_env.errors import BackendError, ConfigError
+from finemem_env.prompts import parse_observation
+from finemem_env.readers.windows import trim
+from finemem_env.types import Answer, Reader, ReadRequest
+
+__all__ = ["MEMORISE", "VERSION", "MessageAgent", "Messages"]
+
+MEMORISE = "Please remember what I read at {time}:\n\n{chunk}"
+VERSION = "messages/1"
+_OPTIONAL = ("query_id", "context_id")  # MemoryAgentBench sends them; an agent need not take them
+
+
+@runtime_checkable
+class MessageAgent(Protocol):
+    """An agent of MemoryAgentBench: one method for both halves of an episode."""
+
+    def send_message(self, text: str, memorizing: bool) -> Any:  # noqa: ANN401
+        """Memorise a text; or answer a question, with a text or a mapping that has "output"."""
+        ...
+
+
+class Messages:
+    """Plays a `MessageAgent` as agent and reader; a fresh one for every episode.
+
+    A method that takes `query_id` and `context_id` is given the number of the question and of the
+    episode. Replies are cut to the answer_tokens of the question.
+
+    Args:
+        agent: makes one, or names its class as "package.module:Class".
+        arguments: keywords of that class.
+        template: the message that a chunk is sent in, with {chunk}, {time} and {index}.
+
+    Raises:
+        ConfigError: a class that cannot be found, has no send_message or takes other arguments,
+            another {field} in the template.
+    """
+
+    def __init__(
+        self,
+        agent: str | Callable[..., MessageAgent] = "",
+        arguments: Mapping[str, Any] | None = None,
+        template: str = MEMORISE,
+    ) -> None:
+        self._make = _factory(agent) if isinstance(agent, str) else agent
+        self._arguments = dict(arguments or {})
+        self._template = template
+        self._send: Callable[..., Any] = _not_made
+        self._extras: tuple[str, ...] = ()
+        self._replaced: Reader | None = None
+        self._contexts = -1
+        self._queries = -1
+        self._check()
+
+    @property
+    def version(self) -> str:
+        """As a reader: the name of the class."""
+        return f"{VERSION}/{getattr(self._make, '__qualname__', type(self._make).__qualname__)}"
+
+    def attach(self, env: gym.Env[str, str]) -> None:
+        """Take the reader's place in an environment."""
+        factory = _factory_of(env)
+        self._replaced, factory.reader = factory.reader, self
+
+    def detach(self, env: gym.Env[str, str]) -> None:
+        """Put the environment's own reader back."""
+        if self._replaced is not None:
+            _factory_of(env).reader = self._replaced
+            self._replaced = None
+
+    def reset(self, info: Info) -> None:
+        """Make a fresh agent.
+
+        Raises:
+            ConfigError: what was made has no send_message.
+        """
+        made = self._make(**self._arguments)
+        if not isinstance(made, MessageAgent):
+            raise ConfigError(f"{self.version} has no method send_message.")
+        self._send, self._extras = made.send_message, _taken(made.send_message)
+        self._contexts += 1
+        self._queries = -1
+
+    def act(self, observation: str, info: Info) -> str:
+        """Send the chunk; leave the environment's memory alone."""
+        view = parse_observation(observation)
+        if view.chunk is not None:
+            self._message(self._memorise(view.chunk, view.chunk_index, view.time), memorizing=True)
+        return skip()
+
+    def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
+        """Send the questions, one by one.
+
+        Raises:
+            AgentError: the agent raises, or replies with something that is no text.
+        """
+        return [self._ask(request) for request in requests]
+
+    def _ask(self, request: ReadRequest) -> Answer:
+        self._queries += 1
+        options = (f"\n{chr(ord('A') + i)}. {text}" for i, text in enumerate(request.choices))
+        question = f"{request.query_prefix}{request.question}{''.join(options)}"
+        try:
+            reply = self._message(question, memorizing=False)
+        except BackendError:
+            return Answer("", failed=True)
+        except (Exception, SystemExit) as error:
+            raise AgentError(f"send_message raised {type(error).__name__}: {error}") from error
+        text = reply.get("output") if isinstance(reply, Mapping) else reply
+        if not isinstance(text, str):
+            raise AgentError(
+                "send_message replied to a question with "
+                f"{type(reply).__name__}, expected a text or a mapping with a text as 'output'"
+            )
+        return Answer(trim(text, request.answer_tokens))
+
+    def _message(self, text: str, *, memorizing: bool) -> Any:  # noqa: ANN401
+        ids = {"query_id": None if memorizing else self._queries, "context_id": self._contexts}
+        return self._send(text, memorizing=memorizing, **{key: ids[key] for key in self._extras})
+
+    def _memorise(self, chunk: str, index: int, time: str | None) -> str:
+        return self._template.format(chunk=chunk, index=index, time=time or f"step {index + 1}")
+
+    def _check(self) -> None:
+        try:
+            self._memorise("", 0, None)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ConfigError(
+                "messages: the template takes {chunk}, {time} and {index}, and braces are doubled; "
+                f"got {self._template!r}."
+            ) from error
+        if isinstance(self._make, type) and not hasattr(self._make, "send_message"):
+            raise ConfigError(f"{self.version} has no method send_message.")
+        try:
+            inspect.signature(self._make).bind(**self._arguments)
+        except TypeError as error:
+            raise ConfigError(f"{self.version}, arguments {self._arguments}: {error}.") from error
+
+
+def _not_made(text: str, memorizing: bool) -> str:
+    raise RuntimeError("messages: reset() comes first")
+
+
+def _taken(send: Callable[..., Any]) -> tuple[str, ...]:
+    """Those of `_OPTIONAL` that a method takes."""
+    taken = inspect.signature(send).parameters
+    anything = any(one.kind is one.VAR_KEYWORD for one in taken.values())
+    return tuple(name for name in _OPTIONAL if anything or name in taken)
+
+
+def _factory(name: str) -> Callable[..., MessageAgent]:
+    module, _, attribute = name.partition(":")
+    try:
+        found: Callable[..., MessageAgent] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"messages: agent {name!r} cannot be imported ({error}); name it with "
+            '--agent-args \'{"agent": "package.module:Class"}\'.'
+        ) from error
+    return found
+
+
+def _factory_of(env: gym.Env[str, str]) -> Any:  # noqa: ANN401
+    factory = getattr(env.unwrapped, "factory", None)
+    if factory is None:
+        raise ConfigError(f"{env}: expected an environment of this suite, with a reader.")
+    return factory

@@ -1,0 +1,70 @@
+"""`rag`: passages stored verbatim, found again by the environment's BM25 search.
+
+The strongest simple baseline of the papers on memory agents. It never rewrites anything, so a fact
+that changed is stored in both versions.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from baselines.managers.scripted import MAX_ITEM_TOKENS, MAX_OPERATIONS, Reactive, inserts, pack
+from finemem_env.errors import ConfigError
+from finemem_env.prompts import View
+from finemem_env.text import approx_tokens, split_sentences
+from finemem_env.types import Op, Operation
+
+__all__ = ["Rag"]
+
+
+class Rag(Reactive):
+    """Stores every passage of the text verbatim; search decides what is read.
+
+    When the memory is full it keeps a random sample of all passages read so far, each equally
+    likely whenever it came (in the order of a hash of the passage, so that a run can be repeated).
+
+    Args:
+        passage_tokens: cut chunks at sentence ends into passages of at most this size.
+        budget_tokens: a limit of its own, beside the environment's; None: only that one.
+
+    Raises:
+        ConfigError: a size below 1.
+    """
+
+    def __init__(self, passage_tokens: int = 64, budget_tokens: int | None = None) -> None:
+        if passage_tokens < 1 or (budget_tokens is not None and budget_tokens < 1):
+            raise ConfigError(
+                f"rag: expected sizes of at least 1 token, got {passage_tokens} and "
+                f"{budget_tokens}."
+            )
+        self._passage = min(passage_tokens, MAX_ITEM_TOKENS)
+        self._budget = budget_tokens
+
+    def operations(self, view: View, chunk: str) -> list[Operation]:
+        """DELETE the passages that fall out of the sample, INSERT those that are in it."""
+        passages = pack(split_sentences(chunk), self._passage)
+        size = max(self._passage, -(-approx_tokens(chunk) // (MAX_OPERATIONS // 2)))
+        if len(passages) > MAX_OPERATIONS // 2:
+            passages = pack(split_sentences(chunk), size)
+        limits = [limit for limit in (view.budget, self._budget) if limit is not None]
+        if not limits:
+            return inserts(passages, view)
+        kept = _sample([*(text for _, text in view.items), *passages], min(limits))
+        deleted = [
+            Operation(Op.DELETE, item_id=item_id)
+            for item_id, text in view.items
+            if text not in kept
+        ]
+        deleted = deleted[: MAX_OPERATIONS // 2]
+        return deleted + inserts([text for text in passages if text in kept], view)
+
+
+def _sample(passages: list[str], limit: int) -> set[str]:
+    """The passages with the smallest hashes that fit into `limit` tokens together."""
+    kept: set[str] = set()
+    for text in sorted(passages, key=lambda one: zlib.crc32(one.encode("utf-8", "replace"))):
+        limit -= approx_tokens(text)
+        if limit < 0:
+            break
+        kept.add(text)
+    return kept

@@ -1,0 +1,205 @@
+"""`salience`: keeps the sentences a question is likely to be about. No model, any text.
+
+It knows nothing of the generators. What makes a sentence likely to be asked about: it states
+something (a short statement with names or numbers, not a question, an exclamation or hearsay that
+points elsewhere), it stands on its own (it does not begin with a pronoun), and its frame is not
+worn out: a frame is the sentence without its names and numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from baselines.agents import Info
+from baselines.managers.scripted import MAX_OPERATIONS, Reactive, inserts
+from finemem_env.prompts import View
+from finemem_env.text import approx_tokens, normalise, parse_example, split_sentences, words
+from finemem_env.types import Op, Operation
+
+__all__ = ["Salience", "salience", "subject_relation"]
+
+_JOINTS = frozenset(["of", "the", "and", "de", "la", "le", "van", "von", "in"])
+_POINTERS = frozenset(
+    [
+        "he",
+        "she",
+        "it",
+        "they",
+        "this",
+        "that",
+        "these",
+        "those",
+        "his",
+        "her",
+        "its",
+        "their",
+        "there",
+        "here",
+        "then",
+        "so",
+        "but",
+        "and",
+        "or",
+        "if",
+        "when",
+        "while",
+        "we",
+        "you",
+        "i",
+    ]
+)
+_SERIAL = re.compile(r"^\s*\d+[.):]\s+")
+_STATES = re.compile(
+    r"\b(?:is|are|was|were|has|have|had|lives?|works?|owns?|plays?|holds?|born|died|founded|"
+    r"called|named|known|became|won|wrote|made|built|located|contains?|consists?|means|speaks?)\b",
+    re.IGNORECASE,
+)
+_LONGEST = 30  # words of a statement that another one can replace
+
+
+def subject_relation(sentence: str) -> str | None:
+    """What a short statement is about: all of it but its last name, number or word; None if none.
+
+    "The author of Emma is Jane Austen." and "The author of Emma is Mary Shelley." agree in it.
+    """
+    found = _SERIAL.sub("", sentence).rstrip(" .!").split()
+    if not 4 <= len(found) <= _LONGEST or parse_example(sentence):
+        return None
+    end = len(found)
+    while end > 1 and (found[end - 1] in _JOINTS or not found[end - 1][0].islower()):
+        end -= 1
+    end = min(end, len(found) - 1)
+    return " ".join(found[:end]).casefold() if end >= 3 else None
+
+
+@lru_cache(maxsize=65536)
+def salience(sentence: str) -> float:
+    """How likely a question is about `sentence`, in [0, 1], from the sentence alone."""
+    if parse_example(sentence):
+        return 1.0
+    tokens = sentence.split()
+    if len(tokens) < 3 or sentence.rstrip("\"'”’)").endswith(("?", "!", ":")):
+        return 0.0
+    details = sum(1 for word in tokens[1:] if not word[0].islower() and any(map(str.isalnum, word)))
+    density = min(1.0, (0.5 + 2.5 * details) / len(tokens))
+    states = 1.0 if _STATES.search(sentence) else 0.5
+    alone = 0.4 if words(sentence)[:1] and words(sentence)[0] in _POINTERS else 1.0
+    length = min(1.0, 40 / approx_tokens(sentence))
+    return density * states * alone * math.sqrt(length)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A sentence that is in memory or may go there; `item_id` None for a new one."""
+
+    text: str
+    rank: float
+    item_id: int | None = None
+
+
+class Salience(Reactive):
+    """Ranks sentences by how likely they are asked about; see the module's docstring.
+
+    A newer sentence with the same subject and relation replaces the stored one by UPDATE; exact
+    repetitions are dropped. When the memory is full the least salient sentences are deleted, of
+    equals those whose frame is most common, so that what is rare stays.
+    """
+
+    def __init__(self) -> None:
+        self._frames: Counter[str] = Counter()
+        self._labels: Counter[str] = Counter()
+
+    def reset(self, info: Info) -> None:
+        """Forget the frames of the last text."""
+        self._frames.clear()
+        self._labels.clear()
+
+    def operations(self, view: View, chunk: str) -> list[Operation]:
+        """UPDATE what changed, DELETE what gives way, INSERT what is new."""
+        sentences = split_sentences(chunk)
+        self._frames.update(map(_frame, sentences))
+        held = {normalise(text) for _, text in view.items}
+        updates, fresh = _superseded(view, sentences)
+        candidates = [
+            _Kept(text, self._rank(text, view))
+            for text in fresh
+            if normalise(text) not in held and salience(text) > 0
+        ]
+        changed = {one.item_id for one in updates}
+        stored = [
+            _Kept(text, self._rank(text, view), item_id)
+            for item_id, text in view.items
+            if item_id not in changed
+        ]
+        spent = sum(approx_tokens(one.content or "") for one in updates)
+        return self._settle(view, updates, stored, candidates, spent)
+
+    def _settle(
+        self,
+        view: View,
+        updates: list[Operation],
+        stored: Sequence[_Kept],
+        candidates: Sequence[_Kept],
+        spent: int,
+    ) -> list[Operation]:
+        """The best of memory and chunk that fit, as operations."""
+        room = math.inf if view.budget is None else view.budget - spent
+        kept: set[int] = set()
+        new: list[str] = []
+        for one in sorted([*stored, *candidates], key=lambda entry: -entry.rank):
+            cost = approx_tokens(one.text)
+            if cost > room:
+                continue
+            room -= cost
+            if one.item_id is None:
+                new.append(one.text)
+            else:
+                kept.add(one.item_id)
+        gone = [
+            Operation(Op.DELETE, item_id=one.item_id)
+            for one in stored
+            if one.item_id not in kept and view.budget is not None
+        ]
+        return [*gone, *updates, *inserts(new)][:MAX_OPERATIONS]
+
+    def _rank(self, text: str, view: View) -> float:
+        """Salience, less for a frame that is common and for a label that is held often."""
+        example = parse_example(text)
+        if example is not None:
+            return 1.0 - 0.1 * (hash_share(text))
+        common = self._frames[_frame(text)] / max(1, self._frames.total())
+        return salience(text) * (1.0 - 0.5 * common)
+
+
+def hash_share(text: str) -> float:
+    """A number in [0, 1) that only the text decides."""
+    return zlib.crc32(normalise(text).encode("utf-8", "replace")) / 2**32
+
+
+@lru_cache(maxsize=65536)
+def _frame(sentence: str) -> str:
+    return " ".join(
+        "_" if not word[0].islower() else word for word in sentence.rstrip(".").split() if word
+    )
+
+
+def _superseded(view: View, sentences: Iterable[str]) -> tuple[list[Operation], list[str]]:
+    """UPDATEs of stored sentences that a newer one replaces, and the sentences that are left."""
+    stored = {key: item for item in view.items if (key := subject_relation(item[1]))}
+    newest: dict[str, str] = {}
+    for sentence in sentences:
+        newest[subject_relation(sentence) or sentence] = sentence
+    updates, fresh = [], []
+    for key, sentence in newest.items():
+        item_id, text = stored.get(key, (-1, ""))
+        if item_id < 0:
+            fresh.append(sentence)
+        elif normalise(text) != normalise(sentence):
+            updates.append(Operation(Op.UPDATE, content=sentence, item_id=item_id))
+    return updates, fresh

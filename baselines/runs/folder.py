@@ -1,0 +1,214 @@
+"""The folder of one run: config.json, results.jsonl, traces.jsonl, summary.json.
+
+In a run of a suite the traces are in traces/, one file for every task and budget.
+
+A result line is written after its trace and flushed to disk, so a run that is killed at any moment
+leaves a folder that can be resumed: a trace without a result, or half a line, is dropped then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from baselines.suites import HEADLINE
+from baselines.tables.curves import curves
+from baselines.tables.summary import AgentSummary, Result, summarise
+from finemem_env.errors import ConfigError, DataError
+from finemem_env.trace import Trace, read_traces, trace_line
+
+__all__ = ["RunFolder"]
+
+CONFIG_SCHEMA = "finemem-run/1"
+RESULT_SCHEMA = "finemem-result/1"
+SUMMARY_SCHEMA = "finemem-summary/1"
+# What may differ between the start of a run and its continuation.
+_VOLATILE = ("git_commit", "python", "platform")
+
+
+class RunFolder:
+    """Reads and writes the files of a run; it never runs anything."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._config = path / "config.json"
+        self._results = path / "results.jsonl"
+
+    def start(self, config: Mapping[str, Any], *, resume: bool) -> list[Result]:
+        """Claim the folder for `config`; returns the finished results of an earlier attempt.
+
+        Raises:
+            ConfigError: the folder holds a run and `resume` is off, or a run of another config.
+        """
+        record = {"schema": CONFIG_SCHEMA, **json.loads(json.dumps(config))}
+        if not self._config.exists():
+            if self._results.exists() or self.trace_files():
+                raise ConfigError(
+                    f"{self.path} holds results without a config.json; choose another."
+                )
+            self.path.mkdir(parents=True, exist_ok=True)
+            _write_text(self._config, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+            return []
+        if not resume:
+            raise ConfigError(
+                f"{self.path} already holds a run; continue it with --resume or choose another."
+            )
+        self._check_same(record)
+        return self._keep_finished()
+
+    def trace_files(self) -> dict[tuple[str, str], Path]:
+        """The trace files that are there, by (task, budget)."""
+        found = {("", ""): self.path / "traces.jsonl"} if _is_file(self.path) else {}
+        for path in sorted((self.path / "traces").glob("*.jsonl")):
+            task, _, budget = path.stem.rpartition("@")
+            found[task, budget] = path
+        return found
+
+    def config(self) -> dict[str, Any]:
+        """What config.json holds.
+
+        Raises:
+            DataError: there is no run here.
+        """
+        try:
+            record = json.loads(self._config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self._config}: expected the config of a run: {error}.") from error
+        if not isinstance(record, dict) or record.get("schema") != CONFIG_SCHEMA:
+            raise DataError(f"{self._config}: expected schema {CONFIG_SCHEMA!r}.")
+        return record
+
+    def results(self) -> list[Result]:
+        """Every finished line of results.jsonl."""
+        return [_result(record) for _, record in _lines(self._results)]
+
+    def traces(self) -> Iterator[tuple[tuple[str, str, str, int], Trace]]:
+        """Every trace with the key of its result."""
+        for (task, budget), path in self.trace_files().items():
+            for trace in read_traces(path):
+                yield (task, budget, trace.agent, trace.episode), trace
+
+    def add(self, result: Result, trace: Trace | None) -> None:
+        """Append one result, after its trace."""
+        if trace is not None:
+            _append(self._trace_path(result.task, result.budget), trace_line(trace))
+        record = {"schema": RESULT_SCHEMA, **asdict(result)}
+        _append(self._results, json.dumps(record, ensure_ascii=False) + "\n")
+
+    def sort(self, order: Mapping[tuple[str, str, str, int], int]) -> None:
+        """Bring results and traces into the order of a serial run."""
+        records = [(order[_result(record).key], line) for line, record in _lines(self._results)]
+        _write_text(self._results, "".join(line for _, line in sorted(records)))
+        for (task, budget), path in self.trace_files().items():
+            ranked = [
+                (order[task, budget, record["agent"], record["episode"]], line)
+                for line, record in _lines(path)
+            ]
+            _write_text(path, "".join(line for _, line in sorted(ranked)))
+
+    def finish(
+        self, results: Sequence[Result], config: Mapping[str, Any], seed: int
+    ) -> list[AgentSummary]:
+        """Write summary.json; returns the rows of the headline budget."""
+        budgets = list(dict.fromkeys(result.budget for result in results))
+        rows = {
+            budget: summarise([one for one in results if one.budget == budget], seed)
+            for budget in budgets
+        }
+        headline = HEADLINE if HEADLINE in rows else next(iter(budgets), "")
+        record = {
+            "schema": SUMMARY_SCHEMA,
+            "suite": config.get("suite"),
+            "env": config["env"],
+            "data_hash": config["data_hash"],
+            "headline_budget": headline,
+            "agents": [row.as_dict() for row in rows.get(headline, [])],
+        }
+        if len(budgets) > 1:
+            record["budgets"] = {
+                budget: [row.as_dict() for row in group] for budget, group in rows.items()
+            }
+            record["curves"] = [asdict(curve) for curve in curves(results)]
+        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        _write_text(self.path / "summary.json", text)
+        return rows.get(headline, [])
+
+    def _trace_path(self, task: str, budget: str) -> Path:
+        if not task and not budget:
+            return self.path / "traces.jsonl"
+        folder = self.path / "traces"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{task}@{budget}.jsonl"
+
+    def _check_same(self, config: dict[str, Any]) -> None:
+        try:
+            stored = json.loads(self._config.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{self._config} is not JSON: {error}.") from error
+        for key in sorted({*stored, *config} - set(_VOLATILE)):
+            if stored.get(key) != config.get(key):
+                raise ConfigError(
+                    f"{self.path} holds a run with another {key}: {_short(stored.get(key))}, not "
+                    f"{_short(config.get(key))}. Choose another folder."
+                )
+
+    def _keep_finished(self) -> list[Result]:
+        """Drop failed and half-written lines, and traces that no kept result belongs to."""
+        records = [record for _, record in _lines(self._results) if record["status"] == "ok"]
+        kept = {_result(record).key: record for record in records}
+        traces: dict[tuple[str, str, str, int], str] = {}
+        for (task, budget), path in self.trace_files().items():
+            for line, record in _lines(path):
+                key = (task, budget, record["agent"], record["episode"])
+                if key in kept:
+                    traces[key] = line
+        kept = {key: record for key, record in kept.items() if key in traces}
+        _write_text(self._results, "".join(_dump(record) for record in kept.values()))
+        for (task, budget), path in self.trace_files().items():
+            _write_text(path, "".join(traces[key] for key in kept if key[:2] == (task, budget)))
+        return [_result(record) for record in kept.values()]
+
+
+def _is_file(path: Path) -> bool:
+    return (path / "traces.jsonl").is_file()
+
+
+def _result(record: dict[str, Any]) -> Result:
+    return Result(**{key: value for key, value in record.items() if key != "schema"})
+
+
+def _dump(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Whole lines of `path` with what they hold; a last line without its end was never finished."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="surrogatepass") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield line, json.loads(line)
+
+
+def _append(path: Path, line: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Replace the file as a whole: a reader sees the old text or the new one."""
+    aside = path.with_name(path.name + ".tmp")
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, path)
+
+
+def _short(value: object, limit: int = 120) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

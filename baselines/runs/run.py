@@ -1,0 +1,246 @@
+"""A run: agents × tasks × budgets × episodes, written to a folder that can be resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+
+from baselines.runs.choice import AgentChoice
+from baselines.runs.folder import RunFolder
+from baselines.runs.player import Job, Player
+from baselines.runs.runner import episode_seeds, instance_seeds, session_of
+from baselines.runs.workers import play_parallel
+from baselines.suites import Task, check_data, get_suite
+from baselines.tables.summary import AgentSummary, Result
+from finemem_env.data.schema import content_hash
+from finemem_env.errors import DataError
+from finemem_env.trace import Trace
+from finemem_env.types import Episode
+
+__all__ = ["AgentChoice", "Progress", "RunConfig", "run", "task_hashes"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What a run is: a suite or one environment, agents, episodes. The folder is not part of it.
+
+    With a `suite` the environment, episodes and seed are the suite's; `budgets` replaces its
+    budgets when it is given. Without one, `budgets` () leaves the environment's own, and
+    `own_tasks` are played when there are any.
+    """
+
+    env: str = "FineMem-AR-v0"
+    env_args: Mapping[str, Any] = field(default_factory=dict)
+    agents: tuple[AgentChoice, ...] = ()
+    episodes: int = 20
+    seed: int = 0
+    suite: str | None = None
+    budgets: tuple[str, ...] = ()
+    own_tasks: tuple[Task, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is played."""
+        if self.suite is not None:
+            return get_suite(self.suite).tasks
+        if self.own_tasks:
+            return self.own_tasks
+        return (Task("", self.env, self.env_args, self.episodes),)
+
+    @property
+    def base_seed(self) -> int:
+        """The seed of the episodes and of the bootstrap."""
+        return self.seed if self.suite is None else get_suite(self.suite).seed
+
+    @property
+    def all_budgets(self) -> tuple[str, ...]:
+        """The budgets that are played, "" for the environment's own."""
+        if self.budgets:
+            return self.budgets
+        return ("",) if self.suite is None else get_suite(self.suite).budgets
+
+
+class Progress(Protocol):
+    """Told about every finished episode."""
+
+    def __call__(self, text: str) -> None:
+        """One more episode is done; `text` says which."""
+        ...
+
+
+def run(
+    config: RunConfig,
+    output_dir: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    jobs: int = 1,
+    time_limit: float | None = None,
+) -> list[AgentSummary]:
+    """Run what is missing of `config` in `output_dir` and return the rows of the table.
+
+    With budgets, the rows are those of the headline budget (else the first).
+
+    Args:
+        config: what to run.
+        output_dir: the folder of the run.
+        resume: go on with the run that is there.
+        progress: told about every episode.
+        jobs: processes; the results are those of one, whatever the order they come in.
+        time_limit: seconds an agent may spend in an episode. None with one job plays in this
+            process, where nothing can stop an agent that hangs.
+
+    Raises:
+        ConfigError: unknown names or keywords, a folder that holds another run.
+        DataError: the source's files are missing, malformed, or not those of the suite.
+    """
+    if config.suite is not None:
+        check_data(config.tasks)
+    with closing(Player()) as player:
+        for choice in config.agents:
+            player.agent(choice)  # refuses bad names and arguments before anything is written
+        planned, record = _plan(config, player)
+        folder = RunFolder(output_dir)
+        results = folder.start(record, resume=resume)
+        done = {result.key for result in results}
+        open_ = [job for job in planned if job.key not in done]
+        if progress is not None:
+            for job in planned[: len(planned) - len(open_)]:
+                progress(f"{job.task.name} {job.budget} {job.choice.label}".strip())
+        for job, result, trace in _play(open_, player, jobs, time_limit):
+            folder.add(result, trace)
+            results.append(result)
+            if progress is not None:
+                progress(f"{job.task.name} {job.budget} {job.choice.label}".strip())
+    order = {job.key: rank for rank, job in enumerate(planned)}
+    results.sort(key=lambda result: order[result.key])
+    folder.sort(order)
+    return folder.finish(results, record, config.base_seed)
+
+
+def _play(
+    jobs: Sequence[Job], player: Player, workers: int, time_limit: float | None
+) -> Iterator[tuple[Job, Result, Trace | None]]:
+    if not jobs:
+        return
+    if workers > 1 or time_limit is not None:
+        yield from play_parallel(jobs, workers, time_limit)
+        return
+    for job in jobs:
+        yield job, *player.play(job)
+
+
+def _plan(config: RunConfig, player: Player) -> tuple[list[Job], dict[str, Any]]:
+    """Every job in canonical order, and config.json: everything that decides the numbers."""
+    jobs: list[Job] = []
+    hashes: dict[str, str] = {}
+    played: list[dict[str, Any]] = []
+    settings, versions = {}, {}
+    for task in config.tasks:
+        env = player.env(task, config.all_budgets[0])
+        hashed = []
+        for index, (seed, episode) in enumerate(_episodes(env, config.base_seed, task)):
+            hashed.append(content_hash([episode]))
+            name = {"task": task.name} if task.name else {}
+            cut = {
+                key: episode.metadata[key] for key in ("chunk_tokens",) if key in episode.metadata
+            }
+            played.append({**name, "seed": seed, "episode_id": episode.episode_id, **cut})
+            jobs += [
+                Job(task, budget, choice, index, seed, episode.episode_id, episode.competency)
+                for budget in config.all_budgets
+                for choice in config.agents
+            ]
+        hashes[task.name] = _joined(hashed)
+        _, info = env.reset(seed=played[-1]["seed"])
+        settings, versions = session_of(env).settings.as_dict(), info["versions"]
+    _check_hashes(config.tasks, hashes)
+    return jobs, _record(config, hashes, played, settings, versions)
+
+
+def _record(
+    config: RunConfig,
+    hashes: Mapping[str, str],
+    played: Sequence[Mapping[str, object]],
+    settings: Mapping[str, object],
+    versions: Mapping[str, str],
+) -> dict[str, Any]:
+    one, own = len(hashes) == 1, config.own_tasks
+    several = bool(own) or config.suite is not None
+    return {
+        "suite": config.suite,
+        "env": [task.env for task in config.tasks] if several else config.env,
+        "env_args": [dict(task.env_args) for task in own] if own else dict(config.env_args),
+        "budgets": list(config.all_budgets),
+        "agents": [choice.label for choice in config.agents],
+        "seed": config.base_seed,
+        "settings": settings,
+        "versions": versions,
+        "episodes": list(played),
+        "data_hash": next(iter(hashes.values())) if one else _joined(list(hashes.values())),
+        "task_hashes": dict(hashes),
+        "gymnasium": gym.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "git_commit": _git_commit(),
+    }
+
+
+def task_hashes(suite: str) -> dict[str, str]:
+    """The hash of the data of every task of a suite, as this machine has it."""
+    config = RunConfig(suite=suite)
+    check_data(config.tasks)
+    hashes = {}
+    with closing(Player()) as player:
+        for task in config.tasks:
+            env = player.env(task, config.all_budgets[0])
+            episodes = _episodes(env, config.base_seed, task)
+            hashes[task.name] = _joined([content_hash([episode]) for _, episode in episodes])
+    return hashes
+
+
+def _episodes(env: gym.Env[str, str], base: int, task: Task) -> Iterator[tuple[int, Episode]]:
+    """The reset seed and the episode of every episode of a task."""
+    seeds = episode_seeds(base, task.episodes)
+    if task.every:
+        seeds = instance_seeds(env, base, task.episodes)
+    for seed in seeds:
+        env.reset(seed=seed)
+        yield seed, session_of(env).episode
+
+
+def _joined(hashes: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def _check_hashes(tasks: Sequence[Task], hashes: Mapping[str, str]) -> None:
+    other = [
+        f"  {task.name}: expected {task.data_hash[:16]}…, found {hashes[task.name][:16]}…"
+        for task in tasks
+        if task.data_hash and task.data_hash != hashes[task.name]
+    ]
+    if other:
+        raise DataError(
+            "the episodes of these tasks are not those of the suite (other files, or another "
+            "version of this package):\n" + "\n".join(other)
+        )
+
+
+def _git_commit() -> str | None:
+    """Commit of the working copy that this package runs from, None outside of one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()

@@ -1,0 +1,88 @@
+"""One JSON file that holds a run: results, versions, hashes and traces (`finemem-submission/1`).
+
+    {"schema": "finemem-submission/1", "config": {config.json of the run},
+     "results": [RESULT], "traces": [{"task": "squad", "budget": "0.4", "trace": TRACE}],
+     "sha256": "hash of all of the above"}
+
+`python -m baselines.submit RUN FILE` writes one, `python -m baselines.verify FILE` checks it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from baselines.runs.folder import RunFolder
+from baselines.tables.summary import Result
+from finemem_env.errors import DataError
+from finemem_env.trace import Trace, parse_trace, trace_line
+
+__all__ = ["SCHEMA", "Submission", "read_submission", "write_submission"]
+
+SCHEMA = "finemem-submission/1"
+Key = tuple[str, str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a submission says: the run's config, its results and its traces by result key."""
+
+    config: Mapping[str, Any]
+    results: tuple[Result, ...]
+    traces: Mapping[Key, Trace]
+
+
+def write_submission(run: Path, path: Path) -> None:
+    """Put the run in folder `run` into one file; compressed when `path` ends in .gz.
+
+    Raises:
+        DataError: there is no run.
+    """
+    folder = RunFolder(run)
+    record: dict[str, Any] = {
+        "schema": SCHEMA,
+        "config": folder.config(),
+        "results": [asdict(result) for result in folder.results()],
+        "traces": [
+            {"task": key[0], "budget": key[1], "trace": json.loads(trace_line(trace))}
+            for key, trace in folder.traces()
+        ],
+    }
+    record["sha256"] = _digest(record)
+    text = json.dumps(record).encode("ascii")
+    path.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+
+
+def read_submission(path: Path) -> Submission:
+    """Read a submission and check its form and its checksum, not its claims.
+
+    Raises:
+        DataError: an unreadable file, another schema, or a checksum that is not the content's.
+    """
+    try:
+        raw = path.read_bytes()
+        record = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+            raise DataError(f"{path}: expected schema {SCHEMA!r}.")
+        if record.get("sha256") != _digest(record):
+            raise DataError(f"{path}: the checksum is not that of the content.")
+        results = tuple(Result(**one) for one in record["results"])
+        traces = {}
+        for number, one in enumerate(record["traces"]):
+            trace = parse_trace(one["trace"], f"{path}: trace {number}")
+            traces[one["task"], one["budget"], trace.agent, trace.episode] = trace
+        return Submission(record["config"], results, traces)
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: cannot be read as a submission: {error!r}.") from error
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    plain = {key: value for key, value in record.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode("ascii")).hexdigest()

@@ -1,0 +1,77 @@
+"""Differences between agents on the same episodes, and what is answered from an empty memory."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from baselines.tables.summary import FLOOR, Result, bootstrap_interval
+from finemem_env.trace import Trace
+
+__all__ = ["Difference", "Leak", "closed_book", "paired_differences"]
+
+_ANSWERED = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Mean of score(agent) - score(reference) over shared episodes, 95 % bootstrap interval."""
+
+    agent: str
+    reference: str
+    episodes: int
+    mean: float
+    interval: tuple[float, float] | None
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves zero out."""
+        return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
+
+
+def paired_differences(results: Sequence[Result], reference: str, seed: int) -> list[Difference]:
+    """One difference to `reference` per other agent, over the episodes both were scored on."""
+    scores: dict[str, dict[tuple[str, str, int], float]] = defaultdict(dict)
+    for result in results:
+        if result.status != "invalid":
+            scores[result.agent][result.place] = result.score
+    base = scores.get(reference, {})
+    found = []
+    for agent, own in scores.items():
+        shared = [place for place in own if place in base]
+        if agent == reference or not shared:
+            continue
+        gaps = [own[place] - base[place] for place in shared]
+        mean = math.fsum(gaps) / len(gaps)
+        interval = bootstrap_interval(gaps, seed)
+        found.append(Difference(agent, reference, len(gaps), mean, interval))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Final questions of a task that the reader answered with nothing in memory."""
+
+    task: str
+    questions: int
+    answered: int
+    score: float
+
+
+def closed_book(traces: Iterable[tuple[str, Trace]]) -> list[Leak]:
+    """By task, from the traces of the agent that stores nothing: (task, trace) pairs."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    for task, trace in traces:
+        if trace.agent == FLOOR:
+            scores[task] += [answer.score for answer in trace.answers if not answer.failed]
+    return [
+        Leak(
+            task,
+            len(own),
+            sum(1 for one in own if one >= _ANSWERED),
+            math.fsum(own) / len(own) if own else 0.0,
+        )
+        for task, own in scores.items()
+    ]

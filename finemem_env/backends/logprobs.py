@@ -1,0 +1,42 @@
+"""Log-probabilities under a transformers model in this process. Extra `train`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+from finemem_env.errors import ConfigError
+
+__all__ = ["load_package", "sequence_logprobs"]
+
+
+def sequence_logprobs(model: Any, sequences: Sequence[Sequence[int]]) -> list[list[float]]:  # noqa: ANN401
+    """Log-probability of every token but the first under `model`, one sequence at a time."""
+    torch = load_package("torch")
+    found: list[list[float]] = []
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for sequence in sequences:
+            ids = torch.tensor([list(sequence)], device=model.device)
+            logits = model(ids).logits[0, :-1].float()
+            chosen = logits.gather(-1, ids[0, 1:, None])[:, 0]
+            found.append((chosen - logits.logsumexp(-1)).tolist())
+    model.train(training)
+    return found
+
+
+def load_package(name: str) -> Any:  # noqa: ANN401
+    """A package of the extra, imported when it is asked for.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigError(
+            f'a local model needs {name}: pip install "finemem-env[train]", or reach a server '
+            "through the openai reader."
+        ) from error

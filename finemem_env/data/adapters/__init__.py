@@ -1,0 +1,1 @@
+"""One adapter a data set of a publisher, and what they share."""

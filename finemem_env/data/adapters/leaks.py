@@ -1,0 +1,56 @@
+"""Keeps published test questions out of training data.
+
+Mem-α trained on the same 100 NLU and TREC questions that MemoryAgentBench tests, which makes its
+scores there not what they seem.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from finemem_env.data.adapters.labelled import Pool
+from finemem_env.data.files import parsed
+from finemem_env.data.published.parquet import local_rows
+from finemem_env.errors import DataError
+from finemem_env.text import normalise
+
+__all__ = ["without_published"]
+
+
+def without_published(pool: Pool, path: str, hint: str) -> Pool:
+    """`pool` without the texts that occur in a question of the parquet files at `path`.
+
+    Args:
+        pool: texts by label.
+        path: a folder or file of MemoryAgentBench, original or processed; "" changes nothing.
+        hint: where to get the data, for errors.
+
+    Raises:
+        ConfigError: pyarrow is not installed.
+        DataError: nothing readable at `path`.
+    """
+    if not path:
+        return pool
+    folder = Path(path)
+    files = sorted(folder.glob("**/*.parquet")) if folder.is_dir() else [folder]
+    if not files or not files[0].is_file():
+        raise DataError(f"exclude: expected parquet files of MemoryAgentBench at {path!r}.")
+    asked = "\n".join(parsed(_questions, file, hint) for file in files)
+    kept = {
+        label: tuple(text for text in texts if normalise(text) not in asked)
+        for label, texts in pool.items()
+    }
+    return {label: texts for label, texts in kept.items() if texts}
+
+
+def _questions(path: Path, hint: str) -> str:
+    """All questions of a file, one a line, in the form in which texts are compared."""
+    found: list[str] = []
+    for row in local_rows([path], (), hint).rows:
+        questions = row.values.get("questions")
+        if questions is None:
+            asked = json.loads(str(row.values.get("questions_and_answers", "[]")))
+            questions = [str(one.get("question", "")) for one in asked]
+        found.extend(normalise(str(question)) for question in questions)
+    return "\n".join(found)

@@ -1,0 +1,159 @@
+"""PerLTQA (English): the life of one invented person, event by event, questions on the events.
+
+The publisher's Dataset/en_v2/perltmem_en_v2.json (memories) and perltqa_en_v2.json (questions):
+
+    {"Wang Xiaoming": {
+        "events": {"1_0_0": {"content": "Wang Xiaoming and his sister …", "summary": "Explore …",
+                             "Creation Time": "May 12, 2022", …}},
+        "dialogues": {"1_0_0#0": {"events": "1_0_0",
+                                  "contents": {"2022-05-12 10:00": ["Wang Xiaohong: …", …]}}},
+        "profile": {…}, "profile_description": "…", "social_relationship": {…}}}
+
+    [{"Zhang Xiaohong": {"events": [{"4_0_0": [
+        {"Question": "Why does Zhang Xiaoming feel stressed?", "Answer": "Zhang Xiaoming feels …",
+         "Reference Memory": "['4_0_0']", "Memory Anchors": [{"Work": [96, 97]}]}]}], …}}]
+
+Built as Mem-α's (arXiv 2509.25911): one chunk an event with its dialogues, at most 30. There, a
+model shortened the answers to keywords; here the publisher's memory anchors are the keywords, and a
+question is kept when all of them are in its chunk. People are split 80/10/10 by a hash of the name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from finemem_env.data.adapters.passages import PassageSource
+from finemem_env.data.files import bucket, parsed, read_json
+from finemem_env.data.packing import FINAL_QUESTIONS, deal_questions
+from finemem_env.data.source import SourceConfig, SourceSpec
+from finemem_env.errors import ConfigError, DataError
+from finemem_env.fields import Fields
+from finemem_env.text import normalise
+from finemem_env.types import Episode, Evidence, Question
+
+__all__ = ["PerltqaSource"]
+
+_MOST_CHUNKS = 30
+_LEAST_QUESTIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    event: str
+    question: str
+    keywords: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    name: str
+    events: tuple[tuple[str, str], ...]  # (id, text), in the file's order
+    asked: tuple[_Asked, ...]
+
+
+class PerltqaSource(PassageSource):
+    """One person an episode; `size` is the number of people in the split with 20 questions."""
+
+    def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
+        super().__init__(spec, config)
+        if config.num_chunks is not None or config.chunk_tokens is not None:
+            raise ConfigError(
+                f"source {self.name!r} has one chunk an event: num_chunks and chunk_tokens do not "
+                "apply."
+            )
+        paths = (
+            self.files("perltqa/perltmem_en*.json")[0],
+            self.files("perltqa/perltqa_en*.json")[0],
+        )
+        people = parsed(_parse, paths, self.hint)
+        self._people = [one for one in people if _split(one.name) == config.split]
+        self.size = len(self._people)
+        if not self._people:
+            raise ConfigError(f"source {self.name!r} has nobody in split {config.split!r}.")
+
+    def build(self, rng: np.random.Generator, index: int) -> Episode:
+        """The events of person `index`; some questions are asked right after their chunk."""
+        person = self._people[index]
+        steps = {event: step for step, (event, _) in enumerate(person.events)}
+        questions = [
+            Question(
+                id=f"q{i}",
+                question=asked.question,
+                answers=(";".join(asked.keywords),),
+                metric="keyword_fraction",
+                evidence=(Evidence(steps[asked.event]),),
+            )
+            for i, asked in enumerate(person.asked)
+        ]
+        reserved, final = deal_questions(rng, questions, len(person.events), FINAL_QUESTIONS)
+        texts = [text for _, text in person.events]
+        return self.compose(index, texts, final, reserved, {"person": person.name})
+
+
+def _split(name: str) -> str:
+    part = bucket(name, 10)
+    return "train" if part < 8 else "val" if part == 8 else "test"
+
+
+def _parse(paths: tuple[Path, ...], hint: str) -> tuple[_Person, ...]:
+    memories, asked = (read_json(path, hint) for path in paths)
+    if not isinstance(asked, list):
+        raise DataError(f"{paths[1]}: expected a list of people. {hint}")
+    by_name: dict[str, object] = {}
+    for entry in asked:
+        by_name.update(Fields(entry, str(paths[1]), hint=hint).mapping_of_all())
+    people = []
+    for name, memory in Fields(memories, str(paths[0]), hint=hint).mapping_of_all().items():
+        events = _events(Fields(memory, f"{paths[0]}: {name}", hint=hint))
+        if name in by_name:
+            section = Fields(by_name[name], f"{paths[1]}: {name}", hint=hint)
+            found = _questions(section, dict(events))
+            if len(found) >= _LEAST_QUESTIONS:
+                people.append(_Person(name, events, found))
+    return tuple(people)
+
+
+def _events(person: Fields) -> tuple[tuple[str, str], ...]:
+    """(event id, text) of at most 30 events: time, content, dialogues."""
+    spoken: dict[str, list[str]] = {}
+    dialogues = person.child("dialogues")
+    for key in dialogues:
+        dialogue = dialogues.child(key)
+        contents = dialogue.child("contents")
+        for time in contents:
+            lines = [" ".join(line.split()) for line in contents.texts(time)]
+            block = "\n".join((f"[Dialogue on {time}]", *lines))
+            spoken.setdefault(dialogue.text("events"), []).append(block)
+    events = person.child("events")
+    found = []
+    for key in list(events)[:_MOST_CHUNKS]:
+        event = events.child(key)
+        head = f"[{event.text('Creation Time', '') or 'Some day'}] {event.text('summary', '')}"
+        text = " ".join(event.text("content").split())
+        found.append((key, "\n\n".join((f"{head.strip()}\n{text}", *spoken.get(key, ())))))
+    return tuple(found)
+
+
+def _questions(section: Fields, events: Mapping[str, str]) -> tuple[_Asked, ...]:
+    found: dict[str, _Asked] = {}
+    for entry in section.children("events"):
+        for key in entry:
+            if key in events:
+                text = normalise(events[key])
+                for one in entry.children(key):
+                    asked = _Asked(key, one.text("Question"), _anchors(one))
+                    if asked.keywords and all(normalise(k) in text for k in asked.keywords):
+                        found.setdefault(normalise(asked.question), asked)
+    return tuple(found.values())
+
+
+def _anchors(record: Fields) -> tuple[str, ...]:
+    """The phrases of the publisher's memory anchors, those with a separator left out."""
+    phrases = [
+        " ".join(key.split()) for anchor in record.children("Memory Anchors") for key in anchor
+    ]
+    return tuple(dict.fromkeys(one for one in phrases if one and ";" not in one))

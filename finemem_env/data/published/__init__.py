@@ -1,0 +1,1 @@
+"""Memalpha and MemoryAgentBench as published: rows, dialects, chunks."""

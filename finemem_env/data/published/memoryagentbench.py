@@ -1,0 +1,237 @@
+r"""MemoryAgentBench (arXiv 2507.05257): the four splits as published, or Mem-α's processed set.
+
+One row of data/Accurate_Retrieval-*.parquet (Test_Time_Learning, Long_Range_Understanding,
+Conflict_Resolution); `metadata` fields that a sub-dataset does not use are null:
+
+    {"context": "Document 1:\nMany important complexity classes …",
+     "questions": ["In what country is Normandy located?", …],
+     "answers": [["France", "France"], …],
+     "metadata": {"source": "ruler_qa1_197K", "qa_pair_ids": ["ruler_qa1_197K_no0", …],
+                  "question_types": null, "question_dates": null, "question_ids": null,
+                  "keypoints": null, "previous_events": null, "haystack_sessions": null,
+                  "demo": null}}
+
+A row is an episode; its context is cut here. Files with the columns of Memalpha are recognised and
+read as they were cut. The set is for testing: there is only split "test".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from finemem_env.data.files import parsed, read_json
+from finemem_env.data.published.context import cut_context
+from finemem_env.data.published.dialects import ORIGINAL, Published, known_rule, plain_name
+from finemem_env.data.published.memalpha import HUB_KNOBS, answer_texts, processed_episode, select
+from finemem_env.data.published.parquet import Row, Rows, given_path, hub_file, hub_rows, local_rows
+from finemem_env.data.source import BaseSource, SourceConfig, SourceSpec
+from finemem_env.errors import ConfigError, DataError
+from finemem_env.fields import Fields
+from finemem_env.scoring.titles import title_of
+from finemem_env.types import Competency, Episode, Question
+
+__all__ = ["PARTS", "MemoryAgentBenchSource"]
+
+PARTS: dict[Competency, str] = {
+    "AR": "Accurate_Retrieval",
+    "TTL": "Test_Time_Learning",
+    "LRU": "Long_Range_Understanding",
+    "CR": "Conflict_Resolution",
+}
+_CACHED_EPISODES = 8
+_ENTITIES = "entity2id.json"
+
+
+class MemoryAgentBenchSource(BaseSource):
+    """The contexts of the environment's competency, cut at run time, with all their questions.
+
+    Knobs as of `memalpha`, where `path` is a folder (the default is memoryagentbench/ in data_dir)
+    or a file, `hub` an id such as "ai-hyz/MemoryAgentBench", and `data_source` names sub-datasets.
+
+    `chunk_tokens` is the budget of sentence packing; the default is the protocol's, for this
+    project's own protocols 512 tokens for single facts and 4,096 otherwise, as published. The
+    recommendations of ReDial need entity2id.json beside the parquet files.
+    """
+
+    knobs: ClassVar[Mapping[str, object]] = HUB_KNOBS
+
+    def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
+        super().__init__(spec, config)
+        self.hint = f"Get it from {spec.where}."
+        if config.split != "test":
+            raise ConfigError(
+                f"source {self.name!r} is a test set: use split='test'; training on its questions "
+                "would make every score on it worthless."
+            )
+        if config.num_chunks is not None:
+            raise ConfigError(f"source {self.name!r}: num_chunks does not apply; use chunk_tokens.")
+        read = self._read()
+        self._rows = select(self, list(read.rows), _name)
+        self.size: int | None = len(self._rows)
+        self.provenance: Mapping[str, str] = read.provenance
+        self.data_sources = frozenset(map(_name, self._rows))
+        self._built: dict[int, Episode] = {}
+
+    def build(self, rng: np.random.Generator, index: int) -> Episode:
+        """Context `index`, cut; the last few are kept, since cutting millions of tokens is slow."""
+        if index not in self._built:
+            if len(self._built) == _CACHED_EPISODES:
+                self._built.clear()
+            self._built[index] = self._build(rng, index)
+        return self._built[index]
+
+    def _build(self, rng: np.random.Generator, index: int) -> Episode:
+        row, where = self._rows[index], f"{self.name}, row {index}"
+        fields, name = Fields(row.values, where, hint=self.hint), _name(row)
+        rule = known_rule(name, where)
+        about = {"data_source": plain_name(name), **self.provenance}
+        if "context" not in row.values:
+            return processed_episode(fields, self.episode_id(index), self.name, rule, about)
+        chunks, chosen = cut_context(fields.text("context"), rule, self.config, rng)
+        return Episode(
+            episode_id=self.episode_id(index),
+            competency=rule.competency,
+            source=self.name,
+            chunks=chunks,
+            questions=self._questions(fields, rule, name),
+            metadata={**about, "original": True, **chosen},
+        )
+
+    def _questions(self, row: Fields, rule: Published, name: str) -> tuple[Question, ...]:
+        asked = row.texts("questions")
+        golds = row.items("answers")
+        if len(golds) != len(asked):
+            raise row.error("answers", f"{len(asked)} lists of golds, one a question")
+        titles = self._titles() if name.startswith("recsys") else {}
+        extras = Fields(row.mapping("metadata"), f"{row.where}: metadata", hint=self.hint)
+        return tuple(
+            Question(
+                id=_listed(extras, "qa_pair_ids", i) or f"q{i}",
+                question=question,
+                answers=_golds(row, answers, titles),
+                metric=rule.metric("own"),
+                answers_mode=rule.answers_mode,
+                type=rule.task,
+                metadata=_metadata(extras, i, titles),
+            )
+            for i, (question, answers) in enumerate(zip(asked, golds, strict=True))
+        )
+
+    def _titles(self) -> Mapping[str, str]:
+        """Title by entity id."""
+        if self.difficulty["hub"]:
+            hub, revision = str(self.difficulty["hub"]), str(self.difficulty["revision"])
+            path = hub_file(hub, revision, _ENTITIES)
+        else:
+            path = self._folder() / _ENTITIES
+        if not path.is_file():
+            raise DataError(
+                f"{path} is missing; the recommendations (recsys_redial_full) need it. {self.hint} "
+                "Choose other sub-datasets with difficulty={'data_source': …} to do without."
+            )
+        return parsed(_read_titles, path, self.hint)
+
+    def _folder(self) -> Path:
+        path = str(self.difficulty["path"])
+        if path:
+            named = given_path(path, self.hint)
+            return named if named.is_dir() else named.parent
+        return self.files("memoryagentbench")[0]
+
+    def _read(self) -> Rows:
+        path, hub = str(self.difficulty["path"]), str(self.difficulty["hub"])
+        parts = [PARTS[one] for one in PARTS if self.config.competency in (None, one)]
+        if hub:
+            return self._read_hub(hub, parts)
+        if path.endswith(".parquet"):
+            return local_rows([given_path(path, self.hint)], (), self.hint)
+        folder = self._folder()
+        found = [
+            file for part in parts for file in sorted(folder.glob(f"**/{part}[-.]*parquet"))
+        ] or sorted(folder.glob("**/test*.parquet"))
+        if not found:
+            raise DataError(
+                f"{folder}: expected {parts[0]}-*.parquet (or test.parquet of the processed set) "
+                f"in it. {self.hint}"
+            )
+        return local_rows(found, (), self.hint)
+
+    def _read_hub(self, hub: str, parts: Sequence[str]) -> Rows:
+        """The original's splits, or the processed set's "test"."""
+        revision = str(self.difficulty["revision"])
+        try:
+            read = [hub_rows(hub, revision, part, (), self.hint) for part in parts]
+        except DataError as error:
+            try:
+                return hub_rows(hub, revision, "test", (), self.hint)
+            except DataError:
+                raise error from None
+        rows = tuple(row for one in read for row in one.rows)
+        return Rows.of(rows, read[0].commit)
+
+
+def _name(row: Row) -> str:
+    """The sub-dataset of a row of either schema."""
+    metadata = row.values.get("metadata")
+    if "context" in row.values and isinstance(metadata, Mapping) and metadata.get("source"):
+        return f"{metadata['source']}{ORIGINAL}"
+    if isinstance(row.values.get("data_source"), str):
+        return str(row.values["data_source"])
+    raise DataError(
+        "memoryagentbench: expected rows with a context and metadata.source, or with chunks and "
+        f"data_source; found the columns {', '.join(map(repr, row.values))}."
+    )
+
+
+def _golds(row: Fields, answers: object, titles: Mapping[str, str]) -> tuple[str, ...]:
+    found = answer_texts(answers)
+    if not found:
+        raise row.error("answers", "at least one gold a question", answers)
+    if not titles:
+        return found
+    ids = [one.strip() for text in found for one in text.split(",")]
+    for one in ids:
+        if one not in titles:
+            raise row.error("answers", f"entity ids of {_ENTITIES}", one)
+    return tuple(dict.fromkeys(titles[one] for one in ids))
+
+
+def _listed(extras: Fields, key: str, number: int) -> str:
+    values = extras.get(key)
+    if isinstance(values, list) and number < len(values) and values[number] is not None:
+        return str(values[number])
+    return ""
+
+
+def _metadata(extras: Fields, number: int, titles: Mapping[str, str]) -> dict[str, object]:
+    """What metrics need beside the golds: question type, key points, titles."""
+    found: dict[str, object] = {}
+    for key, plural in (("question_type", "question_types"), ("question_date", "question_dates")):
+        if value := _listed(extras, plural, number):
+            found[key] = value
+    if _listed(extras, "question_ids", number).endswith("_abs"):
+        found["abstention"] = True
+    points = extras.get("keypoints")
+    if isinstance(points, list) and points:
+        found["keypoints"] = [str(point) for point in points]
+    if titles:
+        found["titles"] = _unique_titles(tuple(titles.values()))
+    return found
+
+
+@lru_cache(maxsize=2)
+def _unique_titles(titles: tuple[str, ...]) -> list[str]:
+    """One list that all questions share."""
+    return sorted(set(titles))
+
+
+def _read_titles(path: Path, hint: str) -> dict[str, str]:
+    entities = read_json(path, hint)
+    if not isinstance(entities, dict) or not entities:
+        raise DataError(f"{path}: expected an object of entity to id. {hint}")
+    return {str(number): title_of(str(entity)) for entity, number in entities.items()}

@@ -1,0 +1,265 @@
+"""The external memory: numbered items, edited by operations, with the provenance of their text.
+
+Owns ids, limits, the budget and what became of each operation. Applying operations costs their own
+text only, however large the memory is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from finemem_env.memory.items import Change, Item, MemorySnapshot, Sentence, dump, load
+from finemem_env.memory.provenance import Provenance
+from finemem_env.operations import Parsed, is_blank
+from finemem_env.text import normalise, sentence_key, split_sentences
+from finemem_env.types import Op, Operation, OperationResult, RejectReason
+
+__all__ = ["Memory"]
+
+_STORES = (None, "flat", "memory")
+# Marks that only part words or sentences. Every other sign can carry the meaning: -5, C++, A-, 2:1.
+_PAUSES = re.compile(r"[\"'“”‘’«»「」『』]|[.,;:!?。、](?!\d)|(?<!\d)[.,;:!?。、]")
+
+
+class _Form(NamedTuple):
+    """What identifies a text: its normal form, and its sentences' keys."""
+
+    normal: str
+    keys: tuple[str, ...]
+
+
+class Memory:
+    """A flat store of numbered items (Fine-Mem §3): ids grow from 1 and are never used again.
+
+    Args:
+        count_tokens: tokens of a text, the unit of every limit here.
+        budget: most tokens that all items may hold together; None for no limit. Settable: an
+            operation may not grow the memory beyond it, and may always shrink the memory.
+        max_item_tokens: most tokens of one item.
+        max_operations: operations past so many in one step are rejected.
+    """
+
+    def __init__(
+        self,
+        *,
+        count_tokens: Callable[[str], int],
+        budget: int | None = None,
+        max_item_tokens: int | None = None,
+        max_operations: int | None = None,
+    ) -> None:
+        self.budget = budget
+        self._count_tokens = count_tokens
+        self._max_item_tokens = max_item_tokens
+        self._max_operations = max_operations
+        self._clear()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all contents together; ids are not counted."""
+        return self._tokens
+
+    @property
+    def core(self) -> Item | None:
+        """The item that every question is shown: none in a flat memory."""
+        return None
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self._items)
+
+    def items(self) -> tuple[Item, ...]:
+        """All items by id."""
+        return tuple(self._items.values())
+
+    def get(self, item_id: int) -> Item | None:
+        """The item with this id, None when there is none (any more)."""
+        return self._items.get(item_id)
+
+    def apply(self, step: int, parsed: Sequence[Parsed]) -> Change:
+        """Apply what the agent emitted at `step`, in order; one result per entry.
+
+        Rejections found while parsing pass through. Call it once per step: a step may write again
+        what it removed without taking over its credit.
+        """
+        before: dict[int, Item | None] = {}
+        limit = len(parsed) if self._max_operations is None else self._max_operations
+        results: list[OperationResult] = []
+        self._announce(parsed[:limit])
+        for number, entry in enumerate(parsed):
+            if isinstance(entry, OperationResult):
+                results.append(entry)
+            elif number >= limit:
+                results.append(_reject(entry, RejectReason.TOO_MANY_OPERATIONS))
+            else:
+                results.append(self._execute(entry, step, before))
+        self._provenance.settle()
+        return self._change(before, results)
+
+    def snapshot(self) -> MemorySnapshot:
+        """The whole state, JSON-able."""
+        return dump(self._items.values(), self._next_id, self.budget)
+
+    def restore(self, snapshot: MemorySnapshot) -> None:
+        """Become the memory that `snapshot` was taken of, also after a round trip through JSON.
+
+        Raises:
+            DataError: it is not a snapshot of a memory; this one is left as it was.
+        """
+        items = load(snapshot)
+        self._clear()
+        self._next_id, self.budget = snapshot["next_id"], snapshot["budget"]
+        for item in items:
+            self._put(item, _form(item.content, [sentence.text for sentence in item.sentences]))
+
+    def _clear(self) -> None:
+        self._items: dict[int, Item] = {}
+        self._forms: dict[int, _Form] = {}
+        self._ids: dict[str, int] = {}  # by store and normal form
+        self._provenance = Provenance()
+        self._tokens = 0
+        self._next_id = 1
+
+    def _announce(self, parsed: Sequence[Parsed]) -> None:
+        """Tell the provenance which items the step is about to edit, in whatever order."""
+        edited = dict.fromkeys(entry.item_id for entry in parsed if isinstance(entry, Operation))
+        for item_id in edited:
+            item = None if item_id is None else self._items.get(item_id)
+            if item is not None:
+                steps = tuple(sentence.step for sentence in item.sentences)
+                self._provenance.edits(self._forms[item.id].keys, steps)
+
+    def _execute(
+        self, operation: Operation, step: int, before: dict[int, Item | None]
+    ) -> OperationResult:
+        if operation.op is Op.SKIP:
+            return OperationResult(operation.op.value)
+        if operation.store not in _STORES:
+            return _reject(operation, RejectReason.UNKNOWN_STORE)
+        if operation.op is Op.INSERT:
+            return self._write(operation, step, None, before)
+        old = None if operation.item_id is None else self._items.get(operation.item_id)
+        if old is None:
+            return _reject(operation, RejectReason.UNKNOWN_ID)
+        if operation.op is Op.UPDATE:
+            return self._write(operation, step, old, before)
+        return self._delete(old, before)
+
+    def _delete(self, old: Item, before: dict[int, Item | None]) -> OperationResult:
+        before.setdefault(old.id, old)
+        self._take(old)
+        del self._items[old.id]
+        return OperationResult(Op.DELETE.value, item_id=old.id)
+
+    def _write(
+        self,
+        operation: Operation,
+        step: int,
+        old: Item | None,
+        before: dict[int, Item | None],
+        store: str = "",
+    ) -> OperationResult:
+        """INSERT into `store`, or UPDATE of `old`, which is there."""
+        content = operation.content
+        if content is None or is_blank(content):
+            return _reject(operation, RejectReason.EMPTY_CONTENT, old)
+        tokens = self._count_tokens(content)
+        limit = self._item_limit(store)
+        if limit is not None and tokens > limit:
+            return _reject(operation, RejectReason.CONTENT_TOO_LONG, old)
+        sentences = split_sentences(content)
+        form = _form(content, sentences)
+        reason = self._refusal(form, tokens, old, store)
+        if reason is not None:
+            return _reject(operation, reason, old)
+        if old is None:
+            item_id = self._new_id(store)
+        else:
+            item_id = old.id
+            self._take(old)
+        start = before.setdefault(item_id, old)
+        steps = self._provenance.anchor(form.keys, step)
+        item = Item(
+            id=item_id,
+            content=content,
+            step=max(steps),
+            # Of the item at the start of the step: an edit that the step takes back wrote nothing.
+            writers=tuple(sorted({*steps, *(() if start is None else start.writers)})),
+            sentences=tuple(map(Sentence, sentences, steps)),
+            tokens=tokens,
+            store=store,
+        )
+        self._put(item, form)
+        return OperationResult(operation.op.value, item_id=item_id)
+
+    def _item_limit(self, store: str) -> int | None:
+        """Most tokens of an item of `store`."""
+        return self._max_item_tokens
+
+    def _new_id(self, store: str) -> int:
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _refusal(
+        self, form: _Form, tokens: int, old: Item | None, store: str
+    ) -> RejectReason | None:
+        """Why this text cannot be inserted into `store`, or replace `old`."""
+        if old is not None and _says_the_same(form, self._forms[old.id]):
+            return RejectReason.NO_CHANGE
+        if store + form.normal in self._ids:
+            return RejectReason.EXACT_DUPLICATE
+        total = self._tokens + tokens - (0 if old is None else old.tokens)
+        if self.budget is not None and total > max(self.budget, self._tokens):
+            return RejectReason.MEMORY_FULL
+        return None
+
+    def _put(self, item: Item, form: _Form) -> None:
+        self._items[item.id] = item
+        self._forms[item.id] = form
+        self._ids[item.store + form.normal] = item.id
+        self._provenance.add(form.keys, [sentence.step for sentence in item.sentences])
+        self._tokens += item.tokens
+
+    def _take(self, item: Item) -> None:
+        """Undo `_put`, except that the item keeps its place in case it is updated."""
+        form = self._forms.pop(item.id)
+        del self._ids[item.store + form.normal]
+        self._provenance.remove(form.keys)
+        self._tokens -= item.tokens
+
+    def _change(self, before: dict[int, Item | None], results: Sequence[OperationResult]) -> Change:
+        removed, added = [], []
+        for item_id, old in before.items():
+            new = self._items.get(item_id)
+            if new == old:
+                continue
+            if old is not None:
+                removed.append(old)
+            if new is not None:
+                added.append(new)
+        return Change(tuple(removed), tuple(added), tuple(results))
+
+
+def _reject(
+    operation: Operation, reason: RejectReason, item: Item | None = None
+) -> OperationResult:
+    return OperationResult(operation.op.value, reason, None if item is None else item.id)
+
+
+def _form(content: str, sentences: Sequence[str]) -> _Form:
+    return _Form(normalise(content), tuple(map(sentence_key, sentences)))
+
+
+def _says_the_same(one: _Form, other: _Form) -> bool:
+    """Whether two texts differ in nothing but case, white space and pauses."""
+    return _words(one) == _words(other) and _unpaused(one) == _unpaused(other)
+
+
+def _words(form: _Form) -> str:
+    # The key of a sentence without words is made of signs.
+    return " ".join([key for key in form.keys if key[:1].isalnum()])
+
+
+def _unpaused(form: _Form) -> str:
+    return " ".join(_PAUSES.sub(" ", form.normal).split())

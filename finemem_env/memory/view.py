@@ -1,0 +1,246 @@
+"""What of the memory the manager sees: all, the most recent or the most relevant items.
+
+Rendered items are cached, so a step renders only what it changed; the text itself is joined anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from finemem_env.memory.flat import Memory
+from finemem_env.memory.hierarchical import CORE, CORE_ID, STORES, HierarchicalMemory
+from finemem_env.memory.items import Change, Item
+from finemem_env.prompts import CLIP_MARK, render_item, render_observation, render_stores
+from finemem_env.retrieval import Retriever
+from finemem_env.types import Chunk
+
+__all__ = ["ObservationView", "StoreView"]
+
+_FRAME_TOKENS = 80  # tags, counts and the line about hidden items, generously
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    text: str
+    tokens: int
+
+
+class ObservationView:
+    """Renders observations of one episode under `memory_view` and the observation limits.
+
+    Args:
+        view: "all", "recent:K" (last written first chosen) or "relevant:K" (to the chunk).
+        max_tokens: longest observation in tokens, None for no limit.
+        max_chars: longest observation in characters.
+        count_tokens: the episode's token counter.
+    """
+
+    def __init__(
+        self, view: str, max_tokens: int | None, max_chars: int, count_tokens: Callable[[str], int]
+    ) -> None:
+        self._kind, _, count = view.partition(":")
+        self._count = int(count) if count else 0
+        self._max_tokens = max_tokens
+        self._max_chars = max_chars
+        self._count_tokens = count_tokens
+        self._lines: dict[int, _Line] = {}
+        self._tokens = 0
+        self._chars = 0
+
+    def update(self, change: Change) -> None:
+        """Follow one step's net change of the memory."""
+        added = {item.id for item in change.added}
+        for item in change.removed:
+            line = self._lines[item.id]
+            self._tokens -= line.tokens
+            self._chars -= len(line.text) + 1
+            if item.id not in added:
+                del self._lines[item.id]
+        for item in change.added:
+            text = self._render_item(item)
+            line = _Line(text, 0 if self._max_tokens is None else self._count_tokens(text))
+            self._lines[item.id] = line
+            self._tokens += line.tokens
+            self._chars += len(text) + 1
+
+    def render(
+        self,
+        chunk: Chunk | None,
+        chunk_tokens: int,
+        index: int,
+        total: int,
+        memory: Memory,
+        retriever: Retriever,
+    ) -> str:
+        """Observation for step `index`; `chunk` None is the view after the last chunk."""
+        text = None if chunk is None else chunk.text
+        if chunk is not None and not self._fits(chunk_tokens, len(chunk.text)):
+            text = self._clip(chunk.text)
+            chunk_tokens = self._count_tokens(text)
+        shown = self._choose(text or "", chunk_tokens, memory, retriever)
+        time = None if chunk is None else chunk.time
+        return self._compose(text, index, total, time, shown, memory)
+
+    def _render_item(self, item: Item) -> str:
+        return render_item(item.id, item.content)
+
+    def _compose(
+        self,
+        chunk: str | None,
+        index: int,
+        total: int,
+        time: str | None,
+        shown: Iterable[int],
+        memory: Memory,
+    ) -> str:
+        return render_observation(
+            chunk=chunk,
+            chunk_index=index,
+            num_chunks=total,
+            time=time,
+            lines=[self._lines[item_id].text for item_id in shown],
+            memory_items=len(memory),
+            memory_tokens=memory.tokens,
+            budget=memory.budget,
+        )
+
+    def _fits(self, tokens: int, chars: int) -> bool:
+        within = self._max_tokens is None or tokens + _FRAME_TOKENS <= self._max_tokens
+        return within and chars + 4 * _FRAME_TOKENS <= self._max_chars
+
+    def _choose(
+        self, chunk: str, chunk_tokens: int, memory: Memory, retriever: Retriever
+    ) -> Iterable[int]:
+        if self._kind == "recent":
+            newest = sorted(memory.items(), key=lambda item: (-item.step, -item.id))
+            ranked = [item.id for item in newest[: self._count]]
+        elif self._kind == "relevant":
+            ranked = retriever.search(chunk, self._count)
+        else:
+            ranked = list(self._lines)
+        tokens = chunk_tokens + self._tokens
+        chars = len(chunk) + self._chars
+        if self._fits(tokens, chars):
+            return ranked if self._kind == "all" else sorted(ranked)
+        if self._kind == "all":
+            ranked = self._by_relevance(chunk, retriever)
+        return sorted(self._take(ranked, chunk_tokens, len(chunk)))
+
+    def _by_relevance(self, chunk: str, retriever: Retriever) -> list[int]:
+        found = retriever.search(chunk, len(self._lines))
+        rest = set(self._lines) - set(found)
+        return found + sorted(rest, reverse=True)
+
+    def _take(self, ranked: list[int], tokens: int, chars: int) -> list[int]:
+        taken = []
+        for item_id in ranked:
+            line = self._lines[item_id]
+            if self._fits(tokens + line.tokens, chars + len(line.text) + 1):
+                taken.append(item_id)
+                tokens += line.tokens
+                chars += len(line.text) + 1
+        return taken
+
+    def _clip(self, chunk: str) -> str:
+        """The longest prefix of `chunk` that fits, with a visible mark."""
+        low, high = 0, len(chunk)
+        while low < high:
+            middle = (low + high + 1) // 2
+            text = chunk[:middle] + CLIP_MARK
+            if self._fits(self._count_tokens(text), len(text)):
+                low = middle
+            else:
+                high = middle - 1
+        return chunk[:low] + CLIP_MARK
+
+
+class StoreView(ObservationView):
+    """Renders observations of a hierarchical memory; arguments as of `ObservationView`.
+
+    Always the core, and some items of each store. `recent:K` are the last K of each in order of
+    age, as in Mem-α, which halves K until the observation fits; a chunk that is too long on its
+    own is clipped.
+    """
+
+    def __init__(
+        self, view: str, max_tokens: int | None, max_chars: int, count_tokens: Callable[[str], int]
+    ) -> None:
+        super().__init__(view, max_tokens, max_chars, count_tokens)
+        self._ids: dict[str, dict[int, None]] = {store: {} for store in STORES}
+
+    def update(self, change: Change) -> None:
+        """Follow one step's net change of the memory."""
+        super().update(change)
+        for item in change.removed:
+            if item.id not in self._lines and item.store != CORE:
+                del self._ids[item.store][item.id]
+        for item in change.added:
+            if item.store != CORE:
+                self._ids[item.store].setdefault(item.id)
+
+    def _render_item(self, item: Item) -> str:
+        if item.store == CORE:
+            return "  " + item.content.replace("\n", "\n  ")
+        return super()._render_item(item)
+
+    def _choose(
+        self, chunk: str, chunk_tokens: int, memory: Memory, retriever: Retriever
+    ) -> Iterable[int]:
+        core = self._lines.get(CORE_ID)
+        tokens = chunk_tokens + (core.tokens if core else 0)
+        chars = len(chunk) + (len(core.text) if core else 0)
+        if self._kind == "recent":
+            return self._recent(tokens, chars)
+        if self._kind == "relevant":
+            return self._take(retriever.search(chunk, self._count), tokens, chars)
+        if self._fits(chunk_tokens + self._tokens, len(chunk) + self._chars):
+            return [item_id for ids in self._ids.values() for item_id in ids]
+        ranked = [one for one in self._by_relevance(chunk, retriever) if one != CORE_ID]
+        return self._take(ranked, tokens, chars)
+
+    def _recent(self, tokens: int, chars: int) -> list[int]:
+        count = self._count
+        while True:
+            shown = [one for ids in self._ids.values() for one in islice(reversed(ids), count)]
+            lines = [self._lines[item_id] for item_id in shown]
+            within = self._fits(
+                tokens + sum(line.tokens for line in lines),
+                chars + sum(len(line.text) + 1 for line in lines),
+            )
+            if within or not count:
+                return shown
+            count //= 2
+
+    def _compose(
+        self,
+        chunk: str | None,
+        index: int,
+        total: int,
+        time: str | None,
+        shown: Iterable[int],
+        memory: Memory,
+    ) -> str:
+        assert isinstance(memory, HierarchicalMemory)
+        chosen = set(shown)
+        stores = [
+            (
+                store,
+                [self._lines[item_id].text for item_id in sorted(chosen & ids.keys())],
+                len(ids),
+            )
+            for store, ids in self._ids.items()
+        ]
+        core = memory.core
+        return render_stores(
+            chunk=chunk,
+            chunk_index=index,
+            num_chunks=total,
+            time=time,
+            core=None if core is None else core.content,
+            stores=stores,
+            memory_items=len(memory),
+            memory_tokens=memory.tokens,
+            budget=memory.budget,
+        )

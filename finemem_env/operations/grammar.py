@@ -1,0 +1,153 @@
+"""The action grammar: from the agent's text to operations and rejections, and back.
+
+Owns what an operation is: its names, fields and types. How models write one is `tool_calls`'
+business, and whether it fits the memory is `memory`'s. An agent's mistake is data: nothing here
+raises on any text.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from finemem_env.operations.tool_calls import Call, clean, find_calls, reject
+from finemem_env.types import Op, Operation, OperationResult, RejectReason
+
+__all__ = ["MAX_ACTION_CHARS", "Parsed", "is_blank", "parse", "render"]
+
+MAX_ACTION_CHARS = 262_144
+
+Parsed = Operation | OperationResult
+"""One emitted operation: well-formed, or rejected while parsing."""
+
+_NAMES = {
+    **{op.value.casefold(): op for op in Op},
+    "add": Op.INSERT,
+    "noop": Op.SKIP,
+    # Mem-α's tools (arXiv 2509.25911).
+    "new_memory_insert": Op.INSERT,
+    "memory_update": Op.UPDATE,
+    "memory_delete": Op.DELETE,
+}
+_CONTENT = ("content", "new_content")
+_ID = ("id", "memory_id")
+_STORE = ("store", "memory_type")
+_CORE = "core"  # one text without an id (Mem-α)
+_ID_DIGITS = 18
+
+_TOO_LONG = OperationResult("", RejectReason.ACTION_TOO_LONG)
+_NOTHING = OperationResult("", RejectReason.NO_OPERATION)
+
+
+def parse(action: str) -> tuple[Parsed, ...]:
+    """Everything that `action` emits, in order; never empty and never raises.
+
+    A SKIP is an operation only when it is all that was emitted. Content always encodes to UTF-8.
+    Time is linear in the length of the text, whatever the text.
+
+    Returns:
+        `Operation` for what is well-formed, `OperationResult` for what is rejected already. Without
+        any operation: one NO_OPERATION, or ACTION_TOO_LONG past `MAX_ACTION_CHARS` characters.
+    """
+    if len(action) > MAX_ACTION_CHARS:
+        return (_TOO_LONG,)
+    parsed = [_read(call) for call in find_calls(action)]
+    if len(parsed) > 1:
+        parsed = [_beside(entry) for entry in parsed]
+    return tuple(parsed) or (_NOTHING,)
+
+
+def render(operations: Sequence[Operation]) -> str:
+    """The canonical action, a JSON list: `parse(render(x)) == x` for whatever `parse` gives.
+
+    That is: at least one operation, a SKIP only alone, content that is not blank, ids from 0.
+    """
+    return json.dumps([_record(op) for op in operations], ensure_ascii=False, separators=(",", ":"))
+
+
+def is_blank(content: str) -> bool:
+    """Whether nothing in `content` can be seen: no letter, number, punctuation mark or symbol."""
+    return not any(unicodedata.category(mark)[0] in "LNPS" for mark in content)
+
+
+def _record(operation: Operation) -> dict[str, str]:
+    record: dict[str, str] = {"op": operation.op.value}
+    if operation.item_id is not None:
+        record["id"] = str(operation.item_id)
+    if operation.content is not None:
+        record["content"] = operation.content
+    if operation.store is not None:
+        record["store"] = operation.store
+    return record
+
+
+def _beside(entry: Parsed) -> Parsed:
+    if isinstance(entry, Operation) and entry.op is Op.SKIP:
+        return OperationResult(Op.SKIP.value, RejectReason.SKIP_NOT_ALONE)
+    return entry
+
+
+def _read(call: Call | OperationResult) -> Parsed:
+    if isinstance(call, OperationResult):
+        return call
+    name, fields = call
+    if not isinstance(name, str):
+        return reject("", RejectReason.MISSING_FIELD if name is None else RejectReason.WRONG_TYPE)
+    op = _NAMES.get(name.strip().casefold())
+    if op is None:
+        return reject(name, RejectReason.UNKNOWN_OPERATION)
+    return Operation(op) if op is Op.SKIP else _edit(op, fields)
+
+
+def _edit(op: Op, fields: Mapping[str, object]) -> Parsed:
+    """An INSERT, UPDATE or DELETE; the first field at fault, in the order store, id, content."""
+    store = _field(fields, _STORE)
+    if store is not None:
+        if not isinstance(store, str):
+            return reject(op.value, RejectReason.WRONG_TYPE)
+        store = clean(store).strip().casefold().removesuffix("_memory")
+    item_id: int | None = None
+    content: str | None = None
+    if op is not Op.INSERT and store != _CORE:
+        found = _item_id(_field(fields, _ID))
+        if isinstance(found, RejectReason):
+            return reject(op.value, found)
+        item_id = found
+    if op is not Op.DELETE:
+        text = _content(_field(fields, _CONTENT))
+        if isinstance(text, RejectReason):
+            return reject(op.value, text)
+        content = text
+    return Operation(op, content, item_id, store)
+
+
+def _field(fields: Mapping[str, object], names: tuple[str, ...]) -> object:
+    """The first of `names` that is there; null counts as absent."""
+    for name in names:
+        value = fields.get(name)
+        if value is not None:
+            return value
+    return None
+
+
+def _item_id(value: object) -> int | RejectReason:
+    if value is None:
+        return RejectReason.MISSING_FIELD
+    if isinstance(value, str):
+        digits = value.strip()
+        if not (digits.isdecimal() and len(digits) <= _ID_DIGITS):
+            return RejectReason.UNKNOWN_ID
+        return int(digits)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return RejectReason.WRONG_TYPE
+    return value if value >= 0 else RejectReason.UNKNOWN_ID
+
+
+def _content(value: object) -> str | RejectReason:
+    if value is None:
+        return RejectReason.MISSING_FIELD
+    if not isinstance(value, str):
+        return RejectReason.WRONG_TYPE
+    content = clean(value)
+    return RejectReason.EMPTY_CONTENT if is_blank(content) else content

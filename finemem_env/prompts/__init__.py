@@ -1,0 +1,31 @@
+"""What models read.
+
+`observation` is what the manager reads, instructions included; `files` are the prompts of readers,
+judges and the chunk-question pipeline, one file per version in `texts`.
+"""
+
+from finemem_env.prompts.files import load_prompt
+from finemem_env.prompts.observation import (
+    CLIP_MARK,
+    INSTRUCTIONS,
+    PROMPT_VERSIONS,
+    View,
+    instructions_for,
+    parse_observation,
+    render_item,
+    render_observation,
+    render_stores,
+)
+
+__all__ = [
+    "CLIP_MARK",
+    "INSTRUCTIONS",
+    "PROMPT_VERSIONS",
+    "View",
+    "instructions_for",
+    "load_prompt",
+    "parse_observation",
+    "render_item",
+    "render_observation",
+    "render_stores",
+]

@@ -1,0 +1,9 @@
+"""Retrieval over the items of one memory.
+
+`retrievers` has the interface and the retrievers by name, `bm25` and `dense` do the work.
+"""
+
+from finemem_env.retrieval.bm25 import BM25
+from finemem_env.retrieval.retrievers import Retriever, StoreRetriever, make_retriever
+
+__all__ = ["BM25", "Retriever", "StoreRetriever", "make_retriever"]

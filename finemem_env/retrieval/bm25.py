@@ -1,0 +1,246 @@
+"""BM25 over memory items, updated in place: an edit costs the terms of its own item.
+
+Two variants, k1 = 1.5 and b = 0.75 in both, n = items, df = items that hold the term:
+
+- `lucene` (the default): idf = ln(1 + (n − df + ½)/(df + ½)), term part tf/(tf + norm);
+  the scores of `bm25s` with method "lucene".
+- `okapi`: idf = ln(n − df + ½) − ln(df + ½), a negative one replaced by ¼ of the vocabulary's mean
+  idf, term part tf·(k1 + 1)/(tf + norm); the scores of `rank_bm25.BM25Okapi`, which Mem-α and
+  Fine-Mem search with. With one or two items its scores are zero or negative, as there.
+
+with norm = k1·(1 − b + b·length/mean length). Query terms count with their multiplicity.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finemem_env.errors import ConfigError, nearest
+from finemem_env.text import TextCache, tie_keys, words
+
+__all__ = ["BM25"]
+
+_K1 = 1.5
+_B = 0.75
+_EPSILON = 0.25  # okapi's floor: share of the mean idf that a negative idf becomes
+_DECIMALS = 10  # scores this close are ties: the rest is rounding, which must not decide
+_BITS = 24  # a posting holds slot and count in one integer: no term is in an item 2^24 times
+_MASK = (1 << _BITS) - 1
+
+
+class _Terms:
+    """A text's terms: counts for an item, the sequence for a query."""
+
+    __slots__ = ("counts", "sequence")
+
+    def __init__(self, sequence: list[str]) -> None:
+        self.sequence = tuple(sequence)
+        self.counts = Counter(sequence)
+
+
+_WORD_TERMS: TextCache[_Terms] = TextCache(lambda text: _Terms(words(text)))
+
+
+class BM25:
+    """Incremental BM25: a term's postings are one packed array, and a query joins a few of them.
+
+    Every item gets a slot, in insertion order. A removed item only marks its slot dead; when the
+    dead outnumber the living, the index is rebuilt from the kept term counts, so that an edit costs
+    a constant times its own terms on average.
+    """
+
+    def __init__(
+        self, variant: str = "lucene", tokenize: Callable[[str], list[str]] = words
+    ) -> None:
+        """An empty index.
+
+        Args:
+            variant: "lucene" or "okapi".
+            tokenize: text → terms, case folding included.
+
+        Raises:
+            ConfigError: an unknown variant.
+        """
+        if variant not in ("lucene", "okapi"):
+            raise ConfigError(nearest("bm25 variant", variant, ("lucene", "okapi")))
+        self.version = f"bm25-{variant}/1"
+        self._variant = variant
+        self._okapi = variant == "okapi"
+        self._tokenize = tokenize
+        self._terms = (
+            _WORD_TERMS
+            if tokenize is words
+            else TextCache[_Terms](lambda text: _Terms(tokenize(text)))
+        )
+        self._items: dict[int, tuple[int, str, _Terms]] = {}  # id -> (slot, content, terms)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._postings: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
+        self._dead: dict[str, int] = {}  # term -> its postings of removed items
+        self._slot_ids = array("q")  # per slot; −1 when dead
+        self._lengths = array("d")  # terms per slot
+        self._total = 0  # terms of living items
+        self._with_df = [0]  # df -> number of terms with that df, kept for okapi only
+        self._derived: tuple[NDArray[np.float64], NDArray[np.bool_], float] | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle and copy as contents only: postings and caches are rebuilt."""
+        contents = [(item_id, content) for item_id, (_, content, _) in self._items.items()]
+        return _rebuild, (self._variant, self._tokenize, contents)
+
+    def update(self, removed: Sequence[tuple[int, str]], added: Sequence[tuple[int, str]]) -> None:
+        """Take items out and put items in; the pairs are (item id, content).
+
+        Raises:
+            KeyError: a removed id that is not there.
+        """
+        for item_id, _ in removed:
+            self._remove(item_id)
+        for item_id, content in added:
+            self._add(item_id, content, self._terms[content])
+        if len(self._slot_ids) > 2 * len(self._items) + 16:
+            self._compact()
+        self._derived = None
+
+    def scores(self, query: str) -> dict[int, float]:
+        """BM25 of every item, 0.0 where no term is shared; in insertion order."""
+        if not self._items:
+            return {}
+        found = self._score(self._terms[query].sequence)
+        if found is None:
+            return dict.fromkeys(self._items, 0.0)
+        values = found[0].tolist()
+        return {item_id: values[slot] for item_id, (slot, _, _) in self._items.items()}
+
+    def search(self, query: str, k: int) -> list[int]:
+        """Ids of at most `k` items that share a term with `query`, best first."""
+        found = self._score(self._terms[query].sequence) if self._items and k > 0 else None
+        if found is None:
+            return []
+        scores, shared = found
+        slots = np.flatnonzero(shared)
+        ranked = scores[slots].round(_DECIMALS)
+        if len(slots) > 4 * k + 32:
+            kept = ranked >= np.partition(ranked, len(ranked) - k)[len(ranked) - k]
+            slots, ranked = slots[kept], ranked[kept]
+        return self._order(query, slots.tolist(), ranked.tolist())[:k]
+
+    def _order(self, query: str, slots: list[int], scores: list[float]) -> list[int]:
+        ids = [self._slot_ids[slot] for slot in slots]
+        if len(set(scores)) == len(scores):
+            return [item_id for _, item_id in sorted(zip(scores, ids, strict=True), reverse=True)]
+        seen = Counter(scores)
+        key = tie_keys(query)
+        keyed = [
+            (-score, key(self._items[item_id][1]) if seen[score] > 1 else b"", item_id)
+            for score, item_id in zip(scores, ids, strict=True)
+        ]
+        return [item_id for _, _, item_id in sorted(keyed)]
+
+    def _score(
+        self, terms: tuple[str, ...]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
+        """Per slot, score and whether a living item there shares a term; None: no item does."""
+        found = [(term, held) for term in terms if (held := self._postings.get(term))]
+        if not found:
+            return None
+        norms, alive, floor = self._derived or self._derive()
+        weights = np.repeat(
+            [self._idf(self._df(term), floor) for term, _ in found],
+            [len(held) for _, held in found],
+        )
+        packed = np.frombuffer(b"".join([held for _, held in found]), np.int64)
+        slots, counts = packed >> _BITS, packed & _MASK
+        numerator = counts * (_K1 + 1) if self._okapi else counts
+        parts = weights * (numerator / (counts + norms[slots]))
+        scores = cast(NDArray[np.float64], np.bincount(slots, parts, len(norms)))
+        touched = np.zeros(len(norms), np.bool_)
+        touched[slots] = True
+        touched &= alive
+        return scores, touched
+
+    def _derive(self) -> tuple[NDArray[np.float64], NDArray[np.bool_], float]:
+        """Norm and liveness per slot, and okapi's idf floor, for the present items."""
+        lengths = np.array(self._lengths)
+        alive = np.array(self._slot_ids) >= 0
+        mean = self._total / len(self._items) or 1.0  # no item has a term: any norm does
+        norms = _K1 * (1 - _B + _B * lengths / mean)
+        self._derived = norms, alive, self._idf_floor() if self._okapi else 0.0
+        return self._derived
+
+    def _df(self, term: str) -> int:
+        """Number of items that hold a term; the term must be held."""
+        return len(self._postings[term]) - self._dead.get(term, 0)
+
+    def _idf(self, df: int, floor: float) -> float:
+        n = len(self._items)
+        if not self._okapi:
+            return math.log(1 + (n - df + 0.5) / (df + 0.5))
+        idf = math.log(n - df + 0.5) - math.log(df + 0.5)
+        return floor if idf < 0 else idf
+
+    def _idf_floor(self) -> float:
+        n, size = len(self._items), sum(self._with_df)
+        total = math.fsum(
+            terms * (math.log(n - df + 0.5) - math.log(df + 0.5))
+            for df, terms in enumerate(self._with_df)
+            if terms
+        )
+        return _EPSILON * total / size if size else 0.0
+
+    def _add(self, item_id: int, content: str, terms: _Terms) -> None:
+        slot = len(self._slot_ids)
+        self._items[item_id] = slot, content, terms
+        self._slot_ids.append(item_id)
+        self._lengths.append(len(terms.sequence))
+        self._total += len(terms.sequence)
+        postings, place = self._postings, slot << _BITS
+        for term, count in terms.counts.items():
+            postings[term].append(place + count)
+        if self._okapi:
+            self._with_df.append(0)
+            for df in map(self._df, terms.counts):
+                self._with_df[df] += 1
+                self._with_df[df - 1] -= df > 1
+
+    def _remove(self, item_id: int) -> None:
+        slot, _, terms = self._items.pop(item_id)
+        self._slot_ids[slot] = -1
+        self._total -= len(terms.sequence)
+        if self._okapi:
+            for df in map(self._df, terms.counts):
+                self._with_df[df] -= 1
+                self._with_df[df - 1] += df > 1
+        for term in terms.counts:
+            dead = self._dead.get(term, 0) + 1
+            if dead < len(self._postings[term]):
+                self._dead[term] = dead
+            else:
+                del self._postings[term]
+                self._dead.pop(term, None)
+
+    def _compact(self) -> None:
+        items = self._items
+        self._items = {}
+        self._clear()
+        for item_id, (_, content, terms) in items.items():
+            self._add(item_id, content, terms)
+
+
+def _rebuild(
+    variant: str, tokenize: Callable[[str], list[str]], contents: Sequence[tuple[int, str]]
+) -> BM25:
+    index = BM25(variant, tokenize)
+    index.update((), contents)
+    return index

@@ -1,0 +1,149 @@
+"""Retrieval over the items of one memory: the interface, and retrievers by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from finemem_env.errors import ConfigError, nearest
+from finemem_env.retrieval.bm25 import BM25
+from finemem_env.retrieval.dense import Dense
+from finemem_env.text import words
+
+__all__ = ["PublishedBM25", "Retriever", "StoreRetriever", "make_retriever"]
+
+_LOWER = re.compile(r"\b\w+\b")
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """Finds the items of one memory that fit a question; rebuildable from the items."""
+
+    version: str
+
+    def update(self, removed: Sequence[tuple[int, str]], added: Sequence[tuple[int, str]]) -> None:
+        """Follow one change of the memory; both hold (item id, content)."""
+        ...
+
+    def search(self, query: str, k: int) -> list[int]:
+        """Ids of at most `k` items, best first; ties break by `tie_key`."""
+        ...
+
+
+def lower_words(text: str) -> list[str]:
+    """Terms as in Mem-α's search: runs of word characters, in lower case."""
+    return _LOWER.findall(text.lower())
+
+
+TOKENS: dict[str, Callable[[str], list[str]]] = {
+    "words": words,
+    "lower": lower_words,
+    "spaces": str.split,  # MemoryAgentBench's: case and punctuation count
+}
+
+
+class PublishedBM25(BM25):
+    """BM25 in the ways of the published benchmarks; arguments as of `make_retriever`.
+
+    With `fill`, items of no shared term fill up to k, equal scores in order of age; a query without
+    any term finds nothing.
+    """
+
+    def __init__(self, variant: str, tokens: str, fill: bool) -> None:
+        super().__init__(variant, TOKENS[tokens])
+        self.version += f"+{tokens}" + ("+fill" if fill else "")
+        self._made = variant, tokens, fill
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle and copy as contents only, as `BM25`."""
+        contents = [(item_id, content) for item_id, (_, content, _) in self._items.items()]
+        return _rebuild, (*self._made, contents)
+
+    def search(self, query: str, k: int) -> list[int]:
+        """Ids of the `k` best items, best first."""
+        _, tokens, fill = self._made
+        if not fill:
+            return super().search(query, k)
+        if not TOKENS[tokens](query):
+            return []
+        scores = self.scores(query)
+        return sorted(scores, key=lambda item_id: (-scores[item_id], item_id))[: max(k, 0)]
+
+
+def _rebuild(
+    variant: str, tokens: str, fill: bool, contents: Sequence[tuple[int, str]]
+) -> PublishedBM25:
+    index = PublishedBM25(variant, tokens, fill)
+    index.update((), contents)
+    return index
+
+
+class StoreRetriever:
+    """One retriever for each store of a hierarchical memory; items of other stores are not found.
+
+    Args:
+        make: makes the retriever of a store.
+        stores: their names, in the order in which what is found is joined.
+        store_of: the store of a present item.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Retriever],
+        stores: Sequence[str],
+        store_of: Callable[[int], str],
+    ) -> None:
+        self._retrievers = {store: make() for store in stores}
+        self._store_of = store_of
+        self._stores: dict[int, str] = {}
+        self.version = next(iter(self._retrievers.values())).version
+
+    def update(self, removed: Sequence[tuple[int, str]], added: Sequence[tuple[int, str]]) -> None:
+        """Follow one change of the memory; both hold (item id, content)."""
+        here = {item_id: self._stores.pop(item_id, "") for item_id, _ in removed}
+        there = {item_id: self._store_of(item_id) for item_id, _ in added}
+        self._stores |= there
+        for store, retriever in self._retrievers.items():
+            gone = [pair for pair in removed if here[pair[0]] == store]
+            new = [pair for pair in added if there[pair[0]] == store]
+            if gone or new:
+                retriever.update(gone, new)
+
+    def search(self, query: str, k: int) -> list[int]:
+        """Ids of at most `k` items of each store, best first, store after store."""
+        return [found for one in self._retrievers.values() for found in one.search(query, k)]
+
+
+def make_retriever(config: Mapping[str, object], *, bm25: str) -> Retriever:
+    """The retriever that `config` names, such as {"name": "bm25"}.
+
+    Args:
+        config: the resolved `retriever` setting: {"name": "bm25"}, with `tokens` ("words", "lower"
+            or "spaces") and `fill` (False); or {"name": "dense", "model": path}.
+        bm25: the BM25 variant, "lucene" or "okapi"; unused by dense retrieval.
+
+    Raises:
+        ConfigError: unknown name or option, or a dense retriever without model or extra.
+    """
+    options = {key: value for key, value in config.items() if key != "name"}
+    name = config.get("name")
+    known = {"bm25": ("tokens", "fill"), "dense": ("model",)}
+    if not isinstance(name, str) or name not in known:
+        raise ConfigError(nearest("retriever", name, known))
+    for key in options:
+        if key not in known[name]:
+            raise ConfigError(nearest(f"option of retriever {name!r}", key, known[name]))
+    if name == "bm25":
+        return _make_bm25(bm25, options.get("tokens", "words"), options.get("fill", False))
+    return Dense(options.get("model"))
+
+
+def _make_bm25(variant: str, tokens: object, fill: object) -> BM25:
+    if not isinstance(tokens, str) or tokens not in TOKENS:
+        raise ConfigError(nearest("tokens of retriever 'bm25'", tokens, TOKENS))
+    if not isinstance(fill, bool):
+        raise ConfigError(f"fill of retriever 'bm25': expected true or false, got {fill!r}.")
+    if tokens == "words" and not fill:
+        return BM25(variant)
+    return PublishedBM25(variant, tokens, fill)

@@ -1,0 +1,183 @@
+"""Metrics that a judge decides: what it is asked, and how its replies become a score.
+
+No model is called here. Wordings are ours (prompt file "judge/1"), criteria, reply formats, token
+limits and parsing rules those of the publications.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from finemem_env.errors import DataError
+from finemem_env.prompts import load_prompt
+from finemem_env.scoring.matching import strip_reasoning
+from finemem_env.scoring.mem_alpha import without_reasoning
+from finemem_env.types import JudgeRequest, Question
+
+__all__ = ["JUDGED", "Judged", "content_request", "content_verdict"]
+
+PROMPT = "judge/1"
+_CONTENT_TOKENS = 512  # and temperature 0.1: Mem-α's server
+_SHORT_TOKENS = 10  # MemoryAgentBench's yes or no
+_LONG_TOKENS = 4096  # lists of key points
+_OBJECT = re.compile(r"\{[^{}]*\}")
+_FIRST_WORD = re.compile(r"[^\W\d_]+")
+
+# LongMemEval's question types; the others are judged as conversations.
+_SECTIONS = {
+    "temporal-reasoning": "temporal",
+    "knowledge-update": "update",
+    "single-session-preference": "rubric",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A judged metric: `ask` gives the calls for a prediction, `read` the score of their replies.
+
+    `read` gives None when a reply cannot be read, which counts as a failed call.
+    """
+
+    description: str
+    ask: Callable[[str, Question], tuple[JudgeRequest, ...]]
+    read: Callable[[Sequence[str], Question], float | None]
+
+
+def _request(section: str, tokens: int, heat: float = 0.0, **values: str) -> JudgeRequest:
+    return JudgeRequest(load_prompt(PROMPT).fill(section, **values), PROMPT, tokens, heat)
+
+
+def _compare(section: str, prediction: str, question: Question, tokens: int) -> JudgeRequest:
+    return _request(
+        section,
+        tokens,
+        question=question.question,
+        gold="; ".join(question.answers),
+        prediction=prediction,
+    )
+
+
+def _ask_ours(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:
+    return (_compare("answer", strip_reasoning(prediction), question, _SHORT_TOKENS),)
+
+
+def _read_ours(replies: Sequence[str], question: Question) -> float | None:
+    """The first word decides; anything but yes or no cannot be read."""
+    words = _FIRST_WORD.findall(strip_reasoning(replies[0]).lower())
+    return {"yes": 1.0, "no": 0.0}.get(words[0] if words else "")
+
+
+def _ask_rubric(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:
+    return (_compare("rubric", without_reasoning(prediction), question, _CONTENT_TOKENS),)
+
+
+def _read_rubric(replies: Sequence[str], question: Question) -> float:
+    """Mem-α's rule: "yes" and nowhere "no", so that "yes, as noted" is wrong."""
+    reply = replies[0].lower()
+    return float("yes" in reply and "no" not in reply)
+
+
+def _ask_conversation(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:
+    kind = str(question.metadata.get("question_type", ""))
+    section = _SECTIONS.get(kind, "conversation")
+    if question.metadata.get("abstention"):
+        section = "abstention"
+    return (_compare(section, strip_reasoning(prediction), question, _SHORT_TOKENS),)
+
+
+def _read_conversation(replies: Sequence[str], question: Question) -> float:
+    """MemoryAgentBench's rule: "yes" anywhere in the reply."""
+    return float("yes" in replies[0].lower())
+
+
+def _ask_summary(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:
+    points = question.metadata.get("keypoints")
+    if not isinstance(points, list | tuple) or not points:
+        raise DataError(
+            f"question {question.id!r}: metric {question.metric!r} needs the key points of the "
+            'book in its metadata, {"keypoints": […]}.'
+        )
+    text = strip_reasoning(prediction)
+    numbered = "\n".join(f"{i}. {point}" for i, point in enumerate(points, start=1))
+    return (
+        _request("fluency", _LONG_TOKENS, prediction=text),
+        _request("recall", _LONG_TOKENS, points=numbered, prediction=text),
+        _request("precision", _LONG_TOKENS, gold="\n\n".join(question.answers), prediction=text),
+    )
+
+
+def _read_summary(replies: Sequence[str], question: Question) -> float | None:
+    """Fluency (0 or 1) times the F1 of key points found and sentences supported."""
+    points = question.metadata.get("keypoints")
+    total = len(points) if isinstance(points, list | tuple) else 0
+    numbers = [
+        _number(replies[0], "fluency"),
+        _number(replies[1], "recall"),
+        _number(replies[2], "precision"),
+        _number(replies[2], "sentence_count"),
+    ]
+    read = [number for number in numbers if number is not None]
+    if len(read) < len(numbers) or not total:
+        return None
+    fluency, found, supported, sentences = read
+    recall = min(1.0, found / total)
+    precision = min(1.0, supported / sentences) if sentences else 0.0
+    if not fluency or not recall or not precision:
+        return 0.0
+    return 2 * precision * recall / (precision + recall)
+
+
+def _number(reply: str, key: str) -> float | None:
+    value = _last_object(reply).get(key)
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    return None
+
+
+def _last_object(reply: str) -> dict[str, object]:
+    """The last JSON object in a reply that has one."""
+    for text in reversed(_OBJECT.findall(strip_reasoning(reply))):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+def content_request(store: str, content: str) -> JudgeRequest:
+    """Mem-α's content judge on one written text of the store "core", "semantic" or "episodic".
+
+    It sees the content alone, not the chunk: it says nothing about faithfulness.
+    """
+    return _request(store, _CONTENT_TOKENS, 0.1, content=content)
+
+
+def content_verdict(reply: str) -> float | None:
+    """1.0 for a valid content, 0.0 for an invalid one, None for a reply that cannot be read."""
+    valid = _last_object(reply).get("VALID")
+    return float(valid) if isinstance(valid, bool) else None
+
+
+JUDGED: dict[str, Judged] = {
+    "judge": Judged("a judge says whether the answer is right", _ask_ours, _read_ours),
+    "mem-alpha/judge": Judged(
+        'Mem-α, LongMemEval: a judge with a rubric; "no" anywhere in its reply is a no',
+        _ask_rubric,
+        _read_rubric,
+    ),
+    "mab/judge": Judged(
+        'MemoryAgentBench, LongMemEval: a judge by question type; "yes" anywhere is a yes',
+        _ask_conversation,
+        _read_conversation,
+    ),
+    "mab/summary_judge": Judged(
+        "MemoryAgentBench, summaries: fluency times F1 of key points, three judge calls",
+        _ask_summary,
+        _read_summary,
+    ),
+}

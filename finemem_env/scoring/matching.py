@@ -1,0 +1,97 @@
+"""Normal forms in which a prediction and a gold answer are compared. Used by scoring only.
+
+A normal form is a sequence of tokens, and text is matched on token borders: "no" is not in "know",
+and "3" is not in "3.5" or "1,300". Case, Unicode width, thousands separators, the dots of
+abbreviations, possessive 's, and punctuation do not matter. Each Chinese or Japanese character is a
+token, so that words inside a run of them are found. Articles are ignored except at the end, where
+"a" is a name ("Vitamin A").
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from finemem_env.text import TextCache, normalise, words
+
+__all__ = ["Form", "contains", "equal", "form", "strip_reasoning"]
+
+_ARTICLES = frozenset(("a", "an", "the"))
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_DECIMAL = re.compile(r"(\d+(?:\.\d+)+)")
+_INITIALS = re.compile(r"(?<![^\W_])[^\W\d_](?:\.[^\W\d_])+(?![^\W_])")
+_POSSESSIVE = re.compile(r"(?<=\w)['’]s(?![^\W_])")
+_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
+# Up to the last closing tag, since some chat templates open the tag in the prompt.
+_REASONING = re.compile(r"\A.*</think>|<think>.*\Z", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One text ready for comparison; `plain` keeps articles, `bare` drops all but a last one.
+
+    Both are tokens joined and framed by single spaces, so that `in` respects token borders; " "
+    when there is no token, and then only `raw` tells texts apart.
+    """
+
+    raw: str
+    plain: str
+    bare: str
+    tokens: tuple[str, ...] = field(compare=False)  # of `plain`
+
+
+def _derive(text: str) -> Form:
+    raw = normalise(text)
+    tokens = _tokens(raw)
+    bare = [token for token in tokens[:-1] if token not in _ARTICLES] + tokens[-1:]
+    return Form(raw, _framed(tokens), _framed(bare), tuple(tokens))
+
+
+def _framed(tokens: list[str]) -> str:
+    return f" {' '.join(tokens)} " if tokens else " "
+
+
+def _tokens(text: str) -> list[str]:
+    """Tokens of an NFKC case-folded text; each step is skipped where its mark does not occur."""
+    if "'" in text or "’" in text:
+        text = _APOSTROPHE.sub("", _POSSESSIVE.sub("", text))
+    if "," in text:
+        text = _THOUSANDS.sub("", text)
+    if "." not in text:
+        return words(text)
+    text = _INITIALS.sub(lambda match: match[0].replace(".", ""), text)
+    parts = _DECIMAL.split(text)  # text and decimal numbers in turn
+    return [
+        token
+        for place, part in enumerate(parts)
+        for token in ([part] if place % 2 else words(part))
+    ]
+
+
+_FORMS: TextCache[Form] = TextCache(_derive)
+
+
+def form(text: str) -> Form:
+    """The normal form of `text`, cached."""
+    return _FORMS[text]
+
+
+def equal(prediction: Form, gold: Form) -> bool:
+    """Whether the two texts say the same."""
+    if not gold.tokens:
+        return prediction.raw == gold.raw
+    return prediction.plain == gold.plain or prediction.bare == gold.bare
+
+
+def contains(prediction: Form, gold: Form) -> bool:
+    """Whether the gold answer occurs in the prediction, on token borders."""
+    if not gold.tokens:
+        return bool(gold.raw) and gold.raw in prediction.raw
+    return gold.plain in prediction.plain or gold.bare in prediction.bare
+
+
+def strip_reasoning(prediction: str) -> str:
+    """The prediction without <think>…</think>; an unclosed one hides everything after it."""
+    if "think>" not in prediction.casefold():
+        return prediction
+    return _REASONING.sub("", prediction)

@@ -1,0 +1,250 @@
+"""The only definition of answer matching: `score(prediction, question)` in [0, 1].
+
+A metric compares a prediction with one reference. Over several gold answers, `answers_mode` "any"
+takes the best one, "all" the worst one and "fraction" their mean; in the last two ROUGE-L and token
+F1 compare with all golds as one text. Labels and choices take the best one in every mode.
+`gold_prediction(question)` scores 1.0 under every metric.
+
+Metrics named "mem-alpha/…" and "mab/…" are the published benchmarks' (`finemem_env.scoring`), with
+rules of their own for all of this. Those that a judge decides have no score here: `judge_requests`
+says what to ask it and `judged_score` reads its replies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from finemem_env.errors import ConfigError, DataError, nearest
+from finemem_env.scoring import mab, mem_alpha
+from finemem_env.scoring.judged import JUDGED
+from finemem_env.scoring.matching import Form, contains, equal, form, strip_reasoning
+from finemem_env.scoring.rouge import common_subsequence, harmonic
+from finemem_env.text import normalise
+from finemem_env.types import JudgeRequest, Question
+
+__all__ = [
+    "METRICS",
+    "gold_prediction",
+    "is_judged",
+    "judge_requests",
+    "judged_score",
+    "needs_judge",
+    "normalise_answer",
+    "score",
+]
+
+_CLOSED = frozenset(("yes", "no", "noanswer"))
+_PARTS = re.compile(r"[;\n]")
+_KEYWORD_COMMA = re.compile(r",(?!\d)|(?<!\d),")  # not the one in 1,000
+_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_TEXT_COMMAND = re.compile(r"\\text\s*\{([^{}]*)\}")
+_LABEL_PREFIX = re.compile(
+    r"^(?:final\s+)?(?:answer|label|category)\s*(?:is|:|=)\s*", re.IGNORECASE
+)
+_HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
+_LETTER = re.compile(r"^\W*([A-Za-z])\s*(?:[).:\]]|$)")
+_SAID_LETTER = re.compile(r"(?i:\b(?:answer|option|choice)\s*(?:is|:)?\s*)\(?([A-Z])\b(?!\s+[a-z])")
+
+
+def score(prediction: str, question: Question) -> float:
+    """How right `prediction` is, by `question.metric`: 0.0 wrong, 1.0 right.
+
+    Reasoning in <think> tags is removed first (Mem-α's metrics remove it in their own way).
+
+    Raises:
+        ConfigError: unknown metric, or one that needs a judge.
+        DataError: a question without gold answers, or without what its metric needs beside them.
+    """
+    entry = _REGISTRY.get(question.metric)
+    if entry is None:
+        if is_judged(question.metric):
+            raise ConfigError(needs_judge(question))
+        raise ConfigError(nearest("metric", question.metric, METRICS))
+    if not question.answers:
+        raise DataError(f"question {question.id!r} has no gold answer.")
+    if not question.metric.startswith("mem-alpha/"):
+        prediction = strip_reasoning(prediction)
+    return entry[1](prediction, question)
+
+
+def is_judged(metric: str) -> bool:
+    """Whether a judge decides this metric."""
+    return metric in JUDGED
+
+
+def needs_judge(question: Question) -> str:
+    """What to tell a caller that has none."""
+    return (
+        f"question {question.id!r}: metric {question.metric!r} needs a judge, and there is none. "
+        "Configure one with judge=…, a reader that is a language model (see the readers in "
+        "`python -m finemem_env list`), or give the question another metric."
+    )
+
+
+def judge_requests(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:
+    """What to ask the judge about `prediction`, () for a metric that needs none.
+
+    Raises:
+        DataError: a question without what its metric needs beside the golds.
+    """
+    judged = JUDGED.get(question.metric)
+    return () if judged is None else judged.ask(prediction, question)
+
+
+def judged_score(replies: Sequence[str], question: Question) -> float | None:
+    """The score by the judge's replies to `judge_requests`; None when one cannot be read."""
+    return JUDGED[question.metric].read(replies, question)
+
+
+def normalise_answer(text: str) -> str:
+    """The normal form that decides equality: tokens without case, punctuation and articles."""
+    found = form(text)
+    return found.bare.strip() or found.raw
+
+
+def gold_prediction(question: Question) -> str:
+    """A prediction that scores 1.0: the first gold, or all of them where all are asked for."""
+    if question.metric in mem_alpha.METRICS:
+        return mem_alpha.gold_prediction(question)
+    if question.metric in mab.METRICS:
+        return mab.gold_prediction(question)
+    if question.answers_mode == "any" or question.metric in ("boxed_label", "multiple_choice"):
+        return question.answers[0]
+    return "; ".join(question.answers)
+
+
+def _over_golds(question: Question, values: Sequence[float]) -> float:
+    if question.answers_mode == "any":
+        return max(values)
+    if question.answers_mode == "all":
+        return min(values)
+    return sum(values) / len(values)
+
+
+def _references(question: Question) -> list[Form]:
+    """Every gold on its own ("any"), or all of them as one text."""
+    if question.answers_mode == "any":
+        return [form(answer) for answer in question.answers]
+    return [form(gold_prediction(question))]
+
+
+def _exact(prediction: str, question: Question) -> float:
+    if question.answers_mode == "any":
+        return _exact_any(prediction, question)
+    parts = [form(prediction), *map(form, _PARTS.split(prediction))]
+
+    def listed(answer: str) -> bool:
+        wanted = [form(part) for part in _PARTS.split(answer)]
+        return all(any(equal(part, gold) for part in parts) for gold in wanted)
+
+    return _over_golds(question, [float(listed(answer)) for answer in question.answers])
+
+
+def _exact_any(prediction: str, question: Question) -> float:
+    whole = form(prediction)
+    return float(any(equal(whole, form(answer)) for answer in question.answers))
+
+
+def _substring(prediction: str, question: Question) -> float:
+    found = form(prediction)
+    values = [float(contains(found, form(answer))) for answer in question.answers]
+    return _over_golds(question, values)
+
+
+def _f1(prediction: str, question: Question) -> float:
+    found = form(prediction)
+    return max(_token_f1(found, gold) for gold in _references(question))
+
+
+def _token_f1(prediction: Form, gold: Form) -> float:
+    if equal(prediction, gold):
+        return 1.0
+    ours, theirs = prediction.bare.split(), gold.bare.split()
+    # A yes or no is right or wrong as a whole, as in HotpotQA's own script.
+    if _CLOSED & {" ".join(ours), " ".join(theirs)}:
+        return 0.0
+    return harmonic((Counter(ours) & Counter(theirs)).total(), len(ours), len(theirs))
+
+
+def _keywords(prediction: str, question: Question) -> float:
+    found = form(prediction)
+    return _over_golds(question, [_keyword_share(found, answer) for answer in question.answers])
+
+
+def _keyword_share(prediction: Form, answer: str) -> float:
+    """Share of the keywords of one gold, separated by ";" or else ",", that are found."""
+    separator = ";" if ";" in answer else _KEYWORD_COMMA
+    keywords = [part for part in re.split(separator, answer) if part.strip()]
+    hits = sum(contains(prediction, form(keyword)) for keyword in keywords or [answer])
+    return hits / (len(keywords) or 1)
+
+
+def _rouge_l(prediction: str, question: Question) -> float:
+    found = form(prediction)
+    return max(_rouge_l_f1(found, gold) for gold in _references(question))
+
+
+def _rouge_l_f1(prediction: Form, gold: Form) -> float:
+    """F1 of the longest common subsequence of tokens, articles counted, without stemming."""
+    if not gold.tokens:
+        return float(equal(prediction, gold))
+    shared = common_subsequence(prediction.tokens, gold.tokens)
+    return harmonic(shared, len(prediction.tokens), len(gold.tokens))
+
+
+def _boxed_label(prediction: str, question: Question) -> float:
+    boxed = _BOXED.findall(prediction)
+    label = _label(boxed[-1] if boxed else _LABEL_PREFIX.sub("", prediction.strip()))
+    return float(any(label == _label(answer) for answer in question.answers))
+
+
+def _label(text: str) -> str:
+    """A label without quotes, final full stop and LaTeX; "_" and "-" join words like a space."""
+    bare = _TEXT_COMMAND.sub(r"\1", text).replace("_", " ").strip(" \t\n\"'`*.$")
+    return normalise(_HYPHEN.sub(" ", bare)) or normalise(text)
+
+
+def _multiple_choice(prediction: str, question: Question) -> float:
+    chosen = _choice(prediction, question.choices)
+    golds = {_choice(answer, question.choices) for answer in question.answers} - {None}
+    return float(chosen in golds) if golds else _exact_any(prediction, question)
+
+
+def _choice(text: str, choices: Sequence[str]) -> int | None:
+    """Index of the choice that `text` names by its text or letter; None: none, or more than one."""
+    found, forms = form(text), [form(choice) for choice in choices]
+    same = [i for i, choice in enumerate(forms) if choice.raw == found.raw]
+    same = same or [i for i, choice in enumerate(forms) if equal(found, choice)]
+    if same:
+        return same[0]
+    letter = _LETTER.match(text) or _SAID_LETTER.search(text)
+    if letter and ord(letter[1].upper()) - ord("A") < len(choices):
+        return ord(letter[1].upper()) - ord("A")
+    named = [i for i, choice in enumerate(forms) if contains(found, choice)]
+    longest = [i for i in named if not any(j != i and contains(forms[j], forms[i]) for j in named)]
+    return longest[0] if len(longest) == 1 else None
+
+
+_REGISTRY: dict[str, tuple[str, Callable[[str, Question], float]]] = {
+    "exact_match": ("the answer equals a gold, punctuation, case and articles aside", _exact),
+    "substring_exact_match": ("a gold occurs in the answer, on word borders", _substring),
+    "f1": ("F1 of shared tokens; yes and no are all or nothing", _f1),
+    "keyword_fraction": ("share of the gold's keywords (split at ; or ,) that occur", _keywords),
+    "rouge_l": ("F1 of the longest common subsequence of words", _rouge_l),
+    "boxed_label": (
+        "the label in \\boxed{}, or else the whole answer, equals the gold",
+        _boxed_label,
+    ),
+    "multiple_choice": (
+        "the answer names the right choice by its text or letter",
+        _multiple_choice,
+    ),
+    **mem_alpha.METRICS,
+    **mab.METRICS,
+}
+METRICS: dict[str, str] = {
+    **{name: description for name, (description, _) in _REGISTRY.items()},
+    **{name: judged.description for name, judged in JUDGED.items()},
+}

@@ -1,0 +1,43 @@
+"""What a person sees of an episode: plain text, one block per step."""
+
+from __future__ import annotations
+
+from finemem_env.session.records import Asked, StepResult
+from finemem_env.session.session import Session
+
+__all__ = ["render_text"]
+
+_WIDTH = 100
+
+
+def render_text(session: Session) -> str:
+    """The last action with its outcome and reward, then what the manager sees next."""
+    parts = []
+    if session.record.results:
+        parts.append(_step(session, session.record.results[-1]))
+    parts.append(session.observe())
+    return "\n".join(parts) + "\n"
+
+
+def _step(session: Session, result: StepResult) -> str:
+    action = session.record.actions[-1]
+    lines = [f"--- step {session.step_index - 1}: {_short(action)}"]
+    for one in result.operations:
+        item = "" if one.item_id is None else f" [{one.item_id}]"
+        lines.append(f"    {one.name or '?'}{item}: {one.reason or 'accepted'}")
+    lines += [f"    chunk question: {_answer(asked)}" for asked in result.chunk_answers]
+    lines += [f"    final question: {_answer(asked)}" for asked in result.answers]
+    terms = "  ".join(f"{name} {value:.3f}" for name, value in result.terms.items())
+    lines.append(f"    reward {result.reward:.3f}   ({terms})")
+    return "\n".join(lines)
+
+
+def _answer(asked: Asked) -> str:
+    gold = " / ".join(asked.question.answers[:2])
+    said = "(reader failed)" if asked.answer.failed else asked.answer.text
+    return f"{asked.score:.2f}  {_short(asked.question.question)} -> {_short(said)} (gold: {gold})"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..."

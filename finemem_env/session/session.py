@@ -1,0 +1,379 @@
+"""One episode and its memory: the only definition of a step.
+
+A step is two halves around the reader. `advance(action)` applies the operations and says what must
+be read; `settle(answers)` turns answers into more requests or into the step's result. Every caller
+(environment, vector environment, rescoring) drives sessions through `run_step`, which sends the
+requests of all of them as one batch a round, grading calls to the judge. A session knows nothing of
+Gymnasium.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from finemem_env.errors import ConfigError, ReaderError
+from finemem_env.memory import CORE, Item, make_parts
+from finemem_env.operations import Parsed, parse
+from finemem_env.rewards import formulas as rewards
+from finemem_env.scoring import is_judged, needs_judge
+from finemem_env.session.grading import Grader, Request, content_requests, content_scores
+from finemem_env.session.questions import draw_chunk_questions, draw_finals
+from finemem_env.session.records import Asked, StepResult, final_outcome, make_asked, step_outcome
+from finemem_env.settings import Settings
+from finemem_env.types import (
+    Answer,
+    Episode,
+    Judge,
+    JudgeRequest,
+    OperationResult,
+    Question,
+    Reader,
+    ReadRequest,
+)
+
+__all__ = ["Session", "run_step"]
+
+
+@dataclass(slots=True)
+class _Record:
+    """What the session keeps of the steps so far, for the rewards and for traces."""
+
+    actions: list[str] = field(default_factory=list)
+    results: list[StepResult] = field(default_factory=list)
+    judged: list[dict[str, str]] = field(default_factory=list)
+    steps: list[rewards.StepOutcome] = field(default_factory=list)
+    finals: list[tuple[Asked, rewards.FinalOutcome]] = field(default_factory=list)
+
+
+_Step = Generator[list[Request], Sequence[Answer], StepResult]
+
+
+class Session:
+    """Drives one episode: memory, retrieval, questions, rewards.
+
+    Args:
+        episode: the chunks and questions.
+        settings: resolved settings.
+        rng: draws the final and chunk questions; nothing else is random.
+        count_tokens: the token counter of `settings.tokenizer`.
+        max_chars: longest observation in characters.
+    """
+
+    def __init__(
+        self,
+        episode: Episode,
+        settings: Settings,
+        rng: np.random.Generator,
+        count_tokens: Callable[[str], int],
+        max_chars: int,
+    ) -> None:
+        self.episode = episode
+        self.settings = settings
+        self.chunk_tokens = tuple(count_tokens(chunk.text) for chunk in episode.chunks)
+        self.finals = draw_finals(episode.questions, settings.question_fraction, rng)
+        self.drawn = self._draw_chunk_questions(rng)
+        self._check_judge()
+        parts = make_parts(settings, sum(self.chunk_tokens), count_tokens, max_chars)
+        self.memory, self.retriever, self.view, self.instructions = parts
+        self._grader = Grader()
+        self.step_index = 0
+        self.record = _Record()
+        self._running: _Step | None = None
+
+    @property
+    def num_chunks(self) -> int:
+        """T, which never depends on the policy; -1 in a stream that has not ended."""
+        return len(self.episode.chunks)
+
+    @property
+    def terminated(self) -> bool:
+        """Whether every chunk was read and acted upon."""
+        return self.step_index >= len(self.episode.chunks)
+
+    def upcoming_chunk_questions(self) -> tuple[Question, ...]:
+        """The chunk questions that will be asked right after the current step."""
+        return () if self.terminated else self.drawn[self.step_index]
+
+    def observe(self) -> str:
+        """The observation before the current step, or the closing view of the memory."""
+        t = self.step_index
+        chunk = None if self.terminated else self.episode.chunks[t]
+        tokens = 0 if chunk is None else self.chunk_tokens[t]
+        text = self.view.render(chunk, tokens, t, self.num_chunks, self.memory, self.retriever)
+        return f"{self.instructions}\n\n{text}" if self.settings.include_instructions else text
+
+    def advance(self, action: str) -> list[Request]:
+        """Apply the agent's text and return the first round of questions (perhaps none)."""
+        self._running = self._run(action)
+        return next(self._running)
+
+    def settle(self, answers: Sequence[Answer]) -> list[Request] | StepResult:
+        """Take one round of answers; return the next round, or the step's result."""
+        if self._running is None:
+            raise ReaderError("settle() without advance(): no step is open.")
+        try:
+            return self._running.send(answers)
+        except StopIteration as stop:
+            self._running = None
+            result: StepResult = stop.value
+            return result
+
+    def _run(self, action: str) -> _Step:
+        t = self.step_index
+        parsed = parse(action)
+        operations = self._apply(parsed)
+        chunk_questions, finals = self.drawn[t], self._finals_now()
+        questions = (*chunk_questions, *finals)
+        shown = [self._retrieve(question) for question in questions]
+        reads: list[Request] = [
+            self._request(question, items) for question, items in zip(questions, shown, strict=True)
+        ]
+        written = self._content_requests(parsed, operations)
+        replies = yield reads + list(written.values())
+        answers, verdicts = replies[: len(reads)], replies[len(reads) :]
+        scores = yield from self._grader.score(answers, questions)
+        asked = [make_asked(*one) for one in zip(questions, shown, answers, scores, strict=True)]
+        split = len(chunk_questions)
+        outcomes = [final_outcome(one) for one in asked[split:]]
+        if self._leaves_one_out(outcomes):
+            outcomes = yield from self._leave_one_out(asked[split:], outcomes)
+        self.record.finals.extend(zip(asked[split:], outcomes, strict=True))
+        content = content_scores(operations, dict(zip(written, verdicts, strict=True)))
+        self._grader.remember(zip(written.values(), verdicts, strict=True))
+        step = step_outcome(operations, asked[:split], content if written else ())
+        return self._close(action, operations, tuple(asked[:split]), step)
+
+    def _draw_chunk_questions(self, rng: np.random.Generator) -> tuple[tuple[Question, ...], ...]:
+        settings = self.settings
+        return draw_chunk_questions(
+            self.episode, settings.chunk_question_scope, settings.chunk_questions_asked, rng
+        )
+
+    def _content_requests(
+        self, parsed: Sequence[Parsed], operations: Sequence[OperationResult]
+    ) -> dict[int, JudgeRequest]:
+        if self.settings.judge is None or self.settings.reward.weights.content == 0:
+            return {}
+        return content_requests(parsed, operations, self.memory)
+
+    def _check_judge(self) -> None:
+        """Refuse questions that only a judge can grade where there is none."""
+        if self.settings.judge is None:
+            for question in (*self.finals, *(one for drawn in self.drawn for one in drawn)):
+                if is_judged(question.metric):
+                    raise ConfigError(needs_judge(question))
+
+    def _apply(self, parsed: Sequence[Parsed]) -> tuple[OperationResult, ...]:
+        change = self.memory.apply(self.step_index, parsed)
+        if change.removed or change.added:
+            self.retriever.update(
+                [(item.id, item.content) for item in change.removed],
+                [(item.id, item.content) for item in change.added],
+            )
+            self.view.update(change)
+        return change.results
+
+    def _finals_now(self) -> tuple[Question, ...]:
+        """Final questions due after this step: those asked_after it, at the end all others."""
+        t, last = self.step_index, self.num_chunks - 1
+        due = []
+        for question in self.finals:
+            when = last if question.asked_after is None else question.asked_after
+            if when == t:
+                due.append(question)
+        return tuple(due)
+
+    def _retrieve(self, question: Question) -> tuple[Item, ...]:
+        query = question.question
+        if self.settings.prefix_in_query:
+            query = question.query_prefix + query
+        found = self.retriever.search(query, self.settings.top_k)
+        items = [item for item_id in found if (item := self.memory.get(item_id)) is not None]
+        core = self.memory.core
+        if self.settings.max_read_tokens is not None:
+            items = self._within(
+                items, self.settings.max_read_tokens - (core.tokens if core else 0)
+            )
+        return (*items, core) if core else tuple(items)
+
+    def _within(self, items: Sequence[Item], most: int) -> list[Item]:
+        """`items`, with the last of every store left out until `most` tokens hold the rest."""
+        places: dict[str, int] = {}
+        ranks = []
+        for item in items:
+            ranks.append(places.get(item.store, 0))
+            places[item.store] = ranks[-1] + 1
+        count = max(places.values(), default=0)
+        kept = list(items)
+        while sum(item.tokens for item in kept) > most and count:
+            count -= 1
+            kept = [item for item, rank in zip(items, ranks, strict=True) if rank < count]
+        return kept
+
+    def _request(self, question: Question, items: Sequence[Item]) -> ReadRequest:
+        core = items[-1].content if items and items[-1].store == CORE else ""
+        return ReadRequest(
+            question=question.question,
+            items=tuple(item.content for item in items if item.store != CORE),
+            task=question.type,
+            choices=question.choices,
+            query_prefix=question.query_prefix,
+            answer_tokens=self._answer_tokens(question),
+            core=core,
+        )
+
+    def _answer_tokens(self, question: Question) -> int:
+        own = question.metadata.get("answer_tokens")
+        if isinstance(own, int) and not self.settings.answer_tokens_given:
+            return own
+        return self.settings.answer_tokens
+
+    def _leaves_one_out(self, outcomes: Sequence[rewards.FinalOutcome]) -> bool:
+        """Extra calls are made only where credit is anchored and a question asks for them."""
+        reward = self.settings.reward
+        anchored = reward.beta > 0 and not reward.broadcast
+        return anchored and any(
+            rewards.needs_leave_one_out(outcome, reward.attribution) for outcome in outcomes
+        )
+
+    def _leave_one_out(
+        self, asked: Sequence[Asked], outcomes: Sequence[rewards.FinalOutcome]
+    ) -> Generator[list[Request], Sequence[Answer], list[rewards.FinalOutcome]]:
+        """Ask again with each shown item removed, without refilling from rank k+1."""
+        attribution = self.settings.reward.attribution
+        open_ = [
+            (number, removed)
+            for number, outcome in enumerate(outcomes)
+            if rewards.needs_leave_one_out(outcome, attribution)
+            for removed in range(len(outcome.shown))
+        ]
+        answers = yield [
+            self._request(
+                asked[number].question,
+                [item for i, item in enumerate(asked[number].items) if i != removed],
+            )
+            for number, removed in open_
+        ]
+        questions = [asked[number].question for number, _ in open_]
+        scores = yield from self._grader.score(answers, questions)
+        without: dict[int, list[float | None]] = {}
+        for (number, _), one in zip(open_, scores, strict=True):
+            without.setdefault(number, []).append(one)
+        return [
+            final_outcome(asked[number], tuple(without.get(number, ())))
+            for number in range(len(outcomes))
+        ]
+
+    def _close(
+        self,
+        action: str,
+        operations: tuple[OperationResult, ...],
+        chunk_answers: tuple[Asked, ...],
+        step: rewards.StepOutcome,
+    ) -> StepResult:
+        self.record.steps.append(step)
+        self.record.actions.append(action)
+        self.record.judged.append(self._grader.take())
+        reward = rewards.stream_reward(step, self.settings.reward)
+        self.step_index += 1
+        self._read_on()
+        if self.terminated:
+            result = self._finish(reward, operations, chunk_answers)
+        else:
+            terms = rewards.terms(step)
+            result = StepResult(reward, False, operations, chunk_answers, terms)
+        self.record.results.append(result)
+        return result
+
+    def _read_on(self) -> None:
+        """What a stream does between two steps."""
+
+    def _finish(
+        self,
+        reward: float,
+        operations: tuple[OperationResult, ...],
+        chunk_answers: tuple[Asked, ...],
+    ) -> StepResult:
+        outcome = self.outcome()
+        settings, total = self.settings.reward, len(self.episode.chunks)
+        return StepResult(
+            reward=reward + rewards.closing_reward(outcome, settings),
+            terminated=True,
+            operations=operations,
+            chunk_answers=chunk_answers,
+            terms=rewards.terms(self.record.steps[-1], outcome),
+            answers=tuple(asked for asked, _ in self.record.finals),
+            step_rewards=rewards.step_rewards(outcome, settings),
+            step_valid=rewards.step_valid(outcome, settings),
+            evidence_credit=rewards.evidence_credit(outcome.finals, settings.attribution, total),
+        )
+
+    def outcome(self) -> rewards.EpisodeOutcome:
+        """The frozen facts of the finished episode, from which any reward preset follows."""
+        return rewards.EpisodeOutcome(
+            steps=tuple(self.record.steps),
+            finals=tuple(final for _, final in self.record.finals),
+            memory_tokens=self.memory.tokens,
+            input_tokens=sum(self.chunk_tokens),
+        )
+
+
+def run_step(
+    sessions: Sequence[Session],
+    actions: Sequence[str],
+    reader: Reader,
+    judge: Judge | None = None,
+) -> list[StepResult]:
+    """One step of every session, all their questions sent as one reader batch per round.
+
+    Args:
+        sessions: those that take a step.
+        actions: one for each.
+        reader: answers the questions.
+        judge: grades, where a metric or the reward asks for it.
+
+    Raises:
+        ReaderError: the reader or judge broke its contract (not one `Answer` per request), or there
+            is no judge where one is needed.
+    """
+    results: dict[int, StepResult] = {}
+    rounds = [
+        (number, session.advance(action))
+        for number, (session, action) in enumerate(zip(sessions, actions, strict=True))
+    ]
+    while rounds:
+        batch = [request for _, requests in rounds for request in requests]
+        answers = _send(batch, reader, judge) if batch else []
+        following, start = [], 0
+        for number, requests in rounds:
+            end = start + len(requests)
+            outcome = sessions[number].settle(answers[start:end])
+            if isinstance(outcome, StepResult):
+                results[number] = outcome
+            else:
+                following.append((number, outcome))
+            start = end
+        rounds = following
+    return [results[number] for number in range(len(sessions))]
+
+
+def _send(batch: list[Request], reader: Reader, judge: Judge | None) -> list[Answer]:
+    """The answers of one round, in order: one batch to the reader, one to the judge."""
+    reads = [request for request in batch if isinstance(request, ReadRequest)]
+    grades = [request for request in batch if isinstance(request, JudgeRequest)]
+    if grades and judge is None:
+        raise ReaderError("run_step: there are grading calls, and no judge was given.")
+    read = iter(_checked(reader.answer(reads), reads, reader) if reads else ())
+    graded = iter(_checked(judge.judge(grades), grades, judge) if grades and judge else ())
+    return [next(read if isinstance(request, ReadRequest) else graded) for request in batch]
+
+
+def _checked(answers: list[Answer], requests: Sequence[Request], who: object) -> list[Answer]:
+    if len(answers) != len(requests):
+        raise ReaderError(
+            f"{type(who).__name__}: expected {len(requests)} answers, got {len(answers)}."
+        )
+    return answers

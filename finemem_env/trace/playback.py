@@ -1,0 +1,165 @@
+"""From a session to its trace, and back: record a finished episode, drive a fresh one with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finemem_env.errors import DataError, FineMemError, ReaderError
+from finemem_env.session import Session, StepResult
+from finemem_env.session.grading import Request, judge_key
+from finemem_env.session.records import Asked
+from finemem_env.trace.format import Trace, TraceAnswer, TraceStep
+from finemem_env.types import Answer, Judge, JudgeRequest, Reader, ReadRequest
+
+__all__ = ["record_trace", "replay"]
+
+
+def record_trace(
+    session: Session,
+    *,
+    agent: str = "",
+    episode: int = 0,
+    seed: int = 0,
+    env: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> Trace:
+    """The trace of a finished session; the keywords say who acted, where and under which versions.
+
+    Raises:
+        FineMemError: the episode is not over.
+    """
+    if not session.terminated:
+        raise FineMemError(
+            f"record_trace: expected a finished episode, got one at step {session.step_index} of "
+            f"{session.num_chunks}."
+        )
+    record, last = session.record, session.record.results[-1]
+    return Trace(
+        agent=agent,
+        episode=episode,
+        seed=seed,
+        env=dict(env or {}),
+        episode_id=session.episode.episode_id,
+        competency=session.episode.competency,
+        source=session.episode.source,
+        settings=session.settings.as_dict(),
+        versions=dict(versions or {}),
+        steps=tuple(map(_step, record.actions, record.results, record.judged)),
+        answers=tuple(_answer(asked, final.without) for asked, final in record.finals),
+        step_rewards=last.step_rewards,
+        step_valid=last.step_valid,
+        evidence_credit=last.evidence_credit,
+        memory_tokens=session.memory.tokens,
+        input_tokens=sum(session.chunk_tokens),
+    )
+
+
+def _step(action: str, result: StepResult, judged: Mapping[str, str]) -> TraceStep:
+    answers = tuple(_answer(asked) for asked in result.chunk_answers)
+    terms = dict(result.terms)
+    return TraceStep(action, result.operations, result.reward, terms, answers, dict(judged))
+
+
+def _answer(asked: Asked, without: tuple[float | None, ...] = ()) -> TraceAnswer:
+    return TraceAnswer(
+        id=asked.question.id,
+        question=asked.question.question,
+        golds=asked.question.answers,
+        prediction=asked.answer.text,
+        score=asked.score,
+        shown=tuple(item.id for item in asked.items),
+        used=asked.answer.used,
+        failed=asked.answer.failed,
+        tokens=asked.answer.tokens,
+        without=without,
+    )
+
+
+def replay(
+    trace: Trace,
+    session: Session,
+    reader: Reader | None = None,
+    judge: Judge | None = None,
+    *,
+    trust: bool = True,
+) -> StepResult:
+    """Drive a fresh `session` of the same episode and seed with the stored actions.
+
+    Stored answers stand in for the reader wherever the same question is asked of the same items,
+    and stored replies for the judge; what the trace does not hold (leave-one-out calls under
+    another attribution, other retrieval settings) is put to `reader` and `judge`. Without `trust`
+    every question is put to `reader` again, so that only the actions are taken from the trace.
+    Returns the last step's result.
+
+    Raises:
+        DataError: the session's episode is not the trace's.
+        ReaderError: something must be read or graded and there is no reader or judge.
+    """
+    if (session.episode.episode_id, session.num_chunks) != (trace.episode_id, len(trace.steps)):
+        raise DataError(
+            f"replay: the trace is of {trace.episode_id!r} with {len(trace.steps)} steps, the "
+            f"session of {session.episode.episode_id!r} with {session.num_chunks}."
+        )
+    for step in trace.steps:
+        requests: list[Request] | StepResult = session.advance(step.action)
+        stored = _stored(session, (*step.answers, *trace.answers)) if trust else {}
+        while not isinstance(requests, StepResult):
+            reads = [one for one in requests if isinstance(one, ReadRequest)]
+            grades = [one for one in requests if isinstance(one, JudgeRequest)]
+            read = iter(_answers(reads, stored, reader))
+            graded = iter(_graded(grades, step.judged, judge))
+            answers = [next(read if isinstance(one, ReadRequest) else graded) for one in requests]
+            requests = session.settle(answers)
+    return session.record.results[-1]
+
+
+# (question, texts shown, the core last) -> answer
+_Stored = Mapping[tuple[str, tuple[str, ...]], TraceAnswer]
+
+
+def _stored(session: Session, answers: Sequence[TraceAnswer]) -> _Stored:
+    """The answers whose shown items are in the memory now."""
+    found = {}
+    for one in answers:
+        items = [session.memory.get(item_id) for item_id in one.shown]
+        texts = tuple(item.content for item in items if item is not None)
+        if len(texts) == len(one.shown):
+            found[one.question, texts] = one
+    return found
+
+
+def _answers(
+    requests: Sequence[ReadRequest], stored: _Stored, reader: Reader | None
+) -> list[Answer]:
+    """One answer per request: the stored one, else the reader's (one batch)."""
+    known = [stored.get((request.question, _texts(request))) for request in requests]
+    missing = [request for request, one in zip(requests, known, strict=True) if one is None]
+    if missing and reader is None:
+        raise ReaderError(
+            f"replay: {len(missing)} questions of this step are not answered in the trace, e.g. "
+            f"{missing[0].question!r}; give a reader."
+        )
+    fresh = iter(reader.answer(missing) if reader is not None and missing else ())
+    return [
+        next(fresh) if one is None else Answer(one.prediction, one.used, one.failed, one.tokens)
+        for one in known
+    ]
+
+
+def _texts(request: ReadRequest) -> tuple[str, ...]:
+    return (*request.items, request.core) if request.core else request.items
+
+
+def _graded(
+    requests: Sequence[JudgeRequest], stored: Mapping[str, str], judge: Judge | None
+) -> list[Answer]:
+    """One reply per grading call: the stored one, else the judge's (one batch)."""
+    known = [stored.get(judge_key(request)) for request in requests]
+    missing = [request for request, one in zip(requests, known, strict=True) if one is None]
+    if missing and judge is None:
+        raise ReaderError(
+            f"replay: {len(missing)} grading calls of this step are not in the trace; give a judge."
+        )
+    fresh = iter(judge.judge(missing) if judge is not None and missing else ())
+    return [next(fresh) if one is None else Answer(one) for one in known]

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the agents need torch")
+
+import torch
+
+from agents.learn import checkpoint
+from agents.learn.checkpoint import Position
+from finemem_env.errors import ConfigError
+
+
+def make(seed: int = 0) -> tuple[Any, Any]:
+    torch.manual_seed(seed)
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+def test_everything_comes_back(tmp_path: Path) -> None:
+    model, optimizer = make()
+    path = checkpoint.save(tmp_path, model, optimizer, Position(7, 0.5, 4), "digest")
+    drawn = (random.random(), float(np.random.rand()), float(torch.rand(())))
+    other, other_optimizer = make(seed=1)
+    position = checkpoint.load(path, other, other_optimizer, "digest")
+    assert position == Position(7, 0.5, 4)
+    assert (random.random(), float(np.random.rand()), float(torch.rand(()))) == drawn
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+    mine, its = optimizer.state_dict(), other_optimizer.state_dict()
+    for number, values in mine["state"].items():
+        for name, value in values.items():
+            assert torch.equal(value, its["state"][number][name])
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    model, optimizer = make()
+    for update in range(5):
+        checkpoint.save(tmp_path, model, optimizer, Position(update), "digest")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["000003", "000004"]
+    assert checkpoint.latest(tmp_path) == tmp_path / "000004"
+
+
+def test_nothing_is_pickled(tmp_path: Path) -> None:
+    model, optimizer = make()
+    path = checkpoint.save(tmp_path, model, optimizer, Position(), "digest")
+    assert {one.suffix for one in path.iterdir()} == {".safetensors", ".json"}
+
+
+def test_a_full_disk_is_one_clear_error_and_costs_no_earlier_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, optimizer = make()
+    checkpoint.save(tmp_path, model, optimizer, Position(1), "digest")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(ConfigError, match=r"No space left.*--resume"):
+        checkpoint.save(tmp_path, model, optimizer, Position(2), "digest")
+    assert [one.name for one in tmp_path.iterdir()] == ["000001"]
+
+
+def test_a_folder_that_was_being_written_is_not_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / ".000009.writing").mkdir()
+    assert checkpoint.latest(tmp_path) is None
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    model, optimizer = make()
+    path = checkpoint.save(tmp_path, model, optimizer, Position(), "digest")
+    with pytest.raises(ConfigError, match="other settings"):
+        checkpoint.load(path, model, optimizer, "another")
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    model, optimizer = make()
+    path = checkpoint.save(tmp_path, model, optimizer, Position(), "digest")
+    with pytest.raises(ConfigError, match="another model"):
+        checkpoint.load_weights(path, torch.nn.Sequential(torch.nn.Linear(3, 2)))

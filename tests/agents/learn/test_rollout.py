@@ -1,0 +1,155 @@
+"""Rollouts of the packaged model: what is trained on is what was sampled and what the env saw."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the agents need torch")
+pytest.importorskip("transformers", reason="the agents need transformers")
+
+from agents.learn.advantages import Estimator, compute_advantages
+from agents.learn.rollout import Clock, Sampling, make_rollout_env, roll_out, rows_of
+from agents.model.policy import Policy, load_policy
+from agents.runs.config import PRESETS, from_dict
+from finemem_env.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agents.learn.rollout import Rollout
+    from agents.model.sampling import Completion, SamplingConfig
+
+ENV = "FineMem-AR-v0"
+ARGS: dict[str, Any] = {**PRESETS["cpu"]["env_args"], "num_chunks": 3}
+SAMPLING = Sampling(max_new_tokens=100, instructions=False)
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return load_policy(from_dict(PRESETS["cpu"]).model_config())
+
+
+@pytest.fixture(scope="module")
+def rollouts(policy: Policy) -> list[Rollout]:
+    env = make_rollout_env(ENV, ARGS, 6)
+    return roll_out(policy, env, [5, 5, 5, 8, 8, 8], SAMPLING, seed=1)
+
+
+def test_a_group_starts_alike_and_differs_by_its_draws(rollouts: list[Rollout]) -> None:
+    assert [one.context for one in rollouts] == [0, 0, 0, 1, 1, 1]
+    first = {one.steps[0].prompt for one in rollouts[:3]}
+    assert len(first) == 1
+    assert first != {rollouts[3].steps[0].prompt}
+    assert len({one.steps[0].text for one in rollouts[:3]}) > 1
+
+
+def test_rows_hold_the_sampled_ids_of_the_text_that_acted(
+    policy: Policy, rollouts: list[Rollout]
+) -> None:
+    for rollout in rollouts:
+        for step, action in zip(rollout.steps, rollout.session.record.actions, strict=True):
+            assert step.completion is not None
+            assert policy.chat.decode([step.completion.ids]) == [action]
+
+
+def test_the_plain_environment_gives_the_same_rewards(rollouts: list[Rollout]) -> None:
+    env = gym.make(ENV, disable_env_checker=True, **ARGS)
+    for rollout, seed in zip(rollouts, [5, 5, 5, 8, 8, 8], strict=True):
+        env.reset(seed=seed)
+        rewards: list[float] = []
+        info: dict[str, Any] = {}
+        for step in rollout.steps:
+            _, reward, _, _, info = env.step(step.text)
+            rewards.append(float(reward))
+        assert rewards == list(rollout.rewards().streamed)
+        assert info["step_rewards"] == tuple(rollout.rewards().step_rewards)
+
+
+def test_every_row_gets_its_own_advantage(rollouts: list[Rollout]) -> None:
+    found = compute_advantages([one.rewards() for one in rollouts], Estimator())
+    rows = rows_of(rollouts, found)
+    assert [row.advantage for row in rows] == [float(v) for vs in found.values for v in vs]
+    assert rows[4].group == (0, 1)
+    assert all(row.weight == 1.0 for row in rows)
+
+
+def test_a_seed_gives_the_same_rollouts(policy: Policy, rollouts: list[Rollout]) -> None:
+    env = make_rollout_env(ENV, ARGS, 6)
+    again = roll_out(policy, env, [5, 5, 5, 8, 8, 8], SAMPLING, seed=1)
+    assert [one.steps for one in again] == [one.steps for one in rollouts]
+
+
+def test_a_prompt_beyond_the_context_is_a_failed_row(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = sorted({len(p) for p in _first_prompts(policy)})
+    monkeypatch.setattr(Policy, "context", lengths[0] + SAMPLING.max_new_tokens)
+    rollouts = roll_out(policy, make_rollout_env(ENV, ARGS, 4), [1, 1, 2, 3], SAMPLING, seed=0)
+    failed = [[step.completion is None for step in one.steps] for one in rollouts]
+    assert any(map(any, failed))
+    for rollout, flags in zip(rollouts, failed, strict=True):
+        rewards = rollout.rewards()
+        assert [not valid for valid in rewards.valid] == flags
+    found = compute_advantages([one.rewards() for one in rollouts], Estimator())
+    assert len(rows_of(rollouts, found)) == sum(not flag for flags in failed for flag in flags)
+    for values, flags in zip(found.values, failed, strict=True):
+        assert not np.any(values[np.array(flags)])
+
+
+def test_no_prompt_that_fits_is_one_clear_error(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Policy, "context", 120)
+    with pytest.raises(ConfigError, match="no prompt fits"):
+        roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], SAMPLING, seed=0)
+
+
+def test_a_step_without_replies_has_no_texts(policy: Policy) -> None:
+    assert policy.chat.decode([]) == []
+
+
+@pytest.mark.parametrize("fault", ["not finite", "no reply"])
+def test_a_fault_of_the_sampler_fails_the_row(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    draw = policy.sampler.draw
+
+    def broken(
+        prompts: Sequence[Sequence[int]],
+        config: SamplingConfig,
+        *,
+        seed: int,
+        groups: Sequence[Hashable | None],
+    ) -> list[Completion | None]:
+        first, *rest = draw(prompts, config, seed=seed, groups=groups)
+        assert first is not None
+        nan = dataclasses.replace(first, logprobs=(float("nan"),) * len(first.ids))
+        return [nan if fault == "not finite" else None, *rest]
+
+    monkeypatch.setattr(policy.sampler, "draw", broken)
+    rollouts = roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], SAMPLING, seed=0)
+    assert rollouts[0].rewards().valid == [False] * 3
+    assert rollouts[1].rewards().valid == [True] * 3
+
+
+def test_time_is_counted_by_part(policy: Policy) -> None:
+    clock = Clock()
+    roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], SAMPLING, seed=0, clock=clock)
+    assert clock.sample > 0
+    assert clock.environment > 0
+    assert clock.reader > 0
+
+
+def test_another_environment_is_refused() -> None:
+    with pytest.raises(ConfigError, match="FineMem-AR-v0"):
+        make_rollout_env("CartPole-v1", {}, 2)
+
+
+def _first_prompts(policy: Policy) -> list[tuple[int, ...]]:
+    env = make_rollout_env(ENV, ARGS, 3)
+    observations, _ = env.reset(seed=[1, 2, 3])
+    return policy.chat.encode([("", one) for one in observations])

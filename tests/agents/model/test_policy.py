@@ -1,0 +1,223 @@
+"""Policies from a folder: prompts, sampling, scoring, LoRA, checkpointing, reference, saving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("torch", reason="the agents need torch")
+pytest.importorskip("transformers", reason="the agents need transformers")
+import torch
+
+from agents.learn.loss import Denominators, LossConfig
+from agents.learn.update import accumulate_gradients
+from agents.model.batching import Row, micro_batches
+from agents.model.chat import Chat
+from agents.model.logprobs import score_rows
+from agents.model.policy import ModelConfig, Policy, load_policy
+from agents.model.prefix import find_units
+from finemem_env.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+# peft reads a property that transformers has renamed.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+VARIANTS: list[dict[str, Any]] = [{}, {"lora_rank": 4}, {"gradient_checkpointing": True}]
+CHUNK = "Instructions: keep what will be asked. " * 2
+PROMPTS = [("Keep facts.", f"{CHUNK}Memory: {i} items") for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def folder(
+    make_model: Callable[..., PreTrainedModel],
+    tokenizer: PreTrainedTokenizerFast,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
+    path = tmp_path_factory.mktemp("model")
+    make_model().save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return str(path)
+
+
+def load(folder: str, **options: Any) -> Policy:  # noqa: ANN401
+    return load_policy(ModelConfig(folder, device="cpu", **options))
+
+
+def rollout(policy: Policy, temperature: float = 0.6) -> list[Row]:
+    prompts = policy.chat.encode(PROMPTS)
+    found = policy.sample(
+        prompts, max_new_tokens=8, temperature=temperature, seed=0, groups=[0] * len(prompts)
+    )
+    return [
+        Row(p, c.ids, c.logprobs, advantage=(-1.0) ** i, group=0)
+        for i, (p, c) in enumerate(zip(prompts, found, strict=True))
+    ]
+
+
+def gradient(policy: Policy, rows: list[Row], *, share: bool) -> dict[str, torch.Tensor]:
+    policy.model.zero_grad()
+    policy.model.train()
+    counts = Denominators.of([len(r.completion) for r in rows], [1.0] * 4, max_completion_length=8)
+    accumulate_gradients(
+        policy.scorer(0.6), rows, LossConfig(), counts, max_tokens=1000, share=share
+    )
+    policy.model.train(False)
+    return {
+        name: p.grad.clone() for name, p in policy.model.named_parameters() if p.grad is not None
+    }
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"lora_rank": 4}, {"gradient_checkpointing": True}], ids=str
+)
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_sampler_and_trainer_agree(
+    folder: str, options: dict[str, Any], temperature: float
+) -> None:
+    if "lora_rank" in options:
+        pytest.importorskip("peft", reason="LoRA needs peft")
+    policy = load(folder, **options)
+    rows = rollout(policy, temperature)
+    found = score_rows(
+        policy.scorer(temperature), rows, max_tokens=500, share=policy.shares_prefixes
+    )
+    for row, logprobs in zip(rows, found, strict=True):
+        assert row.sampler_logprobs == pytest.approx(logprobs, abs=1e-4)
+
+
+def test_gradient_checkpointing_changes_nothing(folder: str) -> None:
+    plain, saving = load(folder), load(folder, gradient_checkpointing=True)
+    assert plain.shares_prefixes
+    assert not saving.shares_prefixes
+    rows = rollout(plain)
+    first = gradient(plain, rows, share=True)
+    second = gradient(saving, rows, share=False)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        torch.testing.assert_close(value, second[name], atol=1e-5, rtol=1e-3)
+
+
+def test_lora(folder: str, tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="LoRA needs peft")
+    policy = load(folder, lora_rank=4)
+    rows = rollout(policy)
+    found = gradient(policy, rows, share=True)
+    assert found
+    assert all("lora" in name for name in found)
+    base = score_rows(load(folder).scorer(), rows, max_tokens=500)
+    with torch.no_grad():
+        for name, parameter in policy.model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    policy.freeze_reference()  # costs nothing: the model without its adapters
+    assert policy.reference_logprobs(rows, max_tokens=500) == [
+        pytest.approx(row, abs=1e-4) for row in base
+    ]
+    moved = score_rows(policy.scorer(), rows, max_tokens=500)
+    assert moved[0] != pytest.approx(base[0], abs=1e-2)
+    policy.save(tmp_path)
+    merged = score_rows(load(str(tmp_path)).scorer(), rows, max_tokens=500)
+    assert merged == [pytest.approx(row, abs=1e-3) for row in moved]
+
+
+def test_reference_stays_where_it_was(folder: str) -> None:
+    policy = load(folder)
+    rows = rollout(policy)
+    with pytest.raises(ConfigError, match="freeze_reference"):
+        policy.reference_logprobs(rows, max_tokens=500)
+    policy.freeze_reference()
+    before = score_rows(policy.scorer(), rows, max_tokens=500)
+    with torch.no_grad():
+        for parameter in policy.model.parameters():
+            parameter.mul_(1.1)
+    assert score_rows(policy.scorer(), rows, max_tokens=500) != before
+    assert policy.reference_logprobs(rows, max_tokens=500) == before
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "mixed"])
+def test_lower_precision(folder: str, precision: str) -> None:
+    policy = load(folder, precision=precision)
+    rows = rollout(policy)
+    found = gradient(policy, rows, share=True)
+    expected = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    assert {value.dtype for value in found.values()} == {expected}
+    assert all(torch.isfinite(value).all() for value in found.values())
+    exact = score_rows(load(folder).scorer(0.6), rows, max_tokens=500)
+    for row, logprobs in zip(rows, exact, strict=True):
+        assert row.sampler_logprobs == pytest.approx(logprobs, abs=1.0)
+
+
+def test_group_shares_instructions_and_chunk(folder: str) -> None:
+    prompts = load(folder).chat.encode(PROMPTS)
+    (unit,) = find_units(prompts, [0] * 4)
+    assert unit.prefix > 0.7 * len(prompts[0])
+    (batch,) = micro_batches([Row(p, (5,), group=0) for p in prompts], 1000)
+    assert batch.computed_tokens < 0.5 * sum(map(len, prompts))
+
+
+def test_prompt_with_the_chat_template(folder: str) -> None:
+    chat = load(folder).chat
+    text = chat.render("Keep facts.", "Chunk")
+    assert text == (
+        "<|im_start|>system\nKeep facts.<|im_end|>\n"
+        "<|im_start|>user\nChunk<|im_end|>\n<|im_start|>assistant\n"
+    )
+    (ids,) = chat.encode([("Keep facts.", "Chunk")])
+    assert chat.tokenizer.decode(ids) == text
+    assert chat.encode([]) == []
+    assert chat.decode([chat.target("café")]) == ["café"]
+    assert chat.target("a")[-1] == chat.tokenizer.eos_token_id
+
+
+def test_prompt_without_a_template_or_a_system_role(folder: str) -> None:
+    chat = load(folder).chat
+    refusing = (
+        "{% for m in messages %}{% if m['role'] == 'system' %}"
+        "{{ raise_exception('no system role') }}{% endif %}[{{ m['content'] }}]{% endfor %}"
+    )
+    chat.tokenizer.chat_template = refusing
+    assert Chat(chat.tokenizer).render("Keep.", "Chunk") == "[Keep.\n\nChunk]"
+    chat.tokenizer.chat_template = None
+    plain = Chat(chat.tokenizer)
+    assert plain.render("Keep.", "Chunk") == "Keep.\n\nChunk\n\nOperations:\n"
+    with pytest.raises(ConfigError, match="chat template"):
+        Chat(chat.tokenizer, tools=True)
+
+
+def test_tools_reach_the_template(folder: str) -> None:
+    chat = load(folder).chat
+    chat.tokenizer.chat_template = (
+        "{% for t in tools %}{{ t.function.name }} {% endfor %}{{ messages[0]['content'] }}"
+    )
+    assert (
+        Chat(chat.tokenizer, tools=True)
+        .render("Keep.", "Chunk")
+        .startswith("INSERT UPDATE DELETE SKIP Keep.")
+    )
+
+
+def test_prompt_beyond_the_context(folder: str) -> None:
+    policy = load(folder)
+    assert policy.context == 256
+    with pytest.raises(ConfigError, match="a prompt of 250 tokens and 8 new ones exceed"):
+        policy.sample([(5,) * 250], max_new_tokens=8, temperature=1.0, seed=0)
+
+
+def test_stop_tokens(folder: str) -> None:
+    policy = load(folder)
+    tokenizer = policy.chat.tokenizer
+    assert policy.stop_ids == (tokenizer.eos_token_id, tokenizer.pad_token_id)
+    assert policy.pad_id == tokenizer.pad_token_id
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected the folder or hub id"):
+        load(str(tmp_path / "missing" / "model"))
+    with pytest.raises(ConfigError, match="precision"):
+        ModelConfig("x", precision="fp16")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="lora_rank"):
+        ModelConfig("x", lora_rank=-1)

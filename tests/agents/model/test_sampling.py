@@ -1,0 +1,245 @@
+"""Sampling keeps exact ids and the log-probabilities that the trainer computes for them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("torch", reason="the agents need torch")
+pytest.importorskip("transformers", reason="the agents need transformers")
+import torch
+
+from agents.model.batching import Row
+from agents.model.cache import (
+    cache_of,
+    can_share,
+    fix_capacity,
+    is_plain,
+    new_cache,
+    select_rows,
+    with_cache,
+)
+from agents.model.logprobs import Scorer, score_rows
+from agents.model.sampling import SHRINK, SamplingConfig, _pick, sample
+from finemem_env.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+MakeModel = Callable[..., "PreTrainedModel"]
+
+
+def make_prompts(groups: int = 3, size: int = 4, shared: int = 24) -> tuple[list[Any], list[int]]:
+    """Ragged prompts; the rows of a group share `shared` tokens."""
+    rng = random.Random(0)
+
+    def ids(n: int) -> tuple[int, ...]:
+        return tuple(rng.randrange(3, 300) for _ in range(n))
+
+    prompts = []
+    for group in range(groups):
+        prefix = ids(shared + 3 * group)
+        prompts += [prefix + ids(rng.randint(0, 9)) for _ in range(size)]
+    return prompts, [i // size for i in range(groups * size)]
+
+
+def sliding_model() -> PreTrainedModel:
+    """One layer that sees all tokens and one that sees the last eight."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=320,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        use_sliding_window=True,
+        sliding_window=8,
+        max_window_layers=1,
+        layer_types=["full_attention", "sliding_attention"],
+    )
+    model = Qwen3ForCausalLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(8)
+    return model
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+@pytest.mark.parametrize("kind", ["plain", "sliding"])
+def test_sampler_and_trainer_agree(
+    make_model: MakeModel, temperature: float, share: bool, kind: str
+) -> None:
+    model = make_model() if kind == "plain" else sliding_model()
+    assert can_share(model) == (kind == "plain")
+    prompts, groups = make_prompts()
+    config = SamplingConfig(12, temperature, stop_ids=tuple(range(3, 30)))
+    found = sample(model, prompts, config, seed=1, groups=groups, share=share)
+    assert len({len(c.ids) for c in found}) > 2  # some stop early
+    rows = [
+        Row(p, c.ids, c.logprobs, group=g if share and kind == "plain" else None)
+        for p, c, g in zip(prompts, found, groups, strict=True)
+    ]
+    scorer = Scorer(model, temperature=temperature)
+    for row, logprobs in zip(rows, score_rows(scorer, rows, max_tokens=300), strict=True):
+        assert row.sampler_logprobs == pytest.approx(logprobs, abs=1e-4)
+
+
+def test_against_a_plain_forward_pass(make_model: MakeModel) -> None:
+    """Row by row, without padding, cache or sharing."""
+    model = make_model()
+    prompts, groups = make_prompts()
+    found = sample(model, prompts, SamplingConfig(8, 0.7), seed=2, groups=groups)
+    for prompt, completion in zip(prompts, found, strict=True):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([prompt + completion.ids])).logits[0]
+        scores = torch.log_softmax(logits[len(prompt) - 1 : -1] / 0.7, dim=-1)
+        plain = scores[range(len(completion.ids)), list(completion.ids)]
+        assert completion.logprobs == pytest.approx(plain.tolist(), abs=1e-4)
+        assert not completion.finished
+
+
+def test_greedy_equals_generate(make_model: MakeModel) -> None:
+    model = make_model()
+    prompts, groups = make_prompts()
+    found = sample(model, prompts, SamplingConfig(10, 0.0), seed=0, groups=groups)
+    for prompt, completion in zip(prompts, found, strict=True):
+        own: Any = model
+        ids = own.generate(
+            torch.tensor([prompt]), max_new_tokens=10, do_sample=False, eos_token_id=-1
+        )
+        assert list(completion.ids) == ids[0, len(prompt) :].tolist()
+
+
+def test_draws_depend_on_seed_and_row_only(make_model: MakeModel) -> None:
+    """Not on sharing, on the cut into batches, or on which rows have stopped."""
+    model = make_model()
+    prompts, groups = make_prompts()
+    config = SamplingConfig(12, 1.0, stop_ids=tuple(range(3, 60)))
+    whole = sample(model, prompts, config, seed=1, groups=groups)
+    again = sample(model, prompts, config, seed=1, groups=groups)
+    assert whole == again
+    others = [
+        sample(model, prompts, config, seed=1, groups=None),
+        sample(model, prompts, config, seed=1, groups=groups, share=False),
+        sample(
+            model,
+            prompts,
+            SamplingConfig(12, 1.0, stop_ids=tuple(range(3, 60)), max_tokens=100),
+            seed=1,
+            groups=groups,
+        ),
+        sample(model, prompts[:5], config, seed=1),
+    ]
+    for other in others[:3]:
+        assert [c.ids for c in other] == [c.ids for c in whole]
+    assert [c.ids for c in sample(model, prompts, config, seed=2)] != [c.ids for c in whole]
+
+
+def test_stop_token_stays_and_ends(make_model: MakeModel) -> None:
+    prompts, groups = make_prompts()
+    stops = tuple(range(3, 60))
+    config = SamplingConfig(12, 1.0, stop_ids=stops)
+    found = sample(make_model(), prompts, config, seed=1, groups=groups)
+    assert {c.finished for c in found} == {True, False}
+    for completion in found:
+        assert completion.finished == (completion.ids[-1] in stops)
+        assert not set(completion.ids[:-1]) & set(stops)
+        assert len(completion.logprobs) == len(completion.ids)
+        assert completion.finished or len(completion.ids) == 12
+
+
+def test_finished_rows_leave_the_batch(make_model: MakeModel) -> None:
+    model: Any = make_model()
+    sizes: list[int] = []
+    forward = model.forward
+
+    def spy(**inputs: Any) -> object:  # noqa: ANN401
+        sizes.append(len(inputs["input_ids"]))
+        return forward(**inputs)
+
+    model.forward = spy
+    prompts, _ = make_prompts(4, 8)
+    config = SamplingConfig(40, 1.0, stop_ids=tuple(range(3, 40)))
+    sample(model, prompts, config, seed=1)
+    assert sizes[0] == 32
+    assert sizes[-1] <= SHRINK * 32
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_mode_of_the_model_is_kept(make_model: MakeModel) -> None:
+    model: Any = make_model()
+    for training in (True, False):
+        model.train(training)
+        sample(model, [(1, 2)], SamplingConfig(2), seed=0)
+        assert model.training == training
+
+
+def test_pick_follows_the_distribution() -> None:
+    """Evenly spread draws give every token its share, and none to impossible ones."""
+    logits = torch.tensor([[2.0, 0.0, -torch.inf, 1.0, -torch.inf]])
+    draws = (torch.arange(10_000) + 0.5) / 10_000
+    tokens, logprobs = _pick(logits.expand(10_000, -1), draws, 0.5)
+    shares = torch.bincount(tokens, minlength=5) / 10_000
+    expected = torch.softmax(logits[0] / 0.5, dim=-1)
+    torch.testing.assert_close(shares, expected, atol=2e-4, rtol=0)
+    torch.testing.assert_close(logprobs.exp(), expected[tokens])
+    for edge in (0.0, 1.0 - 2**-24):
+        token, _ = _pick(logits, torch.tensor([edge]), 1.0)
+        assert int(token) in (0, 3)
+
+
+def test_fixed_cache_equals_the_growing_one(make_model: MakeModel) -> None:
+    model: Any = make_model()
+    ids = torch.randint(3, 300, (3, 7))
+    outputs = []
+    for fixed in (False, True):
+        cache = new_cache(model)
+        with torch.no_grad():
+            model(input_ids=ids[:, :5], use_cache=True, **with_cache(model, cache))
+            if fixed:
+                fix_capacity(cache, 2)
+                assert not is_plain(cache)
+            select_rows(cache, torch.tensor([2, 0]))
+            for step in (5, 6):
+                step_ids = ids[[2, 0], step : step + 1]
+                out = model(input_ids=step_ids, use_cache=True, **with_cache(model, cache))
+        assert cache.get_seq_length() == 7
+        outputs.append(out.logits)
+    torch.testing.assert_close(*outputs)
+
+
+def test_refusals(make_model: MakeModel) -> None:
+    with pytest.raises(ConfigError, match="max_new_tokens"):
+        SamplingConfig(0)
+    with pytest.raises(ConfigError, match="temperature"):
+        SamplingConfig(1, float("nan"))
+    with pytest.raises(ConfigError, match="at least one token"):
+        sample(make_model(), [()], SamplingConfig(1), seed=0)
+    assert sample(make_model(), [], SamplingConfig(1), seed=0) == []
+
+
+class _OldNames:
+    """A module as transformers had them before 5.24."""
+
+    def forward(self, past_key_values: object = None) -> None: ...
+
+
+class _NewNames:
+    def forward(self, cache: object = None) -> None: ...
+
+
+def test_caches_go_in_and_out_under_either_name() -> None:
+    cache: Any = object()
+    assert with_cache(_OldNames(), cache) == {"past_key_values": cache}
+    assert with_cache(_NewNames(), cache) == {"cache": cache}
+    assert cache_of({"past_key_values": cache}) is cache
+    assert cache_of({"cache": cache}) is cache

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from baselines.runs.choice import AgentChoice
+from baselines.runs.run import RunConfig, run
+from baselines.runs.runner import episode_seeds, session_of
+from baselines.tables.summary import Result
+
+SMALL: dict[str, Any] = {"split": "test", "num_chunks": 3}
+BROKEN = "tests.baselines.broken_agents:Breaks"
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{key: one[key] for key in one if not key.endswith("_seconds")} for one in found]
+
+
+def episode_id(index: int) -> str:
+    import gymnasium as gym
+
+    env: gym.Env[str, str] = gym.make("FineMem-AR-v0", disable_env_checker=True, **SMALL)
+    env.reset(seed=episode_seeds(0, index + 1)[index])
+    return session_of(env).episode.episode_id
+
+
+@pytest.mark.slow
+def test_parallel_runs_end_in_the_files_of_a_serial_one(tmp_path: Path) -> None:
+    choices = tuple(AgentChoice(name) for name in ("random", "salience", "oracle"))
+    config = RunConfig(env_args=SMALL, agents=choices, episodes=3, budgets=("0.4", "1.0"))
+    run(config, tmp_path / "serial")
+    run(config, tmp_path / "parallel", jobs=2)
+    first, second = (lines(tmp_path / name / "results.jsonl") for name in ("serial", "parallel"))
+    assert first == second
+    for name in ("@0.4.jsonl", "@1.0.jsonl"):
+        one, other = (tmp_path / run_ / "traces" / name for run_ in ("serial", "parallel"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ("hang", "no reply within 2 s of its own time"),
+        ("die", "the agent's process ended with code 7"),
+        ("exit", "act raised SystemExit: 3"),
+    ],
+)
+def test_an_agent_that_hangs_or_dies_costs_that_episode(
+    tmp_path: Path, how: str, error: str
+) -> None:
+    choice = AgentChoice(BROKEN, {"how": how, "when": episode_id(1)})
+    config = RunConfig(env_args=SMALL, agents=(choice, AgentChoice("fifo")), episodes=3)
+    start = time.monotonic()
+    broken, fifo = run(config, tmp_path, time_limit=2.0)
+    assert time.monotonic() - start < 60
+    assert (broken.failed, broken.episodes, fifo.failed) == (1, 3, 0)
+    (failed,) = [one for one in lines(tmp_path / "results.jsonl") if one["status"] == "failed"]
+    assert failed["error"] == error
+    assert (failed["episode"], failed["score"]) == (1, 0.0)
+    assert failed["competency"] == "AR"
+
+
+def test_agents_are_not_told_questions_and_scores(tmp_path: Path) -> None:
+    choice = AgentChoice("tests.baselines.broken_agents:Curious")
+    (row,) = run(RunConfig(env_args=SMALL, agents=(choice,), episodes=1), tmp_path)
+    assert row.failed == 0
+
+
+def test_a_model_that_cannot_be_reached_is_not_the_agents_failure(tmp_path: Path) -> None:
+    choice = AgentChoice("tests.baselines.broken_agents:Unreachable")
+    (row,) = run(RunConfig(env_args=SMALL, agents=(choice,), episodes=1), tmp_path)
+    assert (row.failed, row.invalid, row.score) == (0, 1, None)
+
+
+COMMAND = """
+import sys
+from baselines.benchmark import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [1.2, 2.2])
+def test_a_run_killed_at_any_moment_goes_on_where_it_was(tmp_path: Path, delay: float) -> None:
+    arguments = ["--agent", "salience", "--agent", "fifo", "--episodes", "12", "--budgets"]
+    arguments += ["0.2,0.4", "--jobs", "2", "--no-reference"]
+    whole = [sys.executable, "-c", COMMAND, *arguments, "--output-dir", str(tmp_path / "whole")]
+    cut = [*whole[:-1], str(tmp_path / "cut")]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+    assert subprocess.run(whole, check=False, **quiet).returncode == 0  # type: ignore[call-overload]
+    process = subprocess.Popen(cut, **quiet)  # type: ignore[call-overload]
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = [*cut, "--resume"]
+    assert subprocess.run(again, check=False, **quiet).returncode == 0  # type: ignore[call-overload]
+    first, second = (lines(tmp_path / name / "results.jsonl") for name in ("whole", "cut"))
+    assert first == second
+    assert len(first) == 48
+
+
+def test_results_are_told_apart_by_task_and_budget() -> None:
+    one = Result("a", 0, 1, "e", "AR", task="t", budget="0.4")
+    assert one.key == ("t", "0.4", "a", 0)
+    assert one.place == ("t", "0.4", 0)

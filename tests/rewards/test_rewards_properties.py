@@ -1,0 +1,324 @@
+"""Properties of the rewards that hold for every episode: conservation, equal returns, bounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import HealthCheck, assume, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from finemem_env.rewards import (
+    REWARDS,
+    Attribution,
+    EpisodeOutcome,
+    FinalOutcome,
+    RewardSettings,
+    ShownItem,
+    StepOutcome,
+    Weights,
+    shares,
+    step_rewards,
+)
+from finemem_env.rewards.attribution import (
+    eara,
+    evidence_credit,
+    global_reward,
+    needs_leave_one_out,
+)
+from finemem_env.rewards.formulas import (
+    chunk_reward,
+    closing_reward,
+    compression_reward,
+    content_reward,
+    episode_valid,
+    format_reward,
+    step_valid,
+    stream_reward,
+    terms,
+)
+from finemem_env.rewards.presets import CompressionScale
+
+MODES: tuple[Attribution, ...] = ("last_write", "all_writes", "leave_one_out", "cited")
+SCALES: tuple[CompressionScale, ...] = ("step", "episode")
+
+# A loaded machine must not fail a property.
+patient = hypothesis_settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+
+scores = st.one_of(st.sampled_from([0.0, 1.0, 0.5]), st.floats(0.0, 1.0))
+modes = st.sampled_from(MODES)
+weights = st.builds(Weights, st.floats(0, 2), st.floats(0, 2), st.floats(0, 1), st.floats(0, 1))
+settings = st.builds(
+    RewardSettings,
+    st.just("any"),
+    modes,
+    st.floats(0.0, 1.0),
+    weights,
+    st.sampled_from(SCALES),
+    st.booleans(),
+)
+
+
+@st.composite
+def shown_items(draw: st.DrawFn, horizon: int, forbidden: int | None = None) -> ShownItem:
+    """An item as a memory records it: sentences are by writers, `step` is the latest sentence's."""
+    allowed = [step for step in range(horizon) if step != forbidden]
+    sentences = draw(st.lists(st.sampled_from(allowed), min_size=1, max_size=4))
+    earlier = draw(st.lists(st.sampled_from(allowed), max_size=2))
+    writers = tuple(sorted({*sentences, *earlier}))
+    return ShownItem(max(sentences), writers, tuple(sentences))
+
+
+@st.composite
+def final_outcomes(
+    draw: st.DrawFn, num_steps: int, forbidden: int | None = None, *, may_fail: bool = True
+) -> FinalOutcome:
+    """A final question, sometimes asked early, failed, without items or with broken citations."""
+    asked_after = draw(st.none() | st.integers(0, num_steps - 1))
+    horizon = num_steps if asked_after is None else asked_after + 1
+    if horizon == 1 and forbidden == 0:
+        shown: list[ShownItem] = []
+    else:
+        shown = draw(st.lists(shown_items(horizon, forbidden), max_size=5))
+    entry = st.tuples(st.integers(-2, 6), st.none() | st.integers(-2, 5))
+    without: Sequence[float | None] = ()
+    if draw(st.booleans()):
+        without = draw(st.lists(st.none() | scores, min_size=len(shown), max_size=len(shown)))
+    return FinalOutcome(
+        score=draw(scores),
+        shown=tuple(shown),
+        used=tuple(draw(st.lists(entry, max_size=4))),
+        without=tuple(without),
+        failed=may_fail and draw(st.integers(0, 5)) == 0,
+        asked_after=asked_after,
+    )
+
+
+@st.composite
+def step_outcomes(draw: st.DrawFn) -> StepOutcome:
+    accepted, memory_full, rejected = (draw(st.integers(0, 20)) for _ in range(3))
+    return StepOutcome(
+        emitted=accepted + memory_full + rejected,
+        accepted=accepted,
+        memory_full=memory_full,
+        chunk_scores=tuple(draw(st.lists(st.none() | scores, max_size=5))),
+        content_scores=tuple(draw(st.lists(scores, max_size=3))),
+    )
+
+
+@st.composite
+def episodes(draw: st.DrawFn) -> EpisodeOutcome:
+    steps = tuple(draw(st.lists(step_outcomes(), min_size=1, max_size=12)))
+    input_tokens = draw(st.integers(0, 100_000))
+    return EpisodeOutcome(
+        steps=steps,
+        finals=tuple(draw(st.lists(final_outcomes(len(steps)), max_size=8))),
+        memory_tokens=draw(st.integers(0, 4 * input_tokens)),
+        input_tokens=input_tokens,
+    )
+
+
+lengths = st.integers(1, 12)
+
+
+@patient
+@given(st.data(), lengths, modes)
+def test_shares_are_a_distribution_over_the_steps_taken(
+    data: st.DataObject, num_steps: int, mode: Attribution
+) -> None:
+    final = data.draw(final_outcomes(num_steps))
+    found = shares(final, mode, num_steps)
+    horizon = num_steps if final.asked_after is None else final.asked_after + 1
+    assert len(found) == num_steps
+    assert min(found) >= 0.0
+    assert math.isclose(sum(found), 1.0, abs_tol=1e-9)
+    assert not any(found[horizon:])
+
+
+@patient
+@given(st.data(), lengths, st.floats(0.0, 1.0))
+@pytest.mark.parametrize("mode", MODES)
+def test_eara_conserves_the_global_reward(
+    mode: Attribution, data: st.DataObject, num_steps: int, beta: float
+) -> None:
+    finals = data.draw(st.lists(final_outcomes(num_steps), max_size=8))
+    found = eara(finals, RewardSettings("any", mode, beta), num_steps)
+    assert len(found) == num_steps
+    assert min(found) >= 0.0
+    assert abs(math.fsum(found) - global_reward(finals)) <= 1e-9
+
+
+@patient
+@given(st.data(), lengths, modes, st.floats(0.0, 1.0))
+def test_eara_is_the_sum_of_its_definition(
+    data: st.DataObject, num_steps: int, mode: Attribution, beta: float
+) -> None:
+    finals = data.draw(st.lists(final_outcomes(num_steps), min_size=1, max_size=5))
+    counted = [final for final in finals if not final.failed]
+    expected = [0.0] * num_steps
+    for final in counted:
+        horizon = num_steps if final.asked_after is None else final.asked_after + 1
+        share = shares(final, mode, num_steps)
+        for step in range(num_steps):
+            uniform = (step < horizon) / horizon
+            credit = (1 - beta) * uniform + beta * share[step]
+            expected[step] += final.score * credit / len(counted)
+    found = eara(finals, RewardSettings("any", mode, beta), num_steps)
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+@patient
+@given(st.data(), lengths, modes)
+def test_evidence_credit_covers_exactly_the_answers_with_items(
+    data: st.DataObject, num_steps: int, mode: Attribution
+) -> None:
+    finals = data.draw(st.lists(final_outcomes(num_steps), max_size=8))
+    counted = [final for final in finals if not final.failed]
+    with_items = sum(final.score for final in counted if final.shown)
+    credit = evidence_credit(finals, mode, num_steps)
+    assert min(credit) >= 0.0
+    assert math.isclose(math.fsum(credit) * max(1, len(counted)), with_items, abs_tol=1e-9)
+
+
+@patient
+@given(st.data(), st.integers(2, 12), modes)
+def test_a_step_that_wrote_nothing_earns_no_evidence_credit(
+    data: st.DataObject, num_steps: int, mode: Attribution
+) -> None:
+    idle = data.draw(st.integers(0, num_steps - 1))  # it only deleted, skipped or was rejected
+    finals = data.draw(st.lists(final_outcomes(num_steps, idle), max_size=6))
+    assert evidence_credit(finals, mode, num_steps)[idle] == 0.0
+
+
+@patient
+@given(st.data(), lengths, modes)
+def test_calls_that_are_not_asked_for_would_change_nothing(
+    data: st.DataObject, num_steps: int, mode: Attribution
+) -> None:
+    final = data.draw(final_outcomes(num_steps))
+    assume(not needs_leave_one_out(final, mode))
+    bare = dataclasses.replace(final, without=())
+    config = RewardSettings("any", mode)
+    assert eara((final,), config, num_steps) == pytest.approx(
+        eara((bare,), config, num_steps), abs=1e-12
+    )
+
+
+@patient
+@given(st.data(), lengths, settings)
+def test_failed_questions_change_no_reward(
+    data: st.DataObject, num_steps: int, config: RewardSettings
+) -> None:
+    finals = data.draw(st.lists(final_outcomes(num_steps), max_size=6))
+    kept = [final for final in finals if not final.failed]
+    assert global_reward(finals) == global_reward(kept)
+    assert eara(finals, config, num_steps) == eara(kept, config, num_steps)
+
+
+@patient
+@given(st.data(), lengths, modes)
+def test_the_order_of_questions_does_not_matter(
+    data: st.DataObject, num_steps: int, mode: Attribution
+) -> None:
+    finals = data.draw(st.lists(final_outcomes(num_steps), max_size=6))
+    mixed = data.draw(st.permutations(finals))
+    config = RewardSettings("any", mode)
+    assert eara(mixed, config, num_steps) == pytest.approx(
+        eara(finals, config, num_steps), abs=1e-12
+    )
+
+
+def streamed_return(outcome: EpisodeOutcome, config: RewardSettings) -> float:
+    paid = [stream_reward(step, config) for step in outcome.steps]
+    return math.fsum([*paid, closing_reward(outcome, config)])
+
+
+@patient
+@given(episodes())
+def test_streamed_and_attributed_returns_agree_in_every_preset(outcome: EpisodeOutcome) -> None:
+    for preset in REWARDS.values():
+        for scale in SCALES:
+            config = dataclasses.replace(preset, compression_scale=scale)
+            attributed = step_rewards(outcome, config)
+            assert len(attributed) == len(outcome.steps)
+            assert abs(math.fsum(attributed) - streamed_return(outcome, config)) <= 1e-9, config
+
+
+@patient
+@given(episodes(), settings)
+def test_streamed_and_attributed_returns_agree_under_any_settings(
+    outcome: EpisodeOutcome, config: RewardSettings
+) -> None:
+    attributed = step_rewards(outcome, config)
+    assert all(math.isfinite(reward) for reward in attributed)
+    assert abs(math.fsum(attributed) - streamed_return(outcome, config)) <= 1e-9
+
+
+@patient
+@given(episodes())
+def test_an_attribution_mode_moves_credit_but_never_the_return(outcome: EpisodeOutcome) -> None:
+    base = REWARDS["fine-mem"]
+    returns = [
+        math.fsum(step_rewards(outcome, dataclasses.replace(base, attribution=mode)))
+        for mode in MODES
+    ]
+    assert returns == pytest.approx([returns[0]] * len(MODES), abs=1e-9)
+
+
+@patient
+@given(episodes())
+def test_every_term_is_bounded(outcome: EpisodeOutcome) -> None:
+    for step in outcome.steps:
+        assert 0.0 <= format_reward(step) <= 1.0
+        assert 0.0 <= chunk_reward(step) <= 1.0
+        assert 0.0 <= content_reward(step) <= 1.0
+    assert 0.0 <= global_reward(outcome.finals) <= 1.0
+    compression = compression_reward(outcome.memory_tokens, outcome.input_tokens)
+    assert compression <= 1.0
+    if outcome.memory_tokens <= outcome.input_tokens:
+        assert compression >= 0.0
+    found = terms(outcome.steps[-1], outcome)
+    assert found["compression"] == compression
+    assert found["global"] == global_reward(outcome.finals)
+
+
+@patient
+@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(1, 10**6))
+def test_compression_falls_with_every_token_kept(few: int, more: int, input_tokens: int) -> None:
+    assume(few < more)
+    assert compression_reward(few, input_tokens) > compression_reward(more, input_tokens)
+
+
+@patient
+@given(step_outcomes(), st.integers(1, 50))
+def test_hitting_the_budget_changes_no_format_reward(step: StepOutcome, full: int) -> None:
+    assume(step.emitted > step.memory_full)
+    flooded = dataclasses.replace(
+        step, emitted=step.emitted + full, memory_full=step.memory_full + full
+    )
+    assert format_reward(flooded) == format_reward(step)
+
+
+@patient
+@given(step_outcomes(), st.integers(1, 50))
+def test_rejected_padding_never_raises_the_format_reward(step: StepOutcome, extra: int) -> None:
+    assume(step.emitted > 0)
+    padded = dataclasses.replace(step, emitted=step.emitted + extra)
+    assert format_reward(padded) <= format_reward(step)
+
+
+@patient
+@given(episodes(), settings)
+def test_validity_follows_its_definition(outcome: EpisodeOutcome, config: RewardSettings) -> None:
+    failed = sum(final.failed for final in outcome.finals)
+    too_many = failed > 0.1 * len(outcome.finals)
+    assert episode_valid(outcome.finals) is not too_many
+    for step, valid in zip(outcome.steps, step_valid(outcome, config), strict=True):
+        lost = set(step.chunk_scores) == {None} and config.weights.chunk_qa != 0.0
+        assert valid is not (too_many or lost)
+        assert isinstance(valid, bool)
