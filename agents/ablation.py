@@ -18,18 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from agents.grpo import Run
 from agents.learn.advantages import Credit
-from agents.learn.distributed import World
-from agents.learn.rollout import Sampling
 from agents.runs.ablation_report import mean_curves, table
 from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig, from_dict
 from agents.runs.curves import read_curve, render_svg
-from agents.runs.evaluation import evaluate_policy, play_references, policy_results
 from agents.runs.load import load_run
 from baselines.runs.options import json_object
 from baselines.tables.summary import Result
 from finemem_env.errors import ConfigError, FineMemError, nearest
+from finemem_env.extras import needs
 from finemem_env.rewards import REWARDS
 
 __all__ = ["METHODS", "SETTINGS", "TASKS", "Cell", "main", "run_cell"]
@@ -111,6 +108,9 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
     config = cell.config(base)
+    with needs("an ablation", "train"):
+        from agents.learn.distributed import World
+        from agents.trainer import Run
     run = Run.start(config, folder / cell.name, resume=True, world=World())
     run.train()
     run.finish()
@@ -128,6 +128,9 @@ def _score(
     config: TrainConfig, folder: Path, factor: int, episodes: int
 ) -> dict[str, dict[str, list[float]]]:
     """Initial and best weights, skip and oracle, on episodes `factor` times as long."""
+    from agents.learn.rollout import Sampling
+    from agents.runs.evaluation import evaluate_policy, play_references, policy_results
+
     env_args = config.eval_env("test")
     env_args["num_chunks"] = factor * env_args.get("num_chunks", 10)
     sampling = Sampling(

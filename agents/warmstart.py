@@ -18,14 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from agents.learn.teacher import Lesson, Teacher, lessons
-from agents.model.batching import Row, micro_batches
 from agents.model.chat import Chat
-from agents.model.policy import ModelConfig, Policy, load_policy
 from agents.model.tiny import (
     ACTION_PHRASES,
     OBSERVATION_PHRASES,
@@ -34,11 +30,20 @@ from agents.model.tiny import (
     train_tokenizer,
 )
 from agents.runs.config import CPU_ENV_ARGS
+from agents.settings import ModelConfig
 from finemem_env.data.synthetic.kinds import is_asked_kind
+from finemem_env.errors import FineMemError
+from finemem_env.extras import needs
 from finemem_env.operations import parse, render
 from finemem_env.prompts import parse_observation
 from finemem_env.text import split_sentences
 from finemem_env.types import Op, Operation
+
+if TYPE_CHECKING:
+    import torch
+
+    from agents.model.batching import Row
+    from agents.model.policy import Policy
 
 __all__ = ["Stage", "WarmStart", "check", "main", "train", "write_record"]
 
@@ -124,6 +129,10 @@ def train(
         keep: called after every stage.
         start: folder of a model to go on from.
     """
+    import torch
+
+    from agents.model.policy import load_policy
+
     torch.manual_seed(config.seed)
     policy = _fresh(config) if start is None else load_policy(ModelConfig(str(start)))
     policy.autocast = torch.bfloat16 if config.mixed else None
@@ -153,6 +162,8 @@ def train(
 
 
 def _fresh(config: WarmStart) -> Policy:
+    from agents.model.policy import Policy
+
     tokenizer = train_tokenizer(
         _tokenizer_texts(config), config.vocab_size, (*ACTION_PHRASES, *OBSERVATION_PHRASES)
     )
@@ -216,6 +227,8 @@ def _prompt(lesson: Lesson, config: WarmStart) -> tuple[str, str]:
 
 def _rows(chat: Chat, stage: Stage, config: WarmStart, seed: int) -> Iterator[Row]:
     """Endless rows of a stage."""
+    from agents.model.batching import Row
+
     for lesson in _stage_lessons(stage, seed):
         if stage.bare:
             for one in parse(lesson.action):
@@ -229,6 +242,10 @@ def _rows(chat: Chat, stage: Stage, config: WarmStart, seed: int) -> Iterator[Ro
 
 def _step(policy: Policy, optimizer: torch.optim.Optimizer, rows: Sequence[Row]) -> float:
     """One optimizer step on the mean negative log-likelihood per reply token, which it returns."""
+    from torch import nn
+
+    from agents.model.batching import micro_batches
+
     scorer = policy.scorer()
     total = sum(len(row.completion) for row in rows)
     optimizer.zero_grad()
@@ -244,6 +261,8 @@ def _step(policy: Policy, optimizer: torch.optim.Optimizer, rows: Sequence[Row])
 
 def write_record(folder: Path, config: WarmStart, count: int = 128) -> dict[str, float]:
     """Score the saved weights on unseen lessons and write `warmstart.json` beside them."""
+    from agents.model.policy import load_policy
+
     policy = load_policy(ModelConfig(str(folder)))
     scores = check(policy, config, count=count)
     record = {
@@ -261,7 +280,7 @@ def write_record(folder: Path, config: WarmStart, count: int = 128) -> dict[str,
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """The command line; returns the exit code (2 for a setting that does not fit)."""
     defaults = WarmStart()
     parser = argparse.ArgumentParser(prog="python -m agents.warmstart", description=__doc__)
     parser.add_argument("output", type=Path, help="folder to write model and tokenizer to")
@@ -269,8 +288,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=defaults.seed, help="decides everything else")
     parser.add_argument("--refine", type=Path, help="go on from this folder with stages REFINE")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads of torch")
-    parser.add_argument("--dtype", default="bfloat16", help="type of the saved weights")
+    parser.add_argument(
+        "--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of saved weights"
+    )
     given = parser.parse_args(arguments)
+    try:
+        print(json.dumps(_run(given)))
+    except FineMemError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(given: argparse.Namespace) -> dict[str, float]:
+    with needs("a warm start", "train"):
+        import torch
+
+        import agents.model.policy  # noqa: F401 - transformers
     if given.threads:
         torch.set_num_threads(given.threads)
     config = WarmStart(lr=given.lr, seed=given.seed)
@@ -283,9 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     policy.model.to(getattr(torch, given.dtype))
     policy.save(given.output)
-    scores = write_record(given.output, config)
-    print(json.dumps(scores))
-    return 0
+    return write_record(given.output, config)
 
 
 if __name__ == "__main__":

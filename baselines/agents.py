@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium as gym
 
 from finemem_env.errors import ConfigError, nearest
+from finemem_env.extras import PACKAGES, missing
 
 __all__ = [
     "AGENTS",
@@ -192,6 +193,8 @@ def _load(reference: str) -> Any:  # noqa: ANN401
     try:
         return getattr(importlib.import_module(module), attribute)
     except ImportError as error:
+        if (error.name or "").partition(".")[0] in PACKAGES:
+            raise missing(f"agent {reference!r}", error) from error
         raise ConfigError(f"agent {reference!r}: cannot import {module!r}: {error}.") from error
     except AttributeError as error:
         raise ConfigError(f"agent {reference!r}: {module!r} has no {attribute!r}.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: names of suites, every one when there is none."""
-    names = list(sys.argv[1:] if arguments is None else arguments) or list(SUITES)
+    """The command line; returns the exit code (2 for an unknown suite)."""
+    parser = argparse.ArgumentParser(prog="python -m baselines.pin", description=__doc__)
+    parser.add_argument("suite", nargs="*", help=f"{', '.join(SUITES)} (default: all)")
+    names = parser.parse_args(arguments).suite or list(SUITES)
     try:
         print(json.dumps({name: task_hashes(name) for name in names}, indent=4))
     except FineMemError as error:

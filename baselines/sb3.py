@@ -30,6 +30,7 @@ import numpy as np
 
 import finemem_env  # noqa: F401  (registers the environments)
 from finemem_env.errors import ConfigError, DataError, FineMemError, nearest
+from finemem_env.extras import load
 from finemem_env.prompts import parse_observation
 from finemem_env.wrappers import DiscreteOperations, Draft, FeatureObservation, feature_array
 
@@ -63,6 +64,7 @@ _DQN = {
     "policy_kwargs": {"net_arch": [64, 64]},
 }
 _SETTINGS = "settings.json"
+_WHAT = "baselines.sb3"  # needs the extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,13 @@ def train(config: Sb3Config, output_dir: Path, *, log: bool = True) -> Path:
         ConfigError: an unknown algorithm, the extra is missing, the folder holds a run.
     """
     factory = _algorithm(config.algo)
+    load("torch.utils.tensorboard", _WHAT, "sb3")
     if (output_dir / _SETTINGS).exists():
         raise ConfigError(f"{output_dir} already holds a run; choose another folder.")
     output_dir.mkdir(parents=True, exist_ok=True)
     library = importlib.import_module("stable_baselines3.common.env_util")
     vector = library.make_vec_env(lambda: make_env(config), n_envs=config.envs, seed=config.seed)
-    importlib.import_module("torch").set_num_threads(1)
+    load("torch", _WHAT, "sb3").set_num_threads(1)
     model = factory("MlpPolicy", vector, seed=config.seed, device="cpu", **_options(config))
     logger = importlib.import_module("stable_baselines3.common.logger")
     kinds = ["csv", "tensorboard", *(["stdout"] if log else [])]
@@ -135,8 +138,9 @@ class Sb3Agent:
         self._config = _read_settings(folder / _SETTINGS)
         if not path.is_file():
             raise DataError(f"{path}: no such checkpoint.")
-        importlib.import_module("torch").set_num_threads(1)
-        self._model = _algorithm(self._config.algo).load(path, device="cpu")
+        factory = _algorithm(self._config.algo)
+        load("torch", _WHAT, "sb3").set_num_threads(1)
+        self._model = factory.load(path, device="cpu")
 
     def reset(self, info: Mapping[str, Any]) -> None:
         """Nothing is carried from one episode to the next."""
@@ -159,12 +163,7 @@ def _algorithm(name: str) -> Any:  # noqa: ANN401
     if name not in ALGORITHMS:
         raise ConfigError(nearest("algorithm", name, ALGORITHMS))
     module, _, attribute = ALGORITHMS[name].partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
-        raise ConfigError(
-            f"{name} needs {module}: pip install 'finemem-env[sb3]' ({error})."
-        ) from error
+    return getattr(load(module, _WHAT, "sb3"), attribute)
 
 
 def _options(config: Sb3Config) -> dict[str, Any]:

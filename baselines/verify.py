@@ -4,6 +4,9 @@ It must hold every episode of its suite, on the suite's data, for every agent an
 and playing its actions again must give the scores that it reports. With a local reader nothing but
 the actions is taken from the file; the answers of a model reader, or of an agent that answers the
 questions itself, cannot be had again, so those stored are scored anew, and the verdict says so.
+
+The file may be a stranger's: settings in it that would open files, call servers or load models are
+refused before anything is played, unless --trust-settings says that you have read them.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from pathlib import Path
 import gymnasium as gym
 
 from baselines.managers.messages import VERSION as MESSAGES
+from baselines.reaching import reaching
 from baselines.rescore import Rescorer, largest_difference
 from baselines.runs.player import environment_args
 from baselines.runs.run import RunConfig, task_hashes
@@ -27,7 +31,7 @@ from baselines.suites import HEADLINE, get_suite
 from baselines.tables.budgets import render_curves
 from baselines.tables.curves import curves
 from baselines.tables.summary import Result, render_table, summarise
-from finemem_env.errors import FineMemError
+from finemem_env.errors import ConfigError, FineMemError
 from finemem_env.trace import Trace
 
 __all__ = ["main", "problems"]
@@ -55,7 +59,8 @@ def _episode(found: Submission, result: Result, rescorer: Rescorer) -> list[str]
     name, trace = _name(result.key), found.traces.get(result.key)
     if trace is None:
         return [f"{name}: no trace"]
-    wrong = _played(found, result.key)
+    if wrong := _played(found, result.key):
+        return wrong
     rescorer.trust = _answers_itself(trace) or not _is_local(found)
     again, _ = rescorer(trace, result)
     here = dict(rescorer.versions)
@@ -145,9 +150,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=Path, help="a submission, .json or .json.gz")
+    parser.add_argument(
+        "--trust-settings", action="store_true", help="use the readers, files and models it names"
+    )
     given = parser.parse_args(arguments)
     try:
         found = read_submission(given.file)
+        if not given.trust_settings:
+            _refuse_reaching(found)
         wrong = problems(found)
     except (FineMemError, gym.error.Error) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -163,6 +173,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{own} of them by agents that answer themselves: their answers scored again as stored"
         )
     return 0
+
+
+def _refuse_reaching(found: Submission) -> None:
+    for trace in found.traces.values():
+        if named := reaching(trace.env):
+            raise ConfigError(
+                f"the submission names {', '.join(named)}: it would be opened, called or loaded "
+                "here. Read it, then add --trust-settings."
+            )
 
 
 def _print_table(found: Submission) -> None:

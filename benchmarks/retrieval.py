@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import argparse
 import gc
+import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from rank_bm25 import BM25Okapi
 
 from benchmarks.report import markdown, progress
+from finemem_env.errors import FineMemError
+from finemem_env.extras import load
 from finemem_env.memory import Memory
 from finemem_env.retrieval import BM25
 from finemem_env.scoring import score
@@ -45,14 +47,21 @@ class Task(NamedTuple):
     questions: list[Question]
 
 
-def main() -> None:
-    """Print the two tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the two tables; returns the exit code (2 without rank_bm25)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.retrieval", description=__doc__, formatter_class=_Formatter
+    )
     parser.add_argument("--items", type=int, nargs="+", default=[10, 100, 400, 1000])
     parser.add_argument("--words", type=int, default=200, help="words of an item")
     parser.add_argument("--questions", type=int, default=100, help="questions asked at the end")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
+    try:
+        _rank_bm25()
+    except FineMemError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     asked, steps = [], []
     with progress(2 * len(given.items), "row") as advance:
         for count in given.items:
@@ -65,6 +74,7 @@ def main() -> None:
     print(markdown([*_COLUMNS, "store", "rebuild / (store + ours)"], asked))
     print(f"\nReplace one item, then {_CHUNK_QUESTIONS} questions [ms]:\n")
     print(markdown(_COLUMNS, steps))
+    return 0
 
 
 def make_task(items: int, length: int, questions: int, seed: int) -> Task:
@@ -131,12 +141,16 @@ def _reference(task: Task, *, cached: bool) -> list[list[float]]:
     index, best = None, []
     for question in task.questions:
         if index is None or not cached:
-            index = BM25Okapi([words(text) for text in task.items])
+            index = _rank_bm25().BM25Okapi([words(text) for text in task.items])
         scores = index.get_scores(words(question.question))
         top = np.argsort(scores)[::-1][:_TOP_K]
         score(task.items[top[0]][:_ANSWER], question)
         best.append([float(scores[i]) for i in top])
     return best
+
+
+def _rank_bm25() -> Any:  # noqa: ANN401
+    return load("rank_bm25", "the comparison")
 
 
 def _stored(items: Sequence[str]) -> tuple[Memory, BM25]:
@@ -178,4 +192,4 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -51,7 +51,9 @@ class Measured:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale", description=__doc__, formatter_class=_Formatter
+    )
     parser.add_argument("--chunks", type=int, nargs="*", default=list(_SIZES.values()))
     parser.add_argument("--settings", nargs="*", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--questions", type=int, default=100, help="final questions")

@@ -32,7 +32,9 @@ _CHUNK_WORDS = 1600  # about 2,000 tokens with punctuation
 
 def main() -> None:
     """Print the two tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.steps", description=__doc__, formatter_class=_Formatter
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="time per environment [s]")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first episode")
     given = parser.parse_args()

@@ -6,6 +6,7 @@ The reward is a function of the reply's text, so both sides decode what they sam
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -27,7 +28,11 @@ _LR = 1e-5
 
 def main() -> None:
     """Run the side that the command line names."""
-    name, task = sys.argv[1], Task(**json.loads(sys.argv[2]))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trl_sides", description=__doc__)
+    parser.add_argument("side", help="ours or trl/MICRO_BATCHES")
+    parser.add_argument("task", type=json.loads, help="fields of a Task as JSON")
+    given = parser.parse_args()
+    name, task = given.side, Task(**given.task)
     # What libraries print must not get between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -33,6 +33,8 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from benchmarks.report import markdown, progress
+from finemem_env.errors import FineMemError
+from finemem_env.extras import require
 
 _ROOT = Path(__file__).resolve().parents[1]
 _COLUMNS = ("side", "rows/s", "s/update", "sample", "update", "CPU s", "peak memory", "imports")
@@ -193,10 +195,12 @@ def _memory(side: Side) -> int:
     return side.rounds[-1].peak - base
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a table per set-up."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a table per set-up; returns the exit code (2 when a package is missing)."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.trl_speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--setups", nargs="+", choices=sorted(SETUPS), default=list(SETUPS))
     parser.add_argument("--rounds", type=int, default=5, help="turns of every side (default: 5)")
@@ -208,6 +212,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="torch device of both sides")
     parser.add_argument("--mixed", action="store_true", help="bfloat16 arithmetic on both sides")
     given = parser.parse_args(arguments)
+    try:
+        require(("torch", "transformers", "datasets", "trl"), "the comparison", "dev")
+    except FineMemError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     names = ["ours", *[f"trl/{split}" for split in given.splits]]
     for name in given.setups:
         task = Task(
@@ -223,7 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"load {load}\n\n{table(sides)}\n",
             flush=True,
         )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

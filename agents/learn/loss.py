@@ -22,13 +22,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from agents.learn.stats import SUMS, LossStats
-from finemem_env.errors import ConfigError, nearest
+from agents.settings import LossConfig, LossType
+from finemem_env.errors import ConfigError
 
 __all__ = [
     "Denominators",
@@ -42,62 +42,8 @@ __all__ = [
     "truncated_ratio",
 ]
 
-LossType = Literal["grpo", "dapo", "dr_grpo", "bnpo"]
-
 MAX_LOG_RATIO = 20.0  # exp overflows float32 at 89
 MAX_KL = 10.0  # of one token, as in verl
-
-
-@dataclass(frozen=True, slots=True)
-class LossConfig:
-    """The loss; names as in TRL's GRPOConfig where it has the option.
-
-    Attributes:
-        loss_type: how tokens are weighted.
-        epsilon: the ratio is clipped below 1 - epsilon.
-        epsilon_high: the ratio is clipped above 1 + epsilon_high; None: epsilon.
-        delta: upper bound of the ratio of tokens with negative advantage (dual clip, 3 in verl).
-        beta: weight of the KL to the frozen reference (k3).
-        use_bias_correction_kl: multiply the KL by the ratio, whose gradient makes that of the KL
-            unbiased even where the ratio is 1 (DeepSeek-V3.2; TRL's default).
-        entropy_coef: weight of the entropy bonus, per token of the optimizer step.
-        importance_cap: bound of the ratio trainer / sampler that corrects for their difference.
-
-    Raises:
-        ConfigError: for an unknown loss or a number out of range.
-    """
-
-    loss_type: LossType = "dapo"
-    epsilon: float = 0.2
-    epsilon_high: float | None = None
-    delta: float | None = None
-    beta: float = 0.0
-    use_bias_correction_kl: bool = True
-    entropy_coef: float = 0.0
-    importance_cap: float | None = 2.0
-
-    def __post_init__(self) -> None:
-        """Validate names and ranges."""
-        if self.loss_type not in get_args(LossType):
-            raise ConfigError(nearest("loss_type", self.loss_type, get_args(LossType)))
-        if not 0 < self.epsilon < 1 or not self.clip_high > 0:
-            raise ConfigError(
-                "epsilon: expected a number between 0 and 1, and epsilon_high above 0, got "
-                f"{self.epsilon!r} and {self.epsilon_high!r}."
-            )
-        if self.delta is not None and not self.delta > 1 + self.clip_high:
-            raise ConfigError(f"delta: expected more than 1 + epsilon_high, got {self.delta!r}.")
-        if self.importance_cap is not None and not self.importance_cap > 0:
-            raise ConfigError(f"importance_cap: expected above 0, got {self.importance_cap!r}.")
-        if not (self.beta >= 0 and math.isfinite(self.beta)):
-            raise ConfigError(f"beta: expected a finite number of at least 0, got {self.beta!r}.")
-        if not math.isfinite(self.entropy_coef):
-            raise ConfigError(f"entropy_coef: expected a finite number, got {self.entropy_coef!r}.")
-
-    @property
-    def clip_high(self) -> float:
-        """Distance of the upper clip from 1."""
-        return self.epsilon if self.epsilon_high is None else self.epsilon_high
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ import contextlib
 import copy
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -24,46 +23,14 @@ from agents.model.cache import can_share
 from agents.model.chat import Chat
 from agents.model.logprobs import Scorer, base_causal_lm, score_rows
 from agents.model.sampling import Completion, ModelSampler, RolloutSampler, SamplingConfig
-from finemem_env.errors import ConfigError, nearest
+from agents.settings import ModelConfig
+from finemem_env.errors import ConfigError
+from finemem_env.extras import needs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["ModelConfig", "Policy", "Precision", "load_policy"]
-
-Precision = Literal["float32", "bfloat16", "mixed"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """Which model and how it is held.
-
-    Attributes:
-        model: folder or hub id of a transformers causal LM.
-        revision: hub revision; None: the default branch.
-        precision: float32; bfloat16 (weights too); mixed (float32 weights, bfloat16 arithmetic).
-        device: torch device, or "auto": the accelerator if there is one.
-        gradient_checkpointing: recompute activations in the backward pass.
-        lora_rank: rank of LoRA adapters on all linear layers; 0: train all weights.
-        lora_alpha: scale of the adapters; None: twice the rank.
-        tools: give the operations to the chat template as tools.
-    """
-
-    model: str
-    revision: str | None = None
-    precision: Precision = "float32"
-    device: str = "auto"
-    gradient_checkpointing: bool = False
-    lora_rank: int = 0
-    lora_alpha: int | None = None
-    tools: bool = False
-
-    def __post_init__(self) -> None:
-        """Validate names and ranges."""
-        if self.precision not in get_args(Precision):
-            raise ConfigError(nearest("precision", self.precision, get_args(Precision)))
-        if self.lora_rank < 0:
-            raise ConfigError(f"lora_rank: expected at least 0, got {self.lora_rank}.")
+__all__ = ["ModelConfig", "Policy", "load_policy"]
 
 
 class Policy:
@@ -239,10 +206,8 @@ def load_policy(config: ModelConfig) -> Policy:
 
 def _with_lora(model: nn.Module, config: ModelConfig) -> nn.Module:
     """Adapters on all linear layers, without dropout, so that sampler and trainer agree."""
-    try:
+    with needs("lora_rank > 0", "train"):
         from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise ConfigError("lora_rank > 0 needs peft: pip install finemem-env[train].") from error
     alpha = 2 * config.lora_rank if config.lora_alpha is None else config.lora_alpha
     lora = LoraConfig(
         r=config.lora_rank,

@@ -9,24 +9,21 @@ what the loss's truncated importance ratio corrects.
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any
 
 from agents.model.batching import Row
 from agents.model.logprobs import score_rows
-from agents.model.policy import Policy, Precision
+from agents.model.policy import Policy
 from agents.model.sampling import Completion, ModelSampler, RolloutSampler, SamplingConfig
+from agents.settings import EngineOptions, SamplerSetup, ServerOptions, check_sampler
 from finemem_env.backends import Sampling
-from finemem_env.backends.options import check_number, read_options
 from finemem_env.backends.sampler import Sampler, WeightSync, largest_difference, save_weights
-from finemem_env.backends.transport import Address, Patience
-from finemem_env.errors import BackendError, ConfigError, nearest
+from finemem_env.backends.transport import Patience
+from finemem_env.errors import BackendError, ConfigError
 
-__all__ = ["SAMPLERS", "EngineSampler", "SamplerSetup", "check_sampler", "make_sampler"]
+__all__ = ["EngineSampler", "make_sampler"]
 
-SAMPLERS = ("transformers", "vllm")
 # Largest difference of a probe token's log-probability that rounding explains.
 TOLERANCE = {"float32": 1e-3, "mixed": 0.25, "bfloat16": 0.25}
 PROBE_TOKENS = 512  # longest probe
@@ -41,85 +38,6 @@ PROBE = (
         '[{"op": "SKIP"}]',
     ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """`sampler_args` of "vllm".
-
-    `memory`: share of the device's memory for the engine, which has the trainer beside it.
-    `context_tokens`: longest prompt and reply, None for the model's own. `devices`: tensor
-    parallelism. `eager`: no CUDA graphs. `tolerance`: of the probe.
-    """
-
-    memory: float = 0.3
-    context_tokens: int | None = None
-    devices: int = 1
-    eager: bool = False
-    tolerance: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """`sampler_args` of a server's address.
-
-    `model`: as the server names it, None for its only one. `concurrency`: calls in flight.
-    `timeout`, `deadline`: seconds for one attempt, and for one reply with all attempts.
-    `api_key_env`: the environment variable that holds the key. `tolerance`: of the probe.
-    """
-
-    model: str | None = None
-    concurrency: int = 256
-    timeout: float = 600.0
-    deadline: float = 1200.0
-    api_key_env: str = "OPENAI_API_KEY"
-    tolerance: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SamplerSetup:
-    """What a sampler needs to know of the run.
-
-    Attributes:
-        name: "transformers", "vllm", or the address of a vLLM server.
-        options: `sampler_args`.
-        folder: where weights are handed over; a server must see it under the same path.
-        precision: of the trainer.
-        temperature: of training.
-        processes: of the trainer.
-    """
-
-    name: str
-    options: Mapping[str, Any]
-    folder: Path
-    precision: Precision
-    temperature: float
-    processes: int = 1
-
-
-def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | ServerOptions | None:
-    """The options of a sampler, checked without loading anything; None for transformers.
-
-    Raises:
-        ConfigError: no such sampler (with the nearest), or an option that does not fit.
-    """
-    given: EngineOptions | ServerOptions
-    if name.startswith(("http://", "https://")):
-        given = read_options(ServerOptions, options, "sampler_args")
-        Patience(given.concurrency, given.timeout, given.deadline)
-        Address(name, given.api_key_env)
-    elif name == "vllm":
-        given = read_options(EngineOptions, options, "sampler_args")
-    elif name != "transformers":
-        hint = "The address of a vLLM server begins with http:// or https://."
-        raise ConfigError(f"{nearest('sampler', name, SAMPLERS)} {hint}")
-    elif options:
-        raise ConfigError("sampler_args: the sampler transformers takes none.")
-    else:
-        return None
-    if given.tolerance is not None:
-        check_number("sampler_args", "tolerance", given.tolerance, 0, above=True)
-    return given
 
 
 def make_sampler(policy: Policy, setup: SamplerSetup) -> RolloutSampler:

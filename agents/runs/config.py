@@ -17,9 +17,14 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from agents.learn.advantages import Baseline, Center, Credit, Estimator, Scale
-from agents.learn.loss import LossConfig, LossType
-from agents.model.policy import ModelConfig, Precision
-from agents.model.samplers import SamplerSetup, check_sampler
+from agents.settings import (
+    LossConfig,
+    LossType,
+    ModelConfig,
+    Precision,
+    SamplerSetup,
+    check_sampler,
+)
 from baselines.runs.options import json_object
 from finemem_env.errors import ConfigError, nearest
 

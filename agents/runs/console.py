@@ -9,6 +9,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from finemem_env.extras import needs
+
 __all__ = ["Progress", "next_folder", "signals"]
 
 
@@ -16,7 +18,8 @@ class Progress:
     """A bar over the updates with reward, score and accepted share; tqdm adds the time left."""
 
     def __init__(self, total: int, done: int, *, shown: bool) -> None:
-        from tqdm import tqdm
+        with needs("training", "train"):
+            from tqdm import tqdm
 
         self._bar: Any = tqdm(total=total, initial=done, unit="update", disable=not shown)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agents.learn import checkpoint
-from agents.model.policy import Policy, load_policy
 from agents.runs.config import PRESETS, TINY, TrainConfig, from_dict
 from finemem_env.errors import ConfigError
+from finemem_env.extras import needs
+
+if TYPE_CHECKING:
+    from agents.model.policy import Policy
 
 __all__ = ["load_manager", "load_run", "read_config"]
 
@@ -32,8 +35,10 @@ def load_run(folder: Path, which: str = "best") -> tuple[TrainConfig, Policy]:
         ConfigError: not the folder of a run, or it has no such weights yet.
     """
     config = read_config(folder)
-    policy = load_policy(config.model_config())
+    policy = _load_policy(config)
     if which != "initial":
+        from agents.learn import checkpoint
+
         found = checkpoint.latest(folder / {"best": "best", "last": "checkpoints"}[which])
         if found is None:
             raise ConfigError(f"{folder}: it has no {which} weights yet.")
@@ -47,4 +52,10 @@ def load_manager(run: str | None, model: str) -> tuple[TrainConfig, Policy]:
         return load_run(Path(run))
     preset = PRESETS["cpu"] if model == TINY else {"max_new_tokens": 512}
     config = from_dict({**preset, "model": model})
-    return config, load_policy(config.model_config())
+    return config, _load_policy(config)
+
+
+def _load_policy(config: TrainConfig) -> Policy:
+    with needs("a trained model", "train"):
+        from agents.model.policy import load_policy
+    return load_policy(config.model_config())

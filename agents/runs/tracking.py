@@ -6,7 +6,6 @@ writes. In a key, <t> is a step index, <op> an operation, <reason> a reject reas
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 
 from agents.learn.advantages import Advantages
 from agents.learn.rollout import Clock, Rollout
-from finemem_env.errors import ConfigError
+from finemem_env.extras import load, needs
 from finemem_env.types import Op
 
 __all__ = ["METRICS", "Tracker", "reward_metrics", "rollout_metrics", "sample_text", "time_metrics"]
@@ -90,7 +89,8 @@ class Tracker:
     def __init__(
         self, folder: Path, config: Mapping[str, Any], *, first: int = -1, wandb: bool = False
     ) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        with needs("training", "train"):
+            from torch.utils.tensorboard import SummaryWriter
 
         client = _import_wandb() if wandb else None
         self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
@@ -127,10 +127,7 @@ class Tracker:
 
 
 def _import_wandb() -> Any:  # noqa: ANN401 - a module that need not be there
-    try:
-        return importlib.import_module("wandb")
-    except ImportError as error:
-        raise ConfigError("track: wandb is not installed (pip install wandb).") from error
+    return load("wandb", "track")
 
 
 def _forget(path: Path, first: int) -> None:

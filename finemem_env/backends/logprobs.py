@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from finemem_env.errors import ConfigError
+from finemem_env.extras import load
 
 __all__ = ["load_package", "sequence_logprobs"]
 
@@ -28,15 +27,4 @@ def sequence_logprobs(model: Any, sequences: Sequence[Sequence[int]]) -> list[li
 
 
 def load_package(name: str) -> Any:  # noqa: ANN401
-    """A package of the extra, imported when it is asked for.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigError(
-            f'a local model needs {name}: pip install "finemem-env[train]", or reach a server '
-            "through the openai reader."
-        ) from error
+    return load(name, "a local model", "train", "Or reach a server through the openai reader.")

@@ -7,7 +7,6 @@ config or error text of this project holds it.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import os
 import time
@@ -22,6 +21,7 @@ from finemem_env.backends.options import check_number
 from finemem_env.backends.replies import read_error, said
 from finemem_env.backends.retry import Refused, RetryPolicy, Stop
 from finemem_env.errors import BackendError, ConfigError
+from finemem_env.extras import load
 
 __all__ = ["HOSTED", "Address", "Patience", "Transport", "load_openai"]
 
@@ -279,9 +279,4 @@ def load_openai() -> Any:  # noqa: ANN401
     Raises:
         ConfigError: it is not installed.
     """
-    try:
-        return importlib.import_module("openai")
-    except ImportError as error:
-        raise ConfigError(
-            'an endpoint needs the openai package: pip install "finemem-env[openai]".'
-        ) from error
+    return load("openai", "an endpoint")

@@ -20,6 +20,7 @@ from finemem_env.backends.options import check_number
 from finemem_env.backends.sampler import Sample
 from finemem_env.backends.template import ChatTemplate
 from finemem_env.errors import BackendError, ConfigError
+from finemem_env.extras import load
 
 __all__ = [
     "VLLMConfig",
@@ -192,10 +193,5 @@ def _prompts(sequences: Sequence[Sequence[int]]) -> list[dict[str, list[int]]]:
 
 
 def _vllm() -> Any:  # noqa: ANN401
-    try:
-        return importlib.import_module("vllm")
-    except ImportError as error:
-        raise ConfigError(
-            f'vLLM is not installed: pip install "finemem-env[vllm]" (Linux with an NVIDIA GPU). '
-            f"{_ALTERNATIVES}"
-        ) from error
+    hint = f"It runs on Linux with an NVIDIA GPU. {_ALTERNATIVES}"
+    return load("vllm", "an engine in this process", "vllm", hint)

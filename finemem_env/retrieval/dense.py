@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finemem_env.errors import ConfigError
+from finemem_env.extras import needs
 from finemem_env.text import TextCache, tie_key
 
 __all__ = ["Dense"]
@@ -88,12 +89,8 @@ def _encode(encoder: Any, texts: list[str]) -> list[NDArray[np.float32]]:  # noq
 @lru_cache(maxsize=4)
 def _load(model: str) -> tuple[Any, TextCache[NDArray[np.float32]]]:
     """The encoder and its cache of embeddings, shared by all environments of the process."""
-    try:
+    with needs('retriever "dense"', "dense"):
         from sentence_transformers import SentenceTransformer  # heavy: torch
-    except ImportError as error:
-        raise ConfigError(
-            'retriever "dense" needs sentence-transformers: pip install "finemem-env[dense]".'
-        ) from error
     try:
         encoder = SentenceTransformer(model)
     except (OSError, ValueError) as error:

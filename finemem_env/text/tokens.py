@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from finemem_env.errors import ConfigError
+from finemem_env.extras import load
 from finemem_env.text.primitives import approx_tokens
 
 __all__ = ["make_counter"]
@@ -35,12 +35,7 @@ def make_counter(tokenizer: str) -> Callable[[str], int]:
             f"tokenizer: no tokenizer.json at {file}; save one there with "
             "transformers' save_pretrained, or use tokenizer='approx'."
         )
-    try:
-        tokenizers = importlib.import_module("tokenizers")
-    except ImportError as error:
-        raise ConfigError(
-            'tokenizer "hf:PATH" needs the tokenizers package: pip install tokenizers.'
-        ) from error
+    tokenizers = load("tokenizers", 'tokenizer "hf:PATH"')
     loaded = tokenizers.Tokenizer.from_file(str(file))
 
     def count(text: str) -> int:

@@ -21,11 +21,12 @@ pytest.importorskip("tensorboard", reason="the agents need tensorboard")
 
 import torch
 
-from agents.grpo import Interrupted, Run, TrainingError, main
+from agents.grpo import main
 from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.runs.config import PRESETS, from_dict
 from agents.runs.tracking import METRICS, Tracker
+from agents.trainer import Interrupted, Run, TrainingError
 from finemem_env.errors import ConfigError
 
 if TYPE_CHECKING:

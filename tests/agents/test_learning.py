@@ -10,9 +10,9 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 pytest.importorskip("tensorboard", reason="the agents need tensorboard")
 
-from agents.grpo import Run
 from agents.learn.distributed import World
 from agents.runs.config import PRESETS, from_dict
+from agents.trainer import Run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,12 +15,12 @@ pytest.importorskip("tensorboard", reason="the agents need tensorboard")
 import torch
 
 from agents import ablation, evaluate, export, plot
-from agents.grpo import Run
 from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.model.policy import ModelConfig, load_policy
 from agents.runs.config import PRESETS, from_dict
 from agents.runs.load import load_run
+from agents.trainer import Run
 from baselines.agents import make_agent
 from finemem_env.errors import ConfigError
 

@@ -42,7 +42,7 @@ def test_without_vllm_the_error_says_how_to_get_it_and_what_else_there_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(ConfigError, match=r"finemem-env\[vllm\].*\"transformers\".*\"openai\""):
+    with pytest.raises(ConfigError, match=r"'\.\[vllm\]'.*\"transformers\".*\"openai\""):
         make_backend({"name": "vllm", "model": "m"})
 
 

@@ -224,7 +224,7 @@ def test_a_run_goes_on_and_can_be_verified(
     assert main([*given, "--resume"]) == 0
     assert len((folder / "results.jsonl").read_text().splitlines()) == len(whole)
     write_submission(folder, tmp_path / "one.json")
-    assert verify([str(tmp_path / "one.json")]) == 0
+    assert verify([str(tmp_path / "one.json"), "--trust-settings"]) == 0
 
 
 @pytest.mark.parametrize(

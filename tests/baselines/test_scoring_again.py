@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from baselines import report, rescore, submit, verify
@@ -150,6 +151,51 @@ def test_what_was_changed_is_not_verified(
     out = capsys.readouterr().out
     assert out.startswith("NOT VERIFIED")
     assert problem in out
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("id", "somewhere.else:Env-v0"),
+        ("reader", {"name": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}),
+        ("reader", {"name": "transformers", "model": "m"}),
+        ("judge", {"name": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}),
+        ("retriever", {"name": "dense", "model": "m"}),
+        ("tokenizer", "hf:/etc"),
+        ("source", "/etc/passwd"),
+        ("source", {"synthetic": 0.5, "/etc/passwd": 0.5}),
+        ("data_dir", "/etc"),
+        ("difficulty", {"hub": "a/b", "revision": "main"}),
+    ],
+)
+def test_what_a_stranger_would_open_call_or_load_is_refused_before_it_is(
+    played: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+    value: object,
+) -> None:
+    def reach(record: dict[str, Any]) -> None:
+        record["traces"][5]["trace"]["env"][setting] = value
+
+    monkeypatch.setattr(gym, "make", lambda *_, **__: pytest.fail("it was made"))
+    assert verify.main([str(tamper(played, reach, tmp_path))]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: the submission names ")
+    assert setting in error
+    assert error.count("\n") == 1
+
+
+def test_settings_that_were_read_can_be_trusted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {**SMALL, "data_dir": str(tmp_path)}
+    run(RunConfig(env_args=own, agents=(AgentChoice("fifo"),), episodes=1), tmp_path / "run")
+    write_submission(tmp_path / "run", tmp_path / "s.json")
+    assert verify.main([str(tmp_path / "s.json")]) == 2
+    assert verify.main([str(tmp_path / "s.json"), "--trust-settings"]) == 0
+    assert "VERIFIED" in capsys.readouterr().out
 
 
 def test_a_checksum_that_does_not_fit_is_an_error(played: Path, tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_dense_without_model_or_extra_says_what_to_do(monkeypatch: pytest.Monkey
     with pytest.raises(ConfigError, match='"model" expects a folder or hub id'):
         make_retriever({"name": "dense"}, bm25="lucene")
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(ConfigError, match=r'pip install "finemem-env\[dense\]"'):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[dense\]'"):
         make_retriever({"name": "dense", "model": "x"}, bm25="lucene")
 
 

@@ -7,7 +7,6 @@ place, so what was read is pinned: the commit of the hub, and a hash of the rows
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from typing import Any
 
 from finemem_env.data.files import parsed
 from finemem_env.errors import ConfigError, DataError
+from finemem_env.extras import load
 
 __all__ = ["Row", "Rows", "given_path", "hub_file", "hub_rows", "local_rows"]
 
-_EXTRA = "pip install 'finemem-env[data]'"
+_WHAT = "parquet data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def hub_rows(name: str, revision: str, split: str, columns: Sequence[str], hint:
 
 @lru_cache(maxsize=16)
 def _hub_rows(name: str, revision: str, split: str, columns: tuple[str, ...], hint: str) -> Rows:
-    datasets = _import("datasets")
+    datasets = load("datasets", _WHAT)
     commit = _commit(name, revision)
     options = {} if commit == "local" else {"revision": commit}
     try:
@@ -122,7 +122,7 @@ def hub_file(name: str, revision: str, file: str) -> Path:
     """
     if Path(name).is_dir():
         return Path(name) / file
-    hub = _import("huggingface_hub")
+    hub = load("huggingface_hub", _WHAT)
     try:
         found = hub.hf_hub_download(name, file, repo_type="dataset", revision=revision)
     except Exception as error:
@@ -134,7 +134,7 @@ def _commit(name: str, revision: str) -> str:
     """The commit that `revision` stands for now."""
     if Path(name).is_dir():
         return "local"
-    hub = _import("huggingface_hub")
+    hub = load("huggingface_hub", _WHAT)
     try:
         return str(hub.HfApi().dataset_info(name, revision=revision).sha)
     except Exception as error:
@@ -142,8 +142,8 @@ def _commit(name: str, revision: str) -> str:
 
 
 def _read_file(path: Path, hint: str) -> list[Row]:
-    parquet = _import("pyarrow.parquet")
-    arrow = _import("pyarrow")
+    parquet = load("pyarrow.parquet", _WHAT)
+    arrow = load("pyarrow", _WHAT)
     try:
         table = parquet.read_table(path)
     except (OSError, arrow.ArrowInvalid) as error:
@@ -174,10 +174,3 @@ def _checked(rows: list[Row], commit: str, where: str, hint: str) -> Rows:
 def _digest(record: Mapping[str, Any]) -> str:
     text = json.dumps(record, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _import(name: str) -> Any:  # noqa: ANN401
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigError(f"parquet data needs the package {name}: {_EXTRA}.") from error

@@ -19,20 +19,15 @@ pytest.importorskip("tensorboard", reason="the agents need tensorboard")
 
 import torch
 
-from agents.grpo import Run, main
+from agents.grpo import main
 from agents.learn.distributed import World
 from agents.model import samplers
 from agents.model.policy import ModelConfig, Policy, load_policy
-from agents.model.samplers import (
-    EngineOptions,
-    EngineSampler,
-    SamplerSetup,
-    ServerOptions,
-    check_sampler,
-    make_sampler,
-)
+from agents.model.samplers import EngineSampler, make_sampler
 from agents.model.sampling import ModelSampler, SamplingConfig
 from agents.runs.config import PRESETS, from_dict
+from agents.settings import EngineOptions, SamplerSetup, ServerOptions, check_sampler
+from agents.trainer import Run
 from finemem_env.backends import Sampling
 from finemem_env.backends.hf import HFSampler
 from finemem_env.backends.logprobs import sequence_logprobs
@@ -250,7 +245,7 @@ def test_without_vllm_the_error_names_the_alternatives(
     folder = tmp_path / "run"
     assert main(["--smoke", "--sampler", "vllm", "--output-dir", str(folder)]) == 2
     said = capsys.readouterr().err
-    assert "error: vLLM is not installed" in said
+    assert "error: an engine in this process needs vllm, which is not installed." in said
     assert "--sampler transformers" in said
     assert not folder.exists()
 
