@@ -27,4 +27,5 @@ def sequence_logprobs(model: Any, sequences: Sequence[Sequence[int]]) -> list[li
 
 
 def load_package(name: str) -> Any:  # noqa: ANN401
+    """A package that local models need, or one line that says which extra brings it."""
     return load(name, "a local model", "train", "Or reach a server through the openai reader.")
