@@ -15,11 +15,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
-import grimp
-import networkx as nx
+from finemem_env.extras import load
 
-from benchmarks.structure_svg import draw
+if TYPE_CHECKING:
+    import networkx as nx
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("finemem_env", "envs", "baselines", "agents")
@@ -40,14 +41,18 @@ def main() -> None:
     for name, value in rows.items():
         print(f"{name:{width}}  {value}")
     if options.svg is not None:
+        from benchmarks.structure_svg import draw
+
         options.svg.write_text(draw(room_graph(modules)), encoding="utf-8")
         print(f"wrote {options.svg}")
 
 
 def import_graph() -> nx.DiGraph:
     """Every module of ours, with an edge from each importer to what it imports."""
-    found = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
-    graph = nx.DiGraph()
+    found = _load("grimp").build_graph(
+        *PACKAGES, exclude_type_checking_imports=True, cache_dir=None
+    )
+    graph: nx.DiGraph = _load("networkx").DiGraph()
     graph.add_nodes_from(found.modules)
     for module in found.modules:
         graph.add_edges_from((module, to) for to in found.find_modules_directly_imported_by(module))
@@ -56,7 +61,7 @@ def import_graph() -> nx.DiGraph:
 
 def room_graph(modules: nx.DiGraph) -> nx.DiGraph:
     """The same for rooms: packages and lone modules two levels deep, such as finemem_env.memory."""
-    rooms = nx.DiGraph()
+    rooms: nx.DiGraph = _load("networkx").DiGraph()
     rooms.add_nodes_from({room(module) for module in modules})
     rooms.add_edges_from((room(a), room(b)) for a, b in modules.edges if room(a) != room(b))
     return rooms
@@ -69,6 +74,7 @@ def room(module: str) -> str:
 
 def measure(modules: nx.DiGraph) -> Iterator[tuple[str, object]]:
     """What needs no run: a name and a value each."""
+    nx = _load("networkx")
     rooms = room_graph(modules)
     top = [path for path in (ROOT / "finemem_env").iterdir() if path.suffix == ".py"]
     yield "modules", len(modules)
@@ -87,7 +93,8 @@ def measure(modules: nx.DiGraph) -> Iterator[tuple[str, object]]:
 
 def circles(graph: nx.DiGraph) -> list[str]:
     """Sets of nodes that reach each other."""
-    groups = (sorted(group) for group in nx.strongly_connected_components(graph) if len(group) > 1)
+    found = _load("networkx").strongly_connected_components(graph)
+    groups = (sorted(group) for group in found if len(group) > 1)
     return sorted(" <-> ".join(group) for group in groups)
 
 
@@ -158,6 +165,10 @@ def _one_update() -> None:
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         train(["--smoke", "--updates", "1", "--output-dir", f"{folder}/run"])
+
+
+def _load(name: str) -> Any:  # noqa: ANN401 - a module
+    return load(name, "benchmarks.structure", "dev")
 
 
 def _lines(path: Path) -> int:
