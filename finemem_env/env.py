@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 
+from finemem_env.console import accept_any_text
 from finemem_env.errors import ConfigError
 from finemem_env.factory import SessionFactory
 from finemem_env.locate import blank_env
@@ -134,6 +135,7 @@ class MemoryEnv(gym.Env[str, str]):
         text = render_text(self.session)
         if self.render_mode == "ansi":
             return text
+        accept_any_text(sys.stdout)
         sys.stdout.write(text)
         return None
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Sequence
 
+from finemem_env.cli.frame import program
 from finemem_env.data.registry import SOURCES
 from finemem_env.locate import ENVIRONMENTS
 from finemem_env.readers import READERS
@@ -16,10 +16,9 @@ from finemem_env.settings import PROTOCOLS
 __all__ = ["main"]
 
 
-def main(argv: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Print the registries."""
-    parser = argparse.ArgumentParser(prog="python -m finemem_env list", description=__doc__)
-    parser.parse_args(argv)
+    program("finemem_env list", __doc__).parse_args(arguments)
     for title, rows in (
         ("environments", ((name, _first_line(name)) for name in ENVIRONMENTS)),
         (
