@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from gymnasium.utils.seeding import np_random
 
 from baselines.agents import Agent, AgentError, AnsweringAgent, Info
-from baselines.tables.summary import Result
+from baselines.tables.results import Result, measured
 from finemem_env.data.source import BaseSource
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.session import Session
@@ -29,7 +28,6 @@ __all__ = [
     "HIDDEN",
     "Clock",
     "Entry",
-    "Place",
     "episode_seeds",
     "instance_seeds",
     "run_episode",
@@ -59,16 +57,6 @@ class Entry:
 
     label: str
     agent: Agent
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in a run an episode belongs: `task` and `budget` are "" in a run without them."""
-
-    index: int
-    seed: int
-    task: str = ""
-    budget: str = ""
 
 
 def episode_seeds(seed: int, episodes: int) -> list[int]:
@@ -137,17 +125,25 @@ def run_episode(
     clock = clock or Clock()
     # An agent that answers the questions itself spends its time in the environment's step.
     stepping = clock.agent if isinstance(entry.agent, AnsweringAgent) else clock.env
-    place = Place(index, seed, task, budget)
-    infos = []
+    place: dict[str, Any] = {
+        "agent": entry.label, "episode": index, "seed": seed, "task": task, "budget": budget,
+    }  # fmt: skip
     try:
         clock.agent(_reset, entry.agent, public(info))
         while not session.terminated:
             action = clock.agent(_act, entry.agent, observation, public(info))
             observation, _, _, _, info = stepping(env.step, action)
-            infos.append(info)
     except (AgentError, _ModelError) as error:
         status = "failed" if isinstance(error, AgentError) else "invalid"
-        return _result(entry, place, session, status=status, error=str(error)), None
+        episode = session.episode
+        lost = Result(
+            episode_id=episode.episode_id,
+            competency=episode.competency,
+            status=status,
+            error=str(error),
+            **place,
+        )
+        return lost, None
     trace = record_trace(
         session,
         agent=entry.label,
@@ -156,7 +152,13 @@ def run_episode(
         env=description,
         versions=info["versions"],
     )
-    return _finished(entry, place, session, infos, clock), trace
+    result = Result(
+        agent_seconds=round(clock.agent_seconds, 6),
+        env_seconds=round(clock.env_seconds, 6),
+        **place,
+        **measured(session),
+    )
+    return result, trace
 
 
 def public(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,48 +213,3 @@ def _act(agent: Agent, observation: str, info: Info) -> str:
 
 def _describe(method: str, error: BaseException) -> str:
     return f"{method} raised {type(error).__name__}: {error}"
-
-
-def _result(
-    entry: Entry,
-    place: Place,
-    session: Session,
-    **found: Any,  # noqa: ANN401
-) -> Result:
-    return Result(
-        agent=entry.label,
-        task=place.task,
-        budget=place.budget,
-        episode=place.index,
-        seed=place.seed,
-        episode_id=session.episode.episode_id,
-        competency=session.episode.competency,
-        **found,
-    )
-
-
-def _finished(
-    entry: Entry, place: Place, session: Session, infos: Sequence[Info], clock: Clock
-) -> Result:
-    last = infos[-1]
-    chunk_qa = [info["reward_terms"]["chunk_qa"] for info in infos if info["chunk_answers"]]
-    formats = [info["reward_terms"]["format"] for info in infos]
-    reasons = Counter(operation["reason"] for info in infos for operation in info["operations"])
-    reasons.pop("", None)
-    return _result(
-        entry,
-        place,
-        session,
-        status="ok" if any(last["step_reward_valid"]) else "invalid",
-        score=float(last["reward_terms"]["global"]),
-        r_chunk=float(np.mean(chunk_qa)) if chunk_qa else None,
-        r_fmt=float(np.mean(formats)),
-        compression=float(last["reward_terms"]["compression"]),
-        episode_return=sum(result.reward for result in session.record.results),
-        memory_tokens=last["memory_tokens"],
-        memory_items=last["memory_items"],
-        steps=len(infos),
-        agent_seconds=round(clock.agent_seconds, 6),
-        env_seconds=round(clock.env_seconds, 6),
-        rejected=dict(sorted(reasons.items())),
-    )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.runs.folder import RunFolder
-from baselines.tables.summary import Result
+from baselines.tables.results import Result
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace, parse_trace, trace_line
 

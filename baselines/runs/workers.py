@@ -20,7 +20,7 @@ from typing import Any
 
 from baselines.runs.player import Job, Player
 from baselines.runs.runner import Clock
-from baselines.tables.summary import Result
+from baselines.tables.results import Result
 from finemem_env.trace import Trace
 
 __all__ = ["play_parallel"]
