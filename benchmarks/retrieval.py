@@ -14,7 +14,6 @@ step of an episode, which replaces an item and asks five questions about what th
 
 from __future__ import annotations
 
-import argparse
 import gc
 import sys
 import time
@@ -23,8 +22,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from benchmarks.report import markdown, progress
-from finemem_env.errors import FineMemError
+from finemem_env.cli.frame import command, program
+from finemem_env.cli.options import add_seed, positive
+from finemem_env.cli.progress import Progress
+from finemem_env.cli.tables import markdown_table
 from finemem_env.extras import load
 from finemem_env.memory import Memory
 from finemem_env.retrieval import BM25
@@ -40,60 +41,57 @@ _VOCABULARY = 20_000
 T = TypeVar("T")
 
 
-class Task(NamedTuple):
+class RetrievalTask(NamedTuple):
     """Texts to store and the questions asked about them."""
 
     items: list[str]
     questions: list[Question]
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the two tables; returns the exit code (2 without rank_bm25)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.retrieval", description=__doc__, formatter_class=_Formatter
-    )
-    parser.add_argument("--items", type=int, nargs="+", default=[10, 100, 400, 1000])
-    parser.add_argument("--words", type=int, default=200, help="words of an item")
-    parser.add_argument("--questions", type=int, default=100, help="questions asked at the end")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(arguments)
-    try:
-        _rank_bm25()
-    except FineMemError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    asked, steps = [], []
-    with progress(2 * len(given.items), "row") as advance:
-        for count in given.items:
-            task = make_task(count, given.words, given.questions, given.seed)
-            asked.append(final_row(task))
+    """Print the two tables."""
+    parser = program("benchmarks.retrieval", __doc__)
+    add = parser.add_argument
+    add("--items", type=positive, nargs="+", default=[10, 100, 400, 1000], help="in memory")
+    add("--words", type=positive, default=200, help="words of an item")
+    add("--questions", type=positive, default=100, help="questions asked at the end")
+    add_seed(parser, "of texts and questions")
+    options = parser.parse_args(arguments)
+    _rank_bm25()
+    finals, steps = [], []
+    with Progress(2 * len(options.items), "row") as advance:
+        for count in options.items:
+            task = make_task(count, options.words, options.questions, options.seed)
+            finals.append(final_row(task))
             advance(f"{count} items, questions at the end")
             steps.append(step_row(task))
             advance(f"{count} items, one step")
-    print(f"{given.questions} questions, items of {given.words} words [ms]:\n")
-    print(markdown([*_COLUMNS, "store", "rebuild / (store + ours)"], asked))
+    print(f"{options.questions} questions, items of {options.words} words [ms]:\n")
+    header = [*_COLUMNS, "store", "rebuild / (store + ours)"]
+    print(markdown_table(header, finals, padded=True))
     print(f"\nReplace one item, then {_CHUNK_QUESTIONS} questions [ms]:\n")
-    print(markdown(_COLUMNS, steps))
+    print(markdown_table(_COLUMNS, steps, padded=True))
     return 0
 
 
-def make_task(items: int, length: int, questions: int, seed: int) -> Task:
+def make_task(items: int, length: int, questions: int, seed: int) -> RetrievalTask:
     """Zipf-like texts of `length` words; each question shares half of its 20 words with one."""
     rng = np.random.default_rng(seed)
     weights = 1 / np.arange(1, _VOCABULARY + 1)
     drawn = rng.choice(_VOCABULARY, (items, length), p=weights / weights.sum())
     texts = [[f"w{word}" for word in row] for row in drawn]
-    asked = []
+    queries = []
     for i in range(questions):
         source = texts[int(rng.integers(items))]
         noise = rng.choice(_VOCABULARY, 10, p=weights / weights.sum())
         shared = [source[int(j)] for j in rng.integers(0, length, 10)]
         text = " ".join([*shared, *(f"w{word}" for word in noise)])
-        asked.append(Question(f"q{i}", text, (" ".join(source[:2]),)))
-    return Task([" ".join(text) for text in texts], asked)
+        queries.append(Question(f"q{i}", text, (" ".join(source[:2]),)))
+    return RetrievalTask([" ".join(text) for text in texts], queries)
 
 
-def final_row(task: Task) -> list[str]:
+def final_row(task: RetrievalTask) -> list[str]:
     """Milliseconds to answer all questions, to store the items, and the ratios.
 
     Ours goes first, so that nothing that it caches is there yet.
@@ -113,7 +111,7 @@ def final_row(task: Task) -> list[str]:
     return [*cells, f"{1000 * store:,.2f}", f"{rebuild / (store + ours):,.0f}"]
 
 
-def step_row(task: Task, repeats: int = 20) -> list[str]:
+def step_row(task: RetrievalTask, repeats: int = 20) -> list[str]:
     """Milliseconds of one edit with the questions after it, once the memory stands."""
     questions = task.questions[:_CHUNK_QUESTIONS]
     memory, index = _stored(task.items)
@@ -125,7 +123,7 @@ def step_row(task: Task, repeats: int = 20) -> list[str]:
         return [_ask(memory, index, question) for question in questions]
 
     ours = _timed(lambda: [step(number) for number in range(repeats)])[0] / repeats
-    small = Task(task.items, questions)
+    small = RetrievalTask(task.items, questions)
     rebuild = _timed(lambda: _reference(small, cached=False))[0]
     cached = _timed(lambda: _reference(small, cached=True))[0]
     return _row(len(task.items), rebuild, cached, ours)
@@ -136,7 +134,7 @@ def _row(items: int, rebuild: float, cached: float, ours: float) -> list[str]:
     return [f"{items:,}", *times, f"{rebuild / ours:,.0f}", f"{cached / ours:,.1f}"]
 
 
-def _reference(task: Task, *, cached: bool) -> list[list[float]]:
+def _reference(task: RetrievalTask, *, cached: bool) -> list[list[float]]:
     """The best scores per question."""
     index, best = None, []
     for question in task.questions:
@@ -185,10 +183,6 @@ def _timed(run: Callable[[], T]) -> tuple[float, T]:
     passed = time.process_time() - start
     gc.enable()
     return passed, result
-
-
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of the description and shows the defaults."""
 
 
 if __name__ == "__main__":
