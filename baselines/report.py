@@ -6,6 +6,7 @@ reward per step index, differences on the same episodes, questions answered from
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections import defaultdict
@@ -21,7 +22,7 @@ from baselines.tables.curves import Curve, curve_cells, curves, headline
 from baselines.tables.paired import Difference, Leak, closed_book, paired_differences
 from baselines.tables.results import Result
 from baselines.tables.summary import CEILING, AgentSummary, summarise
-from finemem_env.cli.frame import command, program
+from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.tables import html_table, interval, number, text_table
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.trace import Trace
@@ -61,7 +62,11 @@ def load(runs: Sequence[Path], reference: str | None = None) -> Report:
     configs = [folder.config() for folder in folders]
     for config in configs[1:]:
         if config["task_hashes"] != configs[0]["task_hashes"]:
-            raise ConfigError("the runs are of different episodes; report them one by one.")
+            played = "; ".join(map(_played, runs, configs))
+            raise ConfigError(
+                f"the runs are of different episodes: {played}. Play them with the same --suite, "
+                "or the same environment, keywords, --episodes and --seed, or report them alone."
+            )
     results, traces = _merged(folders)
     if not results:
         raise DataError(f"{runs[0]}: no results yet.")
@@ -105,6 +110,11 @@ def _merged(folders: Sequence[RunFolder]) -> tuple[list[Result], list[tuple[_Key
                 name = names.get(agent, agent)
                 traces.append(((task, budget, name, episode), replace(trace, agent=name)))
     return results, traces
+
+
+def _played(run: Path, config: Mapping[str, Any]) -> str:
+    what = config["suite"] or f"{config['env']} {json.dumps(config['env_args'])}"
+    return f"{run} has {len(config['episodes'])} of {what}, seed {config['seed']}"
 
 
 def _reference(rows: Sequence[AgentSummary], name: str | None) -> str:
@@ -249,7 +259,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n" + text_table(*_difference_cells(report.differences)))
     print("\nanswered with nothing in memory\n" + text_table(*_leak_cells(report.leaks)))
     output = options.output or options.runs[0] / "report.html"
-    output.write_text(page(report), encoding="utf-8")
+    with saving(output, f"{output} is not whole."):
+        output.write_text(page(report), encoding="utf-8")
     print(f"written to {output}")
     return 0
 

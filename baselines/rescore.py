@@ -24,7 +24,7 @@ from baselines.runs.folder import RunFolder
 from baselines.runs.runner import session_of
 from baselines.tables.results import Result, measured
 from baselines.tables.summary import render_table, summarise
-from finemem_env.cli.frame import command, program
+from finemem_env.cli.frame import command, program, saving
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.rewards import REWARDS
 from finemem_env.testing import canonical
@@ -128,7 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = int(folder.config()["seed"])
     with closing(Rescorer(reward)) as rescorer:
         rows = list(_rescored(folder, rescorer))
-    output = _write(folder, reward or _OWN, rows)
+    output = folder.path / "rescored" / (reward or _OWN)
+    with saving(output, f"{output} is not whole; the run is as it was."):
+        _write(output, rows)
     for budget in dict.fromkeys(result.budget for _, result, _ in rows):
         if budget:
             print(f"memory budget {budget}")
@@ -142,14 +144,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if off else 0
 
 
-def _write(folder: RunFolder, name: str, rows: Sequence[_Row]) -> Path:
-    output = folder.path / "rescored" / name
+def _write(output: Path, rows: Sequence[_Row]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     with (output / "results.jsonl").open("w", encoding="utf-8") as file:
         for _, result, step_rewards in rows:
             record = {**asdict(result), "step_rewards": step_rewards}
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    return output
 
 
 if __name__ == "__main__":
