@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finemem_env.rewards.attribution import (
-    FinalOutcome,
-    ShownItem,
     eara,
     evidence_credit,
     global_reward,
@@ -23,6 +21,7 @@ from finemem_env.rewards.attribution import (
     shares,
 )
 from finemem_env.rewards.presets import RewardSettings
+from finemem_env.rewards.rules import FinalOutcome, ShownItem
 
 __all__ = [
     "REWARD_VERSION",

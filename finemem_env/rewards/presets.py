@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from finemem_env.errors import ConfigError, nearest
+from finemem_env.registry import Registry
+from finemem_env.rewards.rules import ATTRIBUTIONS
 
-__all__ = ["REWARDS", "Attribution", "CompressionScale", "RewardSettings", "Weights"]
+__all__ = ["REWARDS", "CompressionScale", "RewardSettings", "Weights"]
 
-Attribution = Literal["last_write", "all_writes", "leave_one_out", "cited"]
 CompressionScale = Literal["step", "episode"]
 
 
@@ -47,7 +48,7 @@ class RewardSettings:
     """
 
     name: str
-    attribution: Attribution = "last_write"
+    attribution: str = "last_write"
     beta: float = 0.5
     weights: Weights = Weights()
     compression_scale: CompressionScale = "step"
@@ -55,8 +56,8 @@ class RewardSettings:
 
     def __post_init__(self) -> None:
         """Refuse an unknown attribution or scale and a β outside [0, 1]."""
-        if self.attribution not in get_args(Attribution):
-            raise ConfigError(nearest("attribution", self.attribution, get_args(Attribution)))
+        if self.attribution not in ATTRIBUTIONS:
+            raise ConfigError(nearest("attribution", self.attribution, ATTRIBUTIONS))
         if self.compression_scale not in get_args(CompressionScale):
             raise ConfigError(
                 nearest("compression_scale", self.compression_scale, get_args(CompressionScale))
@@ -66,16 +67,19 @@ class RewardSettings:
             raise ConfigError(f"beta: expected a number in [0, 1], got {beta!r}.")
 
 
-REWARDS: dict[str, RewardSettings] = {
-    "fine-mem": RewardSettings("fine-mem"),
-    "fine-mem-cited": RewardSettings("fine-mem-cited", attribution="cited"),
-    "outcome": RewardSettings("outcome", beta=0.0, weights=Weights(chunk_qa=0.0)),
-    "chunk": RewardSettings("chunk", beta=0.0),
-    "evidence": RewardSettings("evidence", weights=Weights(chunk_qa=0.0)),
-    "evidence-cited": RewardSettings(
-        "evidence-cited", attribution="cited", weights=Weights(chunk_qa=0.0)
-    ),
-    "mem-alpha": RewardSettings(
-        "mem-alpha", beta=0.0, weights=Weights(chunk_qa=0.0, content=0.1), broadcast=True
-    ),
-}
+REWARDS: Registry[RewardSettings] = Registry(
+    "reward",
+    {
+        "fine-mem": RewardSettings("fine-mem"),
+        "fine-mem-cited": RewardSettings("fine-mem-cited", attribution="cited"),
+        "outcome": RewardSettings("outcome", beta=0.0, weights=Weights(chunk_qa=0.0)),
+        "chunk": RewardSettings("chunk", beta=0.0),
+        "evidence": RewardSettings("evidence", weights=Weights(chunk_qa=0.0)),
+        "evidence-cited": RewardSettings(
+            "evidence-cited", attribution="cited", weights=Weights(chunk_qa=0.0)
+        ),
+        "mem-alpha": RewardSettings(
+            "mem-alpha", beta=0.0, weights=Weights(chunk_qa=0.0, content=0.1), broadcast=True
+        ),
+    },
+)

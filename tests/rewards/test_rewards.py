@@ -11,7 +11,6 @@ import pytest
 
 from finemem_env.rewards import (
     REWARDS,
-    Attribution,
     EpisodeOutcome,
     FinalOutcome,
     RewardSettings,
@@ -45,7 +44,7 @@ from finemem_env.rewards.formulas import (
 from finemem_env.rewards.presets import CompressionScale
 from finemem_env.settings import resolve
 
-MODES: tuple[Attribution, ...] = ("last_write", "all_writes", "leave_one_out", "cited")
+MODES: tuple[str, ...] = ("last_write", "all_writes", "leave_one_out", "cited")
 
 # Item A: written at step 0 (two sentences), extended at step 2; item B: one sentence from step 1.
 A = ShownItem(step=2, writers=(0, 2), sentence_steps=(0, 0, 2))
@@ -140,7 +139,7 @@ def test_global_reward_counts_answered_questions_only() -> None:
         ("cited", (0.25, 0.5, 0.25, 0.0)),
     ],
 )
-def test_shares_of_an_answer_from_two_items(mode: Attribution, expected: tuple[float, ...]) -> None:
+def test_shares_of_an_answer_from_two_items(mode: str, expected: tuple[float, ...]) -> None:
     assert shares(FinalOutcome(1.0, (A, B)), mode, 4) == pytest.approx(expected)
 
 
@@ -238,7 +237,7 @@ def test_an_item_without_recorded_sentences_is_anchored_at_its_step() -> None:
     ],
 )
 def test_extra_reader_calls_are_asked_for_only_where_they_can_change_the_shares(
-    final: FinalOutcome, mode: Attribution, expected: bool
+    final: FinalOutcome, mode: str, expected: bool
 ) -> None:
     assert needs_leave_one_out(final, mode) is expected
 
@@ -551,7 +550,7 @@ def test_storing_more_takes_credit_from_others_only_under_equal_shares() -> None
         1.0, (gold, noise, noise, noise), used=((0, 0),), without=(0.0, 1.0, 1.0, 1.0)
     )
 
-    def gain(mode: Attribution) -> float:
+    def gain(mode: str) -> float:
         return evidence_credit((crowded,), mode, 2)[1] - evidence_credit((alone,), mode, 2)[1]
 
     assert gain("last_write") == pytest.approx(0.75)  # 3 of 4 equal shares
