@@ -48,7 +48,15 @@ ATTRIBUTIONS: dict[str, str | None] = {
     "leave_one_out": "leave_one_out",
     "cited": "cited",
 }
-PRESETS = ("outcome", "chunk", "evidence", "evidence-cited", "fine-mem", "fine-mem-cited")
+PRESETS = (
+    "outcome",
+    "chunk",
+    "evidence",
+    "evidence-cited",
+    "fine-mem",
+    "fine-mem-cited",
+    "fine-mem-earned",
+)
 _ONLY_FINAL = Weights(format=0.0, chunk_qa=0.0, compression=0.0)
 
 

@@ -45,6 +45,10 @@ class RewardSettings:
 
     `broadcast`: Mem-α's form, r_t = acc + w2·r_comp + w_fmt·r_fmt(t) + γ·content(t), where the
     accuracy is given to every step whole and `compression_scale` is ignored.
+
+    `earned`: an empty memory earns nothing (ours, not the paper's). The format term is
+    w_fmt·(r_fmt(t) − 1), which is 0 when everything emitted was valid, and the compression term is
+    w·r_comp·r_global, so that brevity pays for what is answered.
     """
 
     name: str
@@ -53,6 +57,7 @@ class RewardSettings:
     weights: Weights = Weights()
     compression_scale: CompressionScale = "step"
     broadcast: bool = False
+    earned: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an unknown attribution or scale and a β outside [0, 1]."""
@@ -72,6 +77,9 @@ REWARDS: Registry[RewardSettings] = Registry(
     {
         "fine-mem": RewardSettings("fine-mem"),
         "fine-mem-cited": RewardSettings("fine-mem-cited", attribution="cited"),
+        "fine-mem-earned": RewardSettings(
+            "fine-mem-earned", attribution="cited", weights=Weights(format=0.1), earned=True
+        ),
         "outcome": RewardSettings("outcome", beta=0.0, weights=Weights(chunk_qa=0.0)),
         "chunk": RewardSettings("chunk", beta=0.0),
         "evidence": RewardSettings("evidence", weights=Weights(chunk_qa=0.0)),

@@ -16,7 +16,7 @@ from finemem_env.settings.checks import UNLIMITED
 __all__ = ["MANAGED", "PROTOCOLS", "UNLIMITED"]
 
 MANAGED: Mapping[str, object] = {
-    "reward": "fine-mem-cited",
+    "reward": "fine-mem-earned",
     "compression_scale": "episode",
     "chunk_question_scope": "seen",
     "chunk_questions": 5,

@@ -343,6 +343,8 @@ PRESETS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "fine-mem": ((1.6025, 1.1025), (1.7625, 1.2625)),
     # .625 + .75 + .375 + .04; .125 + .5 + .25 + .04
     "fine-mem-cited": ((1.79, 0.915), (1.95, 1.075)),
+    # .625 + .1·(.75 − 1) + .375 + .04·.75; .125 + .1·(.5 − 1) + .25 + .04·.75
+    "fine-mem-earned": ((1.005, 0.355), (1.125, 0.475)),
     # .5 + .75 + .04; .25 + .5 + .04
     "outcome": ((1.29, 0.79), (1.45, 0.95)),
     # .5 + .75 + .375 + .04; .25 + .5 + .25 + .04
@@ -360,6 +362,8 @@ STREAMED: dict[str, tuple[tuple[float, float], float, float]] = {
     # .75 + .375; .5 + .25; closing .75 + 2·.05·.8 = .83 or .75 + 10·.05·.8 = 1.15
     "fine-mem": ((1.125, 0.75), 0.83, 1.15),
     "fine-mem-cited": ((1.125, 0.75), 0.83, 1.15),
+    # −.025 + .375; −.05 + .25; closing .75 + 2·.05·.8·.75 or .75 + 10·.05·.8·.75
+    "fine-mem-earned": ((0.35, 0.2), 0.81, 1.05),
     "outcome": ((0.75, 0.5), 0.83, 1.15),
     "chunk": ((1.125, 0.75), 0.83, 1.15),
     "evidence": ((0.75, 0.5), 0.83, 1.15),
@@ -404,9 +408,9 @@ def test_both_forms_have_the_same_return(name: str, scale: CompressionScale) -> 
 
 
 def test_the_resolved_protocols_use_their_own_scale() -> None:
-    # managed: fine-mem-cited under "episode"; fine-mem: its own preset under "step".
+    # managed: fine-mem-earned under "episode"; fine-mem: its own preset under "step".
     managed, paper = resolve().reward, resolve(protocol="fine-mem").reward
-    assert step_rewards(OUTCOME, managed) == pytest.approx(PRESETS["fine-mem-cited"][1])
+    assert step_rewards(OUTCOME, managed) == pytest.approx(PRESETS["fine-mem-earned"][1])
     assert step_rewards(OUTCOME, paper) == pytest.approx(PRESETS["fine-mem"][0])
 
 

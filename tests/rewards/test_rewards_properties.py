@@ -270,6 +270,30 @@ def test_an_attribution_mode_moves_credit_but_never_the_return(outcome: EpisodeO
 
 
 @patient
+@given(episodes(), st.sampled_from(SCALES))
+def test_where_brevity_is_earned_an_empty_memory_earns_least(
+    outcome: EpisodeOutcome, scale: CompressionScale
+) -> None:
+    config = dataclasses.replace(REWARDS["fine-mem-earned"], compression_scale=scale)
+    skipped = EpisodeOutcome(
+        tuple(StepOutcome(1, 1, 0, (0.0,) * len(step.chunk_scores)) for step in outcome.steps),
+        tuple(FinalOutcome(0.0, (), asked_after=final.asked_after) for final in outcome.finals),
+        0,
+        outcome.input_tokens,
+    )
+    assert streamed_return(skipped, config) == 0.0
+    assert step_rewards(skipped, config) == (0.0,) * len(outcome.steps)
+    valid = tuple(
+        dataclasses.replace(step, emitted=count, accepted=count, memory_full=0)
+        for step in outcome.steps
+        for count in (max(1, step.accepted),)
+    )
+    smaller = min(outcome.memory_tokens, outcome.input_tokens)
+    acted = dataclasses.replace(outcome, steps=valid, memory_tokens=smaller)
+    assert streamed_return(acted, config) >= 0.0
+
+
+@patient
 @given(episodes())
 def test_every_term_is_bounded(outcome: EpisodeOutcome) -> None:
     for step in outcome.steps:
