@@ -33,7 +33,7 @@ from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.progress import Progress
 from finemem_env.cli.tables import markdown_table
 from finemem_env.errors import ConfigError, nearest
-from finemem_env.rewards import REWARDS, Attribution, RewardSettings, Weights
+from finemem_env.rewards import REWARDS, RewardSettings, Weights
 from finemem_env.session import Session
 from finemem_env.text import sentence_key
 from finemem_env.types import Question
@@ -44,14 +44,22 @@ GROUP = 8
 EVIDENCE, OTHER = "evidence", "never asked"
 STORED = {EVIDENCE: 0.95, OTHER: 0.10}
 
-ATTRIBUTIONS: dict[str, Attribution | None] = {
+ATTRIBUTIONS: dict[str, str | None] = {
     "uniform": None,
     "last_write": "last_write",
     "all_writes": "all_writes",
     "leave_one_out": "leave_one_out",
     "cited": "cited",
 }
-PRESETS = ("outcome", "chunk", "evidence", "evidence-cited", "fine-mem", "fine-mem-cited")
+PRESETS = (
+    "outcome",
+    "chunk",
+    "evidence",
+    "evidence-cited",
+    "fine-mem",
+    "fine-mem-cited",
+    "fine-mem-earned",
+)
 _ONLY_FINAL = Weights(format=0.0, chunk_qa=0.0, compression=0.0)
 
 

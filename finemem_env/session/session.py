@@ -188,7 +188,7 @@ class Session:
 
     def _retrieve(self, question: Question) -> tuple[Item, ...]:
         query = question.question
-        if self.settings.prefix_in_query:
+        if self.settings.publication.prefix_in_query:
             query = question.query_prefix + query
         found = self.retriever.search(query, self.settings.top_k)
         items = [item for item_id in found if (item := self.memory.get(item_id)) is not None]
