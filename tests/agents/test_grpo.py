@@ -171,7 +171,7 @@ def _plain(key: str) -> str:
 
 
 def test_the_docs_explain_exactly_the_keys_of_a_run(whole: Run, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "training-metrics.md").read_text(encoding="utf-8")
     shown = re.findall(r"^\| `([a-z]+/[^`]+)` \| (.+) \|$", text, re.MULTILINE)
     assert dict(shown) == METRICS
     more = train(small(updates=1, kl_beta=0.1, delta=3.0, eval_every=0), tmp_path)
