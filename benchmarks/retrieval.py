@@ -100,10 +100,10 @@ def final_row(task: RetrievalTask) -> list[str]:
         AssertionError: it did not find items of the same scores as rank_bm25.
     """
     store, (memory, index) = _timed(lambda: _stored(task.items))
-    ours, found = _timed(lambda: [_ask(memory, index, question) for question in task.questions])
+    ours, retrieved = _timed(lambda: [_ask(memory, index, question) for question in task.questions])
     rebuild, expected = _timed(lambda: _reference(task, cached=False))
     cached, _ = _timed(lambda: _reference(task, cached=True))
-    for question, ids, best in zip(task.questions, found, expected, strict=True):
+    for question, ids, best in zip(task.questions, retrieved, expected, strict=True):
         scores = index.scores(question.question)
         if not np.allclose([scores[i] for i in ids], best[: len(ids)], atol=1e-9):
             raise AssertionError(f"not the items of rank_bm25: {question.question!r}")

@@ -167,7 +167,7 @@ def _record(
     settings: Mapping[str, object],
     versions: Mapping[str, str],
 ) -> dict[str, Any]:
-    one, own = len(hashes) == 1, config.own_tasks
+    own = config.own_tasks
     several = bool(own) or config.suite is not None
     return {
         "suite": config.suite,
@@ -179,7 +179,9 @@ def _record(
         "settings": settings,
         "versions": versions,
         "episodes": list(played),
-        "data_hash": next(iter(hashes.values())) if one else _joined(list(hashes.values())),
+        "data_hash": next(iter(hashes.values()))
+        if len(hashes) == 1
+        else _joined(list(hashes.values())),
         "task_hashes": dict(hashes),
         "gymnasium": gym.__version__,
         "numpy": np.__version__,
@@ -233,7 +235,7 @@ def _git_commit() -> str | None:
     """Commit of the working copy that this package runs from, None outside of one."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip()
+    return done.stdout.strip()

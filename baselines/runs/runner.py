@@ -75,14 +75,14 @@ def instance_seeds(env: gym.Env[str, str], seed: int, episodes: int) -> list[int
     source = getattr(getattr(env.unwrapped, "factory", None), "source", None)
     if not isinstance(source, BaseSource) or source.size is None or source.size < episodes:
         raise ConfigError(f"{env}: expected a source of at least {episodes} instances.")
-    found: dict[int, int] = {}
+    seeds: dict[int, int] = {}
     draws = itertools.count()
-    while len(found) < episodes:
-        one = int(np.random.SeedSequence([seed, next(draws)]).generate_state(1)[0])
-        index = source.choose(np_random(one)[0])
+    while len(seeds) < episodes:
+        drawn = int(np.random.SeedSequence([seed, next(draws)]).generate_state(1)[0])
+        index = source.choose(np_random(drawn)[0])
         if index < episodes:
-            found.setdefault(index, one)
-    return [found[index] for index in range(episodes)]
+            seeds.setdefault(index, drawn)
+    return [seeds[index] for index in range(episodes)]
 
 
 def session_of(env: gym.Env[str, str]) -> Session:
