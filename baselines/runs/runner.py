@@ -7,9 +7,10 @@ caught.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,8 +127,14 @@ def run_episode(
     # An agent that answers the questions itself spends its time in the environment's step.
     stepping = clock.agent if isinstance(entry.agent, AnsweringAgent) else clock.env
     place: dict[str, Any] = {
-        "agent": entry.label, "episode": index, "seed": seed, "task": task, "budget": budget,
-    }  # fmt: skip
+        "agent": entry.label,
+        "episode": index,
+        "seed": seed,
+        "episode_id": session.episode.episode_id,
+        "competency": session.episode.competency,
+        "task": task,
+        "budget": budget,
+    }
     try:
         clock.agent(_reset, entry.agent, public(info))
         while not session.terminated:
@@ -135,30 +142,12 @@ def run_episode(
             observation, _, _, _, info = stepping(env.step, action)
     except (AgentError, _ModelError) as error:
         status = "failed" if isinstance(error, AgentError) else "invalid"
-        episode = session.episode
-        lost = Result(
-            episode_id=episode.episode_id,
-            competency=episode.competency,
-            status=status,
-            error=str(error),
-            **place,
-        )
-        return lost, None
+        return Result(**place, status=status, error=str(error)), None
+    versions, label = info["versions"], entry.label
     trace = record_trace(
-        session,
-        agent=entry.label,
-        episode=index,
-        seed=seed,
-        env=description,
-        versions=info["versions"],
+        session, agent=label, episode=index, seed=seed, env=description, versions=versions
     )
-    result = Result(
-        agent_seconds=round(clock.agent_seconds, 6),
-        env_seconds=round(clock.env_seconds, 6),
-        **place,
-        **measured(session),
-    )
-    return result, trace
+    return Result(**place, **measured(session), **clock.seconds()), trace
 
 
 def public(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,46 +159,46 @@ class Clock:
     """Seconds spent in the agent and in the environment, apart."""
 
     def __init__(self) -> None:
-        self.agent_seconds = 0.0
-        self.env_seconds = 0.0
+        self._seconds = {"agent": 0.0, "env": 0.0}
+
+    def seconds(self) -> dict[str, float]:
+        """Both, as fields of `Result`."""
+        return {f"{who}_seconds": round(spent, 6) for who, spent in self._seconds.items()}
 
     def agent(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         """Call the agent."""
-        start = time.perf_counter()
-        try:
-            return call(*arguments)
-        finally:
-            self.agent_seconds += time.perf_counter() - start
+        return self._timed("agent", call, *arguments)
 
     def env(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         """Call the environment."""
+        return self._timed("env", call, *arguments)
+
+    def _timed(self, who: str, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         start = time.perf_counter()
         try:
             return call(*arguments)
         finally:
-            self.env_seconds += time.perf_counter() - start
+            self._seconds[who] += time.perf_counter() - start
 
 
 def _reset(agent: Agent, info: Info) -> None:
-    try:
+    with _broken("reset"):
         agent.reset(info)
-    except BackendError as error:
-        raise _ModelError(_describe("reset", error)) from error
-    except (Exception, SystemExit) as error:
-        raise AgentError(_describe("reset", error)) from error
 
 
 def _act(agent: Agent, observation: str, info: Info) -> str:
-    try:
+    with _broken("act"):
         action = agent.act(observation, info)
-    except BackendError as error:
-        raise _ModelError(_describe("act", error)) from error
-    except (Exception, SystemExit) as error:
-        raise AgentError(_describe("act", error)) from error
     if not isinstance(action, str):
         raise AgentError(f"act returned {type(action).__name__}, expected str")
     return action
 
 
-def _describe(method: str, error: BaseException) -> str:
-    return f"{method} raised {type(error).__name__}: {error}"
+@contextlib.contextmanager
+def _broken(method: str) -> Iterator[None]:
+    """What the agent raises is its failure, but for a model that cannot be reached."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        kind = _ModelError if isinstance(error, BackendError) else AgentError
+        raise kind(f"{method} raised {type(error).__name__}: {error}") from error

@@ -68,8 +68,6 @@ def measured(session: Session) -> dict[str, Any]:
         if operation.reason is not None
     )
     return {
-        "episode_id": session.episode.episode_id,
-        "competency": session.episode.competency,
         "status": "ok" if any(last.step_valid) else "invalid",
         "score": float(last.terms["global"]),
         "r_chunk": float(np.mean(chunk_qa)) if chunk_qa else None,
