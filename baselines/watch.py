@@ -20,6 +20,7 @@ from baselines.agents import PrivilegedAgent, agent_name, make_agent
 from finemem_env.errors import FineMemError
 from finemem_env.operations import parse
 from finemem_env.prompts import parse_observation
+from finemem_env.session import public
 from finemem_env.types import Operation
 
 __all__ = ["main"]
@@ -60,16 +61,16 @@ def watch(env_id: str, env_args: dict[str, Any], agent: str, seed: int) -> Itera
     if isinstance(player, PrivilegedAgent):
         player.attach(env)
     observation, info = env.reset(seed=seed)
-    player.reset(info)
+    player.reset(public(info))
     yield f"{agent} reads {info['episode_id']} in {env_id}: {info['num_chunks']} chunks\n"
     over = False
     while not over:
-        action = player.act(observation, info)
+        action = player.act(observation, public(info))
         before = observation
         observation, reward, over, _, info = env.step(action)
         yield _step(before, action, float(reward), info)
     yield "final questions\n" + "\n".join(map(_asked, info["answers"]))
-    yield f"\nscore {info['reward_terms']['global']:.3f}\n"
+    yield f"\nscore {info['score']:.3f}\n"
 
 
 def _step(observation: str, action: str, reward: float, info: dict[str, Any]) -> str:
