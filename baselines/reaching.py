@@ -35,9 +35,15 @@ def reaching(env: Mapping[str, Any]) -> list[str]:
     if not set(names) <= _SOURCES:
         found["source"] = source
     retriever = env.get("retriever")
-    if isinstance(retriever, Mapping) and "model" in retriever:
+    if retriever is not None and not _plain_bm25(retriever):
         found["retriever"] = retriever
     given = env.get("difficulty")
     knobs = given if isinstance(given, Mapping) else {}
     found |= {f"difficulty {name}": knobs[name] for name in _KNOBS if knobs.get(name)}
     return [f"{name} {value!r}" for name, value in found.items()]
+
+
+def _plain_bm25(retriever: object) -> bool:
+    """Whether a retriever is ours and without a model: nothing is imported or loaded for it."""
+    config = {"name": retriever} if isinstance(retriever, str) else retriever
+    return isinstance(config, Mapping) and config.get("name") == "bm25" and "model" not in config

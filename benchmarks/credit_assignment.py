@@ -30,7 +30,7 @@ from benchmarks.policy import UPDATE, KindOf, KindPolicy
 from benchmarks.report import Progress, estimate, markdown, progress
 from benchmarks.rollout import Rollout, make_group, play, policy_gradient, reward_rows
 from finemem_env.errors import ConfigError, FineMemError, nearest
-from finemem_env.rewards import REWARDS, Attribution, RewardSettings, Weights
+from finemem_env.rewards import REWARDS, RewardSettings, Weights
 from finemem_env.session import Session
 from finemem_env.text import sentence_key
 from finemem_env.types import Question
@@ -41,14 +41,22 @@ GROUP = 8
 EVIDENCE, OTHER = "evidence", "never asked"
 STORED = {EVIDENCE: 0.95, OTHER: 0.10}
 
-ATTRIBUTIONS: dict[str, Attribution | None] = {
+ATTRIBUTIONS: dict[str, str | None] = {
     "uniform": None,
     "last_write": "last_write",
     "all_writes": "all_writes",
     "leave_one_out": "leave_one_out",
     "cited": "cited",
 }
-PRESETS = ("outcome", "chunk", "evidence", "evidence-cited", "fine-mem", "fine-mem-cited")
+PRESETS = (
+    "outcome",
+    "chunk",
+    "evidence",
+    "evidence-cited",
+    "fine-mem",
+    "fine-mem-cited",
+    "fine-mem-earned",
+)
 _ONLY_FINAL = Weights(format=0.0, chunk_qa=0.0, compression=0.0)
 
 

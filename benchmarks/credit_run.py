@@ -23,7 +23,15 @@ __all__ = ["CREDITS", "STUDIED", "Budget", "Cell", "Form", "Point", "train"]
 Floats = npt.NDArray[np.float64]
 
 Form = Literal["step", "return", "to-go"]
-STUDIED = ("outcome", "chunk", "evidence", "evidence-cited", "fine-mem", "fine-mem-cited")
+STUDIED = (
+    "outcome",
+    "chunk",
+    "evidence",
+    "evidence-cited",
+    "fine-mem",
+    "fine-mem-cited",
+    "fine-mem-earned",
+)
 CREDITS: dict[Form, tuple[str, ...]] = {
     "step": STUDIED,
     # What is streamed does not depend on the attribution: outcome is evidence, chunk is fine-mem.

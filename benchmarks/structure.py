@@ -62,7 +62,7 @@ def import_graph() -> nx.DiGraph:
 def room_graph(modules: nx.DiGraph) -> nx.DiGraph:
     """The same for rooms: packages and lone modules two levels deep, such as finemem_env.memory."""
     rooms: nx.DiGraph = _load("networkx").DiGraph()
-    rooms.add_nodes_from({room(module) for module in modules})
+    rooms.add_nodes_from({room(module) for module in modules} - {"agents", "baselines", "envs"})
     rooms.add_edges_from((room(a), room(b)) for a, b in modules.edges if room(a) != room(b))
     return rooms
 

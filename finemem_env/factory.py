@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +19,11 @@ from finemem_env.data.published.dialects import (
 )
 from finemem_env.data.registry import load_source
 from finemem_env.data.source import AutoTokens, Source, SourceConfig
-from finemem_env.errors import ConfigError, nearest
+from finemem_env.errors import ConfigError, KeywordError, nearest
 from finemem_env.memory import observation_chars
 from finemem_env.operations import MAX_ACTION_CHARS
 from finemem_env.prompts import instructions_for
-from finemem_env.readers import make_reader
+from finemem_env.readers import check_reader, make_reader
 from finemem_env.retrieval import make_retriever
 from finemem_env.rewards import formulas as rewards
 from finemem_env.session import Session, Stream, Streamed, StreamSource, versions_of
@@ -32,9 +31,8 @@ from finemem_env.spaces import TextSpace
 from finemem_env.text import make_counter
 from finemem_env.types import Competency, Episode, Judge, Reader
 
-__all__ = ["SETTING_NAMES", "SessionFactory"]
+__all__ = ["SessionFactory"]
 
-SETTING_NAMES = tuple(inspect.signature(settings.resolve).parameters)
 _COMPRESSION_WARNING = 0.5
 
 
@@ -56,7 +54,8 @@ class SessionFactory:
         **keywords: see `settings.resolve`.
 
     Raises:
-        ConfigError: an unknown or contradictory keyword.
+        KeywordError: an unknown keyword.
+        ConfigError: a value that does not fit.
         DataError: the source's files are missing or malformed.
     """
 
@@ -75,15 +74,14 @@ class SessionFactory:
         **keywords: object,
     ) -> None:
         for name in keywords:
-            if name not in SETTING_NAMES:
-                own = ("source", "split", "data_dir", "difficulty", "num_chunks", "chunk_tokens")
-                raise ConfigError(nearest("keyword", name, (*SETTING_NAMES, *own, "render_mode")))
+            if name not in settings.SETTINGS:
+                raise KeywordError.of(name, (*settings.SETTINGS, *settings.SOURCE_KEYWORDS))
         self.settings = settings.resolve(
-            reader={"name": type(reader).__name__} if isinstance(reader, Reader) else reader,
+            reader=reader if _named(reader) else {"name": type(reader).__name__},
             judge={"name": type(judge).__name__} if isinstance(judge, Judge) else judge,
-            **keywords,  # type: ignore[arg-type]
+            **keywords,
         )
-        self.reader = reader if isinstance(reader, Reader) else make_reader(self.settings.reader)
+        self.reader = make_reader(self.settings.reader) if _named(reader) else check_reader(reader)
         self.judge = judge if isinstance(judge, Judge) else _make_judge(self.settings.judge)
         self.instructions = instructions_for(self.settings.memory)
         make_retriever(self.settings.retriever, bm25=self.settings.bm25)  # refuses bad options now
@@ -95,7 +93,7 @@ class SessionFactory:
             chunk_tokens=_token_range(chunk_tokens, self.settings.max_observation_tokens),
             difficulty=dict(difficulty or {}),
             count_tokens=self.count_tokens,
-            chunking=self.settings.chunking,
+            chunking=self.settings.publication.chunking,
         )
         self.source = _open_source(source, config, competency)
         self._check_judge()
@@ -142,8 +140,8 @@ class SessionFactory:
         episode = self.source.draw(rng)
         if wanted is not None:
             episode = self.source.get(str(wanted))
-        dialect, prefixes = self.settings.metric_dialect, self.settings.query_prefixes
-        return in_dialect(episode, dialect, prefixes)
+        rules = self.settings.publication
+        return in_dialect(episode, rules.metric_dialect, rules.query_prefixes)
 
     def versions(self, session: Session) -> dict[str, str]:
         """What pins the behaviour behind a score."""
@@ -158,7 +156,7 @@ class SessionFactory:
         """Refuse now what would be refused when such an episode is drawn."""
         if self.judge is not None or not isinstance(self.source, PublishedSource):
             return
-        dialect = self.settings.metric_dialect
+        dialect = self.settings.publication.metric_dialect
         judged = judged_under(self.source.data_sources, dialect)
         if judged:
             names = ", ".join(map(plain_name, judged))
@@ -183,6 +181,11 @@ class SessionFactory:
                 UserWarning,
                 stacklevel=4,
             )
+
+
+def _named(component: object) -> bool:
+    """Whether a reader is given by name and options, not as an object."""
+    return isinstance(component, str | Mapping)
 
 
 def _make_judge(config: Mapping[str, object] | None) -> Judge | None:

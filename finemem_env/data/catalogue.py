@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from finemem_env.data.source import SourceSpec
+from finemem_env.registry import Registry
 
 __all__ = ["SOURCES"]
 
@@ -312,4 +313,4 @@ _SPECS = (
     ),
 )
 
-SOURCES: dict[str, SourceSpec] = {spec.name: spec for spec in _SPECS}
+SOURCES: Registry[SourceSpec] = Registry("source", {spec.name: spec for spec in _SPECS})

@@ -17,7 +17,7 @@ from typing import ClassVar, Protocol, get_args, runtime_checkable
 import numpy as np
 
 from finemem_env.errors import ConfigError, DataError, nearest
-from finemem_env.settings import Publication
+from finemem_env.settings import PublicationName
 from finemem_env.text import approx_tokens
 from finemem_env.types import Competency, Episode
 
@@ -48,14 +48,14 @@ class SourceSpec:
     """One line of the registry: what a source is, what it reads and on which terms.
 
     `competency` None: it holds several, and serves every environment with those that fit.
-    `factory` is "module:Class", called as Class(spec, config). `files` are relative to data_dir
-    (globs and folders allowed) and `where` says how to get them. `options` tell the variants of one
-    adapter apart.
+    `factory` is a subclass of `BaseSource` or "module:Class" of one, called as Class(spec, config).
+    `files` are relative to data_dir (globs and folders allowed) and `where` says how to get them.
+    `options` tell the variants of one adapter apart.
     """
 
     name: str
     competency: Competency | None
-    factory: str
+    factory: str | type[BaseSource]
     description: str
     licence: str
     files: tuple[str, ...] = ()
@@ -108,8 +108,8 @@ class SourceConfig:
         """Refuse what no source could serve."""
         if self.split not in SPLITS:
             raise ConfigError(nearest("split", self.split, SPLITS))
-        if self.chunking not in get_args(Publication):
-            raise ConfigError(nearest("chunking", self.chunking, get_args(Publication)))
+        if self.chunking not in get_args(PublicationName):
+            raise ConfigError(nearest("chunking", self.chunking, get_args(PublicationName)))
         if self.num_chunks is not None and not _positive(self.num_chunks):
             raise ConfigError(f"num_chunks: expected an integer ≥ 1, got {self.num_chunks!r}.")
         if self.chunk_tokens is not None and not isinstance(self.chunk_tokens, AutoTokens):

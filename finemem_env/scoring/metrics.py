@@ -15,8 +15,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from finemem_env.errors import ConfigError, DataError, nearest
+from finemem_env.registry import Registry
 from finemem_env.scoring import mab, mem_alpha
 from finemem_env.scoring.judged import JUDGED
 from finemem_env.scoring.matching import Form, contains, equal, form, strip_reasoning
@@ -26,6 +28,7 @@ from finemem_env.types import JudgeRequest, Question
 
 __all__ = [
     "METRICS",
+    "Metric",
     "gold_prediction",
     "is_judged",
     "judge_requests",
@@ -57,16 +60,16 @@ def score(prediction: str, question: Question) -> float:
         ConfigError: unknown metric, or one that needs a judge.
         DataError: a question without gold answers, or without what its metric needs beside them.
     """
-    entry = _REGISTRY.get(question.metric)
-    if entry is None:
-        if is_judged(question.metric):
-            raise ConfigError(needs_judge(question))
+    metric = METRICS.get(question.metric)
+    if metric is None:
         raise ConfigError(nearest("metric", question.metric, METRICS))
+    if metric.compare is None:
+        raise ConfigError(needs_judge(question))
     if not question.answers:
         raise DataError(f"question {question.id!r} has no gold answer.")
     if not question.metric.startswith("mem-alpha/"):
         prediction = strip_reasoning(prediction)
-    return entry[1](prediction, question)
+    return metric.compare(prediction, question)
 
 
 def is_judged(metric: str) -> bool:
@@ -227,7 +230,15 @@ def _choice(text: str, choices: Sequence[str]) -> int | None:
     return longest[0] if len(longest) == 1 else None
 
 
-_REGISTRY: dict[str, tuple[str, Callable[[str, Question], float]]] = {
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: `compare(prediction, question)` is in [0, 1]; None where a judge decides."""
+
+    description: str
+    compare: Callable[[str, Question], float] | None
+
+
+_OWN: dict[str, tuple[str, Callable[[str, Question], float]]] = {
     "exact_match": ("the answer equals a gold, punctuation, case and articles aside", _exact),
     "substring_exact_match": ("a gold occurs in the answer, on word borders", _substring),
     "f1": ("F1 of shared tokens; yes and no are all or nothing", _f1),
@@ -241,10 +252,11 @@ _REGISTRY: dict[str, tuple[str, Callable[[str, Question], float]]] = {
         "the answer names the right choice by its text or letter",
         _multiple_choice,
     ),
-    **mem_alpha.METRICS,
-    **mab.METRICS,
 }
-METRICS: dict[str, str] = {
-    **{name: description for name, (description, _) in _REGISTRY.items()},
-    **{name: judged.description for name, judged in JUDGED.items()},
-}
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    {
+        **{name: Metric(*one) for name, one in (_OWN | mem_alpha.METRICS | mab.METRICS).items()},
+        **{name: Metric(judged.description, None) for name, judged in JUDGED.items()},
+    },
+)

@@ -233,7 +233,7 @@ class Session:
 
     def _retrieve(self, question: Question) -> tuple[Item, ...]:
         query = question.question
-        if self.settings.prefix_in_query:
+        if self.settings.publication.prefix_in_query:
             query = question.query_prefix + query
         items: Sequence[Item] = self.workspace.search(query, self.settings.top_k)
         core = self.memory.core

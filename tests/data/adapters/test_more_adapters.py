@@ -192,6 +192,11 @@ def test_keywords_are_names_and_seldom_words() -> None:
     assert keywords_of(summary, text, most=2) == ("Velt", "lantern")  # a name and a word
 
 
+def test_a_name_is_a_whole_word_that_is_never_written_small() -> None:
+    text = "On the costa of Osta, Will will sing to Anna. Tam came."
+    assert keywords_of("Ann sings. Osta burns. Will sings. Tam dies.", text) == ("Osta",)
+
+
 @pytest.mark.parametrize("name", ["squad", "banking77", "pubmed_rct", "hotpotqa"])
 def test_chunks_are_dialogues_under_mem_alpha(name: str, small: Path) -> None:
     plain = SourceConfig("train", small, num_chunks=3, chunk_tokens=(60, 160))
