@@ -41,8 +41,7 @@ from finemem_env.cli.options import (
 )
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.extras import load
-from finemem_env.prompts import parse_observation
-from finemem_env.wrappers import DiscreteOperations, Draft, FeatureObservation, feature_array
+from finemem_env.wrappers import DiscreteOperations, FeatureObservation, feature_array, make_draft
 
 __all__ = ["ALGORITHMS", "Sb3Agent", "Sb3Config", "main", "make_env", "train"]
 
@@ -216,7 +215,7 @@ class Sb3Agent:
     def act(self, observation: str, info: Mapping[str, Any]) -> str:
         """Choose operations one after the other until the chunk has been seen."""
         config = self._config
-        draft = Draft(parse_observation(observation), config.sentences, config.slots)
+        draft = make_draft(observation, info, config.sentences, config.slots)
         masked = {} if config.algo != "maskable_ppo" else {"action_masks": draft.mask()}
         while not draft.done:
             if masked:
@@ -256,7 +255,7 @@ def _score_callback(base: Any) -> Callable[[], Any]:  # noqa: ANN401
         def _on_step(self) -> bool:
             for over, info in zip(self.locals["dones"], self.locals["infos"], strict=True):
                 if over:
-                    self._scores.append(info["reward_terms"]["global"])
+                    self._scores.append(info["score"])
                     self.logger.record("memory/tokens", info["memory_tokens"])
             if self._scores:
                 self.logger.record("memory/score", float(np.mean(self._scores)))

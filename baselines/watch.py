@@ -26,6 +26,7 @@ from finemem_env.cli.options import (
 )
 from finemem_env.operations import parse
 from finemem_env.prompts import parse_observation
+from finemem_env.session import public
 from finemem_env.types import Operation
 
 __all__ = ["main", "watch"]
@@ -74,16 +75,16 @@ def watch(
     if isinstance(player, PrivilegedAgent):
         player.attach(played)
     observation, info = played.reset(seed=seed)
-    player.reset(info)
+    player.reset(public(info))
     yield f"{agent} reads {info['episode_id']} in {env}: {info['num_chunks']} chunks\n"
     over = False
     while not over:
-        action = player.act(observation, info)
+        action = player.act(observation, public(info))
         before = observation
         observation, reward, over, _, info = played.step(action)
         yield _step(before, action, float(reward), info)
     yield "final questions\n" + "\n".join(map(_answer, info["answers"]))
-    yield f"\nscore {info['reward_terms']['global']:.3f}\n"
+    yield f"\nscore {info['score']:.3f}\n"
 
 
 def _step(observation: str, action: str, reward: float, info: dict[str, Any]) -> str:

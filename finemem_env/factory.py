@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from finemem_env import settings
-from finemem_env._version import __version__
 from finemem_env.data.published.dialects import (
     PublishedSource,
     in_dialect,
@@ -20,20 +20,19 @@ from finemem_env.data.published.dialects import (
 from finemem_env.data.registry import load_source
 from finemem_env.data.source import AutoTokens, Source, SourceConfig
 from finemem_env.errors import ConfigError, KeywordError, nearest
+from finemem_env.memory import observation_chars
 from finemem_env.operations import MAX_ACTION_CHARS
-from finemem_env.prompts import PROMPT_VERSIONS, instructions_for
+from finemem_env.prompts import instructions_for
 from finemem_env.readers import check_reader, make_reader
 from finemem_env.retrieval import make_retriever
 from finemem_env.rewards import formulas as rewards
-from finemem_env.session import Session, Streamed, StreamSession, StreamSource
+from finemem_env.session import Session, Stream, Streamed, StreamSource, versions_of
 from finemem_env.spaces import TextSpace
 from finemem_env.text import make_counter
-from finemem_env.types import Competency, Judge, Reader
+from finemem_env.types import Competency, Episode, Judge, Reader
 
 __all__ = ["SessionFactory"]
 
-_UNLIMITED_CHARS = 2**22  # longest observation when max_observation_tokens is unlimited
-_CHARS_PER_TOKEN = 8
 _COMPRESSION_WARNING = 0.5
 
 
@@ -98,13 +97,11 @@ class SessionFactory:
         )
         self.source = _open_source(source, config, competency)
         self._check_judge()
-        limit = self.settings.max_observation_tokens
-        self.max_chars = _UNLIMITED_CHARS if limit is None else limit * _CHARS_PER_TOKEN
         self._warned = False
 
     def observation_space(self) -> TextSpace:
         """A fresh observation space."""
-        return TextSpace(self.max_chars + len(self.instructions) + 2)
+        return TextSpace(observation_chars(self.settings) + len(self.instructions) + 2)
 
     def action_space(self) -> TextSpace:
         """A fresh action space."""
@@ -121,47 +118,34 @@ class SessionFactory:
             if key != "episode_id":
                 raise ConfigError(nearest("reset option", key, ("episode_id",)))
         wanted = (options or {}).get("episode_id")
+        episode = self._draw(rng, wanted)
+        questions_rng = np.random.default_rng(rng.integers(2**63))
+        session = Session(episode, self.settings, questions_rng, self.count_tokens)
+        self._warn(session.num_chunks)
+        return session
+
+    def fork(self) -> SessionFactory:
+        """A copy whose reader can be replaced, and whose stream goes on, apart from this one."""
+        other = copy.copy(self)
         if isinstance(self.source, StreamSource):
-            return self._stream(self.source, rng, wanted)
+            other.source = copy.copy(self.source)
+        return other
+
+    def _draw(self, rng: np.random.Generator, wanted: object) -> Episode | Stream:
+        if isinstance(self.source, StreamSource):
+            if wanted is not None:
+                raise ConfigError("episode_id: a stream cannot be replayed by id.")
+            return self.source.open()
         # Drawn in either case, so that replaying by id asks the questions the seed asked.
         episode = self.source.draw(rng)
         if wanted is not None:
             episode = self.source.get(str(wanted))
         rules = self.settings.publication
-        session = Session(
-            in_dialect(episode, rules.metric_dialect, rules.query_prefixes),
-            self.settings,
-            np.random.default_rng(rng.integers(2**63)),
-            self.count_tokens,
-            self.max_chars,
-        )
-        self._warn(session.num_chunks)
-        return session
-
-    def _stream(
-        self, source: StreamSource, rng: np.random.Generator, wanted: object
-    ) -> StreamSession:
-        if wanted is not None:
-            raise ConfigError("episode_id: a stream cannot be replayed by id.")
-        return StreamSession(
-            source.open(),
-            min(source.competencies),
-            self.settings,
-            np.random.default_rng(rng.integers(2**63)),
-            self.count_tokens,
-            self.max_chars,
-        )
+        return in_dialect(episode, rules.metric_dialect, rules.query_prefixes)
 
     def versions(self, session: Session) -> dict[str, str]:
         """What pins the behaviour behind a score."""
-        versions = {
-            "finemem_env": __version__,
-            "reader": self.reader.version,
-            "retriever": session.retriever.version,
-            "tokenizer": self.settings.tokenizer,
-            "prompt": PROMPT_VERSIONS[self.settings.memory],
-            "reward": f"{self.settings.reward.name}/{rewards.REWARD_VERSION}",
-        }
+        versions = versions_of(session.workspace, self.reader.version)
         if self.judge is not None:
             versions["judge"] = self.judge.version
         if isinstance(self.source, PublishedSource):

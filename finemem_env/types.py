@@ -19,6 +19,7 @@ __all__ = [
     "Evidence",
     "Judge",
     "JudgeRequest",
+    "Limits",
     "Op",
     "Operation",
     "OperationResult",
@@ -143,6 +144,18 @@ class OperationResult:
     def accepted(self) -> bool:
         """Whether the operation was applied."""
         return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What operations must keep to be accepted, None for no limit.
+
+    Tokens of one item, operations of one step, tokens of the whole memory.
+    """
+
+    max_item_tokens: int | None = None
+    max_operations: int | None = None
+    memory_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,10 @@ from baselines.agents import Agent, AgentError, AnsweringAgent, Info
 from baselines.tables.results import Result, measured
 from finemem_env.data.source import BaseSource
 from finemem_env.errors import BackendError, ConfigError
-from finemem_env.session import Session
+from finemem_env.session import Session, public
 from finemem_env.trace import Trace, record_trace
 
 __all__ = [
-    "HIDDEN",
     "Clock",
     "Entry",
     "episode_seeds",
@@ -34,18 +33,6 @@ __all__ = [
     "run_episode",
     "session_of",
 ]
-
-# What `info` tells learners and an agent under test must not know: questions, golds, scores.
-HIDDEN = frozenset(
-    [
-        "answers",
-        "chunk_answers",
-        "evidence_credit",
-        "reward_terms",
-        "step_reward_valid",
-        "step_rewards",
-    ]
-)
 
 
 class _ModelError(Exception):
@@ -148,11 +135,6 @@ def run_episode(
         session, agent=label, episode=index, seed=seed, env=description, versions=versions
     )
     return Result(**place, **measured(session), **clock.seconds()), trace
-
-
-def public(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What an agent is told: `info` without questions, golds and scores."""
-    return {key: value for key, value in info.items() if key not in HIDDEN}
 
 
 class Clock:

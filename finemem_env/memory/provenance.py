@@ -74,6 +74,12 @@ class Provenance:
         self._oldest = sys.maxsize
         self._searched = 0
 
+    def fork(self) -> Provenance:
+        """A copy between two steps, when nothing is being edited."""
+        other = Provenance()
+        other._steps, other._counts = dict(self._steps), dict(self._counts)
+        return other
+
     def _moved(self, key: str, step: int) -> int:
         """The earliest step of the old text that `key` is a run of words of, else `step`."""
         wanted = f" {key} "

@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
 
 from finemem_env.prompts import parse_observation
+from finemem_env.session import public
 from finemem_env.testing.hashing import trajectory_hash
 from finemem_env.text import split_sentences
 from finemem_env.types import Answer, Reader, ReadRequest
@@ -31,7 +32,6 @@ _HOSTILE_ACTIONS = (
 )
 _STORE = '[{"op": "INSERT", "content": "The gate opens at nine."}]'
 _NEEDED_INFO = ("chunk_index", "episode_id", "instructions", "memory_tokens", "num_chunks")
-_HIDDEN = ("answers", "chunk_answers", "evidence_credit", "reward_terms")
 
 
 class ConformanceError(AssertionError):
@@ -119,11 +119,10 @@ def _timed(
 
 def _play(env: gym.Env[str, str], agent: Any, seed: int, problems: list[str]) -> _Play:  # noqa: ANN401
     observation, info = env.reset(seed=seed)
-    told = _told(info)
-    _attempt(problems, "reset", agent.reset, told)
+    _attempt(problems, "reset", agent.reset, public(info))
     actions, accepted, over = [], 0, False
     while not over and not problems:
-        told = _told(info)
+        told = public(info)
         before = copy.deepcopy(told)
         action = _attempt(problems, "act", agent.act, observation, told)
         if told != before:
@@ -136,10 +135,6 @@ def _play(env: gym.Env[str, str], agent: Any, seed: int, problems: list[str]) ->
         observation, _, over, _, info = env.step(action)
         accepted += sum(1 for one in info["operations"] if one["accepted"])
     return actions, accepted
-
-
-def _told(info: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in info.items() if key not in _HIDDEN}
 
 
 def _attempt(problems: list[str], what: str, call: Callable[..., Any], *given: Any) -> Any:  # noqa: ANN401

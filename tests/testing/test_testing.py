@@ -65,6 +65,17 @@ class Meddles(Good):
         return super().act(observation, info)
 
 
+class Peeks(Good):
+    key = "step_rewards"
+
+    def act(self, observation: str, info: Any) -> Any:  # noqa: ANN401
+        return super().act(observation, info) if info[self.key] is None else ""
+
+
+class PeeksAtScores(Peeks):
+    key = "score"
+
+
 class HalfAnAgent:
     def reset(self, info: Any) -> None:  # noqa: ANN401
         """Has no act."""
@@ -88,6 +99,8 @@ def test_a_good_agent_passes() -> None:
         (Carries, "in another way after another episode"),
         (Babbles, "accepts none of its operations"),
         (Meddles, "changes the info"),
+        (Peeks, "act raises KeyError: 'step_rewards'"),
+        (PeeksAtScores, "act raises KeyError: 'score'"),
         (HalfAnAgent, "no method act"),
         (NeedsArguments, "building it raises TypeError"),
     ],
