@@ -163,7 +163,7 @@ def _our_update(task: Task, policy: Any) -> Callable[[int], float]:  # noqa: ANN
 
     def update(number: int) -> float:
         start = _now(task)
-        prompts = policy.chat.tokenizer(texts)["input_ids"]
+        prompts = policy.tokenizer(texts)["input_ids"]
         found = policy.sample(
             prompts,
             max_new_tokens=task.completion,
@@ -172,14 +172,14 @@ def _our_update(task: Task, policy: Any) -> Callable[[int], float]:  # noqa: ANN
             groups=groups,
         )
         sampled = _now(task) - start
-        rewards = [[reward(text)] for text in policy.chat.decode([one.ids for one in found])]
+        rewards = [[reward(text)] for text in policy.decode([one.token_ids for one in found])]
         outcomes = [
             RolloutRewards(group, value, value, [True])
             for group, value in zip(groups, rewards, strict=True)
         ]
         advantages = compute_advantages(outcomes, Estimator())
         rows = [
-            Row(tuple(prompt), one.ids, one.logprobs, float(values[0]), group=group)
+            Row(tuple(prompt), one.token_ids, one.logprobs, float(values[0]), group=group)
             for prompt, one, values, group in zip(
                 prompts, found, advantages.values, groups, strict=True
             )
