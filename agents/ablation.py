@@ -133,9 +133,7 @@ def _score(
 
     env_args = config.eval_env("test")
     env_args["num_chunks"] = factor * env_args.get("num_chunks", 10)
-    sampling = Sampling(
-        config.max_new_tokens, config.eval_temperature, config.sample_tokens, config.instructions
-    )
+    sampling = Sampling(config.max_new_tokens, config.eval_temperature, config.instructions)
     results = play_references(
         config.env, env_args, episodes=episodes, seed=EVAL_SEED, agents=("skip", "oracle")
     )

@@ -52,9 +52,9 @@ class Manager:
         instructions = str(info["instructions"]) if self.instructions else ""
         self._step += 1
         (reply,) = self.policy.sample(
-            self.policy.chat.encode([(instructions, observation)]),
+            self.policy.encode([(instructions, observation)]),
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
             seed=self.seed * 2**32 + self._step,
         )
-        return self.policy.chat.decode([reply.ids])[0]
+        return self.policy.decode([reply.token_ids])[0]

@@ -18,6 +18,7 @@ from finemem_env.errors import ConfigError, nearest
 
 __all__ = [
     "SAMPLERS",
+    "TINY",
     "EngineOptions",
     "LossConfig",
     "LossType",
@@ -31,6 +32,7 @@ __all__ = [
 LossType = Literal["grpo", "dapo", "dr_grpo", "bnpo"]
 Precision = Literal["float32", "bfloat16", "mixed"]
 SAMPLERS = ("transformers", "vllm")
+TINY = "tiny"  # the model that comes with the package
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class ModelConfig:
     """Which model and how it is held.
 
     Attributes:
-        model: folder or hub id of a transformers causal LM.
+        model: folder or hub id of a transformers causal LM; 'tiny' is the packaged one.
         revision: hub revision; None: the default branch.
         precision: float32; bfloat16 (weights too); mixed (float32 weights, bfloat16 arithmetic).
         device: torch device, or "auto": the accelerator if there is one.

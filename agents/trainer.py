@@ -84,7 +84,7 @@ class Run:
         if config.threads:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
-        policy = load_policy(config.model_config())
+        policy = load_policy(config.model_config(), config.sample_tokens)
         if config.kl_beta:
             policy.freeze_reference()
         scorer = world.wrap(policy.scorer(config.temperature), shard=config.shard)
@@ -276,9 +276,7 @@ class Run:
 
     def _sampling(self, temperature: float) -> Sampling:
         config = self.config
-        return Sampling(
-            config.max_new_tokens, temperature, config.sample_tokens, config.instructions
-        )
+        return Sampling(config.max_new_tokens, temperature, config.instructions)
 
     # evaluation, checkpoints, the end
 

@@ -166,7 +166,7 @@ def _our_update(task: UpdateTask, policy: Any) -> Callable[[int], float]:  # noq
 
     def update(number: int) -> float:
         start = _now(task)
-        prompts = policy.chat.tokenizer(texts)["input_ids"]
+        prompts = policy.tokenizer(texts)["input_ids"]
         completions = policy.sample(
             prompts,
             max_new_tokens=task.completion,
@@ -177,7 +177,7 @@ def _our_update(task: UpdateTask, policy: Any) -> Callable[[int], float]:  # noq
         sampled = _now(task) - start
         rewards = [
             [reward(text)]
-            for text in policy.chat.decode([completion.ids for completion in completions])
+            for text in policy.decode([completion.token_ids for completion in completions])
         ]
         outcomes = [
             RolloutRewards(group, value, value, [True])
@@ -185,7 +185,7 @@ def _our_update(task: UpdateTask, policy: Any) -> Callable[[int], float]:  # noq
         ]
         advantages = compute_advantages(outcomes, Estimator())
         rows = [
-            Row(tuple(prompt), reply.ids, reply.logprobs, float(values[0]), group=group)
+            Row(tuple(prompt), reply.token_ids, reply.logprobs, float(values[0]), group=group)
             for prompt, reply, values, group in zip(
                 prompts, completions, advantages.values, groups, strict=True
             )

@@ -18,6 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from agents.learn.advantages import Baseline, Center, Credit, Estimator, Scale
 from agents.settings import (
+    TINY,
     LossConfig,
     LossType,
     ModelConfig,
@@ -39,7 +40,6 @@ __all__ = [
     "parse_config",
 ]
 
-TINY = "tiny"  # the model that comes with the package
 Schedule = Literal["constant", "linear"]
 
 # Short chunks, one visible item: what the packaged model was warm-started on.
@@ -156,10 +156,8 @@ class TrainConfig:
 
     def model_config(self) -> ModelConfig:
         """Which model and how it is held."""
-        from agents.assets import tiny_folder
-
         return ModelConfig(
-            model=str(tiny_folder()) if self.model == TINY else self.model,
+            model=self.model,
             revision=self.revision,
             precision=self.precision,
             device=self.device,

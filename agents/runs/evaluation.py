@@ -83,7 +83,7 @@ def final_results(config: TrainConfig, folder: Path, sampling: Sampling, seed: i
     best = checkpoint.latest(folder / "best")
     results = []
     for label in ("before", "after"):
-        policy = load_policy(config.model_config())
+        policy = load_policy(config.model_config(), config.sample_tokens)
         if label == "after" and best is not None:
             checkpoint.load_weights(best, policy.model)
         played = evaluate_policy(

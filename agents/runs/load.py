@@ -58,4 +58,4 @@ def load_manager(run: str | None, model: str) -> tuple[TrainConfig, Policy]:
 def _load_policy(config: TrainConfig) -> Policy:
     with needs("a trained model", "train"):
         from agents.model.policy import load_policy
-    return load_policy(config.model_config())
+    return load_policy(config.model_config(), config.sample_tokens)

@@ -162,7 +162,7 @@ def rollout_metrics(rollouts: Sequence[Rollout], prefix: str = "rollout") -> dic
     replies = [step.completion for step in steps if step.completion is not None]
     found |= {
         "prompt_tokens": _mean([len(step.prompt) for step in steps]),
-        "reply_tokens": _mean([len(reply.ids) for reply in replies]),
+        "reply_tokens": _mean([len(reply.token_ids) for reply in replies]),
         "cut_off": _mean([not reply.finished for reply in replies]),
         "failed_rows": float(len(steps) - len(replies)),
     }
