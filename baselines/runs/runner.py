@@ -143,7 +143,7 @@ class Clock:
     def __init__(self) -> None:
         self._seconds = {"agent": 0.0, "env": 0.0}
 
-    def seconds(self) -> dict[str, float]:
+    def seconds(self) -> dict[str, Any]:
         """Both, as fields of `Result`."""
         return {f"{who}_seconds": round(spent, 6) for who, spent in self._seconds.items()}
 
