@@ -31,7 +31,7 @@ from finemem_env.memory import Item, Memory, Workspace
 from finemem_env.operations import parse
 from finemem_env.retrieval import Retriever
 from finemem_env.session import agent_info, versions_of
-from finemem_env.settings import UNLIMITED, resolve
+from finemem_env.settings import UNLIMITED, Settings, resolve
 from finemem_env.text import make_counter, split_sentences
 from finemem_env.types import Chunk, OperationResult, RejectReason
 
@@ -97,13 +97,6 @@ class MemoryManager:
             raise ConfigError(
                 f"policy: expected act(observation, info) or a function, got {policy!r}."
             )
-        for name, count in (
-            ("chunk_tokens", chunk_tokens),
-            ("num_chunks", num_chunks),
-            ("input_tokens", input_tokens),
-        ):
-            if count is not None and count < 1:
-                raise ConfigError(f"{name}: expected an integer ≥ 1, got {count!r}.")
         self.policy = policy
         self.settings: dict[str, Any] = {
             "memory_budget": memory_budget,
@@ -119,21 +112,14 @@ class MemoryManager:
             "num_chunks": num_chunks,
             "input_tokens": input_tokens,
         }
+        for name in ("chunk_tokens", "num_chunks", "input_tokens"):
+            count = self.settings[name]
+            if count is not None and count < 1:
+                raise ConfigError(f"{name}: expected an integer ≥ 1, got {count!r}.")
         self._named = None if isinstance(retriever, Retriever) else retriever
         self._count_tokens = make_counter(tokenizer)
         self.workspace = Workspace(
-            resolve(
-                memory=memory,
-                memory_budget=UNLIMITED if memory_budget is None else memory_budget,
-                memory_view=memory_view,
-                max_item_tokens=max_item_tokens,
-                max_operations=max_operations,
-                max_observation_tokens=max_observation_tokens or UNLIMITED,
-                retriever=self._named,
-                bm25=bm25,
-                tokenizer=tokenizer,
-                include_instructions=include_instructions,
-            ),
+            _resolved(self.settings, self._named),
             self._count_tokens,
             input_tokens=input_tokens or 0,
             retriever=retriever if isinstance(retriever, Retriever) else None,
@@ -266,6 +252,17 @@ class MemoryManager:
             size += tokens
         if part:
             yield "\n".join(part)
+
+
+def _resolved(given: Mapping[str, Any], retriever: str | Mapping[str, object] | None) -> Settings:
+    """The settings of the environment that a manager's are, in which None has other meanings."""
+    own = ("chunk_tokens", "num_chunks", "input_tokens")
+    limits = {
+        name: UNLIMITED if given[name] is None else given[name]
+        for name in ("memory_budget", "max_observation_tokens")
+    }
+    shared = {name: one for name, one in given.items() if name not in (*own, *limits)}
+    return resolve(**shared, **limits, retriever=retriever)
 
 
 def _result(name: str, reason: str | None, item_id: int | None) -> OperationResult:
