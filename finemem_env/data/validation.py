@@ -11,6 +11,13 @@ from finemem_env.types import Episode, Question
 
 __all__ = ["check_told", "validate"]
 
+# What a metric needs in the question's metadata: a list that is not empty.
+_NEEDS = {
+    **{metric: "titles" for metric in METRICS if "recall@" in metric},
+    "mab/summary_judge": "keypoints",
+    "beam/nuggets": "rubric",
+}
+
 
 def check_told(episode: Episode, where: str) -> None:
     """Check that `episode` tells and asks something: what every reward divides by.
@@ -80,8 +87,17 @@ def _check_question(question: Question, where: str) -> None:
         len(question.choices) < 2
     ):
         raise DataError(f"{where}: choices: expected at least two, found {question.choices!r}.")
+    need = _NEEDS.get(question.metric)
+    if need is not None and not _is_list(question.metadata.get(need)):
+        raise DataError(
+            f"{where}: metadata: metric {question.metric!r} needs a list {need!r}, found none."
+        )
     for text in (question.question, *question.answers):
         _check_unicode(text, where)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value)
 
 
 def _check_indices(question: Question, step: int | None, count: int, where: str) -> None:
