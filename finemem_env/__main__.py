@@ -1,4 +1,4 @@
-"""`python -m finemem_env COMMAND`: list, play, build, chunk-qa, cost."""
+"""`python -m finemem_env COMMAND`: list, play, build, convert, chunk-qa, cost."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ COMMANDS = {
     "list": "environment ids, sources, protocols, rewards and readers, one line each",
     "play": "read an episode chunk by chunk and type the operations yourself",
     "build": "pack a source into an episode file",
+    "convert": "turn a table of your own, or a publisher's folder, into an episode file",
     "chunk-qa": "write chunk questions into an episode file",
     "cost": "how many calls and tokens a training step or a benchmark takes",
 }

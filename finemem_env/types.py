@@ -50,6 +50,8 @@ class Question:
     `asked_after` = i: a final question asked right after step i instead of at the end.
     `valid_until` = i: a chunk question whose gold holds up to and including step i (None: always).
     `metadata`: what a metric needs beside the golds (JSON-able), as "mab/recall@5" does titles.
+    `unanswerable`: nothing told answers it, and to say so is the right answer; the golds then only
+    explain or stand for that.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Question:
     valid_until: int | None = None
     evidence: tuple[Evidence, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
+    unanswerable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class StreamSource:
     def __init__(self, items: Iterable[Streamed], competency: Competency) -> None:
         self.name = "stream"
         self.competencies = frozenset({competency})
+        # A list is the same episode every time.
+        self.size = 1 if isinstance(items, Sequence) else None
         self._items = items
         self._opened = 0
 

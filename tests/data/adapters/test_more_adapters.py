@@ -135,7 +135,8 @@ def test_longmemeval_groups_questions(small: Path) -> None:
     for question in episode.questions:
         assert question.metric == "judge"
         assert question.metadata["question_date"] == "2023/06/01 (Thu) 10:00"
-        assert question.metadata.get("abstention", False) == question.id.endswith("_abs")
+        assert question.unanswerable == question.id.endswith("_abs")
+        assert question.query_prefix == "Current date: 2023/06/01 (Thu) 10:00\n"
         (entry,) = question.evidence
         number = question.question.split()[-1].rstrip("?")
         assert f"thing{number} in town" in episode.chunks[entry.chunk].text
