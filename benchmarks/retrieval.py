@@ -7,7 +7,7 @@ server does; `cached` does so once per state of the memory; `ours` is the increm
 its caches empty at the start. All find items of the same scores, which is checked, and score the
 best one. CPU time of one process, so that a busy machine changes little.
 
-First table: a memory that stands is asked; `store` is what `Memory` and index cost while the items
+First table: a memory that stands is asked; `store` is what memory and index cost while the items
 came in, once and spread over the episode, and the last ratio has it included. Second table: one
 step of an episode, which replaces an item and asks five questions about what the memory is then.
 """
@@ -27,9 +27,10 @@ from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.progress import Progress
 from finemem_env.cli.tables import markdown_table
 from finemem_env.extras import load
-from finemem_env.memory import Memory
+from finemem_env.memory import Workspace
 from finemem_env.retrieval import BM25
 from finemem_env.scoring import score
+from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens, words
 from finemem_env.types import Op, Operation, Question
 
@@ -99,8 +100,10 @@ def final_row(task: RetrievalTask) -> list[str]:
     Raises:
         AssertionError: it did not find items of the same scores as rank_bm25.
     """
-    store, (memory, index) = _timed(lambda: _stored(task.items))
-    ours, retrieved = _timed(lambda: [_ask(memory, index, question) for question in task.questions])
+    store, workspace = _timed(lambda: _stored(task.items))
+    ours, retrieved = _timed(lambda: [_ask(workspace, one) for one in task.questions])
+    index = workspace.retriever
+    assert isinstance(index, BM25)
     rebuild, expected = _timed(lambda: _reference(task, cached=False))
     cached, _ = _timed(lambda: _reference(task, cached=True))
     for question, ids, best in zip(task.questions, retrieved, expected, strict=True):
@@ -114,13 +117,13 @@ def final_row(task: RetrievalTask) -> list[str]:
 def step_row(task: RetrievalTask, repeats: int = 20) -> list[str]:
     """Milliseconds of one edit with the questions after it, once the memory stands."""
     questions = task.questions[:_CHUNK_QUESTIONS]
-    memory, index = _stored(task.items)
+    workspace = _stored(task.items)
 
     def step(number: int) -> list[list[int]]:
-        item = memory.items()[number % len(memory)]
+        item = workspace.items()[number % len(workspace)]
         content = f"{item.content} edit{number}"
-        _apply(memory, index, [Operation(Op.UPDATE, content=content, item_id=item.id)])
-        return [_ask(memory, index, question) for question in questions]
+        workspace.apply(0, [Operation(Op.UPDATE, content=content, item_id=item.id)])
+        return [_ask(workspace, question) for question in questions]
 
     ours = _timed(lambda: [step(number) for number in range(repeats)])[0] / repeats
     small = RetrievalTask(task.items, questions)
@@ -151,27 +154,19 @@ def _rank_bm25() -> Any:  # noqa: ANN401
     return load("rank_bm25", "the comparison")
 
 
-def _stored(items: Sequence[str]) -> tuple[Memory, BM25]:
-    """A memory and its index that took in the items one by one."""
-    memory, index = Memory(count_tokens=approx_tokens), BM25("okapi")
+def _stored(items: Sequence[str]) -> Workspace:
+    """A memory, with its index, that took in the items one by one."""
+    settings = resolve(protocol="fine-mem", max_item_tokens="unlimited")
+    workspace = Workspace(settings, approx_tokens)
     for text in items:
-        _apply(memory, index, [Operation(Op.INSERT, content=text)])
-    return memory, index
+        workspace.apply(0, [Operation(Op.INSERT, content=text)])
+    return workspace
 
 
-def _ask(memory: Memory, index: BM25, question: Question) -> list[int]:
-    ids = index.search(question.question, _TOP_K)
-    best = memory.get(ids[0]) if ids else None
-    score(best.content[:_ANSWER] if best else "", question)
-    return ids
-
-
-def _apply(memory: Memory, index: BM25, operations: Sequence[Operation]) -> None:
-    change = memory.apply(0, operations)
-    index.update(
-        [(item.id, item.content) for item in change.removed],
-        [(item.id, item.content) for item in change.added],
-    )
+def _ask(workspace: Workspace, question: Question) -> list[int]:
+    items = workspace.search(question.question, _TOP_K)
+    score(items[0].content[:_ANSWER] if items else "", question)
+    return [item.id for item in items]
 
 
 def _timed(run: Callable[[], T]) -> tuple[float, T]:
