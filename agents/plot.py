@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agents.runs.curves import read_curve, render_svg
-from finemem_env.errors import FineMemError
+from finemem_env.errors import ConfigError, FineMemError
 
 __all__ = ["main"]
 
@@ -23,11 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, default=Path("curves.svg"))
     given = parser.parse_args(arguments)
     try:
+        if given.output.suffix.casefold() != ".svg":
+            raise ConfigError(f"--output: expected a name that ends in .svg, got {given.output}.")
         curves = {run.name: read_curve(run, given.key) for run in given.runs}
-    except FineMemError as error:
+        given.output.write_text(render_svg(curves, given.key), encoding="utf-8")
+    except (FineMemError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    given.output.write_text(render_svg(curves, given.key), encoding="utf-8")
     print(f"written to {given.output}")
     return 0
 

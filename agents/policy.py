@@ -37,8 +37,8 @@ class Manager:
         seed: int = 0,
     ) -> None:
         config, self.policy = load_manager(run, model)
-        self.max_new_tokens = max_new_tokens or config.max_new_tokens
-        self.instructions = config.instructions if instructions is None else instructions
+        self.max_new_tokens = max_new_tokens or config.sampling.max_new_tokens
+        self.instructions = config.sampling.instructions if instructions is None else instructions
         self.temperature = temperature
         self.seed = seed
         self._step = 0

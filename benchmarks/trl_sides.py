@@ -159,8 +159,9 @@ def _our_update(task: UpdateTask, policy: Any) -> Callable[[int], float]:  # noq
     from agents.runs.config import TrainConfig
 
     config = TrainConfig()
+    adam = config.optimizer
     texts, groups = _texts(task), [row // task.group for row in range(task.rows)]
-    scorer = policy.scorer(config.temperature)
+    scorer = policy.scorer(config.sampling.temperature)
     weights = list(policy.model.parameters())
     optimizer = torch.optim.AdamW(weights, _LR, weight_decay=0.0, fused=True)
 
@@ -170,7 +171,7 @@ def _our_update(task: UpdateTask, policy: Any) -> Callable[[int], float]:  # noq
         completions = policy.sample(
             prompts,
             max_new_tokens=task.completion,
-            temperature=config.temperature,
+            temperature=config.sampling.temperature,
             seed=number,
             groups=groups,
         )
@@ -193,8 +194,8 @@ def _our_update(task: UpdateTask, policy: Any) -> Callable[[int], float]:  # noq
         lengths = [len(row.completion) for row in rows]
         counts = Denominators.of(lengths, [1.0] * len(rows), max_completion_length=task.completion)
         optimizer.zero_grad()
-        accumulate_gradients(scorer, rows, config.loss(), counts, max_tokens=config.micro_tokens)
-        torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
+        accumulate_gradients(scorer, rows, config.loss, counts, max_tokens=adam.micro_tokens)
+        torch.nn.utils.clip_grad_norm_(weights, adam.max_grad_norm)
         optimizer.step()
         if set(lengths) != {task.completion}:
             raise RuntimeError(f"completions of {set(lengths)} tokens.")

@@ -133,13 +133,18 @@ def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> Memor
     Raises:
         ConfigError: not an environment of this suite, or a keyword that does not fit.
     """
-    known = [one for one in gym.registry if one.startswith("FineMem-")]
-    if env_id not in known:
-        raise ConfigError(f"env: expected one of {known}, got {env_id!r}.")
-    made = gym.make_vec(env_id, num_envs=count, autoreset_mode="disabled", **env_args)
+    try:
+        made = gym.make_vec(env_id, num_envs=count, autoreset_mode="disabled", **env_args)
+    except gym.error.UnregisteredEnv as error:
+        known = [one for one in gym.registry if one.startswith("FineMem-")]
+        raise ConfigError(f"env: expected one of {known} or an id of yours, {error}") from error
     env = made.unwrapped
     if not isinstance(env, MemoryVectorEnv):
-        raise ConfigError(f"env {env_id!r}: expected an environment of this suite.")
+        made.close()
+        raise ConfigError(
+            f"env {env_id!r}: expected an environment of this suite (an id of your own needs "
+            "vector_entry_point='finemem_env.registration:make_vector_env')."
+        )
     return env
 
 

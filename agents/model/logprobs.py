@@ -172,7 +172,7 @@ class Scorer(nn.Module):
 
 def _has_plain_head(model: nn.Module) -> bool:
     """See `has_plain_head`; the model is left in the mode it was in."""
-    inner = base_causal_lm(model)
+    inner: Any = base_causal_lm(model)
     training = inner.training
     inner.eval()
     try:

@@ -118,9 +118,14 @@ class Tracker:
         self._writer.add_text(key, f"```\n{text}\n```", update)
 
     def close(self, final: Mapping[str, float]) -> None:
-        """Write hparams with the final numbers, and end."""
+        """Write hparams with the names of the final numbers, whose last values show, and end."""
+        with needs("training", "train"):
+            from torch.utils.tensorboard.summary import hparams
+
         if final:
-            self._writer.add_hparams(self._config, dict(final), run_name=".")
+            # Not `add_hparams`, which writes the final numbers at step 0 of a second file.
+            for part in hparams(self._config, dict(final)):  # type: ignore[no-untyped-call]
+                self._writer.file_writer.add_summary(part)
         self._writer.close()
         if self._wandb is not None:
             self._wandb.finish()

@@ -200,6 +200,19 @@ def test_tensorboard_holds_scalars_text_and_hparams(whole: Run) -> None:
     assert any("eval/sample" in tag for tag in tags["tensors"])
 
 
+def test_tensorboard_holds_the_best_score_as_a_curve_in_one_file(whole: Run) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert len(list((whole.folder / "tensorboard").iterdir())) == 1
+    events = EventAccumulator(str(whole.folder / "tensorboard"))
+    events.Reload()
+    best = {one.step: one.value for one in events.Scalars("eval/best_score")}
+    key = "eval/best_score"
+    assert best == pytest.approx({r["update"]: r[key] for r in records(whole.folder) if key in r})
+    assert list(best) == [0, 2, 4]
+    assert "session_start_info" in "".join(events.summary_metadata)
+
+
 def test_an_option_of_weight_zero_is_its_absence(whole: Run, tmp_path: Path) -> None:
     other = train(small(entropy_coef=0.0, kl_beta=0.0, weight_decay=0.0), tmp_path)
     assert equal(weights(whole), weights(other))

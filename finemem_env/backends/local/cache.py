@@ -86,9 +86,10 @@ class _SharedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         **kwargs: Any,  # noqa: ANN401
     ) -> tuple[Tensor, Tensor]:
         """The prefix and the new states; nothing is stored."""
+        prefix: tuple[Any, Any] = (self.keys, self.values)
         return (
-            torch.cat([self.keys, key_states], dim=-2),
-            torch.cat([self.values, value_states], dim=-2),
+            torch.cat([prefix[0], key_states], dim=-2),
+            torch.cat([prefix[1], value_states], dim=-2),
         )
 
 

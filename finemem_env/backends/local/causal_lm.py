@@ -44,7 +44,7 @@ def base_causal_lm(model: nn.Module) -> PreTrainedModel:
 
 def known_inputs(model: Any, **inputs: Any) -> dict[str, Any]:  # noqa: ANN401
     """Those of `inputs` that the signature of the model's `forward` names."""
-    known = _parameters(type(model))
+    known = _parameters(model.__class__)
     return {name: value for name, value in inputs.items() if name in known}
 
 
@@ -53,7 +53,7 @@ def with_cache(model: Any, cache: Cache | None) -> dict[str, Cache | None]:  # n
 
     transformers 5.24 renamed `past_key_values` to `cache`, one module at a time.
     """
-    return {"cache" if "cache" in _parameters(type(model)) else "past_key_values": cache}
+    return {"cache" if "cache" in _parameters(model.__class__) else "past_key_values": cache}
 
 
 @functools.cache
@@ -68,7 +68,7 @@ def new_cache(model: Any) -> Cache:  # noqa: ANN401 - a transformers model
     Raises:
         ConfigError: the class takes no such cache.
     """
-    if not {"cache", "past_key_values"} & _parameters(type(model)):
+    if not {"cache", "past_key_values"} & _parameters(model.__class__):
         raise refused(model, "its forward takes no cache of keys and values")
     return DynamicCache(config=model.config)
 

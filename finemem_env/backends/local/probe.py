@@ -124,4 +124,5 @@ def _logprobs(model: Any, ids: Sequence[int]) -> Tensor:  # noqa: ANN401
     """Log-probability of every token but the first, from one plain pass."""
     given = torch.tensor([list(ids)], device=model.device)
     logits = model(input_ids=given).logits[0, :-1].float()
-    return logits.log_softmax(-1).gather(-1, given[0, 1:, None])[:, 0].cpu()
+    chosen: Tensor = logits.log_softmax(-1).gather(-1, given[0, 1:, None])[:, 0]
+    return chosen.cpu()

@@ -31,7 +31,7 @@ SAMPLING = Sampling(max_new_tokens=100, instructions=False)
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load_policy(from_dict(PRESETS["cpu"]).model_config())
+    return load_policy(from_dict(PRESETS["cpu"]).model)
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,8 @@ def prompts() -> tuple[list[tuple[int, ...]], list[int]]:
 
 def plain(model: Any, prompt: tuple[int, ...], reply: tuple[int, ...]) -> torch.Tensor:  # noqa: ANN401
     logits = model(input_ids=torch.tensor([prompt + reply])).logits[0, len(prompt) - 1 : -1]
-    return logits.float().log_softmax(-1)[range(len(reply)), list(reply)]
+    chosen: torch.Tensor = logits.float().log_softmax(-1)[range(len(reply)), list(reply)]
+    return chosen
 
 
 @pytest.fixture(scope="module", params=CLASSES)
@@ -143,8 +144,8 @@ def test_scores_and_gradients_are_those_of_a_plain_pass(model: Any, saving: bool
     model.zero_grad()
     expected = [plain(model, row.prompt, row.completion) for row in rows]
     pairs = zip(expected, rows, strict=True)
-    loss = -sum(row.advantage * (own - own.detach()).exp().sum() for own, row in pairs) / 24
-    loss.backward()
+    terms = [row.advantage * (own - own.detach()).exp().sum() for own, row in pairs]
+    (-torch.stack(terms).sum() / 24).backward()  # type: ignore[no-untyped-call]
     wanted = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     if saving:
         checkpoint_layers(model)

@@ -137,7 +137,8 @@ def test_dropout_is_off_in_training(folder: str, tmp_path: Path) -> None:
     config = json.loads(path.read_text()) | {"attention_dropout": 0.5}
     path.write_text(json.dumps(config))
     policy = load(str(tmp_path / "model"), gradient_checkpointing=True)
-    assert policy.model.config.attention_dropout == 0.5
+    model: Any = policy.model
+    assert model.config.attention_dropout == 0.5
     assert not any(part.training for part in policy.model.modules())
     rows = rollout(policy)
     (batch,) = micro_batches(rows, 4000)

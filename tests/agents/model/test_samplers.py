@@ -107,7 +107,7 @@ class Engine:
 
 @pytest.fixture
 def policy() -> Policy:
-    return load_policy(from_dict(PRESETS["cpu"]).model_config())
+    return load_policy(from_dict(PRESETS["cpu"]).model)
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_an_engine_gets_every_update_and_its_draws_are_the_trainers(
 
 
 def test_adapters_arrive_merged(engines: list[Engine], tmp_path: Path) -> None:
-    model = from_dict(PRESETS["cpu"]).model_config().model
+    model = from_dict(PRESETS["cpu"]).model.model
     policy = load_policy(ModelConfig(model, device="cpu", lora_rank=2))
     sampler = make_sampler(policy, setup(tmp_path / "sampler"))
     shake(policy)
@@ -263,7 +263,7 @@ def test_training_hands_over_the_weights_after_every_update(
     probe = [list(range(20, 60))]
     found = engine.logprobs(probe)
     assert largest_difference(found, sequence_logprobs(run.policy.model, probe)) < 1e-4
-    fresh = load_policy(run.config.model_config())
+    fresh = load_policy(run.config.model)
     assert largest_difference(found, sequence_logprobs(fresh.model, probe)) > 1e-3
     text = (run.folder / "metrics.jsonl").read_text()
     assert text.count("train/sampler_difference") == 2
