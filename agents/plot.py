@@ -17,7 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m agents.plot", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs")
-    parser.add_argument("--key", default="rollout/score", help="metric (see docs/metrics.md)")
+    parser.add_argument(
+        "--key", default="rollout/score", help="metric (see docs/training-metrics.md)"
+    )
     parser.add_argument("-o", "--output", type=Path, default=Path("curves.svg"))
     given = parser.parse_args(arguments)
     try:

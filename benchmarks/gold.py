@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finemem_env.rewards import Attribution, FinalOutcome, shares
+from finemem_env.rewards import FinalOutcome, shares
 from finemem_env.types import Question
 
 __all__ = ["gold_share", "gold_steps"]
@@ -14,7 +14,7 @@ def gold_steps(question: Question) -> frozenset[int]:
 
 
 def gold_share(
-    question: Question, final: FinalOutcome, attribution: Attribution | None, num_steps: int
+    question: Question, final: FinalOutcome, attribution: str | None, num_steps: int
 ) -> float | None:
     """Part in [0, 1] of the credit of one answer that lands on gold steps.
 

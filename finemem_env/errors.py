@@ -2,6 +2,7 @@
 
     FineMemError
     ├── ConfigError      a keyword, preset, protocol or option that does not fit (also a ValueError)
+    │   └── KeywordError a keyword that there is not (also a TypeError, as Python's own)
     ├── DataError        a data file or episode that is missing or malformed (also a ValueError)
     ├── ReaderError      a reading agent that cannot be built or breaks its own contract
     └── BackendError     a language model that cannot be used (refused key, unknown model)
@@ -13,8 +14,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Self
 
-__all__ = ["BackendError", "ConfigError", "DataError", "FineMemError", "ReaderError", "nearest"]
+__all__ = [
+    "BackendError",
+    "ConfigError",
+    "DataError",
+    "FineMemError",
+    "KeywordError",
+    "ReaderError",
+    "nearest",
+]
 
 
 class FineMemError(Exception):
@@ -23,6 +33,21 @@ class FineMemError(Exception):
 
 class ConfigError(FineMemError, ValueError):
     """A setting is unknown, has the wrong type, or contradicts another one."""
+
+
+class KeywordError(ConfigError, TypeError):
+    """A keyword that nothing here takes.
+
+    Other libraries probe an environment with keywords of their own and go on without them when
+    Python answers with a TypeError; so this is one, in Python's words.
+    """
+
+    @classmethod
+    def of(cls, name: str, known: Iterable[str]) -> Self:
+        """The error for `name`; not `__init__`, since Gymnasium makes errors anew from a text."""
+        return cls(
+            f"got an unexpected keyword argument {name!r}: {nearest('keyword', name, known)}"
+        )
 
 
 class DataError(FineMemError, ValueError):

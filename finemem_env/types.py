@@ -19,6 +19,7 @@ __all__ = [
     "Evidence",
     "Judge",
     "JudgeRequest",
+    "Limits",
     "Op",
     "Operation",
     "OperationResult",
@@ -49,6 +50,8 @@ class Question:
     `asked_after` = i: a final question asked right after step i instead of at the end.
     `valid_until` = i: a chunk question whose gold holds up to and including step i (None: always).
     `metadata`: what a metric needs beside the golds (JSON-able), as "mab/recall@5" does titles.
+    `unanswerable`: nothing told answers it, and to say so is the right answer; the golds then only
+    explain or stand for that.
     """
 
     id: str
@@ -63,6 +66,7 @@ class Question:
     valid_until: int | None = None
     evidence: tuple[Evidence, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
+    unanswerable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,18 @@ class OperationResult:
     def accepted(self) -> bool:
         """Whether the operation was applied."""
         return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What operations must keep to be accepted, None for no limit.
+
+    Tokens of one item, operations of one step, tokens of the whole memory.
+    """
+
+    max_item_tokens: int | None = None
+    max_operations: int | None = None
+    memory_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

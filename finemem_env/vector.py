@@ -46,7 +46,7 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
 
     def __init__(
         self,
-        competency: Competency | None,
+        competency: Competency | None = None,
         *,
         num_envs: int = 1,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,

@@ -1,7 +1,7 @@
 """What a run logs: TensorBoard, metrics.jsonl, and wandb on request. Keys are defined here.
 
-`METRICS` is the only list of keys; docs/metrics.md shows it and a test holds both to what a run
-writes. In a key, <t> is a step index, <op> an operation, <reason> a reject reason.
+`METRICS` is the only list of keys; docs/training-metrics.md shows it and a test holds both to what
+a run writes. In a key, <t> is a step index, <op> an operation, <reason> a reject reason.
 """
 
 from __future__ import annotations

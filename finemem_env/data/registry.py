@@ -7,19 +7,19 @@ episode file. Adapters are imported when they are asked for, so listing them cos
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from finemem_env.data.catalogue import SOURCES
 from finemem_env.data.combined import FileSource, MixtureSource
 from finemem_env.data.source import BaseSource, Source, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, nearest
+from finemem_env.registry import fold, is_reference, load_reference
 from finemem_env.types import Competency
 
-__all__ = ["SOURCES", "SYNTHETIC", "SourceSpec", "load_source"]
+__all__ = ["SOURCES", "SYNTHETIC", "SourceSpec", "left_out", "load_source", "source_spec"]
 
 # The generator of each competency: what the name "synthetic" stands for.
 SYNTHETIC: dict[Competency, str] = {
@@ -39,7 +39,7 @@ def load_source(
 
     Args:
         source: a name of `SOURCES` or "synthetic" (ignoring case, "-" and "_"), a path to an
-            episode file, or a mapping from such names to weights.
+            episode file, "module:Class" of a `BaseSource`, or a mapping from such to weights.
         config: split, folder and packing; the defaults when None.
         competency: the environment's, None for the mixture, which takes any.
 
@@ -61,37 +61,69 @@ def load_source(
     return loaded
 
 
+def left_out(source: object) -> tuple[str, ...]:
+    """The flawed records that a source, or the parts of a mixture, left out, one line each."""
+    if isinstance(source, MixtureSource):
+        return tuple(flaw for part in source.parts for flaw in left_out(part))
+    return source.left_out if isinstance(source, BaseSource | FileSource) else ()
+
+
 def _single(source: str, config: SourceConfig, competency: Competency | None) -> Source:
-    name = _fold(source)
+    name = fold(source)
     if name == "synthetic":
         if competency is None:
             return _mixture(dict.fromkeys(SYNTHETIC.values(), 1.0), config, None)
         if competency not in get_args(Competency):
             raise ConfigError(nearest("competency", competency, get_args(Competency)))
-        name = _fold(SYNTHETIC[competency])
+        name = fold(SYNTHETIC[competency])
     for spec in SOURCES.values():
-        if _fold(spec.name) == name:
-            if spec.competency is not None:
-                _check_competency(spec.name, frozenset({spec.competency}), competency)
-            return _build(spec, dataclasses.replace(config, competency=competency))
+        if fold(spec.name) == name:
+            return _build(spec, config, competency)
+    if is_reference(source):
+        return _build(source_spec(source, source), config, competency)
     if Path(source).is_file():
         return FileSource(Path(source), config)
     if source.endswith((".jsonl", ".jsonl.gz")) or "/" in source:
         raise ConfigError(f"source: no episode file at {str(Path(source).absolute())!r}.")
-    raise ConfigError(nearest("source", source, [*SOURCES, "synthetic"]))
+    raise ConfigError(
+        f"{nearest('source', source, [*SOURCES, 'synthetic'])} Any other data becomes an episode "
+        "file with `python -m finemem_env convert`: docs/own-data.md."
+    )
 
 
-def _fold(name: str) -> str:
-    return name.casefold().replace("-", "").replace("_", "")
+def source_spec(name: str, factory: object, **fields: Any) -> SourceSpec:  # noqa: ANN401
+    """The record of a source that a user brings.
+
+    Args:
+        name: under which it is listed; part of its episodes' ids.
+        factory: a subclass of `BaseSource`, or "module:Class" of one.
+        **fields: of `SourceSpec`; without `competency` that of the class attribute of this name.
+
+    Raises:
+        ConfigError: `factory` is neither.
+    """
+    made = load_reference("source", factory) if isinstance(factory, str) else factory
+    if not (isinstance(made, type) and issubclass(made, BaseSource)):
+        raise ConfigError(f"source {name!r}: expected a subclass of BaseSource, got {made!r}.")
+    first = (made.__doc__ or "no description").strip().splitlines()[0]
+    known: dict[str, Any] = {
+        "competency": getattr(made, "competency", None),
+        "description": first,
+        "licence": "not stated",
+    }
+    return SourceSpec(name=name, factory=made, **(known | fields))
 
 
 def _factory(spec: SourceSpec) -> type[BaseSource]:
-    module, _, attribute = spec.factory.partition(":")
-    return cast("type[BaseSource]", getattr(importlib.import_module(module), attribute))
+    made = spec.factory
+    found = load_reference("source", made) if isinstance(made, str) else made
+    return cast("type[BaseSource]", found)
 
 
-def _build(spec: SourceSpec, config: SourceConfig) -> Source:
-    return _factory(spec)(spec, config)
+def _build(spec: SourceSpec, config: SourceConfig, competency: Competency | None) -> Source:
+    if spec.competency is not None:
+        _check_competency(spec.name, frozenset({spec.competency}), competency)
+    return _factory(spec)(spec, dataclasses.replace(config, competency=competency))
 
 
 def _mixture(
@@ -118,10 +150,12 @@ def _mixture(
 
 
 def _knobs(name: str, competency: Competency | None) -> set[str]:
-    folded = _fold(str(name))
-    names = [_fold(SYNTHETIC[key]) for key in SYNTHETIC if competency in (None, key)]
+    folded = fold(str(name))
+    names = [fold(SYNTHETIC[key]) for key in SYNTHETIC if competency in (None, key)]
     wanted = names if folded == "synthetic" else [folded]
-    specs = [spec for spec in SOURCES.values() if _fold(spec.name) in wanted]
+    specs = [spec for spec in SOURCES.values() if fold(spec.name) in wanted]
+    if is_reference(name):
+        specs = [source_spec(name, name)]
     return {knob for spec in specs for knob in _factory(spec).knobs}
 
 

@@ -1,12 +1,17 @@
 """The episode file, `finemem-episode/1`: JSON lines, one episode a line, optionally gzipped.
 
     {"schema": "finemem-episode/1", "episode_id": "…", "competency": "AR", "source": "squad",
+     "split": "train",
      "chunks": [{"id": "c0", "text": "…", "time": "2024-01-01", "questions": [Q], "metadata": {}}],
-     "questions": [Q], "metadata": {}}
+     "questions": [Q], "shared": {}, "metadata": {}}
     Q = {"id": "q0", "question": "…", "answers": ["…"], "answers_mode": "any", "metric": "…",
          "type": "fact", "evidence": [[3, "the sentence"], [4, null]]}
         and where they differ from their defaults "choices", "query_prefix", "asked_after" and
-        "valid_until" (0-based chunk indices), "metadata" (what the metric needs beside the golds)
+        "valid_until" (0-based chunk indices), "unanswerable" (true: there is no answer, and
+        "answers" may be left out), "metadata" (what the metric needs beside the golds)
+
+"split" is kept in the episode's metadata. "shared" holds metadata that every question has, such as
+the titles of all films, once. docs/own-data.md explains every field.
 
 This file owns shape and types; `validate` owns what must hold between the parts. Files are written
 aside and renamed, and the same episodes always give the same bytes.
@@ -20,13 +25,15 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast, get_args
 
+from finemem_env.data.files import Reading
 from finemem_env.data.validation import validate
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields
+from finemem_env.scoring.abstention import NO_ANSWER
 from finemem_env.types import AnswersMode, Chunk, Competency, Episode, Evidence, Question, Task
 
 __all__ = [
@@ -40,7 +47,18 @@ __all__ = [
 ]
 
 SCHEMA = "finemem-episode/1"
-_EPISODE = {"schema", "episode_id", "competency", "source", "chunks", "questions", "metadata"}
+_SPLITS = ("train", "val", "test")
+_EPISODE = {
+    "schema",
+    "episode_id",
+    "competency",
+    "source",
+    "split",
+    "chunks",
+    "questions",
+    "shared",
+    "metadata",
+}
 _CHUNK = {"id", "text", "time", "questions", "metadata"}
 _QUESTION = {
     "id",
@@ -55,32 +73,58 @@ _QUESTION = {
     "valid_until",
     "evidence",
     "metadata",
+    "unanswerable",
 }
 
 
 def to_dict(episode: Episode) -> dict[str, object]:
     """The JSON object of one episode; fields that hold their default are left out."""
+    shared = _shared(episode)
     chunks = []
     for chunk in episode.chunks:
         record: dict[str, object] = {"id": chunk.id, "text": chunk.text}
         if chunk.time is not None:
             record["time"] = chunk.time
-        record["questions"] = [_question_dict(question) for question in chunk.questions]
+        record["questions"] = [_question_dict(question, shared) for question in chunk.questions]
         if chunk.metadata:
             record["metadata"] = dict(chunk.metadata)
         chunks.append(record)
+    metadata = dict(episode.metadata)
+    split = {"split": metadata.pop("split")} if metadata.get("split") in _SPLITS else {}
     return {
         "schema": SCHEMA,
         "episode_id": episode.episode_id,
         "competency": episode.competency,
         "source": episode.source,
+        **split,
         "chunks": chunks,
-        "questions": [_question_dict(question) for question in episode.questions],
-        "metadata": dict(episode.metadata),
+        "questions": [_question_dict(question, shared) for question in episode.questions],
+        **({"shared": shared} if shared else {}),
+        "metadata": metadata,
     }
 
 
-def _question_dict(question: Question) -> dict[str, object]:
+def _shared(episode: Episode) -> dict[str, object]:
+    """The lists and mappings in metadata that every one of several questions has, and the same."""
+    first, *others = (
+        *episode.questions,
+        *(question for chunk in episode.chunks for question in chunk.questions),
+    )
+    return {
+        key: value
+        for key, value in first.metadata.items()
+        if others
+        and isinstance(value, list | tuple | Mapping)
+        and value
+        and all(_same(other.metadata.get(key), value) for other in others)
+    }
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other or one == other
+
+
+def _question_dict(question: Question, shared: Mapping[str, object]) -> dict[str, object]:
     record: dict[str, object] = {
         "id": question.id,
         "question": question.question,
@@ -95,7 +139,8 @@ def _question_dict(question: Question) -> dict[str, object]:
         "asked_after": question.asked_after,
         "valid_until": question.valid_until,
         "evidence": [[entry.chunk, entry.sentence] for entry in question.evidence],
-        "metadata": dict(question.metadata),
+        "metadata": {k: v for k, v in question.metadata.items() if k not in shared},
+        "unanswerable": question.unanswerable or None,
     }
     record.update(
         {key: value for key, value in optional.items() if value not in (None, "", [], {})}
@@ -112,44 +157,55 @@ def from_dict(record: object, where: str = "episode") -> Episode:
     fields = Fields(record, where, _EPISODE)
     if fields.text("schema") != SCHEMA:
         raise fields.error("schema", f"{SCHEMA!r}")
+    shared, metadata = fields.mapping("shared"), fields.mapping("metadata")
+    if "split" in fields:
+        metadata = {**metadata, "split": fields.option("split", _SPLITS)}
     episode = Episode(
         episode_id=fields.text("episode_id"),
         competency=cast(Competency, fields.option("competency", get_args(Competency))),
         source=fields.text("source"),
         chunks=tuple(
-            _chunk(entry, f"{where}: chunks[{i}]") for i, entry in enumerate(fields.items("chunks"))
+            _chunk(entry, f"{where}: chunks[{i}]", shared)
+            for i, entry in enumerate(fields.items("chunks"))
         ),
-        questions=_questions(fields, where),
-        metadata=fields.mapping("metadata"),
+        questions=_questions(fields, where, shared),
+        metadata=metadata,
     )
     validate(episode, where)
     return episode
 
 
-def _chunk(record: object, where: str) -> Chunk:
+def _chunk(record: object, where: str, shared: Mapping[str, object]) -> Chunk:
     fields = Fields(record, where, _CHUNK)
     return Chunk(
         id=fields.text("id"),
         text=fields.text("text"),
         time=None if fields.get("time") is None else fields.text("time"),
-        questions=_questions(fields, where, []),
+        questions=_questions(fields, where, shared, []),
         metadata=fields.mapping("metadata"),
     )
 
 
 def _questions(
-    fields: Fields, where: str, default: list[object] | None = None
+    fields: Fields,
+    where: str,
+    shared: Mapping[str, object],
+    default: list[object] | None = None,
 ) -> tuple[Question, ...]:
     entries = fields.items("questions", default)
-    return tuple(_question(entry, f"{where}: questions[{i}]") for i, entry in enumerate(entries))
+    return tuple(
+        _question(entry, f"{where}: questions[{i}]", shared) for i, entry in enumerate(entries)
+    )
 
 
-def _question(record: object, where: str) -> Question:
+def _question(record: object, where: str, shared: Mapping[str, object]) -> Question:
     fields = Fields(record, where, _QUESTION)
+    unanswerable = fields.flag("unanswerable")
+    golds = fields.texts("answers", [] if unanswerable else None)
     return Question(
         id=fields.text("id"),
         question=fields.text("question"),
-        answers=fields.texts("answers"),
+        answers=golds or ((NO_ANSWER,) if unanswerable else ()),
         metric=fields.text("metric"),
         answers_mode=cast(AnswersMode, fields.option("answers_mode", get_args(AnswersMode), "any")),
         type=cast(Task, fields.option("type", get_args(Task), "fact")),
@@ -158,7 +214,8 @@ def _question(record: object, where: str) -> Question:
         asked_after=fields.index("asked_after"),
         valid_until=fields.index("valid_until"),
         evidence=tuple(_evidence(entry, fields) for entry in fields.items("evidence", [])),
-        metadata=fields.mapping("metadata"),
+        metadata={**shared, **fields.mapping("metadata")},
+        unanswerable=unanswerable,
     )
 
 
@@ -191,28 +248,39 @@ def content_hash(episodes: Iterable[Episode]) -> str:
     return digest.hexdigest()
 
 
-def read_episodes(path: Path | str) -> Iterator[Episode]:
+def read_episodes(path: Path | str, reading: Reading | None = None) -> Iterator[Episode]:
     """Episodes of a `.jsonl` or `.jsonl.gz` file, in order, each validated.
+
+    Args:
+        path: the file.
+        reading: leaves bad lines out and notes them where it says so; without it they raise.
 
     Raises:
         DataError: an unreadable or empty file, or a bad line (named by number).
     """
+    reading = reading or Reading("")
     seen: dict[str, int] = {}
+
+    def episode(numbered: tuple[int, bytes]) -> Episode:
+        number, line = numbered
+        where = f"{path}, line {number}"
+        found = from_dict(_decode(line, where), where)
+        before = seen.setdefault(found.episode_id, number)
+        if before != number:
+            raise DataError(
+                f"{where}: episode_id {found.episode_id!r} is already used in line {before}."
+            )
+        return found
+
     number = 0
     for number, line in enumerate(_lines(Path(path)), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        episode = from_dict(_decode(line, where), where)
-        if episode.episode_id in seen:
-            raise DataError(
-                f"{where}: episode_id {episode.episode_id!r} is already used in line "
-                f"{seen[episode.episode_id]}."
-            )
-        seen[episode.episode_id] = number
-        yield episode
+        if line.strip():
+            yield from reading.each(episode, [(number, line)])
     if not seen:
-        raise DataError(f"{path}: expected at least one episode, found {number} empty lines.")
+        first = f" {reading.flaws[0]}" if reading.flaws else ""
+        raise DataError(
+            f"{path}: expected at least one episode, found none in {number} lines.{first}"
+        )
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -247,23 +315,21 @@ def write_episodes(
     The file appears under its name only when it is complete. `each` is called after every episode.
 
     Raises:
-        DataError: an episode that breaks the schema, or no episode at all.
+        DataError: an episode that could not be read again, or no episode at all.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    count = 0
+    seen: set[str] = set()
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as raw, _compressor(path, raw) as out:
             for episode in episodes:
-                validate(episode, f"episode {episode.episode_id!r}")
-                line = canonical_line(episode)
+                line = _readable_line(episode, seen)
                 digest.update(line)
                 out.write(line)
                 each(episode)
-                count += 1
-        if count == 0:
+        if not seen:
             raise DataError(f"{path}: expected at least one episode to write, found none.")
         os.chmod(aside, 0o644)
         os.replace(aside, path)
@@ -271,6 +337,17 @@ def write_episodes(
         Path(aside).unlink(missing_ok=True)
         raise
     return digest.hexdigest()
+
+
+def _readable_line(episode: Episode, seen: set[str]) -> bytes:
+    """The line of `episode`, which `read_episodes` accepts after those with the ids in `seen`."""
+    where = f"episode {episode.episode_id!r}"
+    line = canonical_line(episode)
+    from_dict(_decode(line, where), where)
+    if episode.episode_id in seen:
+        raise DataError(f"{where}: expected different episode ids, found this one twice.")
+    seen.add(episode.episode_id)
+    return line
 
 
 def _compressor(path: Path, raw: IO[bytes]) -> IO[bytes]:

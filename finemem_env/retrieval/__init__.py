@@ -4,6 +4,12 @@
 """
 
 from finemem_env.retrieval.bm25 import BM25
-from finemem_env.retrieval.retrievers import Retriever, StoreRetriever, make_retriever
+from finemem_env.retrieval.retrievers import (
+    RETRIEVERS,
+    Retriever,
+    RetrieverSpec,
+    StoreRetriever,
+    make_retriever,
+)
 
-__all__ = ["BM25", "Retriever", "StoreRetriever", "make_retriever"]
+__all__ = ["BM25", "RETRIEVERS", "Retriever", "RetrieverSpec", "StoreRetriever", "make_retriever"]

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from finemem_env.errors import ConfigError, nearest
+from finemem_env.registry import Registry, is_reference, load_reference
 from finemem_env.retrieval.bm25 import BM25
 from finemem_env.retrieval.dense import Dense
 from finemem_env.text import words
 
-__all__ = ["PublishedBM25", "Retriever", "StoreRetriever", "make_retriever"]
+__all__ = [
+    "RETRIEVERS",
+    "PublishedBM25",
+    "Retriever",
+    "RetrieverSpec",
+    "StoreRetriever",
+    "make_retriever",
+]
 
 _LOWER = re.compile(r"\b\w+\b")
 
@@ -114,32 +125,60 @@ class StoreRetriever:
         """Ids of at most `k` items of each store, best first, store after store."""
         return [found for one in self._retrievers.values() for found in one.search(query, k)]
 
+    def fork(self, store_of: Callable[[int], str]) -> StoreRetriever:
+        """A copy for a copy of the memory, whose `store_of` it is given."""
+        other = copy.copy(self)
+        other._retrievers = copy.deepcopy(self._retrievers)
+        other._stores = dict(self._stores)
+        other._store_of = store_of
+        return other
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverSpec:
+    """A retriever by name; `make` is called with the options as keywords, for each memory anew."""
+
+    description: str
+    make: Callable[..., Retriever]
+
 
 def make_retriever(config: Mapping[str, object], *, bm25: str) -> Retriever:
     """The retriever that `config` names, such as {"name": "bm25"}.
 
     Args:
         config: the resolved `retriever` setting: {"name": "bm25"}, with `tokens` ("words", "lower"
-            or "spaces") and `fill` (False); or {"name": "dense", "model": path}.
-        bm25: the BM25 variant, "lucene" or "okapi"; unused by dense retrieval.
+            or "spaces") and `fill` (False); {"name": "dense", "model": path}; or a registered name
+            or "module:Class", whose options are its keywords.
+        bm25: the BM25 variant, "lucene" or "okapi"; unused by other retrievers.
 
     Raises:
         ConfigError: unknown name or option, or a dense retriever without model or extra.
     """
-    options = {key: value for key, value in config.items() if key != "name"}
     name = config.get("name")
-    known = {"bm25": ("tokens", "fill"), "dense": ("model",)}
-    if not isinstance(name, str) or name not in known:
-        raise ConfigError(nearest("retriever", name, known))
-    for key in options:
-        if key not in known[name]:
-            raise ConfigError(nearest(f"option of retriever {name!r}", key, known[name]))
-    if name == "bm25":
-        return _make_bm25(bm25, options.get("tokens", "words"), options.get("fill", False))
-    return Dense(options.get("model"))
+    options = {key: value for key, value in config.items() if key != "name"}
+    if is_reference(name):
+        make: Callable[..., Retriever] = load_reference("retriever", str(name))
+    else:
+        make = RETRIEVERS.find(name).make
+        for key in options:
+            known = [one for one in inspect.signature(make).parameters if one != "variant"]
+            if key not in known:
+                raise ConfigError(nearest(f"option of retriever {name!r}", key, known))
+    if make is _make_bm25:
+        options["variant"] = bm25
+    try:
+        retriever = make(**options)
+    except TypeError as error:
+        raise ConfigError(f"retriever {name!r} with options {options}: {error}.") from error
+    if not isinstance(retriever, Retriever) or not isinstance(retriever.version, str):
+        raise ConfigError(
+            f"retriever {name!r}: expected an object with `version` (a string), `update(removed, "
+            f"added)` and `search(query, k)`, got {type(retriever).__name__}."
+        )
+    return retriever
 
 
-def _make_bm25(variant: str, tokens: object, fill: object) -> BM25:
+def _make_bm25(variant: str, tokens: object = "words", fill: object = False) -> Retriever:
     if not isinstance(tokens, str) or tokens not in TOKENS:
         raise ConfigError(nearest("tokens of retriever 'bm25'", tokens, TOKENS))
     if not isinstance(fill, bool):
@@ -147,3 +186,16 @@ def _make_bm25(variant: str, tokens: object, fill: object) -> BM25:
     if tokens == "words" and not fill:
         return BM25(variant)
     return PublishedBM25(variant, tokens, fill)
+
+
+def _make_dense(model: object = None) -> Retriever:
+    return Dense(model)
+
+
+RETRIEVERS: Registry[RetrieverSpec] = Registry(
+    "retriever",
+    {
+        "bm25": RetrieverSpec("terms, incremental; variant by the keyword bm25", _make_bm25),
+        "dense": RetrieverSpec("embeddings of sentence-transformers (extra dense)", _make_dense),
+    },
+)

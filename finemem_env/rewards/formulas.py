@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finemem_env.rewards.attribution import (
-    FinalOutcome,
-    ShownItem,
     eara,
     evidence_credit,
     global_reward,
@@ -23,6 +21,7 @@ from finemem_env.rewards.attribution import (
     shares,
 )
 from finemem_env.rewards.presets import RewardSettings
+from finemem_env.rewards.rules import FinalOutcome, ShownItem
 
 __all__ = [
     "REWARD_VERSION",
@@ -155,8 +154,9 @@ def compression_total(settings: RewardSettings, num_steps: int) -> float:
 def stream_reward(step: StepOutcome, settings: RewardSettings) -> float:
     """What the environment pays for a step right away: its format, chunk and content terms."""
     weights = settings.weights
+    valid = 1.0 if settings.earned else 0.0  # what pays nothing and costs nothing
     return (
-        weights.format * format_reward(step)
+        weights.format * (format_reward(step) - valid)
         + weights.chunk_qa * chunk_reward(step)
         + weights.content * content_reward(step)
     )
@@ -165,11 +165,11 @@ def stream_reward(step: StepOutcome, settings: RewardSettings) -> float:
 def closing_reward(outcome: EpisodeOutcome, settings: RewardSettings) -> float:
     """What the last step pays on top of its stream reward: r_global + T·w·r_comp.
 
-    Broadcast: T·(r_global + w2·r_comp).
+    Broadcast: T·(r_global + w2·r_comp). Earned: r_global + T·w·r_comp·r_global.
     """
     num_steps = len(outcome.steps)
     accuracy = global_reward(outcome.finals)
-    compression = compression_total(settings, num_steps) * _compression(outcome)
+    compression = compression_total(settings, num_steps) * _brevity(outcome, settings)
     return (num_steps * accuracy if settings.broadcast else accuracy) + compression
 
 
@@ -184,7 +184,7 @@ def step_rewards(outcome: EpisodeOutcome, settings: RewardSettings) -> tuple[flo
         earned: Sequence[float] = (global_reward(outcome.finals),) * num_steps
     else:
         earned = eara(outcome.finals, settings, num_steps)
-    compression = compression_weight(settings, num_steps) * _compression(outcome)
+    compression = compression_weight(settings, num_steps) * _brevity(outcome, settings)
     return tuple(
         share + stream_reward(step, settings) + compression
         for share, step in zip(earned, outcome.steps, strict=True)
@@ -234,6 +234,12 @@ def _mean(scores: Sequence[float]) -> float:
 
 def _compression(outcome: EpisodeOutcome) -> float:
     return compression_reward(outcome.memory_tokens, outcome.input_tokens)
+
+
+def _brevity(outcome: EpisodeOutcome, settings: RewardSettings) -> float:
+    """The compression term before its weight: r_comp, or what answers have earned of it."""
+    share = global_reward(outcome.finals) if settings.earned else 1.0
+    return _compression(outcome) * share
 
 
 def _all_failed(scores: Sequence[float | None]) -> bool:

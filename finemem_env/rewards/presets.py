@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from finemem_env.errors import ConfigError, nearest
+from finemem_env.registry import Registry
+from finemem_env.rewards.rules import ATTRIBUTIONS
 
-__all__ = ["REWARDS", "Attribution", "CompressionScale", "RewardSettings", "Weights"]
+__all__ = ["REWARDS", "CompressionScale", "RewardSettings", "Weights"]
 
-Attribution = Literal["last_write", "all_writes", "leave_one_out", "cited"]
 CompressionScale = Literal["step", "episode"]
 
 
@@ -44,19 +45,24 @@ class RewardSettings:
 
     `broadcast`: Mem-α's form, r_t = acc + w2·r_comp + w_fmt·r_fmt(t) + γ·content(t), where the
     accuracy is given to every step whole and `compression_scale` is ignored.
+
+    `earned`: an empty memory earns nothing (ours, not the paper's). The format term is
+    w_fmt·(r_fmt(t) − 1), which is 0 when everything emitted was valid, and the compression term is
+    w·r_comp·r_global, so that brevity pays for what is answered.
     """
 
     name: str
-    attribution: Attribution = "last_write"
+    attribution: str = "last_write"
     beta: float = 0.5
     weights: Weights = Weights()
     compression_scale: CompressionScale = "step"
     broadcast: bool = False
+    earned: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an unknown attribution or scale and a β outside [0, 1]."""
-        if self.attribution not in get_args(Attribution):
-            raise ConfigError(nearest("attribution", self.attribution, get_args(Attribution)))
+        if self.attribution not in ATTRIBUTIONS:
+            raise ConfigError(nearest("attribution", self.attribution, ATTRIBUTIONS))
         if self.compression_scale not in get_args(CompressionScale):
             raise ConfigError(
                 nearest("compression_scale", self.compression_scale, get_args(CompressionScale))
@@ -66,16 +72,22 @@ class RewardSettings:
             raise ConfigError(f"beta: expected a number in [0, 1], got {beta!r}.")
 
 
-REWARDS: dict[str, RewardSettings] = {
-    "fine-mem": RewardSettings("fine-mem"),
-    "fine-mem-cited": RewardSettings("fine-mem-cited", attribution="cited"),
-    "outcome": RewardSettings("outcome", beta=0.0, weights=Weights(chunk_qa=0.0)),
-    "chunk": RewardSettings("chunk", beta=0.0),
-    "evidence": RewardSettings("evidence", weights=Weights(chunk_qa=0.0)),
-    "evidence-cited": RewardSettings(
-        "evidence-cited", attribution="cited", weights=Weights(chunk_qa=0.0)
-    ),
-    "mem-alpha": RewardSettings(
-        "mem-alpha", beta=0.0, weights=Weights(chunk_qa=0.0, content=0.1), broadcast=True
-    ),
-}
+REWARDS: Registry[RewardSettings] = Registry(
+    "reward",
+    {
+        "fine-mem": RewardSettings("fine-mem"),
+        "fine-mem-cited": RewardSettings("fine-mem-cited", attribution="cited"),
+        "fine-mem-earned": RewardSettings(
+            "fine-mem-earned", attribution="cited", weights=Weights(format=0.1), earned=True
+        ),
+        "outcome": RewardSettings("outcome", beta=0.0, weights=Weights(chunk_qa=0.0)),
+        "chunk": RewardSettings("chunk", beta=0.0),
+        "evidence": RewardSettings("evidence", weights=Weights(chunk_qa=0.0)),
+        "evidence-cited": RewardSettings(
+            "evidence-cited", attribution="cited", weights=Weights(chunk_qa=0.0)
+        ),
+        "mem-alpha": RewardSettings(
+            "mem-alpha", beta=0.0, weights=Weights(chunk_qa=0.0, content=0.1), broadcast=True
+        ),
+    },
+)

@@ -10,6 +10,7 @@ from finemem_env.scoring.judged import content_request, content_verdict
 from finemem_env.scoring.matching import strip_reasoning
 from finemem_env.scoring.metrics import (
     METRICS,
+    Metric,
     gold_prediction,
     is_judged,
     judge_requests,
@@ -20,6 +21,7 @@ from finemem_env.scoring.metrics import (
 
 __all__ = [
     "METRICS",
+    "Metric",
     "content_request",
     "content_verdict",
     "gold_prediction",

@@ -15,9 +15,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from finemem_env.errors import ConfigError, DataError, nearest
-from finemem_env.scoring import mab, mem_alpha
+from finemem_env.registry import Registry
+from finemem_env.scoring import films, locomo, mab, mem_alpha
+from finemem_env.scoring.abstention import NO_ANSWER, abstains
 from finemem_env.scoring.judged import JUDGED
 from finemem_env.scoring.matching import Form, contains, equal, form, strip_reasoning
 from finemem_env.scoring.rouge import common_subsequence, harmonic
@@ -26,6 +29,7 @@ from finemem_env.types import JudgeRequest, Question
 
 __all__ = [
     "METRICS",
+    "Metric",
     "gold_prediction",
     "is_judged",
     "judge_requests",
@@ -51,22 +55,25 @@ _SAID_LETTER = re.compile(r"(?i:\b(?:answer|option|choice)\s*(?:is|:)?\s*)\(?([A
 def score(prediction: str, question: Question) -> float:
     """How right `prediction` is, by `question.metric`: 0.0 wrong, 1.0 right.
 
-    Reasoning in <think> tags is removed first (Mem-α's metrics remove it in their own way).
+    Reasoning in <think> tags is removed first (Mem-α's metrics remove it in their own way). To a
+    question that is unanswerable, saying so is right under every metric, and nothing else is.
 
     Raises:
         ConfigError: unknown metric, or one that needs a judge.
         DataError: a question without gold answers, or without what its metric needs beside them.
     """
-    entry = _REGISTRY.get(question.metric)
-    if entry is None:
-        if is_judged(question.metric):
-            raise ConfigError(needs_judge(question))
+    metric = METRICS.get(question.metric)
+    if metric is None:
         raise ConfigError(nearest("metric", question.metric, METRICS))
+    if question.unanswerable:
+        return float(abstains(strip_reasoning(prediction)))
+    if metric.compare is None:
+        raise ConfigError(needs_judge(question))
     if not question.answers:
         raise DataError(f"question {question.id!r} has no gold answer.")
     if not question.metric.startswith("mem-alpha/"):
         prediction = strip_reasoning(prediction)
-    return entry[1](prediction, question)
+    return metric.compare(prediction, question)
 
 
 def is_judged(metric: str) -> bool:
@@ -106,10 +113,14 @@ def normalise_answer(text: str) -> str:
 
 def gold_prediction(question: Question) -> str:
     """A prediction that scores 1.0: the first gold, or all of them where all are asked for."""
+    if question.unanswerable:
+        return NO_ANSWER
     if question.metric in mem_alpha.METRICS:
         return mem_alpha.gold_prediction(question)
     if question.metric in mab.METRICS:
         return mab.gold_prediction(question)
+    if question.metric in films.METRICS:
+        return films.gold_prediction(question)
     if question.answers_mode == "any" or question.metric in ("boxed_label", "multiple_choice"):
         return question.answers[0]
     return "; ".join(question.answers)
@@ -227,7 +238,15 @@ def _choice(text: str, choices: Sequence[str]) -> int | None:
     return longest[0] if len(longest) == 1 else None
 
 
-_REGISTRY: dict[str, tuple[str, Callable[[str, Question], float]]] = {
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: `compare(prediction, question)` is in [0, 1]; None where a judge decides."""
+
+    description: str
+    compare: Callable[[str, Question], float] | None
+
+
+_OWN: dict[str, tuple[str, Callable[[str, Question], float]]] = {
     "exact_match": ("the answer equals a gold, punctuation, case and articles aside", _exact),
     "substring_exact_match": ("a gold occurs in the answer, on word borders", _substring),
     "f1": ("F1 of shared tokens; yes and no are all or nothing", _f1),
@@ -241,10 +260,12 @@ _REGISTRY: dict[str, tuple[str, Callable[[str, Question], float]]] = {
         "the answer names the right choice by its text or letter",
         _multiple_choice,
     ),
-    **mem_alpha.METRICS,
-    **mab.METRICS,
 }
-METRICS: dict[str, str] = {
-    **{name: description for name, (description, _) in _REGISTRY.items()},
-    **{name: judged.description for name, judged in JUDGED.items()},
-}
+_ALL = _OWN | films.METRICS | locomo.METRICS | mem_alpha.METRICS | mab.METRICS
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    {
+        **{name: Metric(*one) for name, one in _ALL.items()},
+        **{name: Metric(judged.description, None) for name, judged in JUDGED.items()},
+    },
+)

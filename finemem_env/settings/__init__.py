@@ -1,10 +1,29 @@
 """The one place where keywords become resolved settings.
 
-`protocols` are the bundles by name, `resolver` puts keywords before presets before protocols.
+`table` names every setting with its check and help, `protocols` are the bundles by name, `resolver`
+puts keywords before presets before protocols.
 """
 
-from finemem_env.rewards import REWARDS
-from finemem_env.settings.protocols import PROTOCOLS, UNLIMITED
-from finemem_env.settings.resolver import Dialect, Publication, Settings, resolve
+from finemem_env.settings.protocols import MANAGED, PROTOCOLS, UNLIMITED
+from finemem_env.settings.resolver import Publication, Settings, resolve
+from finemem_env.settings.table import (
+    SETTINGS,
+    SOURCE_KEYWORDS,
+    Dialect,
+    PublicationName,
+    markdown,
+)
 
-__all__ = ["PROTOCOLS", "REWARDS", "UNLIMITED", "Dialect", "Publication", "Settings", "resolve"]
+__all__ = [
+    "MANAGED",
+    "PROTOCOLS",
+    "SETTINGS",
+    "SOURCE_KEYWORDS",
+    "UNLIMITED",
+    "Dialect",
+    "Publication",
+    "PublicationName",
+    "Settings",
+    "markdown",
+    "resolve",
+]

@@ -136,7 +136,7 @@ def test_an_ablation_goes_on_cell_by_cell(
 ) -> None:
     settings = {key: SMALL[key] for key in SMALL if key != "env_args"}
     arguments = [str(tmp_path), "--seeds", "0", "--episodes", "1", "--set", json.dumps(settings)]
-    monkeypatch.setitem(ablation.TASKS, "few", SMALL["env_args"])
+    monkeypatch.setitem(ablation.TASKS, "few", {**SMALL["env_args"], "num_chunks": 1})
     assert ablation.main([*arguments, "--methods", "outcome/return"]) == 0
     cell = tmp_path / "few-outcome-return-0" / "cell.json"
     first = cell.stat().st_mtime_ns

@@ -161,6 +161,10 @@ def test_what_was_changed_is_not_verified(
         ("reader", {"name": "transformers", "model": "m"}),
         ("judge", {"name": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}),
         ("retriever", {"name": "dense", "model": "m"}),
+        ("retriever", "os:system"),
+        ("retriever", {"name": "os:system", "command": "true"}),
+        ("reader", {"name": "os:system", "command": "true"}),
+        ("source", "os:system"),
         ("tokenizer", "hf:/etc"),
         ("source", "/etc/passwd"),
         ("source", {"synthetic": 0.5, "/etc/passwd": 0.5}),
@@ -251,7 +255,9 @@ def test_runs_of_the_same_episodes_share_a_report(played: Path, tmp_path: Path) 
     }["fifo"]
     other = RunConfig(env_args=SMALL, agents=(AgentChoice("skip"),), episodes=2, seed=9)
     run(other, tmp_path / "other")
-    with pytest.raises(ConfigError, match="different episodes"):
+    with pytest.raises(
+        ConfigError, match=r"different episodes: .*other has 2 of FineMem-AR-v0.* seed 9"
+    ):
         report.load([played, tmp_path / "other"])
     with pytest.raises(ConfigError, match="not among the agents"):
         report.load([played], "nobody")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.gold import gold_share, gold_steps
-from finemem_env.rewards import Attribution, FinalOutcome, ShownItem
+from finemem_env.rewards import FinalOutcome, ShownItem
 from finemem_env.types import Evidence, Question
 
 # A: two sentences of step 0, one of step 2. B: step 1. The reader cites A's first sentence.
@@ -29,7 +29,7 @@ def question(*chunks: int, asked_after: int | None = None) -> Question:
         ("cited", 1.0),
     ],
 )
-def test_share_on_one_gold_step(attribution: Attribution | None, share: float) -> None:
+def test_share_on_one_gold_step(attribution: str | None, share: float) -> None:
     assert gold_share(question(0), FINAL, attribution, 4) == pytest.approx(share)
 
 

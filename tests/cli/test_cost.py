@@ -35,7 +35,7 @@ def test_a_fifth_of_the_final_questions() -> None:
 
 def test_chunk_questions_by_scope_and_weight() -> None:
     def asked(**keywords: object) -> float:
-        found = _by_kind(costs(SHAPE, resolve(**keywords), 2))  # type: ignore[arg-type]
+        found = _by_kind(costs(SHAPE, resolve(**keywords), 2))
         return found["chunk questions"].calls if "chunk questions" in found else 0
 
     # current: 4 chunks × min(5, 3); seen: min(5, 3) + min(5, 6) + 5 + 5; two rollouts.
@@ -47,7 +47,7 @@ def test_chunk_questions_by_scope_and_weight() -> None:
 
 def test_memory_grows_to_the_budget() -> None:
     def prompt(**keywords: object) -> float:
-        return _by_kind(costs(SHAPE, resolve(**keywords), 1, ASSUMED))["manager"].prompt  # type: ignore[arg-type]
+        return _by_kind(costs(SHAPE, resolve(**keywords), 1, ASSUMED))["manager"].prompt
 
     empty = prompt(memory_budget=1) - 1 * 3 / 4
     assert prompt(memory_budget="unlimited") - empty == pytest.approx((0 + 50 + 100 + 150) / 4)

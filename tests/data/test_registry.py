@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +12,7 @@ from finemem_env.data.registry import SOURCES, SYNTHETIC, load_source
 from finemem_env.data.schema import write_episodes
 from finemem_env.data.source import BaseSource, Source, SourceConfig
 from finemem_env.errors import ConfigError, DataError
+from finemem_env.registry import load_reference
 from finemem_env.types import Competency
 from tests.data.publishers import write_all
 
@@ -25,8 +25,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", sorted(SOURCES))
 def test_every_record_is_complete_and_loads(name: str) -> None:
     spec = SOURCES[name]
-    module, _, attribute = spec.factory.partition(":")
-    factory = getattr(importlib.import_module(module), attribute)
+    assert isinstance(spec.factory, str)
+    factory = load_reference("source", spec.factory)
     assert issubclass(factory, BaseSource)
     assert spec.name == name
     assert spec.competency in (None, *get_args(Competency))
@@ -116,7 +116,7 @@ def test_any_episode_file_is_a_source(small: Path, tmp_path: Path) -> None:
     squad = load_source("squad", SourceConfig(data_dir=small, num_chunks=3, chunk_tokens=200))
     path = tmp_path / "some.jsonl"
     write_episodes(path, [squad.episode(i) for i in range(3)])
-    source = load_source(str(path), SourceConfig(split="test"), "AR")
+    source = load_source(str(path), SourceConfig(), "AR")
     assert isinstance(source, Source)
     assert source.size == 3
     assert [source.episode(i) for i in range(3)] == [squad.episode(i) for i in range(3)]

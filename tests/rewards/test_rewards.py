@@ -11,7 +11,6 @@ import pytest
 
 from finemem_env.rewards import (
     REWARDS,
-    Attribution,
     EpisodeOutcome,
     FinalOutcome,
     RewardSettings,
@@ -45,7 +44,7 @@ from finemem_env.rewards.formulas import (
 from finemem_env.rewards.presets import CompressionScale
 from finemem_env.settings import resolve
 
-MODES: tuple[Attribution, ...] = ("last_write", "all_writes", "leave_one_out", "cited")
+MODES: tuple[str, ...] = ("last_write", "all_writes", "leave_one_out", "cited")
 
 # Item A: written at step 0 (two sentences), extended at step 2; item B: one sentence from step 1.
 A = ShownItem(step=2, writers=(0, 2), sentence_steps=(0, 0, 2))
@@ -140,7 +139,7 @@ def test_global_reward_counts_answered_questions_only() -> None:
         ("cited", (0.25, 0.5, 0.25, 0.0)),
     ],
 )
-def test_shares_of_an_answer_from_two_items(mode: Attribution, expected: tuple[float, ...]) -> None:
+def test_shares_of_an_answer_from_two_items(mode: str, expected: tuple[float, ...]) -> None:
     assert shares(FinalOutcome(1.0, (A, B)), mode, 4) == pytest.approx(expected)
 
 
@@ -238,7 +237,7 @@ def test_an_item_without_recorded_sentences_is_anchored_at_its_step() -> None:
     ],
 )
 def test_extra_reader_calls_are_asked_for_only_where_they_can_change_the_shares(
-    final: FinalOutcome, mode: Attribution, expected: bool
+    final: FinalOutcome, mode: str, expected: bool
 ) -> None:
     assert needs_leave_one_out(final, mode) is expected
 
@@ -344,6 +343,8 @@ PRESETS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "fine-mem": ((1.6025, 1.1025), (1.7625, 1.2625)),
     # .625 + .75 + .375 + .04; .125 + .5 + .25 + .04
     "fine-mem-cited": ((1.79, 0.915), (1.95, 1.075)),
+    # .625 + .1·(.75 − 1) + .375 + .04·.75; .125 + .1·(.5 − 1) + .25 + .04·.75
+    "fine-mem-earned": ((1.005, 0.355), (1.125, 0.475)),
     # .5 + .75 + .04; .25 + .5 + .04
     "outcome": ((1.29, 0.79), (1.45, 0.95)),
     # .5 + .75 + .375 + .04; .25 + .5 + .25 + .04
@@ -361,6 +362,8 @@ STREAMED: dict[str, tuple[tuple[float, float], float, float]] = {
     # .75 + .375; .5 + .25; closing .75 + 2·.05·.8 = .83 or .75 + 10·.05·.8 = 1.15
     "fine-mem": ((1.125, 0.75), 0.83, 1.15),
     "fine-mem-cited": ((1.125, 0.75), 0.83, 1.15),
+    # −.025 + .375; −.05 + .25; closing .75 + 2·.05·.8·.75 or .75 + 10·.05·.8·.75
+    "fine-mem-earned": ((0.35, 0.2), 0.81, 1.05),
     "outcome": ((0.75, 0.5), 0.83, 1.15),
     "chunk": ((1.125, 0.75), 0.83, 1.15),
     "evidence": ((0.75, 0.5), 0.83, 1.15),
@@ -405,9 +408,9 @@ def test_both_forms_have_the_same_return(name: str, scale: CompressionScale) -> 
 
 
 def test_the_resolved_protocols_use_their_own_scale() -> None:
-    # managed: fine-mem-cited under "episode"; fine-mem: its own preset under "step".
+    # managed: fine-mem-earned under "episode"; fine-mem: its own preset under "step".
     managed, paper = resolve().reward, resolve(protocol="fine-mem").reward
-    assert step_rewards(OUTCOME, managed) == pytest.approx(PRESETS["fine-mem-cited"][1])
+    assert step_rewards(OUTCOME, managed) == pytest.approx(PRESETS["fine-mem-earned"][1])
     assert step_rewards(OUTCOME, paper) == pytest.approx(PRESETS["fine-mem"][0])
 
 
@@ -551,7 +554,7 @@ def test_storing_more_takes_credit_from_others_only_under_equal_shares() -> None
         1.0, (gold, noise, noise, noise), used=((0, 0),), without=(0.0, 1.0, 1.0, 1.0)
     )
 
-    def gain(mode: Attribution) -> float:
+    def gain(mode: str) -> float:
         return evidence_credit((crowded,), mode, 2)[1] - evidence_credit((alone,), mode, 2)[1]
 
     assert gain("last_write") == pytest.approx(0.75)  # 3 of 4 equal shares

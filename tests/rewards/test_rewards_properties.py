@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from finemem_env.rewards import (
     REWARDS,
-    Attribution,
     EpisodeOutcome,
     FinalOutcome,
     RewardSettings,
@@ -42,7 +41,7 @@ from finemem_env.rewards.formulas import (
 )
 from finemem_env.rewards.presets import CompressionScale
 
-MODES: tuple[Attribution, ...] = ("last_write", "all_writes", "leave_one_out", "cited")
+MODES: tuple[str, ...] = ("last_write", "all_writes", "leave_one_out", "cited")
 SCALES: tuple[CompressionScale, ...] = ("step", "episode")
 
 # A loaded machine must not fail a property.
@@ -129,7 +128,7 @@ lengths = st.integers(1, 12)
 @patient
 @given(st.data(), lengths, modes)
 def test_shares_are_a_distribution_over_the_steps_taken(
-    data: st.DataObject, num_steps: int, mode: Attribution
+    data: st.DataObject, num_steps: int, mode: str
 ) -> None:
     final = data.draw(final_outcomes(num_steps))
     found = shares(final, mode, num_steps)
@@ -144,7 +143,7 @@ def test_shares_are_a_distribution_over_the_steps_taken(
 @given(st.data(), lengths, st.floats(0.0, 1.0))
 @pytest.mark.parametrize("mode", MODES)
 def test_eara_conserves_the_global_reward(
-    mode: Attribution, data: st.DataObject, num_steps: int, beta: float
+    mode: str, data: st.DataObject, num_steps: int, beta: float
 ) -> None:
     finals = data.draw(st.lists(final_outcomes(num_steps), max_size=8))
     found = eara(finals, RewardSettings("any", mode, beta), num_steps)
@@ -156,7 +155,7 @@ def test_eara_conserves_the_global_reward(
 @patient
 @given(st.data(), lengths, modes, st.floats(0.0, 1.0))
 def test_eara_is_the_sum_of_its_definition(
-    data: st.DataObject, num_steps: int, mode: Attribution, beta: float
+    data: st.DataObject, num_steps: int, mode: str, beta: float
 ) -> None:
     finals = data.draw(st.lists(final_outcomes(num_steps), min_size=1, max_size=5))
     counted = [final for final in finals if not final.failed]
@@ -175,7 +174,7 @@ def test_eara_is_the_sum_of_its_definition(
 @patient
 @given(st.data(), lengths, modes)
 def test_evidence_credit_covers_exactly_the_answers_with_items(
-    data: st.DataObject, num_steps: int, mode: Attribution
+    data: st.DataObject, num_steps: int, mode: str
 ) -> None:
     finals = data.draw(st.lists(final_outcomes(num_steps), max_size=8))
     counted = [final for final in finals if not final.failed]
@@ -188,7 +187,7 @@ def test_evidence_credit_covers_exactly_the_answers_with_items(
 @patient
 @given(st.data(), st.integers(2, 12), modes)
 def test_a_step_that_wrote_nothing_earns_no_evidence_credit(
-    data: st.DataObject, num_steps: int, mode: Attribution
+    data: st.DataObject, num_steps: int, mode: str
 ) -> None:
     idle = data.draw(st.integers(0, num_steps - 1))  # it only deleted, skipped or was rejected
     finals = data.draw(st.lists(final_outcomes(num_steps, idle), max_size=6))
@@ -198,7 +197,7 @@ def test_a_step_that_wrote_nothing_earns_no_evidence_credit(
 @patient
 @given(st.data(), lengths, modes)
 def test_calls_that_are_not_asked_for_would_change_nothing(
-    data: st.DataObject, num_steps: int, mode: Attribution
+    data: st.DataObject, num_steps: int, mode: str
 ) -> None:
     final = data.draw(final_outcomes(num_steps))
     assume(not needs_leave_one_out(final, mode))
@@ -223,7 +222,7 @@ def test_failed_questions_change_no_reward(
 @patient
 @given(st.data(), lengths, modes)
 def test_the_order_of_questions_does_not_matter(
-    data: st.DataObject, num_steps: int, mode: Attribution
+    data: st.DataObject, num_steps: int, mode: str
 ) -> None:
     finals = data.draw(st.lists(final_outcomes(num_steps), max_size=6))
     mixed = data.draw(st.permutations(finals))
@@ -268,6 +267,30 @@ def test_an_attribution_mode_moves_credit_but_never_the_return(outcome: EpisodeO
         for mode in MODES
     ]
     assert returns == pytest.approx([returns[0]] * len(MODES), abs=1e-9)
+
+
+@patient
+@given(episodes(), st.sampled_from(SCALES))
+def test_where_brevity_is_earned_an_empty_memory_earns_least(
+    outcome: EpisodeOutcome, scale: CompressionScale
+) -> None:
+    config = dataclasses.replace(REWARDS["fine-mem-earned"], compression_scale=scale)
+    skipped = EpisodeOutcome(
+        tuple(StepOutcome(1, 1, 0, (0.0,) * len(step.chunk_scores)) for step in outcome.steps),
+        tuple(FinalOutcome(0.0, (), asked_after=final.asked_after) for final in outcome.finals),
+        0,
+        outcome.input_tokens,
+    )
+    assert streamed_return(skipped, config) == 0.0
+    assert step_rewards(skipped, config) == (0.0,) * len(outcome.steps)
+    valid = tuple(
+        dataclasses.replace(step, emitted=count, accepted=count, memory_full=0)
+        for step in outcome.steps
+        for count in (max(1, step.accepted),)
+    )
+    smaller = min(outcome.memory_tokens, outcome.input_tokens)
+    acted = dataclasses.replace(outcome, steps=valid, memory_tokens=smaller)
+    assert streamed_return(acted, config) >= 0.0
 
 
 @patient

@@ -18,7 +18,7 @@ from finemem_env.prompts import parse_observation
 from finemem_env.prompts.observation import STORE_INSTRUCTIONS
 from finemem_env.retrieval import BM25, make_retriever
 from finemem_env.retrieval.retrievers import PublishedBM25, lower_words
-from finemem_env.settings import PROTOCOLS, resolve
+from finemem_env.settings import PROTOCOLS, Publication, resolve
 from finemem_env.text import split_sentences
 from finemem_env.types import Op, Operation
 from tests.data.parquet_files import mab_folder, mab_row, memalpha_folder, write_parquet
@@ -37,16 +37,16 @@ def test_mem_alpha_is_the_published_set_up() -> None:
     assert (found.memory_budget, found.answer_tokens, found.bm25) == (None, 2048, "okapi")
     assert found.reward.broadcast
     assert (found.reward.weights.compression, found.reward.weights.content) == (0.05, 0.1)
-    assert (found.metric_dialect, found.query_prefixes, found.chunking) == ("mem-alpha",) * 3
-    assert found.prefix_in_query
+    assert found.publication == Publication("mem-alpha", "mem-alpha", True, "mem-alpha")
 
 
 def test_memoryagentbench_is_the_published_set_up() -> None:
     found = resolve(protocol="memoryagentbench")
     assert (found.top_k, found.bm25) == (10, "okapi")
     assert found.retriever == {"name": "bm25", "tokens": "spaces", "fill": True}
-    assert (found.metric_dialect, found.chunking) == ("memoryagentbench", "memoryagentbench")
-    assert not found.prefix_in_query
+    assert found.publication == Publication(
+        "memoryagentbench", "memoryagentbench", False, "memoryagentbench"
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,9 @@ def test_memoryagentbench_is_the_published_set_up() -> None:
 )
 def test_every_setting_can_be_overridden(key: str, given: Any, expected: Any) -> None:  # noqa: ANN401
     for protocol in ("mem-alpha", "memoryagentbench"):
-        assert getattr(resolve(protocol=protocol, **{key: given}), key) == expected
+        resolved = resolve(protocol=protocol, **{key: given})
+        holder = resolved if hasattr(resolved, key) else resolved.publication
+        assert getattr(holder, key) == expected
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class FirstItem:
 
 
 def make_session(episode: Episode, **keywords: object) -> Session:
-    settings = resolve(**{"memory_budget": "unlimited", **keywords})  # type: ignore[arg-type]
+    settings = resolve(**{"memory_budget": "unlimited", **keywords})
     return Session(episode, settings, np.random.default_rng(5), approx_tokens, 10_000)
 
 
