@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,7 +28,7 @@ pytestmark = [
 def test_greedy_tokens_and_their_log_probabilities_are_those_of_the_cpu(
     make_model: Callable[..., PreTrainedModel],
 ) -> None:
-    model = make_model()
+    model: Any = make_model()
     prompts = [list(range(5, 5 + length)) for length in (4, 9, 17)]
     config = Sampling(0.0, max_tokens=12)
     here = sample(model, prompts, config)
