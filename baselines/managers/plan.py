@@ -20,6 +20,7 @@ from finemem_env.rewards import REWARDS
 from finemem_env.scoring import gold_prediction, score
 from finemem_env.session import Session, run_step
 from finemem_env.text import approx_tokens, make_counter, normalise
+from finemem_env.text.sentence_ends import SOLID_STOPS, SPACED_STOPS
 from finemem_env.types import Op, Operation, Question, Reader
 
 __all__ = ["Note", "Plan"]
@@ -29,7 +30,7 @@ _Form = tuple[tuple[str, int], ...]  # texts, each with the first step that may 
 _COMMON = 0.15  # share of the questions that hold a common word
 _PASSED = 0.5  # a question that scores less is not answered by its note
 
-_SENTENCE_END = re.compile(r"[.!?…]+(?=\s|$)|[。！？]+|[\r\n]+")
+_SENTENCE_END = re.compile(rf"[{SPACED_STOPS}]+(?=\s|$)|[{SOLID_STOPS}]+|[\r\n]+")
 
 
 @dataclass(slots=True)

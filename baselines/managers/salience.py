@@ -20,47 +20,36 @@ from baselines.agents import Info
 from baselines.managers.scripted import Reactive, inserts
 from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, normalise, parse_example, split_sentences, words
+from finemem_env.text.search_terms import sized_words
 from finemem_env.types import Op, Operation
 
 __all__ = ["Salience", "salience", "subject_relation"]
 
 _JOINTS = frozenset(["of", "the", "and", "de", "la", "le", "van", "von", "in"])
-_POINTERS = frozenset(
-    [
-        "he",
-        "she",
-        "it",
-        "they",
-        "this",
-        "that",
-        "these",
-        "those",
-        "his",
-        "her",
-        "its",
-        "their",
-        "there",
-        "here",
-        "then",
-        "so",
-        "but",
-        "and",
-        "or",
-        "if",
-        "when",
-        "while",
-        "we",
-        "you",
-        "i",
-    ]
-)
+_POINTING = """
+    he she it they this that these those his her its their there here then so but and or if when
+    while we you i он она они это этот 他 她 它 这 那 彼 वह यह هو هي هذا هذه
+"""
+_POINTERS = frozenset(_POINTING.split())
+_ENDS = ("?", "!", ":", "？", "！", "：", "؟")
 _SERIAL = re.compile(r"^\s*\d+[.):]\s+")
 _STATES = re.compile(
     r"\b(?:is|are|was|were|has|have|had|lives?|works?|owns?|plays?|holds?|born|died|founded|"
-    r"called|named|known|became|won|wrote|made|built|located|contains?|consists?|means|speaks?)\b",
+    r"called|named|known|became|won|wrote|made|built|located|contains?|consists?|means|speaks?)\b|"
+    r"[是有叫]|である|です|という|이다|있다|라는",
     re.IGNORECASE,
 )
-_LONGEST = 30  # words of a statement that another one can replace
+_COPULAS = "был была было были является है हैं था थी थे كان كانت היה הייתה"
+_STATE_WORDS = frozenset(_COPULAS.split())
+# What is written as a name or number where letters have no capitals.
+_TITLE = re.compile(r"《[^》]{1,40}》|「[^」]{1,40}」|“[^”]{1,40}”")
+_FOREIGN = re.compile(r"[A-Za-z0-9]+")
+_DOT = re.compile(r"\w[·・‧]\w")  # between the parts of a foreign name
+_Word = tuple[str, float]  # with its size in words
+_SHORTEST = 3  # words of a statement that another one can replace
+_SUBJECT = 2  # of them, those that it begins with
+_VALUE = 4  # of them, most that it may end with in another way
+_LONGEST = 30
 
 
 def subject_relation(sentence: str) -> str | None:
@@ -69,7 +58,7 @@ def subject_relation(sentence: str) -> str | None:
     "The author of Emma is Jane Austen." and "The author of Emma is Mary Shelley." agree in it.
     """
     found = _SERIAL.sub("", sentence).rstrip(" .!").split()
-    if not 4 <= len(found) <= _LONGEST or parse_example(sentence):
+    if not 4 <= len(found) <= _LONGEST or parse_example(sentence) or not _has_capitals(sentence):
         return None
     end = len(found)
     while end > 1 and (found[end - 1] in _JOINTS or not found[end - 1][0].islower()):
@@ -78,20 +67,64 @@ def subject_relation(sentence: str) -> str | None:
     return " ".join(found[:end]).casefold() if end >= 3 else None
 
 
+def replaces(new: str, old: str) -> bool:
+    """Whether two statements, in a script without capitals, agree in all but their last words.
+
+    "马拉的家乡是奥斯塔。" and "马拉的家乡是雷韦。" do.
+    """
+    ours, theirs = sized_words(new), sized_words(old)
+    start = _agreeing(ours, theirs)
+    size, value = _size(ours), max(_size(ours[start:]), _size(theirs[start:]))
+    return _SHORTEST <= size <= _LONGEST and 0 < value <= min(_VALUE, size / 3)
+
+
+def _agreeing(ours: Sequence[_Word], theirs: Sequence[_Word]) -> int:
+    """How many words two texts begin with alike."""
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(ours), len(theirs)))
+
+
+def _size(found: Sequence[_Word]) -> float:
+    return sum(size for _, size in found)
+
+
+@lru_cache(maxsize=65536)
+def _has_capitals(text: str) -> bool:
+    """Whether most letters of a text are of a script with capitals."""
+    if text.isascii():
+        return True
+    letters = [letter for letter in text if letter.isalpha()]
+    return 2 * sum(letter.lower() != letter.upper() for letter in letters) >= len(letters)
+
+
 @lru_cache(maxsize=65536)
 def salience(sentence: str) -> float:
     """How likely a question is about `sentence`, in [0, 1], from the sentence alone."""
     if parse_example(sentence):
         return 1.0
-    tokens = sentence.split()
-    if len(tokens) < 3 or sentence.rstrip("\"'”’)").endswith(("?", "!", ":")):
+    length, details = _sizes(sentence)
+    if length < 3 or sentence.rstrip("\"'”’)").endswith(_ENDS):
         return 0.0
-    details = sum(1 for word in tokens[1:] if not word[0].islower() and any(map(str.isalnum, word)))
-    density = min(1.0, (0.5 + 2.5 * details) / len(tokens))
-    states = 1.0 if _STATES.search(sentence) else 0.5
-    alone = 0.4 if words(sentence)[:1] and words(sentence)[0] in _POINTERS else 1.0
-    length = min(1.0, 40 / approx_tokens(sentence))
-    return density * states * alone * math.sqrt(length)
+    density = min(1.0, (0.5 + 2.5 * details) / length)
+    found = words(sentence)
+    states = 1.0 if _STATES.search(sentence) or not _STATE_WORDS.isdisjoint(found) else 0.5
+    alone = 0.4 if found[:1] and found[0] in _POINTERS else 1.0
+    share = min(1.0, 40 / approx_tokens(sentence))
+    return density * states * alone * math.sqrt(share)
+
+
+def _sizes(sentence: str) -> tuple[float, int]:
+    """Words of a sentence, and how many of them are names or numbers.
+
+    Where letters have no capitals, those are digits and Latin letters, titles in quotes, and the
+    parts of names that are joined by dots.
+    """
+    if _has_capitals(sentence):
+        tokens = sentence.split()
+        named = (word for word in tokens[1:] if not word[0].islower())
+        return len(tokens), sum(any(map(str.isalnum, word)) for word in named)
+    marked = sum(len(kind.findall(sentence)) for kind in (_TITLE, _FOREIGN))
+    return _size(sized_words(sentence)), marked + 2 * bool(_DOT.search(sentence))
 
 
 @dataclass(slots=True)
@@ -192,14 +225,43 @@ def _frame(sentence: str) -> str:
 def _superseded(view: View, sentences: Iterable[str]) -> tuple[list[Operation], list[str]]:
     """UPDATEs of stored sentences that a newer one replaces, and the sentences that are left."""
     stored = {key: item for item in view.items if (key := subject_relation(item[1]))}
+    kin = _by_opening(view.items)
     newest: dict[str, str] = {}
     for sentence in sentences:
         newest[subject_relation(sentence) or sentence] = sentence
     updates, fresh = [], []
     for key, sentence in newest.items():
-        item_id, text = stored.get(key, (-1, ""))
+        item_id, text = stored.get(key) or _replaced(kin, sentence) or (-1, "")
         if item_id < 0:
             fresh.append(sentence)
         elif normalise(text) != normalise(sentence):
             updates.append(Operation(Op.UPDATE, content=sentence, item_id=item_id))
     return updates, fresh
+
+
+def _by_opening(items: Iterable[tuple[int, str]]) -> dict[str, list[tuple[int, str]]]:
+    """Items in scripts without capitals by their first words, so that few are compared."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for item in items:
+        if not _has_capitals(item[1]):
+            found.setdefault(_opening(item[1]), []).append(item)
+    return found
+
+
+def _replaced(kin: dict[str, list[tuple[int, str]]], sentence: str) -> tuple[int, str] | None:
+    """The item that a sentence without capitals replaces."""
+    if _has_capitals(sentence):
+        return None
+    near = kin.get(_opening(sentence), ())
+    return next((item for item in near if replaces(sentence, item[1])), None)
+
+
+@lru_cache(maxsize=65536)
+def _opening(sentence: str) -> str:
+    found, size = [], 0.0
+    for word, share in sized_words(sentence):
+        if size >= _SUBJECT:
+            break
+        found.append(word)
+        size += share
+    return " ".join(found)

@@ -16,6 +16,7 @@ from finemem_env.operations import render
 from finemem_env.prompts import View, parse_observation
 from finemem_env.session import limits_of
 from finemem_env.text import approx_tokens, normalise, split_sentences
+from finemem_env.text.sentence_ends import CLOSING, STOPS
 from finemem_env.types import Limits, Op, Operation
 
 __all__ = ["Fifo", "FirstSentence", "Random", "Skip", "StoreChunks", "StoreSentences"]
@@ -24,7 +25,6 @@ __all__ = ["Fifo", "FirstSentence", "Random", "Skip", "StoreChunks", "StoreSente
 PIECE_TOKENS = 4096
 PIECES = 64
 
-_SENTENCE_ENDS = frozenset(".!?…。！？")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
@@ -174,8 +174,8 @@ class FirstSentence(Reactive):
 
 def _first(sentences: Sequence[str], time: str | None) -> str:
     for sentence in sentences:
-        ending = sentence.rstrip("\"'”’)]」』）")[-1:]
-        if ending in _SENTENCE_ENDS and not (time and time in sentence):
+        ending = sentence.rstrip(CLOSING)[-1:]
+        if ending in STOPS and not (time and time in sentence):
             return sentence
     return sentences[0]
 

@@ -15,13 +15,15 @@ from finemem_env.memory.items import Change, Item, MemorySnapshot, Sentence, dum
 from finemem_env.memory.provenance import Provenance
 from finemem_env.operations import Parsed, is_blank
 from finemem_env.text import normalise, sentence_key, split_sentences
+from finemem_env.text.sentence_ends import STOPS
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
 __all__ = ["Memory", "says_the_same"]
 
 _STORES = (None, "flat", "memory")
 # Marks that only part words or sentences. Every other sign can carry the meaning: -5, C++, A-, 2:1.
-_PAUSES = re.compile(r"[\"'“”‘’«»「」『』]|[.,;:!?。、](?!\d)|(?<!\d)[.,;:!?。、]")
+_STOPS = re.escape("".join(sorted(STOPS | set(",;:、،؛՝፣፤၊"))))
+_PAUSES = re.compile(rf"[\"'“”‘’„‚«»‹›「」『』《》〈〉¿¡]|[{_STOPS}](?!\d)|(?<!\d)[{_STOPS}]")
 
 
 class _Form(NamedTuple):

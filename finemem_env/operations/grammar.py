@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from finemem_env.operations.tool_calls import Call, clean, find_calls, reject
+from finemem_env.text import normalise
+from finemem_env.text.folding import shown
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
 __all__ = ["MAX_ACTION_CHARS", "Parsed", "is_blank", "parse", "render"]
@@ -68,7 +70,7 @@ def render(operations: Sequence[Operation]) -> str:
 
 def is_blank(content: str) -> bool:
     """Whether nothing in `content` can be seen: no letter, number, punctuation mark or symbol."""
-    return not any(unicodedata.category(mark)[0] in "LNPS" for mark in content)
+    return not any(unicodedata.category(mark)[0] in "LNPS" for mark in shown(content))
 
 
 def _record(operation: Operation) -> dict[str, str]:
@@ -94,7 +96,7 @@ def _read(call: Call | OperationResult) -> Parsed:
     name, fields = call
     if not isinstance(name, str):
         return reject("", RejectReason.MISSING_FIELD if name is None else RejectReason.WRONG_TYPE)
-    op = _NAMES.get(name.strip().casefold())
+    op = _NAMES.get(normalise(name))
     if op is None:
         return reject(name, RejectReason.UNKNOWN_OPERATION)
     return Operation(op) if op is Op.SKIP else _edit(op, fields)
@@ -106,7 +108,7 @@ def _edit(op: Op, fields: Mapping[str, object]) -> Parsed:
     if store is not None:
         if not isinstance(store, str):
             return reject(op.value, RejectReason.WRONG_TYPE)
-        store = clean(store).strip().casefold().removesuffix("_memory")
+        store = normalise(clean(store)).removesuffix("_memory")
     item_id: int | None = None
     content: str | None = None
     if op is not Op.INSERT and store != _CORE:
@@ -135,7 +137,7 @@ def _item_id(value: object) -> int | RejectReason:
     if value is None:
         return RejectReason.MISSING_FIELD
     if isinstance(value, str):
-        digits = value.strip()
+        digits = shown(value).strip()
         if not (digits.isdecimal() and len(digits) <= _ID_DIGITS):
             return RejectReason.UNKNOWN_ID
         return int(digits)

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from sys import intern
 from typing import NamedTuple
 
-from finemem_env.readers.lexicon import DATE, NUMBER, STOP, Kind, asked_kind, stem
-from finemem_env.text import TextCache, approx_tokens, parse_example, split_sentences, words
+from finemem_env.readers.lexicon import (
+    DATE,
+    NUMBER,
+    STOP,
+    Kind,
+    asked_kind,
+    asks,
+    is_asking,
+    is_name,
+    stem,
+)
+from finemem_env.text import TextCache, approx_tokens, parse_example, split_sentences
+from finemem_env.text.folding import nfc
+from finemem_env.text.search_terms import placed_terms, search_terms
+from finemem_env.text.unicode_tables import UNSPACED
 
 __all__ = ["CANDIDATES", "EXAMPLES", "QUERIES", "Candidate", "Example", "Hints", "Query", "stems"]
 
 _SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})[.):]\s", re.IGNORECASE)
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?(?!\d)")
-_NAME = re.compile(r"(?<=\s)[\"'“‘(\[]*([^\W\d_a-z]\w+)")
-_ASKING = frozenset(("what", "which", "who", "whom", "whose", "when", "where", "how", "why"))
+_NAME = re.compile(r"(?<=\s)[\"'“‘„«(\[]*([^\W\d_a-z]\w+)")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_CLAUSE = 20  # fewest letters of a part of an unpunctuated text
 _HEAD = 0.7  # what a word of the question loses in nearness to the question word, per word between
 _HEADING_WORDS = 6  # of a first line that only dates what follows: "Date: 2024-01-03."
 _FUNCTION_SHARE = 0.15  # weight of a function word beside a content word
@@ -98,7 +113,7 @@ class Example:
 
 def stems(text: str) -> frozenset[str]:
     """The distinct stems of a text."""
-    return frozenset(map(stem, words(text)))
+    return frozenset(map(stem, search_terms(text)))
 
 
 def _topic(sentence: str) -> frozenset[str]:
@@ -112,7 +127,8 @@ def _date(text: str) -> tuple[int, ...] | None:
 
 
 def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candidate:
-    found = tuple(map(intern, words(text)))
+    text = nfc(text)
+    found = tuple(map(intern, search_terms(text)))
     sequence = tuple(map(stem, found))
     numbers = [term for term, word in zip(sequence, found, strict=True) if _is_number(word)]
     return Candidate(
@@ -123,11 +139,11 @@ def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candid
         sequence=sequence,
         terms=frozenset(sequence),
         hints=Hints(
-            name=tuple(stems(" ".join(_NAME.findall(text)))),
+            name=tuple(stems(" ".join(filter(is_name, _NAME.findall(text))))),
             date=tuple(stems(" ".join(DATE.findall(text)))),
             number=tuple(set(numbers)),
         ),
-        asks=text.rstrip("\"'”’)").endswith(("?", "？")),
+        asks=asks(text),
         heading=heading,
     )
 
@@ -140,14 +156,34 @@ def _is_number(word: str) -> bool:
 def _candidates(item: str) -> tuple[Candidate, ...]:
     sentences = split_sentences(item)
     heading = None
-    if sentences and len(words(sentences[0])) <= _HEADING_WORDS:
+    if sentences and len(search_terms(sentences[0])) <= _HEADING_WORDS:
         heading = _date(sentences[0])
-    return tuple(_candidate(i, sentence, heading) for i, sentence in enumerate(sentences))
+    return tuple(
+        _candidate(i, clause, heading)
+        for i, sentence in enumerate(sentences)
+        for clause in _clauses(sentence)
+    )
+
+
+def _clauses(sentence: str) -> Sequence[str]:
+    """The parts to choose from: of a text without full stops (Thai, Lao), those between spaces.
+
+    A space also stands in names and around numbers, so that short parts are joined.
+    """
+    if sentence.isascii() or not _UNSPACED.search(sentence):
+        return (sentence,)
+    found = [""]
+    for part in sentence.split():
+        if len(_UNSPACED.findall(found[-1])) < _CLAUSE:
+            found[-1] = f"{found[-1]} {part}".lstrip()
+        else:
+            found.append(part)
+    return found
 
 
 def _examples(item: str) -> tuple[Example, ...]:
     found = []
-    for i, sentence in enumerate(split_sentences(item)):
+    for i, sentence in enumerate(map(nfc, split_sentences(item))):
         parsed = parse_example(sentence)
         if parsed:
             terms = stems(parsed[0])
@@ -156,16 +192,20 @@ def _examples(item: str) -> tuple[Example, ...]:
 
 
 def _query(question: str) -> Query:
-    found = words(question)
-    sequence = list(map(stem, found))
-    asked_at = next((i for i, word in enumerate(found) if word in _ASKING), 0)
+    placed = placed_terms(question)
+    sequence = [stem(term) for term, _ in placed]
+    found = frozenset(term for term, _ in placed)
+    asked_at = next((place for term, place in placed if is_asking(term)), None)
+    if asked_at is None and question.isascii():
+        asked_at = 0.0
     heads: dict[str, float] = {}
-    for i, (word, term) in enumerate(zip(found, sequence, strict=True)):
+    for (word, place), term in zip(placed, sequence, strict=True):
         if word not in STOP:
-            heads.setdefault(term, _HEAD ** abs(i - asked_at))
+            near = 1.0 if asked_at is None else _HEAD ** abs(place - asked_at)
+            heads.setdefault(term, near)
     return Query(
         terms=frozenset(sequence),
-        exact=frozenset(found),
+        exact=found,
         pairs=frozenset(pairwise(sequence)),
         shares={term: 1.0 if term in heads else _FUNCTION_SHARE for term in sequence},
         heads=heads,

@@ -1,19 +1,20 @@
 """Word knowledge of the local reader: stems, function words, and what a question asks for.
 
-English only, and only ever a bonus: in other languages words match as they are written.
+Mostly English, and only ever a bonus: in other languages words match by their first letters.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal
 
+from finemem_env.readers.question_words import QUESTION_WORDS, Kind
 from finemem_env.text import TextCache
+from finemem_env.text.search_terms import search_terms
+from finemem_env.text.sentence_ends import CLOSING
+from finemem_env.text.unicode_tables import MARK
 
-__all__ = ["DATE", "NUMBER", "STOP", "Kind", "asked_kind", "stem"]
-
-Kind = Literal["name", "date", "number"]
+__all__ = ["DATE", "NUMBER", "STOP", "Kind", "asked_kind", "asks", "is_asking", "is_name", "stem"]
 
 _FUNCTION_WORDS = """
     a an the of in on at to for from by with and or but is are was were be been being am do does did
@@ -31,9 +32,19 @@ _IRREGULAR = """
     keep kept, pay paid, run ran, sing sang sung, spend spent, tell told, die died death dead,
     born birth, man men, woman women, child children, person people, wife wives, beat beaten defeat
 """
+_ASKING = frozenset(("what", "which", "who", "whom", "whose", "when", "where", "how", "why"))
 _SUFFIXES = ("ing", "ied", "ies", "ed", "es", "ly", "s", "e")
 _LETTERS = 5  # of the stem that are kept: founded, founder and foundation all become "found"
 
+_MARKS = ("?", "？", "؟")
+_GREEK_MARKS = (";", "\u037e")
+_GREEK_QUESTION = re.compile("[\u0370-\u03ff\u1f00-\u1fff][\u0300-\u0345]?[;\u037e]\\Z")
+# In other alphabets: the first letters, after the article of Arabic and the particles that Hebrew
+# writes before a word.
+_OPENING = re.compile(
+    rf"(?:[وبكف]?ال(?=[^\W\d_]{{3}})|[הובכלמש]+(?=[א-ת]{{3}}))?((?:[^\W\d_]{MARK}*){{1,4}})"
+    rf"(?:[^\W\d_]|{MARK})*\Z"
+)
 _QUESTION = re.compile(
     r"\b(?:(?P<name>who|whom|whose|where)|"
     r"(?P<number>how (?:many|much|long|old|far|often)|what percent)|"
@@ -66,7 +77,8 @@ _FAMILY = {form: group.split()[0] for group in _IRREGULAR.split(",") for form in
 def stem(word: str) -> str:
     """What makes two case-folded words match: founded, founder and foundation are one.
 
-    Words with a digit and words of other scripts than Latin's 26 letters stay whole.
+    In other alphabets than English, a word's first letters, in Arabic without the article. Words
+    with a digit stay whole.
     """
     return _STEMS[word]
 
@@ -75,15 +87,39 @@ def _stem(word: str) -> str:
     family = _FAMILY.get(word)
     if family is not None:
         return family
-    if not (word.isascii() and word.isalpha()):
-        return word
-    return _stripped(word)[:_LETTERS]
+    if word.isascii():
+        return _stripped(word)[:_LETTERS] if word.isalpha() else word
+    start = _OPENING.match(word)
+    return start[1] if start else word
 
 
 _STEMS: TextCache[str] = TextCache(_stem)
 
 
+def is_asking(term: str) -> bool:
+    """Whether a search term is a question word."""
+    return term in _ASKING or term in QUESTION_WORDS
+
+
 def asked_kind(question: str) -> Kind | None:
     """What kind of word answers the question, None where its form does not say."""
     match = _QUESTION.search(question)
-    return match.lastgroup if match else None  # type: ignore[return-value]
+    if match:
+        return match.lastgroup  # type: ignore[return-value]
+    if question.isascii():
+        return None
+    kinds = (QUESTION_WORDS.get(term) for term in search_terms(question))
+    return next((kind for kind in kinds if kind), None)
+
+
+def is_name(word: str) -> bool:
+    """Whether a word inside a sentence is written as a name: with a capital."""
+    return word[0].isupper()
+
+
+def asks(sentence: str) -> bool:
+    """Whether it is a question, which answers none."""
+    ending = sentence.rstrip(CLOSING)
+    return ending.endswith(_MARKS) or (
+        ending.endswith(_GREEK_MARKS) and _GREEK_QUESTION.search(ending[-3:]) is not None
+    )

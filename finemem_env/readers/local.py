@@ -37,7 +37,7 @@ class LocalReader:
     core, where there is one, is read as one more item after them. It costs no tokens.
     """
 
-    version = "local/1"
+    version = "local/2"
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
         """One answer per request, in order; "" where no shown text says anything."""

@@ -70,7 +70,7 @@ def score_sentences(
             continue
         match = _match(query, candidate, shared[i], weights, unit)
         score = match - unit * (_RANK * rank + _LONG * (candidate.tokens > limit))
-        if candidate.index:
+        if i and found[i - 1][0] == rank:
             score += _BEFORE * fsum(map(weigh, shared[i - 1] - shared[i]))
         scored.append(Scored(rank, candidate, match, score))
     return scored, weights

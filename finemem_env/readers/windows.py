@@ -7,36 +7,25 @@ answer that holds everything.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 from finemem_env.readers.candidates import Query
-from finemem_env.readers.lexicon import DATE, NUMBER, STOP, Kind, stem
-from finemem_env.text import TextCache, approx_tokens, words
+from finemem_env.readers.lexicon import STOP
+from finemem_env.readers.pieces import LONGEST, Piece, pieces_of
+from finemem_env.text import TextCache, approx_tokens
+from finemem_env.text.folding import nfc
+from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
 __all__ = ["cut", "trim"]
 
-# Scripts without spaces are cut between characters, and so are words of absurd length.
-_WIDE = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
-_PIECE = re.compile(rf"[{_WIDE}]|[^\s{_WIDE}]{{1,40}}")
-_MARKS = "\"'“”‘’()[].,;:!?"
 _NEAR = 0.76  # what a matching word adds to its neighbour, to the power of the distance in words
+_UNPARTED = re.compile(f"[{SYLLABLES}{UNSPACED}]")
+_MARK = re.compile(MARK)
 _HEAD = 2.0  # extra weight of a match beside the question word: it is closest to the answer
 _KIND = 8.0  # extra weight of a word of the asked kind
 _NAMED = 1.0  # extra weight of any name or number
 _AT_START, _AT_END, _AT_PAUSE = 0.05, 0.15, 0.1  # bonus for borders that cut no phrase
-
-
-class _Piece(NamedTuple):
-    """A word with its marks: its place in the sentence, its stems, and what it may answer."""
-
-    start: int
-    end: int
-    stems: tuple[str, ...]
-    kinds: frozenset[Kind]
-    pause: bool
 
 
 def cut(sentence: str, limit: int, query: Query, weights: Mapping[str, float]) -> str:
@@ -68,34 +57,59 @@ def cut(sentence: str, limit: int, query: Query, weights: Mapping[str, float]) -
 
 
 def trim(text: str, limit: int) -> str:
-    """The start of `text` that fits into `limit` tokens, whole words where there are any."""
+    """The start of `text` that fits into `limit` tokens, whole words where there are any. NFC."""
+    text = nfc(text)
     size = approx_tokens(text)
     while size > max(limit, 0):
         stop = min(len(text) - 1, len(text) * max(limit, 0) // size)
-        space = text.rfind(" ", 0, stop + 1)
-        text = text[: space if space > 0 else stop].rstrip()
+        text = text[: _border(text, stop)].rstrip()
         size = approx_tokens(text)
     return text
 
 
-def _values(pieces: tuple[_Piece, ...], query: Query, weights: Mapping[str, float]) -> list[float]:
+def _border(text: str, stop: int) -> int:
+    """The last place up to `stop` that is not inside a word; `stop` where there is none."""
+    space = text.rfind(" ", 0, stop + 1)
+    if text.isascii():
+        return space if space > 0 else stop
+    for place in range(stop, max(space, stop - LONGEST), -1):
+        if _UNPARTED.match(text, place):
+            return place
+    if space > 0:
+        return space
+    while stop and _MARK.match(text, stop):
+        stop -= 1
+    return stop
+
+
+def _values(pieces: tuple[Piece, ...], query: Query, weights: Mapping[str, float]) -> list[float]:
     """How likely each piece belongs to the answer."""
     heads = query.heads
     match = [
         max([weights[s] * (1 + _HEAD * heads[s]) for s in piece.stems if s in heads], default=0.0)
         for piece in pieces
     ]
-    before = list(accumulate(match, lambda near, found: near * _NEAR + found))
-    after = list(accumulate(reversed(match), lambda near, found: near * _NEAR + found))[::-1]
+    before = _spread(pieces, match)
+    after = _spread(pieces[::-1], match[::-1])[::-1]
     return [
         (before[i] + after[i] - match[i]) ** 2 * _promise(piece, query)
         for i, piece in enumerate(pieces)
     ]
 
 
-def _promise(piece: _Piece, query: Query) -> float:
+def _spread(pieces: Sequence[Piece], match: Sequence[float]) -> list[float]:
+    """What each piece gets from the matches up to it."""
+    found, near = [], 0.0
+    for piece, value in zip(pieces, match, strict=True):
+        near = near * _NEAR**piece.size + value
+        found.append(near)
+    return found
+
+
+def _promise(piece: Piece, query: Query) -> float:
     """0 for words of the question and function words, more for names, numbers and what is asked."""
-    if not piece.stems or all(s in query.terms or s in STOP for s in piece.stems):
+    asked = (s in query.terms or s in STOP for s in piece.stems)
+    if not piece.stems or (any(asked) if piece.size < 1 else all(asked)):
         return 0.0
     return 1.0 + _NAMED * bool(piece.kinds) + _KIND * (query.kind in piece.kinds)
 
@@ -104,7 +118,7 @@ class _Parts:
     """The pieces of one long sentence, and the stretches of them that fit into an answer."""
 
     def __init__(self, sentence: str) -> None:
-        self.pieces = tuple(_piece(match) for match in _PIECE.finditer(sentence))
+        self.pieces = tuple(pieces_of(sentence))
         self._sentence = sentence
         self._spans: dict[int, tuple[tuple[int, int], ...]] = {}
 
@@ -127,24 +141,6 @@ class _Parts:
                 yield start, stop
             if stop == len(pieces):
                 return
-
-
-def _piece(match: re.Match[str]) -> _Piece:
-    bare = match[0].strip(_MARKS)
-    kinds = _kinds(
-        bool(match.start() and bare[:1].isupper()),
-        bool(NUMBER.search(bare)),
-        bool(DATE.search(bare)),
-    )
-    stems = tuple(map(stem, words(bare)))
-    return _Piece(match.start(), match.end(), stems, kinds, match[0][-1] in ",;:)")
-
-
-@cache
-def _kinds(name: bool, number: bool, date: bool) -> frozenset[Kind]:
-    """One object for each combination, since pieces are many."""
-    given: tuple[tuple[Kind, bool], ...] = (("name", name), ("number", number), ("date", date))
-    return frozenset(kind for kind, holds in given if holds)
 
 
 _PARTS: TextCache[_Parts] = TextCache(_Parts, max_chars=500_000)

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finemem_env.errors import ConfigError, nearest
-from finemem_env.text import TextCache, tie_keys, words
+from finemem_env.text import TextCache, tie_keys
+from finemem_env.text.search_terms import search_terms
 
 __all__ = ["BM25"]
 
@@ -45,7 +46,7 @@ class _Terms:
         self.counts = Counter(sequence)
 
 
-_WORD_TERMS: TextCache[_Terms] = TextCache(lambda text: _Terms(words(text)))
+_WORD_TERMS: TextCache[_Terms] = TextCache(lambda text: _Terms(search_terms(text)))
 
 
 class BM25:
@@ -57,7 +58,7 @@ class BM25:
     """
 
     def __init__(
-        self, variant: str = "lucene", tokenize: Callable[[str], list[str]] = words
+        self, variant: str = "lucene", tokenize: Callable[[str], list[str]] = search_terms
     ) -> None:
         """An empty index.
 
@@ -70,13 +71,14 @@ class BM25:
         """
         if variant not in ("lucene", "okapi"):
             raise ConfigError(nearest("bm25 variant", variant, ("lucene", "okapi")))
-        self.version = f"bm25-{variant}/1"
+        # Of the search terms, too: tokenizers of published benchmarks stay as they are.
+        self.version = f"bm25-{variant}/{2 if tokenize is search_terms else 1}"
         self._variant = variant
         self._okapi = variant == "okapi"
         self._tokenize = tokenize
         self._terms = (
             _WORD_TERMS
-            if tokenize is words
+            if tokenize is search_terms
             else TextCache[_Terms](lambda text: _Terms(tokenize(text)))
         )
         self._items: dict[int, tuple[int, str, _Terms]] = {}  # id -> (slot, content, terms)

@@ -13,7 +13,7 @@ from finemem_env.errors import ConfigError, nearest
 from finemem_env.registry import Registry, is_reference, load_reference
 from finemem_env.retrieval.bm25 import BM25
 from finemem_env.retrieval.dense import Dense
-from finemem_env.text import words
+from finemem_env.text.search_terms import search_terms
 
 __all__ = [
     "RETRIEVERS",
@@ -48,7 +48,7 @@ def lower_words(text: str) -> list[str]:
 
 
 TOKENS: dict[str, Callable[[str], list[str]]] = {
-    "words": words,
+    "words": search_terms,
     "lower": lower_words,
     "spaces": str.split,  # MemoryAgentBench's: case and punctuation count
 }

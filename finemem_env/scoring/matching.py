@@ -2,9 +2,10 @@
 
 A normal form is a sequence of tokens, and text is matched on token borders: "no" is not in "know",
 and "3" is not in "3.5" or "1,300". Case, Unicode width, thousands separators, the dots of
-abbreviations, possessive 's, and punctuation do not matter. Each Chinese or Japanese character is a
-token, so that words inside a run of them are found. Articles are ignored except at the end, where
-"a" is a name ("Vitamin A").
+abbreviations, possessive 's, and punctuation do not matter. Where a script does not part words by
+spaces (`text.words`), each letter with its marks is a token, so that words inside a run of them are
+found; a name is also found behind or before an apostrophe ("l'Aquila", "Ankara'da"). Articles are
+ignored except at the end, where "a" is a name ("Vitamin A").
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from finemem_env.text import TextCache, normalise, words
+from finemem_env.text import TextCache, normalise
+from finemem_env.text.primitives import split_words
+from finemem_env.text.unicode_tables import MARK
 
 __all__ = ["Form", "contains", "equal", "form", "strip_reasoning"]
 
 _ARTICLES = frozenset(("a", "an", "the"))
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_DECIMAL = re.compile(r"(\d+(?:\.\d+)+)")
-_INITIALS = re.compile(r"(?<![^\W_])[^\W\d_](?:\.[^\W\d_])+(?![^\W_])")
+_DECIMAL = re.compile(r"(?<!\d)(\d+(?:\.\d+)+)")
+_INITIALS = re.compile(rf"(?<![^\W_])[^\W\d_](?:\.[^\W\d_])+(?![^\W_]|{MARK})")
 _POSSESSIVE = re.compile(r"(?<=\w)['’]s(?![^\W_])")
 _APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
+# One that parts two words, as in French and Turkish, not the one of "can't".
+_PARTING = re.compile(r"(?<=\w)['’](?=\w)(?!(?:s|t|d|m|re|ve|ll)(?![^\W_]))")
 # Up to the last closing tag, since some chat templates open the tag in the prompt.
 _REASONING = re.compile(r"\A.*</think>|<think>.*\Z", re.DOTALL | re.IGNORECASE)
 
@@ -30,13 +35,14 @@ _REASONING = re.compile(r"\A.*</think>|<think>.*\Z", re.DOTALL | re.IGNORECASE)
 class Form:
     """One text ready for comparison; `plain` keeps articles, `bare` drops all but a last one.
 
-    Both are tokens joined and framed by single spaces, so that `in` respects token borders; " "
-    when there is no token, and then only `raw` tells texts apart.
+    In `apart`, apostrophes part words. All are tokens joined and framed by single spaces, so that
+    `in` respects token borders; " " when there is no token, and then only `raw` tells texts apart.
     """
 
     raw: str
     plain: str
     bare: str
+    apart: str
     tokens: tuple[str, ...] = field(compare=False)  # of `plain`
 
 
@@ -44,7 +50,14 @@ def _derive(text: str) -> Form:
     raw = normalise(text)
     tokens = _tokens(raw)
     bare = [token for token in tokens[:-1] if token not in _ARTICLES] + tokens[-1:]
-    return Form(raw, _framed(tokens), _framed(bare), tuple(tokens))
+    plain = apart = _framed(tokens)
+    if _has_apostrophe(raw):
+        apart = _framed(_tokens(_PARTING.sub(" ", raw)))
+    return Form(raw, plain, _framed(bare), apart, tuple(tokens))
+
+
+def _has_apostrophe(text: str) -> bool:
+    return "'" in text or "’" in text
 
 
 def _framed(tokens: list[str]) -> str:
@@ -53,18 +66,18 @@ def _framed(tokens: list[str]) -> str:
 
 def _tokens(text: str) -> list[str]:
     """Tokens of an NFKC case-folded text; each step is skipped where its mark does not occur."""
-    if "'" in text or "’" in text:
+    if _has_apostrophe(text):
         text = _APOSTROPHE.sub("", _POSSESSIVE.sub("", text))
     if "," in text:
         text = _THOUSANDS.sub("", text)
     if "." not in text:
-        return words(text)
+        return split_words(text)
     text = _INITIALS.sub(lambda match: match[0].replace(".", ""), text)
     parts = _DECIMAL.split(text)  # text and decimal numbers in turn
     return [
         token
         for place, part in enumerate(parts)
-        for token in ([part] if place % 2 else words(part))
+        for token in ([part] if place % 2 else split_words(part))
     ]
 
 
@@ -86,8 +99,10 @@ def equal(prediction: Form, gold: Form) -> bool:
 def contains(prediction: Form, gold: Form) -> bool:
     """Whether the gold answer occurs in the prediction, on token borders."""
     if not gold.tokens:
-        return bool(gold.raw) and gold.raw in prediction.raw
-    return gold.plain in prediction.plain or gold.bare in prediction.bare
+        return gold.raw in prediction.raw if gold.raw else not prediction.raw
+    if gold.plain in prediction.plain or gold.bare in prediction.bare:
+        return True
+    return prediction.apart is not prediction.plain and gold.plain in prediction.apart
 
 
 def strip_reasoning(prediction: str) -> str:

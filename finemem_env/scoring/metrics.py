@@ -187,7 +187,7 @@ def _keywords(prediction: str, question: Question) -> float:
 def _keyword_share(prediction: Form, answer: str) -> float:
     """Share of the keywords of one gold, separated by ";" or else ",", that are found."""
     separator = ";" if ";" in answer else _KEYWORD_COMMA
-    keywords = [part for part in re.split(separator, answer) if part.strip()]
+    keywords = [part for part in re.split(separator, answer) if form(part).raw]
     hits = sum(contains(prediction, form(keyword)) for keyword in keywords or [answer])
     return hits / (len(keywords) or 1)
 

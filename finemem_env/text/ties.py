@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b
 
+from finemem_env.text.folding import nfc
+
 __all__ = ["tie_key", "tie_keys"]
 
 
 def tie_key(query: str, content: str) -> bytes:
-    """Orders equally good texts: by a hash of question and text, so age and id never decide."""
+    """Orders equally good texts: by a hash of question and text, so age and id never decide.
+
+    How letters and their marks are encoded (NFC, NFD) does not decide either.
+    """
     return tie_keys(query)(content)
 
 
 def tie_keys(query: str) -> Callable[[str], bytes]:
     """`tie_key` for many texts of one question, which is hashed once."""
-    start = blake2b(f"{query}\0".encode("utf-8", "surrogatepass"), digest_size=8)
+    start = blake2b(f"{nfc(query)}\0".encode("utf-8", "surrogatepass"), digest_size=8)
 
     def key(content: str) -> bytes:
         state = start.copy()
-        state.update(content.encode("utf-8", "surrogatepass"))
+        state.update(nfc(content).encode("utf-8", "surrogatepass"))
         return state.digest()
 
     return key

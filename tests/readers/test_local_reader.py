@@ -269,7 +269,7 @@ def test_the_core_is_read_as_one_more_item() -> None:
 def test_it_is_a_reader_by_name() -> None:
     reader = make_reader({"name": "local"})
     assert isinstance(reader, Reader)
-    assert reader.version == "local/1"
+    assert reader.version == "local/2"
     assert "local" in READERS
     with pytest.raises(ConfigError, match=r"unknown reader 'locl'. Did you mean 'local'\?"):
         make_reader({"name": "locl"})

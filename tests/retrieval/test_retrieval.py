@@ -219,7 +219,7 @@ def test_text_cache_is_bounded_and_keeps_the_recent_half() -> None:
 
 
 def test_make_retriever_names_the_nearest_option() -> None:
-    assert make_retriever({"name": "bm25"}, bm25="okapi").version == "bm25-okapi/1"
+    assert make_retriever({"name": "bm25"}, bm25="okapi").version == "bm25-okapi/2"
     assert isinstance(make_retriever({"name": "bm25"}, bm25="lucene"), Retriever)
     with pytest.raises(ConfigError, match=r"Did you mean 'bm25'\?"):
         make_retriever({"name": "bm52"}, bm25="lucene")

@@ -1,0 +1,132 @@
+"""Words, sentences, retrieval and the local reader in fourteen languages."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from statistics import mean
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finemem_env.readers import LocalReader
+from finemem_env.retrieval import BM25
+from finemem_env.scoring import score
+from finemem_env.scoring.matching import equal, form
+from finemem_env.text import normalise, split_sentences, words
+from finemem_env.text.unicode_tables import IGNORED
+from finemem_env.types import Question, ReadRequest
+from tests.text.paragraphs import LANGUAGES, PARAGRAPHS
+
+
+def _asked(language: str, shape: Literal["NFC", "NFD"] = "NFC") -> list[tuple[str, str, str]]:
+    """(paragraph, question, gold) in a Unicode normal form."""
+    return [
+        (
+            unicodedata.normalize(shape, paragraph.text),
+            unicodedata.normalize(shape, question),
+            unicodedata.normalize(shape, gold),
+        )
+        for paragraph in PARAGRAPHS
+        if paragraph.language == language
+        for question, gold in paragraph.questions
+    ]
+
+
+def _read(asked: list[tuple[str, str, str]]) -> float:
+    """Mean score of the local reader that is shown the right paragraph."""
+    requests = [ReadRequest(question=question, items=(text,)) for text, question, _ in asked]
+    answers = LocalReader().answer(requests)
+    return mean(
+        score(answer.text, Question("q", question, (gold,), metric="substring_exact_match"))
+        for answer, (_, question, gold) in zip(answers, asked, strict=True)
+    )
+
+
+def _found(language: str) -> float:
+    """Share of questions whose sentence BM25 ranks in the first three of its paragraphs."""
+    hits = []
+    for text, question, gold in _asked(language):
+        index = BM25("lucene")
+        sentences = split_sentences(text)
+        index.update((), list(enumerate(sentences)))
+        best = index.search(question, 3)
+        hits.append(any(contains(sentences[i], gold) for i in best))
+    return mean(hits)
+
+
+def contains(sentence: str, gold: str) -> bool:
+    return unicodedata.normalize("NFC", gold) in unicodedata.normalize("NFC", sentence)
+
+
+def test_there_are_fourteen_languages_with_as_many_questions() -> None:
+    assert len(LANGUAGES) == 14
+    assert len({len(_asked(language)) for language in LANGUAGES}) == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_sentence_end_cuts_a_gold(language: str) -> None:
+    for text, _, gold in _asked(language):
+        assert any(contains(sentence, gold) for sentence in split_sentences(text)), gold
+
+
+# Thai ends sentences with a space, as it ends phrases: its paragraphs are not cut.
+@pytest.mark.parametrize("language", [one for one in LANGUAGES if one != "th"])
+def test_sentences_end_where_the_paragraph_says(language: str) -> None:
+    for paragraph in PARAGRAPHS:
+        if paragraph.language == language:
+            assert tuple(split_sentences(paragraph.text)) == paragraph.sentences
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_reader_and_search_come_near_english(language: str) -> None:
+    assert _read(_asked(language)) >= _read(_asked("en")) - 0.25
+    assert _found(language) >= _found("en") - 0.25
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_normal_forms_of_unicode_make_no_difference(language: str) -> None:
+    assert _read(_asked(language, "NFD")) == _read(_asked(language, "NFC"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("मेल", "माल"), ("दिन", "दान"), ("มา", "มี"), ("ครู", "ครี"), ("காலை", "கோலை")],
+)
+def test_words_that_differ_by_a_vowel_sign_differ(one: str, other: str) -> None:
+    assert not equal(form(one), form(other))
+    assert words(one) != words(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("हिन्दी", ["हिन्दी"]),
+        ("İstanbul", ["istanbul"]),
+        ("Ko\u0308ln", ["köln"]),
+        ("The\U000e0100 key", ["the", "key"]),
+    ],
+)
+def test_words(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+@given(st.text(max_size=80))
+def test_normalising_is_stable_and_blind_to_the_normal_form(text: str) -> None:
+    once = normalise(text)
+    assert normalise(once) == once
+    assert normalise(unicodedata.normalize("NFD", text)) == normalise(
+        unicodedata.normalize("NFC", text)
+    )
+
+
+def test_what_is_ignorable_is_what_unicode_says() -> None:
+    regex = pytest.importorskip("regex", reason="comes with the environment `tests`")
+    ignorable = regex.compile(r"\p{Default_Ignorable_Code_Point}")
+    assigned = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    ours = re.compile(f"[{IGNORED}]")
+    by_table = {letter for letter in assigned if ours.match(letter)}
+    by_regex = {letter for letter in assigned if ignorable.match(letter)}
+    assert by_regex - by_table == set()
