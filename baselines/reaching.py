@@ -37,6 +37,8 @@ def reaching(env: Mapping[str, Any]) -> list[str]:
     retriever = env.get("retriever")
     if retriever is not None and not _plain_bm25(retriever):
         reached["retriever"] = retriever
+    if isinstance(env.get("exclude"), str):  # a file; a list of ids opens nothing
+        reached["exclude"] = env["exclude"]
     difficulty = env.get("difficulty")
     knobs = difficulty if isinstance(difficulty, Mapping) else {}
     reached |= {f"difficulty {name}": knobs[name] for name in _KNOBS if knobs.get(name)}

@@ -161,6 +161,7 @@ def test_what_was_changed_is_not_verified(
         ("reader", {"name": "transformers", "model": "m"}),
         ("judge", {"name": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}),
         ("retriever", {"name": "dense", "model": "m"}),
+        ("exclude", "/etc/passwd"),
         ("retriever", "os:system"),
         ("retriever", {"name": "os:system", "command": "true"}),
         ("reader", {"name": "os:system", "command": "true"}),
