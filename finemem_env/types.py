@@ -197,7 +197,7 @@ class Reader(Protocol):
 
     @property
     def version(self) -> str:
-        """Name and version that pin its behaviour, e.g. `local/1`."""
+        """Name and version that pin its behaviour, e.g. `local/2`."""
         ...
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
