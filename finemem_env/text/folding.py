@@ -18,6 +18,8 @@ _IGNORED = re.compile(f"[{IGNORED}]+")
 _BLANK = re.compile(f"[{BLANK}]")
 # A dot on an i is there anyway: "İ" folds to i and a dot. Tatweel makes an Arabic word longer only.
 _REDUNDANT = re.compile("(?<=i)\u0307+|\u0640+")
+# The one Thai and the one Lao vowel that NFKC takes apart: half of it would join the letter before.
+_VOWELS = {"\u0e33": "\u0e4d\u0e32", "\u0eb3": "\u0ecd\u0eb2"}
 # Unicode normalisation takes quadratic time on thousands of marks in a row; half-width voiced sound
 # marks become such.
 _MARKED = re.compile(rf"[{MARKED}\uff9e\uff9f]")
@@ -56,4 +58,6 @@ def fold(text: str) -> str:
     text = _normalised("NFKC", _normalised("NFKC", text).casefold())
     if "\u0307" in text or "\u0640" in text:
         text = _normalised("NFKC", _REDUNDANT.sub("", text))
+    for vowel, parts in _VOWELS.items():
+        text = text.replace(parts, vowel)
     return text
