@@ -149,7 +149,7 @@ def test_weights_change_and_the_best_are_kept(whole: Run) -> None:
 def test_the_resolved_settings_of_the_environment_are_in_the_run(whole: Run) -> None:
     found = json.loads((whole.folder / "environment.json").read_text())
     assert (found["protocol"], found["memory_view"]) == ("managed", "recent:1")
-    assert found["reward"]["name"] == "fine-mem-cited"
+    assert found["reward"]["name"] == "fine-mem-earned"
 
 
 def test_the_table_holds_before_after_and_the_references(whole: Run) -> None:

@@ -162,7 +162,7 @@ def test_judge_and_agent(server: _Server, source: str, local_reader: Reader) -> 
     request = JudgeRequest("Is Osta in the answer 'Osta'? yes or no", "judge/1", max_tokens=4)
     (verdict,) = judge.judge([request])
     assert verdict.text
-    assert not verdict.failed
+    assert verdict.failed  # cut at four tokens: its text is there, but it is no verdict
     policy = ModelPolicy(make_backend(address), sampling=Sampling(0.0, max_tokens=6), tools=True)
     said: list[str] = []
 
