@@ -70,7 +70,7 @@ def watch(
     """
     player = make_agent(agent_name(agent), arguments)
     played: gym.Env[str, str] = gym.make(
-        f"finemem_env:{env}", disable_env_checker=True, **dict(keywords)
+        env, disable_env_checker=True, **dict(keywords)
     )
     if isinstance(player, PrivilegedAgent):
         player.attach(played)

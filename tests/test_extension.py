@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -186,3 +187,29 @@ def test_a_registry_forgives_spelling_only() -> None:
         registry.find("one_mor")
     with pytest.raises(KeyError):
         registry["One-More"]
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ["baselines.watch", "--protocol", "narrow", "--agent", "skip"],
+        ["baselines.benchmark", "--protocol", "narrow", "--episodes", "1", "--agent", "skip"],
+    ],
+    ids=["watch", "benchmark"],
+)
+def test_programs_import_the_module_before_the_id(program: list[str], tmp_path: Path) -> None:
+    parts = 'import finemem_env\nfinemem_env.register("protocol", "narrow", {"top_k": 1})\n'
+    (tmp_path / "my_parts.py").write_text(parts, encoding="utf-8")
+    command = [sys.executable, "-m", *program, "--env", "my_parts:FineMem-AR-v0"]
+    if "benchmark" in program[0]:
+        command += ["--output-dir", str(tmp_path / "run")]
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

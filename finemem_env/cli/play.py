@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     add_seed(parser, "seed of the episode (default: another one every time)", default=None)
     options = parser.parse_args(arguments)
     name, keywords = env_id(options), env_args(options)
-    env = gym.make(f"finemem_env:{name}", render_mode="human", **keywords)
+    env = gym.make(name, render_mode="human", **keywords)
     print(__doc__)
     env.reset(seed=options.seed)
     total, over = 0.0, False
