@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import copy
 import sys
 import warnings
@@ -88,7 +89,9 @@ class MemoryEnv(gym.Env[str, str]):
     def __init_subclass__(cls) -> None:
         """Complete the class's page."""
         super().__init_subclass__()
-        cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n\n{_SHARED_PAGE}"
+        # Python 3.13 takes the indentation off docstrings, and off no other string.
+        own = inspect.cleandoc(cls.__doc__ or "")
+        cls.__doc__ = f"{own}\n\n{inspect.cleandoc(_SHARED_PAGE)}"
 
     @property
     def session(self) -> Session:
