@@ -69,9 +69,7 @@ def watch(
         arguments: of the agent's constructor.
     """
     player = make_agent(agent_name(agent), arguments)
-    played: gym.Env[str, str] = gym.make(
-        env, disable_env_checker=True, **dict(keywords)
-    )
+    played: gym.Env[str, str] = gym.make(env, disable_env_checker=True, **dict(keywords))
     if isinstance(player, PrivilegedAgent):
         player.attach(played)
     observation, info = played.reset(seed=seed)
