@@ -15,9 +15,20 @@ import numpy as np
 from finemem_env.data.packing import Packed, Passage, Piece
 from finemem_env.data.passages import Layout
 from finemem_env.data.whole import WholeSource
-from finemem_env.types import Chunk, Evidence
+from finemem_env.types import Chunk, Evidence, Question
 
-__all__ = ["Session", "TalkSource", "Transcript", "date_prefix", "tell"]
+__all__ = [
+    "Asked",
+    "Place",
+    "Session",
+    "Talk",
+    "TalkSource",
+    "Transcript",
+    "date_prefix",
+    "tell",
+]
+
+Place = tuple[int, int]  # (session, turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,23 @@ class Session:
     header: str
     date: str
     turns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question about a talk, and the turns that answer it."""
+
+    question: Question
+    evidence: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A publisher's conversation: its sessions and what is asked about them."""
+
+    name: str
+    sessions: tuple[Session, ...]
+    asked: tuple[Asked, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,7 +32,7 @@ import numpy as np
 from finemem_env.data.files import Reading, parsed, read_json
 from finemem_env.data.packing import Passage
 from finemem_env.data.passages import Layout
-from finemem_env.data.sessions import Session, TalkSource
+from finemem_env.data.sessions import Asked, Place, Session, Talk, TalkSource
 from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.fields import Fields
@@ -49,20 +48,6 @@ _MARK = re.compile(r"\s*->->[\s\d,]*\Z")
 _GOLDS = ("answer", "ideal_answer", "ideal_response", "ideal_summary", "expected_compliance")
 _ANSWER_TOKENS = {"summarization": 600}
 _SHORT_ANSWER_TOKENS = 300
-_Place = tuple[int, int]  # (session, turn)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    question: Question
-    evidence: tuple[_Place, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Chat:
-    name: str
-    sessions: tuple[Session, ...]
-    asked: tuple[_Asked, ...]
 
 
 class BeamSource(TalkSource):
@@ -117,7 +102,7 @@ class BeamSource(TalkSource):
                 return sized or found
         return self.files(f"beam/chats/{chats}/*/{_QUESTIONS}")
 
-    def _chat(self, questions: Path) -> _Chat:
+    def _chat(self, questions: Path) -> Talk:
         folder = questions.parent.parent
         names = [name for name in _CHATS if (folder / name).is_file()]
         if not names:
@@ -130,7 +115,7 @@ def _number(path: Path) -> tuple[int, str]:
     return (int(name) if name.isdecimal() else 0), name
 
 
-def _parse(paths: tuple[Path, ...], reading: Reading) -> _Chat:
+def _parse(paths: tuple[Path, ...], reading: Reading) -> Talk:
     told, asked = paths
     name = f"{told.parent.parent.name}/{told.parent.name}"
     sessions, places = _sessions(read_json(told, reading), str(told), reading)
@@ -141,14 +126,14 @@ def _parse(paths: tuple[Path, ...], reading: Reading) -> _Chat:
         for number, entry in enumerate(content.children(ability))
     ]
 
-    def question(one: tuple[str, int, Fields]) -> _Asked:
+    def question(one: tuple[str, int, Fields]) -> Asked:
         ability, number, entry = one
         return _asked(entry, ability, f"{name}/{ability}-{number}", places)
 
     questions = reading.each(question, entries)
     if not questions:
         raise content.error("abstention", "at least one sound question in the file")
-    return _Chat(name, sessions, tuple(questions))
+    return Talk(name, sessions, tuple(questions))
 
 
 def _batches(content: object) -> Iterator[list[object]]:
@@ -169,10 +154,10 @@ def _batches(content: object) -> Iterator[list[object]]:
 
 def _sessions(
     content: object, where: str, reading: Reading
-) -> tuple[tuple[Session, ...], dict[int, _Place]]:
+) -> tuple[tuple[Session, ...], dict[int, Place]]:
     """A session a batch, and where each message went; an id that is used twice has no place."""
     sessions: list[Session] = []
-    places: dict[int, _Place] = {}
+    places: dict[int, Place] = {}
     twice: set[int] = set()
     date = ""
     for number, batch in enumerate(_batches(content)):
@@ -200,7 +185,7 @@ def _date(message: Fields) -> str:
     return str(message.get("time_anchor") or "").strip()
 
 
-def _asked(entry: Fields, ability: str, name: str, places: Mapping[int, _Place]) -> _Asked:
+def _asked(entry: Fields, ability: str, name: str, places: Mapping[int, Place]) -> Asked:
     gold = next((entry.text(key) for key in _GOLDS if entry.get(key)), None)
     if gold is None:
         raise entry.error("answer", f"one of {', '.join(_GOLDS)}")
@@ -221,7 +206,7 @@ def _asked(entry: Fields, ability: str, name: str, places: Mapping[int, _Place])
         unanswerable=ability == "abstention",
     )
     named = [places[one] for one in _ids(entry.get("source_chat_ids")) if one in places]
-    return _Asked(question, tuple(dict.fromkeys(named)))
+    return Asked(question, tuple(dict.fromkeys(named)))
 
 
 def _ids(value: object) -> Iterator[int]:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,7 +31,7 @@ import numpy as np
 
 from finemem_env.data.files import Reading, parsed, read_json
 from finemem_env.data.published.memalpha import answer_texts
-from finemem_env.data.sessions import Session, TalkSource, Transcript
+from finemem_env.data.sessions import Asked, Place, Session, Talk, TalkSource, Transcript
 from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
@@ -50,20 +49,6 @@ _CATEGORIES: dict[int, tuple[str, Task]] = {
     4: ("single-hop", "fact"),
     5: ("adversarial", "fact"),
 }
-_Place = tuple[int, int]  # (session, turn)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    question: Question
-    evidence: tuple[_Place, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Dialogue:
-    name: str
-    sessions: tuple[Session, ...]
-    asked: tuple[_Asked, ...]
 
 
 class LocomoSource(TalkSource):
@@ -112,11 +97,11 @@ class LocomoSource(TalkSource):
             },
         )
 
-    def _asks(self, asked: _Asked) -> bool:
+    def _asks(self, asked: Asked) -> bool:
         return asked.question.metadata["category"] in self._categories
 
 
-def _with_evidence(asked: _Asked, transcript: Transcript) -> Question:
+def _with_evidence(asked: Asked, transcript: Transcript) -> Question:
     return dataclasses.replace(asked.question, evidence=transcript.evidence(asked.evidence))
 
 
@@ -132,7 +117,7 @@ def _chosen(text: str) -> frozenset[str]:
     return frozenset(_CATEGORIES[int(one)][0] for one in numbers)
 
 
-def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[_Dialogue, ...]:
+def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[Talk, ...]:
     contents = [(path, read_json(path, reading)) for path in paths]
     if len(contents) > 1 and any(isinstance(content, list) for _, content in contents):
         names = ", ".join(path.name for path in paths)
@@ -157,13 +142,13 @@ def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[_Dialogue, ...]:
     return tuple(reading.each(lambda one: _dialogue(one[1], one[0], reading), numbered))
 
 
-def _dialogue(record: Fields, number: int, reading: Reading) -> _Dialogue:
+def _dialogue(record: Fields, number: int, reading: Reading) -> Talk:
     told = record.child("conversation") if "conversation" in record else record
     people = " and ".join(told.text(key) for key in ("speaker_a", "speaker_b") if key in told)
     opening = f"[Dialogue between {people}" if people else "[Dialogue"
     order = sorted(int(match[1]) for key in told if (match := _SESSION.fullmatch(key)))
     sessions: list[Session] = []
-    places: dict[_Place, _Place] = {}
+    places: dict[Place, Place] = {}
     for name in order:
         date = " ".join(told.text(f"session_{name}_date_time", "").split())
         header = f"{opening} on {date}]" if date else f"{opening}]"
@@ -178,14 +163,14 @@ def _dialogue(record: Fields, number: int, reading: Reading) -> _Dialogue:
     if not sessions:
         raise record.error("session_1", "at least one session with a turn that says something")
 
-    def asked(numbered: tuple[int, Fields]) -> _Asked:
+    def asked(numbered: tuple[int, Fields]) -> Asked:
         return _asked(numbered[1], f"locomo_{number}_qa{numbered[0]}", places)
 
     questions = reading.each(asked, enumerate(record.children("qa")))
     if not questions:
         raise record.error("qa", "at least one question")
     sample = str(record.get("sample_id") or number)
-    return _Dialogue(sample, tuple(sessions), tuple(questions))
+    return Talk(sample, tuple(sessions), tuple(questions))
 
 
 def _said(turn: Fields) -> str:
@@ -196,14 +181,14 @@ def _said(turn: Fields) -> str:
     return f"{' '.join(turn.text('speaker').split())}: {said}" if said else ""
 
 
-def _named(dia_id: str, turn: Fields) -> _Place:
+def _named(dia_id: str, turn: Fields) -> Place:
     found = _TURN.fullmatch(dia_id.strip())
     if found is None:
         raise turn.error("dia_id", "an id such as D1:3")
     return int(found[1]), int(found[2])
 
 
-def _asked(entry: Fields, name: str, places: Mapping[_Place, _Place]) -> _Asked:
+def _asked(entry: Fields, name: str, places: Mapping[Place, Place]) -> Asked:
     number = entry.index("category")
     if number not in _CATEGORIES:
         raise entry.error("category", "1, 2, 3, 4 or 5")
@@ -228,4 +213,4 @@ def _asked(entry: Fields, name: str, places: Mapping[_Place, _Place]) -> _Asked:
         metadata=metadata,
         unanswerable=number == 5,
     )
-    return _Asked(question, tuple(dict.fromkeys(turn for turn in turns if turn is not None)))
+    return Asked(question, tuple(dict.fromkeys(turn for turn in turns if turn is not None)))
