@@ -39,7 +39,7 @@ from agents.model.batching import Row
 from agents.model.policy import Policy, load_policy
 from agents.model.samplers import make_sampler
 from agents.runs.config import TrainConfig
-from agents.runs.evaluation import evaluate_policy, final_results
+from agents.runs.evaluation import evaluate_policy, final_results, write_samples
 from agents.runs.tracking import Tracker, reward_metrics, rollout_metrics, sample_text, time_metrics
 from baselines.tables.summary import render_table, summarise
 from finemem_env.errors import ConfigError, FineMemError
@@ -290,14 +290,16 @@ class Run:
     def _score(self) -> dict[str, float]:
         config, position = self.config.evaluation, self.position
         environment = self.config.environment
+        env_args = environment.evaluation(config.eval_split)
         rollouts = evaluate_policy(
             self.policy,
             environment.env,
-            environment.evaluation(config.eval_split),
+            env_args,
             episodes=config.eval_episodes,
             seed=EVAL_SEED,
             sampling=self._sampling(config.eval_temperature),
         )
+        write_samples(self.folder, position.update, rollouts, environment.env, env_args, EVAL_SEED)
         values = rollout_metrics(rollouts, "eval")
         if values["eval/score"] > position.best_score:
             position.best_score, position.best_update = values["eval/score"], position.update

@@ -22,11 +22,20 @@ from agents.runs.config import TrainConfig
 from baselines.agents import PrivilegedAgent, make_agent
 from baselines.runs.runner import Entry, episode_seeds, run_episode
 from baselines.tables.summary import Result
+from finemem_env.trace import record_trace, trace_line
 
-__all__ = ["REFERENCES", "evaluate_policy", "final_results", "play_references", "policy_results"]
+__all__ = [
+    "REFERENCES",
+    "evaluate_policy",
+    "final_results",
+    "play_references",
+    "policy_results",
+    "write_samples",
+]
 
 REFERENCES = ("skip", "fifo", "selective", "oracle")
 _WIDTH = 64  # episodes that a policy plays in step
+_SAMPLES = 3  # episodes whose traces an evaluation leaves
 
 
 def evaluate_policy(
@@ -53,6 +62,42 @@ def policy_results(label: str, rollouts: Sequence[Rollout], seed: int) -> list[R
     """The benchmark's record of every rollout, without times."""
     seeds = episode_seeds(seed, len(rollouts))
     return [_result(label, index, seeds[index], one) for index, one in enumerate(rollouts)]
+
+
+def write_samples(
+    folder: Path,
+    update: int,
+    rollouts: Sequence[Rollout],
+    env_id: str,
+    env_args: Mapping[str, Any],
+    seed: int,
+) -> None:
+    """The traces of an evaluation's first episodes, in samples/ of the run's folder.
+
+    `python -m baselines.inspect` and `python -m finemem_env view` read them.
+
+    Args:
+        folder: the run.
+        update: after which it was evaluated; the agent of the traces is named after it.
+        rollouts: of `evaluate_policy`, called with the next three arguments.
+        env_id: the environment.
+        env_args: its keywords.
+        seed: of the episodes.
+    """
+    seeds = episode_seeds(seed, len(rollouts))
+    traces = [
+        record_trace(
+            rollout.session,
+            agent=f"update {update}",
+            episode=index,
+            seed=seeds[index],
+            env={"id": env_id, **env_args},
+        )
+        for index, rollout in enumerate(rollouts[:_SAMPLES])
+    ]
+    path = folder / "samples" / f"update-{update:06d}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    checkpoint.write_text(path, "".join(map(trace_line, traces)))
 
 
 def play_references(

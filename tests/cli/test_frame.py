@@ -29,6 +29,7 @@ PROGRAMS: dict[str, list[str]] = {
     "finemem_env.cli.list": [],
     "finemem_env.cli.play": [],
     "baselines.benchmark": ["--output-dir", "x"],
+    "baselines.inspect": ["x"],
     "baselines.pin": [],
     "baselines.published": ["memalpha", "--output-dir", "x"],
     "baselines.report": ["x"],
