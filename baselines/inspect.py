@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from finemem_env.cli.frame import command, program
-from finemem_env.cli.options import positive
+from finemem_env.cli.options import add_choice, positive
 from finemem_env.cli.tables import text_table
 from finemem_env.console import visible
 from finemem_env.errors import ConfigError
 from finemem_env.inspect import (
+    Choice,
     Finding,
     Recorded,
     Tally,
@@ -44,26 +45,6 @@ from finemem_env.inspect import (
 __all__ = ["main"]
 
 _NAMED = 10  # places that an error names
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """What of a run is looked at; None: all of it."""
-
-    agent: str | None
-    task: str | None
-    budget: str | None
-    episode: str | None
-
-    def takes(self, one: Recorded) -> bool:
-        trace = one.trace
-        given = (
-            (self.agent, (trace.agent,)),
-            (self.task, (one.task,)),
-            (self.budget, (one.budget,)),
-            (self.episode, (trace.episode_id, str(trace.episode))),
-        )
-        return all(wanted is None or wanted in names for wanted, names in given)
 
 
 @dataclass(slots=True)
@@ -105,13 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = program("baselines.inspect", __doc__)
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="folder of a run, or a file of traces")
-    add("--agent", help="this agent alone")
-    add("--task", help="this task of the suite alone")
-    add("--budget", help="this memory budget alone")
-    add("--episode", metavar="ID", help="this episode alone: its id, or its number in the run")
+    add_choice(parser)
     add("--worst", type=positive, metavar="N", help="only each agent's N episodes of lowest score")
     options = parser.parse_args(arguments)
-    choice = _Choice(options.agent, options.task, options.budget, options.episode)
+    choice = Choice(options.agent, options.task, options.budget, options.episode)
     seen = _Seen()
     episodes = _episodes(options.run, choice, seen)
     for _, _, lines in episodes if options.worst is None else _worst(episodes, options.worst):
@@ -126,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 _Episode = tuple[str, float, list[str]]  # agent, score, lines
 
 
-def _episodes(run: Path, choice: _Choice, seen: _Seen) -> Iterator[_Episode]:
+def _episodes(run: Path, choice: Choice, seen: _Seen) -> Iterator[_Episode]:
     for one in read_recorded(run):
         if not choice.takes(one):
             seen.skip(one)

@@ -12,7 +12,7 @@ from pathlib import Path
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace, read_traces
 
-__all__ = ["Recorded", "read_recorded", "trace_files"]
+__all__ = ["Choice", "Recorded", "read_recorded", "state_of", "trace_files"]
 
 _HINT = (
     "expected a trace file (.jsonl), the folder of a benchmark run (traces.jsonl or traces/), or "
@@ -27,6 +27,27 @@ class Recorded:
     task: str
     budget: str
     trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of a run is looked at; None: all of it. `episode`: its id, or its number in the run."""
+
+    agent: str | None = None
+    task: str | None = None
+    budget: str | None = None
+    episode: str | None = None
+
+    def takes(self, one: Recorded) -> bool:
+        """Whether a trace is looked at."""
+        trace = one.trace
+        given = (
+            (self.agent, (trace.agent,)),
+            (self.task, (one.task,)),
+            (self.budget, (one.budget,)),
+            (self.episode, (trace.episode_id, str(trace.episode))),
+        )
+        return all(wanted is None or wanted in names for wanted, names in given)
 
 
 def trace_files(path: Path) -> list[Path]:
@@ -47,6 +68,16 @@ def trace_files(path: Path) -> list[Path]:
     if not files:
         raise DataError(f"{path}: {_HINT}, found a folder without traces.")
     return files
+
+
+def state_of(path: Path) -> str:
+    """Changes whenever a trace is added.
+
+    Raises:
+        DataError: there is none.
+    """
+    seen = ((file, file.stat()) for file in trace_files(path))
+    return "-".join(f"{stat.st_size:x}.{stat.st_mtime_ns:x}" for _, stat in seen)
 
 
 def read_recorded(path: Path) -> Iterator[Recorded]:

@@ -14,11 +14,12 @@ from enum import StrEnum
 from typing import Any
 
 from finemem_env.errors import ConfigError
-from finemem_env.inspect.holding import Wanted, wanted
+from finemem_env.inspect.holding import Shelf, Wanted, wanted
 from finemem_env.inspect.story import DELETED, Life, Story
 from finemem_env.retrieval import make_retriever
+from finemem_env.text import split_sentences
 from finemem_env.trace import Trace, TraceAnswer
-from finemem_env.types import Operation
+from finemem_env.types import Operation, OperationResult
 
 __all__ = ["Finding", "Trail", "Where", "find"]
 
@@ -102,15 +103,15 @@ class Finding:
 
 def find(trace: Trace, story: Story) -> tuple[Finding, ...]:
     """A finding for every final question of a trace, in order."""
-    ranks = _Ranks(trace, story)
-    return tuple(_find(trace, story, answer, ranks) for answer in trace.answers)
+    library = _Library(trace, story)
+    return tuple(_find(trace, story, answer, library) for answer in trace.answers)
 
 
-def _find(trace: Trace, story: Story, answer: TraceAnswer, ranks: _Ranks) -> Finding:
+def _find(trace: Trace, story: Story, answer: TraceAnswer, library: _Library) -> Finding:
     at = _asked_at(trace, story, answer)
     evidence = [(one.chunk, one.sentence) for one in answer.evidence or ()]
     pieces = wanted(answer.golds, evidence, lambda chunk: _chunk(trace, chunk))
-    trails = () if story.problem else tuple(_trail(story, answer, at, p, ranks) for p in pieces)
+    trails = () if story.problem else tuple(_trail(answer, at, p, library) for p in pieces)
     outcome = "answered" if answer.score >= 1.0 else "partly" if answer.score > 0.0 else "lost"
     trail = _decisive(trails, answer)
     if answer.failed:
@@ -143,43 +144,66 @@ def _decisive(trails: Sequence[Trail], answer: TraceAnswer) -> Trail | None:
     return choose(trails, key=lambda trail: _ORDER.index(trail.where), default=None)
 
 
-def _trail(story: Story, answer: TraceAnswer, at: int, piece: Wanted, ranks: _Ranks) -> Trail:
+class _Library:
+    """Where evidence is looked for: what stood in the memory, and what was emitted."""
+
+    def __init__(self, trace: Trace, story: Story) -> None:
+        self.story, self.ranks = story, _Ranks(trace, story)
+        self._stood = Shelf(
+            [(sentence.text, sentence.step) for sentence in life.item.sentences]
+            for life in story.lives
+        )
+        self._written: tuple[tuple[int, OperationResult], ...] = ()
+        self._emitted: Shelf | None = None
+
+    def holding(self, piece: Wanted, at: int) -> list[Life]:
+        """What of the memory held it until step `at`, in order."""
+        lives = (self.story.lives[place] for place in self._stood.holding(piece))
+        return [life for life in lives if life.start <= at]
+
+    def last_emitted(self, piece: Wanted, at: int) -> tuple[int, OperationResult] | None:
+        """The last operation that had it until step `at`, with its step."""
+        if self._emitted is None:
+            writes = [
+                (step, parsed.content, result)
+                for step, pairs in enumerate(self.story.emitted)
+                for parsed, result in pairs
+                if isinstance(parsed, Operation) and parsed.content is not None
+            ]
+            self._written = tuple((step, result) for step, _, result in writes)
+            self._emitted = Shelf(
+                [(sentence, step) for sentence in split_sentences(content)]
+                for step, content, _ in writes
+            )
+        found = (self._written[place] for place in self._emitted.holding(piece))
+        return max((one for one in found if one[0] <= at), key=lambda one: one[0], default=None)
+
+
+def _trail(answer: TraceAnswer, at: int, piece: Wanted, library: _Library) -> Trail:
     """How far one piece of evidence got until step `at`."""
-    holding = [life for life in story.lives if life.start <= at and piece.by(life.item)]
+    holding = library.holding(piece, at)
     standing = [life for life in holding if life.stands(at)]
     shown = set(answer.shown)
     for life in standing:
         if life.item.id in shown:
             return Trail(piece.chunk, Where.MISREAD, item=life.item.id)
     if standing:
-        return min(
-            (_hidden(piece, life, answer, at, ranks) for life in standing),
-            key=lambda trail: trail.rank or len(story.lives) + 1,
-        )
+        query = answer.query or answer.question
+        hidden = [(library.ranks(query, life, at), life.item.id) for life in standing]
+        rank, item = min(hidden, key=lambda one: one[0] or len(library.story.lives) + 1)
+        return Trail(piece.chunk, Where.NOT_RETRIEVED, item=item, rank=rank)
     if holding:
         last = max(holding, key=lambda life: life.end or 0)
         where = Where.DELETED if last.how == DELETED else Where.OVERWRITTEN
         return Trail(piece.chunk, where, last.end, item=last.item.id)
-    return _unheld(story, at, piece)
-
-
-def _hidden(piece: Wanted, life: Life, answer: TraceAnswer, at: int, ranks: _Ranks) -> Trail:
-    rank = ranks(answer.query or answer.question, life, at)
-    return Trail(piece.chunk, Where.NOT_RETRIEVED, item=life.item.id, rank=rank)
-
-
-def _unheld(story: Story, at: int, piece: Wanted) -> Trail:
-    """It never stood in the memory after a step: the last time that it was emitted at all."""
-    for step in range(at, -1, -1):
-        for parsed, result in reversed(story.emitted[step]):
-            content = parsed.content if isinstance(parsed, Operation) else None
-            if content is None or not piece.in_text(content, step):
-                continue
-            if result.reason is not None:
-                return Trail(piece.chunk, Where.REFUSED, step, str(result.reason))
-            # Written and taken back within one step.
-            return Trail(piece.chunk, Where.DELETED, step, item=result.item_id)
-    return Trail(piece.chunk, Where.NEVER_STORED)
+    emitted = library.last_emitted(piece, at)
+    if emitted is None:
+        return Trail(piece.chunk, Where.NEVER_STORED)
+    step, result = emitted
+    if result.reason is not None:
+        return Trail(piece.chunk, Where.REFUSED, step, str(result.reason))
+    # Written and taken back within one step.
+    return Trail(piece.chunk, Where.DELETED, step, item=result.item_id)
 
 
 class _Ranks:
