@@ -2,7 +2,8 @@
 
 The chunk comes first and the memory after it, so that the rollouts of a group share a prefix which
 a serving engine computes once. `parse_observation` inverts `render_observation` exactly: every line
-of the memory block starts with "[" or two spaces, so no item can forge the tags.
+of the memory block starts with "[" or two spaces, so no item can forge the tags. Where sentences
+are numbered, every line of the chunk starts with its number too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from finemem_env.prompts.files import load_prompt
+from finemem_env.text import join_lines, number_lines
+
 __all__ = [
     "CLIP_MARK",
     "INSTRUCTIONS",
@@ -18,8 +22,10 @@ __all__ = [
     "PROMPT_VERSIONS",
     "STORE_INSTRUCTIONS",
     "View",
+    "has_line_numbers",
     "instructions_for",
     "parse_observation",
+    "prompt_version",
     "render_item",
     "render_observation",
     "render_stores",
@@ -27,6 +33,7 @@ __all__ = [
 
 PROMPT_VERSION = "1"
 PROMPT_VERSIONS = {"flat": PROMPT_VERSION, "hierarchical": "stores/1"}
+LINES_PROMPT = "manage_lines/1"
 CLIP_MARK = "[... clipped ...]"
 
 INSTRUCTIONS = """\
@@ -61,7 +68,7 @@ or, when the chunk holds nothing worth keeping: [{"op": "SKIP"}]
 The calls new_memory_insert, memory_update and memory_delete with memory_type are understood too. \
 Write all operations at once: there is no second turn."""
 
-_HEAD = re.compile(r'<chunk index="(\d+)" of="(\d+|\?)"(?: time="([^"]*)")?>\n')
+_HEAD = re.compile(r'<chunk index="(\d+)" of="(\d+|\?)"(?: time="([^"]*)")?(?: lines="(\d+)")?>\n')
 _MEMORY = re.compile(r'<memory items="(\d+)" tokens="(\d+)" budget="(\d+|none)">\n')
 _HIDDEN = re.compile(r"\((\d+) more items are not shown\)")
 _STORE = re.compile(r'^<(\w+) shown="(\d+)" of="(\d+)">$', re.MULTILINE)
@@ -73,6 +80,8 @@ class View:
     """An observation taken apart: `chunk` None after the last one, `budget` None if unlimited.
 
     Of a hierarchical memory, `core` is its core ("" if empty) and `stores` the store of each item.
+    `lines` are the numbered sentences of the chunk, of which `chunk` then consists; None where they
+    have no numbers.
     """
 
     chunk_index: int
@@ -86,11 +95,25 @@ class View:
     budget: int | None
     core: str = ""
     stores: tuple[str, ...] = ()
+    lines: tuple[str, ...] | None = None
 
 
-def instructions_for(memory: str) -> str:
+def instructions_for(memory: str, line_numbers: bool = False) -> str:
     """The action grammar for a kind of memory, "flat" or "hierarchical"."""
+    if line_numbers:
+        return load_prompt(LINES_PROMPT).sections[memory]
     return STORE_INSTRUCTIONS if memory == "hierarchical" else INSTRUCTIONS
+
+
+def has_line_numbers(observation: str) -> bool:
+    """Whether the sentences of the observation's chunk are numbered."""
+    match = _HEAD.search(observation)
+    return match is not None and match[4] is not None
+
+
+def prompt_version(memory: str, line_numbers: bool = False) -> str:
+    """What pins the instructions and the form of the observation."""
+    return f"{LINES_PROMPT} {memory}" if line_numbers else PROMPT_VERSIONS[memory]
 
 
 def render_item(item_id: int, content: str) -> str:
@@ -108,12 +131,15 @@ def render_observation(
     memory_items: int,
     memory_tokens: int,
     budget: int | None,
+    sentences: Sequence[str] | None = None,
+    clipped: bool = False,
 ) -> str:
     """Observation text: the chunk, then the visible items (`lines`, from `render_item`).
 
-    `num_chunks` -1 means unknown. `chunk` None is the view after the last chunk.
+    `num_chunks` -1 means unknown. `chunk` None is the view after the last chunk. `sentences` stand
+    in its place with their numbers, with a mark where some were `clipped`.
     """
-    head = _render_chunk(chunk, chunk_index, num_chunks, time)
+    head = _render_chunk(chunk, chunk_index, num_chunks, time, sentences, clipped)
     body = "\n".join(lines) if lines else "(empty)" if not memory_items else ""
     hidden = memory_items - len(lines)
     if hidden:
@@ -132,6 +158,8 @@ def render_stores(
     memory_items: int,
     memory_tokens: int,
     budget: int | None,
+    sentences: Sequence[str] | None = None,
+    clipped: bool = False,
 ) -> str:
     """Observation text of a hierarchical memory; the same arguments where they are the same.
 
@@ -145,21 +173,33 @@ def render_stores(
         memory_items: items in all, the core included.
         memory_tokens: tokens of them all.
         budget: most tokens, None if unlimited.
+        sentences: of the chunk, to be numbered; None shows it as it is.
+        clipped: whether some of them are left out.
     """
     inner = "" if core is None else "  " + core.replace("\n", "\n  ") + "\n"
     blocks = [f"<core>\n{inner}</core>"]
     for name, lines, total in stores:
         inner = "\n".join(lines) + "\n" if lines else ""
         blocks.append(f'<{name} shown="{len(lines)}" of="{total}">\n{inner}</{name}>')
-    head = _render_chunk(chunk, chunk_index, num_chunks, time)
+    head = _render_chunk(chunk, chunk_index, num_chunks, time, sentences, clipped)
     return head + _render_memory("\n".join(blocks), memory_items, memory_tokens, budget)
 
 
-def _render_chunk(chunk: str | None, index: int, num_chunks: int, time: str | None) -> str:
+def _render_chunk(
+    chunk: str | None,
+    index: int,
+    num_chunks: int,
+    time: str | None,
+    sentences: Sequence[str] | None,
+    clipped: bool,
+) -> str:
     if chunk is None:
         return f"All {index} chunks were read."
     of = num_chunks if num_chunks >= 0 else "?"
     at = "" if time is None else ' time="' + time.replace('"', "'") + '"'
+    if sentences is not None:
+        at += f' lines="{len(sentences)}"'
+        chunk = number_lines(sentences) + (f"\n{CLIP_MARK}" if clipped else "")
     return f'<chunk index="{index}" of="{of}"{at}>\n{chunk}\n</chunk>'
 
 
@@ -181,12 +221,13 @@ def parse_observation(observation: str) -> View:
     body = observation[match.end() : observation.rfind("\n</memory>")]
     core, stores = _parse_stores(body) if body.startswith("<core>\n") else ("", [("", 0, body)])
     parsed = [(name, of, *_parse_items(inner)) for name, of, inner in stores]
-    index, total, time, chunk = _parse_chunk(observation[:start])
+    index, total, time, chunk, lines = _parse_chunk(observation[:start])
     return View(
         chunk_index=index,
         num_chunks=total,
         time=time,
         chunk=chunk,
+        lines=lines,
         items=tuple(item for _, _, items, _ in parsed for item in items),
         hidden=sum(max(hidden, of - len(items)) for _, of, items, hidden in parsed),
         memory_items=int(match[1]),
@@ -222,9 +263,16 @@ def _parse_items(body: str) -> tuple[tuple[tuple[int, str], ...], int]:
     return tuple((item_id, "\n".join(lines)) for item_id, lines in items), hidden
 
 
-def _parse_chunk(head: str) -> tuple[int, int, str | None, str | None]:
+def _parse_chunk(
+    head: str,
+) -> tuple[int, int, str | None, str | None, tuple[str, ...] | None]:
     match = _HEAD.search(head)
     if match is None:
-        return -1, -1, None, None
+        return -1, -1, None, None, None
     total = -1 if match[2] == "?" else int(match[2])
-    return int(match[1]), total, match[3], head[match.end() : -len("\n</chunk>")]
+    chunk, lines = head[match.end() : -len("\n</chunk>")], None
+    if match[4] is not None:
+        found = chunk.split("\n")
+        lines = tuple(one.partition(" ")[2] for one in found[: int(match[4])])
+        chunk = "\n".join([join_lines(lines), *found[len(lines) :]]).strip("\n")
+    return int(match[1]), total, match[3], chunk, lines
