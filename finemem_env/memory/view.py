@@ -6,7 +6,7 @@ Rendered items are cached, so a step renders only what it changed; the text itse
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Self
@@ -14,9 +14,15 @@ from typing import Self
 from finemem_env.memory.flat import Memory
 from finemem_env.memory.hierarchical import CORE, CORE_ID, STORES, HierarchicalMemory
 from finemem_env.memory.items import Change, Item
-from finemem_env.prompts import CLIP_MARK, render_item, render_observation, render_stores
+from finemem_env.prompts import (
+    CLIP_MARK,
+    NumberedChunk,
+    render_item,
+    render_observation,
+    render_stores,
+)
 from finemem_env.retrieval import Retriever
-from finemem_env.text import join_lines, number_lines, split_sentences
+from finemem_env.text import join_lines, paragraph_starts, split_sentences
 from finemem_env.types import Chunk
 
 __all__ = ["ObservationView", "StoreView"]
@@ -32,13 +38,12 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What is shown of a chunk: its text, its sentences if they are numbered, and its size."""
+    """What is shown of a chunk, and as what: its text, or its numbered sentences; and the size."""
 
     text: str
+    chunk: str | NumberedChunk
     tokens: int
     chars: int
-    sentences: tuple[str, ...] | None = None
-    clipped: bool = False
 
 
 class ObservationView:
@@ -103,13 +108,14 @@ class ObservationView:
     ) -> str:
         """Observation for step `index`; `chunk` None is the view after the last chunk."""
         part = None if chunk is None else self._part(chunk.text, chunk_tokens)
-        shown = self._choose(part or _Shown("", 0, 0), memory, retriever)
+        shown = self._choose(part or _Shown("", "", 0, 0), memory, retriever)
         time = None if chunk is None else chunk.time
-        return self._compose(part, index, total, time, shown, memory)
+        return self._compose(part.chunk if part else None, index, total, time, shown, memory)
 
     def lines(self, text: str) -> tuple[str, ...] | None:
         """The numbered sentences of a chunk's text that are shown; None if there are no numbers."""
-        return self._lines_of(text).sentences if self._numbered else None
+        chunk = self._lines_of(text).chunk if self._numbered else None
+        return chunk.sentences if isinstance(chunk, NumberedChunk) else None
 
     def _part(self, text: str, tokens: int) -> _Shown:
         if self._numbered:
@@ -117,37 +123,41 @@ class ObservationView:
         if not self._fits(tokens, len(text)):
             text = self._clip(text)
             tokens = self._count_tokens(text)
-        return _Shown(text, tokens, len(text))
+        return _Shown(text, text, tokens, len(text))
 
     def _lines_of(self, text: str) -> _Shown:
         """The sentences of a chunk, without the last ones if they do not all fit."""
         sentences = split_sentences(text)
-        whole = self._numbered_part(sentences, False)
+        starts = paragraph_starts(text, sentences)
+        whole = self._size(NumberedChunk(sentences, starts))
         if self._fits(whole.tokens, whole.chars):
             return whole
 
+        def clipped(given: tuple[str, ...]) -> _Shown:
+            return self._size(NumberedChunk(given, starts, clipped=True))
+
         def fits(given: tuple[str, ...]) -> bool:
-            part = self._numbered_part(given, True)
+            part = clipped(given)
             return self._fits(part.tokens, part.chars)
 
         count = _largest(len(sentences) - 1, lambda n: fits(sentences[:n]))
         if not count and sentences:  # the start of the first is better than nothing
             size = _largest(len(sentences[0]), lambda n: fits((sentences[0][:n],)))
             begun = sentences[0][:size].strip()
-            return self._numbered_part((begun,) if begun else (), True)
-        return self._numbered_part(sentences[:count], True)
+            return clipped((begun,) if begun else ())
+        return clipped(sentences[:count])
 
-    def _numbered_part(self, sentences: Sequence[str], clipped: bool) -> _Shown:
-        body = number_lines(sentences) + (f"\n{CLIP_MARK}" if clipped else "")
+    def _size(self, chunk: NumberedChunk) -> _Shown:
+        body = chunk.body
         tokens = 0 if self._max_tokens is None else self._count_tokens(body)
-        return _Shown(join_lines(sentences), tokens, len(body), tuple(sentences), clipped)
+        return _Shown(join_lines(chunk.sentences), chunk, tokens, len(body))
 
     def _render_item(self, item: Item) -> str:
         return render_item(item.id, item.content)
 
     def _compose(
         self,
-        chunk: _Shown | None,
+        chunk: str | NumberedChunk | None,
         index: int,
         total: int,
         time: str | None,
@@ -155,9 +165,7 @@ class ObservationView:
         memory: Memory,
     ) -> str:
         return render_observation(
-            chunk=None if chunk is None else chunk.text,
-            sentences=None if chunk is None else chunk.sentences,
-            clipped=chunk is not None and chunk.clipped,
+            chunk=chunk,
             chunk_index=index,
             num_chunks=total,
             time=time,
@@ -292,7 +300,7 @@ class StoreView(ObservationView):
 
     def _compose(
         self,
-        chunk: _Shown | None,
+        chunk: str | NumberedChunk | None,
         index: int,
         total: int,
         time: str | None,
@@ -311,9 +319,7 @@ class StoreView(ObservationView):
         ]
         core = memory.core
         return render_stores(
-            chunk=None if chunk is None else chunk.text,
-            sentences=None if chunk is None else chunk.sentences,
-            clipped=chunk is not None and chunk.clipped,
+            chunk=chunk,
             chunk_index=index,
             num_chunks=total,
             time=time,

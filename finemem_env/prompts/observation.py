@@ -21,6 +21,7 @@ __all__ = [
     "PROMPT_VERSION",
     "PROMPT_VERSIONS",
     "STORE_INSTRUCTIONS",
+    "NumberedChunk",
     "View",
     "has_line_numbers",
     "instructions_for",
@@ -76,6 +77,26 @@ _ITEM = re.compile(r"\[(\d+)\] (.*)")
 
 
 @dataclass(frozen=True, slots=True)
+class NumberedChunk:
+    """A chunk whose sentences are numbered.
+
+    `starts`: numbers of those that begin a paragraph after another. `clipped`: some are left out at
+    the end.
+    """
+
+    sentences: tuple[str, ...]
+    starts: frozenset[int] = frozenset()
+    clipped: bool = False
+
+    @property
+    def body(self) -> str:
+        """What is shown."""
+        return number_lines(self.sentences, self.starts) + (
+            f"\n{CLIP_MARK}" if self.clipped else ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """An observation taken apart: `chunk` None after the last one, `budget` None if unlimited.
 
@@ -123,7 +144,7 @@ def render_item(item_id: int, content: str) -> str:
 
 def render_observation(
     *,
-    chunk: str | None,
+    chunk: str | NumberedChunk | None,
     chunk_index: int,
     num_chunks: int,
     time: str | None,
@@ -131,15 +152,12 @@ def render_observation(
     memory_items: int,
     memory_tokens: int,
     budget: int | None,
-    sentences: Sequence[str] | None = None,
-    clipped: bool = False,
 ) -> str:
     """Observation text: the chunk, then the visible items (`lines`, from `render_item`).
 
-    `num_chunks` -1 means unknown. `chunk` None is the view after the last chunk. `sentences` stand
-    in its place with their numbers, with a mark where some were `clipped`.
+    `num_chunks` -1 means unknown. `chunk` None is the view after the last chunk.
     """
-    head = _render_chunk(chunk, chunk_index, num_chunks, time, sentences, clipped)
+    head = _render_chunk(chunk, chunk_index, num_chunks, time)
     body = "\n".join(lines) if lines else "(empty)" if not memory_items else ""
     hidden = memory_items - len(lines)
     if hidden:
@@ -149,7 +167,7 @@ def render_observation(
 
 def render_stores(
     *,
-    chunk: str | None,
+    chunk: str | NumberedChunk | None,
     chunk_index: int,
     num_chunks: int,
     time: str | None,
@@ -158,8 +176,6 @@ def render_stores(
     memory_items: int,
     memory_tokens: int,
     budget: int | None,
-    sentences: Sequence[str] | None = None,
-    clipped: bool = False,
 ) -> str:
     """Observation text of a hierarchical memory; the same arguments where they are the same.
 
@@ -173,33 +189,26 @@ def render_stores(
         memory_items: items in all, the core included.
         memory_tokens: tokens of them all.
         budget: most tokens, None if unlimited.
-        sentences: of the chunk, to be numbered; None shows it as it is.
-        clipped: whether some of them are left out.
     """
     inner = "" if core is None else "  " + core.replace("\n", "\n  ") + "\n"
     blocks = [f"<core>\n{inner}</core>"]
     for name, lines, total in stores:
         inner = "\n".join(lines) + "\n" if lines else ""
         blocks.append(f'<{name} shown="{len(lines)}" of="{total}">\n{inner}</{name}>')
-    head = _render_chunk(chunk, chunk_index, num_chunks, time, sentences, clipped)
+    head = _render_chunk(chunk, chunk_index, num_chunks, time)
     return head + _render_memory("\n".join(blocks), memory_items, memory_tokens, budget)
 
 
 def _render_chunk(
-    chunk: str | None,
-    index: int,
-    num_chunks: int,
-    time: str | None,
-    sentences: Sequence[str] | None,
-    clipped: bool,
+    chunk: str | NumberedChunk | None, index: int, num_chunks: int, time: str | None
 ) -> str:
     if chunk is None:
         return f"All {index} chunks were read."
     of = num_chunks if num_chunks >= 0 else "?"
     at = "" if time is None else ' time="' + time.replace('"', "'") + '"'
-    if sentences is not None:
-        at += f' lines="{len(sentences)}"'
-        chunk = number_lines(sentences) + (f"\n{CLIP_MARK}" if clipped else "")
+    if isinstance(chunk, NumberedChunk):
+        at += f' lines="{len(chunk.sentences)}"'
+        chunk = chunk.body
     return f'<chunk index="{index}" of="{of}"{at}>\n{chunk}\n</chunk>'
 
 
@@ -270,9 +279,24 @@ def _parse_chunk(
     if match is None:
         return -1, -1, None, None, None
     total = -1 if match[2] == "?" else int(match[2])
-    chunk, lines = head[match.end() : -len("\n</chunk>")], None
-    if match[4] is not None:
-        found = chunk.split("\n")
-        lines = tuple(one.partition(" ")[2] for one in found[: int(match[4])])
-        chunk = "\n".join([join_lines(lines), *found[len(lines) :]]).strip("\n")
+    chunk = head[match.end() : -len("\n</chunk>")]
+    if match[4] is None:
+        return int(match[1]), total, match[3], chunk, None
+    lines, chunk = _parse_lines(chunk.split("\n"), int(match[4]))
     return int(match[1]), total, match[3], chunk, lines
+
+
+def _parse_lines(rows: Sequence[str], count: int) -> tuple[tuple[str, ...], str]:
+    """The numbered sentences, and the text that they are: paragraphs parted by blank lines."""
+    paragraphs: list[list[str]] = [[]]
+    rest = ""
+    for row in rows:
+        if not row:
+            paragraphs.append([])
+        elif count:
+            paragraphs[-1].append(row.partition(" ")[2])
+            count -= 1
+        else:
+            rest = f"\n{row}"
+    text = "\n\n".join(join_lines(sentences) for sentences in paragraphs) + rest
+    return tuple(one for sentences in paragraphs for one in sentences), text.lstrip("\n")

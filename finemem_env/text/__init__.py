@@ -5,7 +5,7 @@ breaks ties.
 """
 
 from finemem_env.text.cache import TextCache
-from finemem_env.text.lines import join_lines, number_lines
+from finemem_env.text.lines import join_lines, number_lines, paragraph_starts
 from finemem_env.text.primitives import (
     approx_tokens,
     normalise,
@@ -24,6 +24,7 @@ __all__ = [
     "make_counter",
     "normalise",
     "number_lines",
+    "paragraph_starts",
     "parse_example",
     "sentence_key",
     "split_sentences",

@@ -19,7 +19,7 @@ from finemem_env.readers import make_reader
 from finemem_env.session import Session, public, run_step
 from finemem_env.settings import resolve
 from finemem_env.testing import check_environment, trajectory_hash
-from finemem_env.text import approx_tokens
+from finemem_env.text import approx_tokens, split_sentences
 from finemem_env.trace import read_traces, record_trace, write_traces
 from finemem_env.types import RejectReason
 
@@ -51,6 +51,17 @@ def test_sentences_are_numbered_and_parsed_back(tiny_episode: Episode) -> None:
     assert view.lines == session.lines
     assert (view.chunk, view.time) == (tiny_episode.chunks[0].text, "2024-01-01")
     assert parse_observation(_session(tiny_episode, line_numbers=False).observe()).lines is None
+
+
+def test_paragraphs_stay() -> None:
+    text = "A title\n\nOne came. Two went.\n Three.\n \n\n Four."
+    session = _session(_of(text))
+    assert "[1] A title\n\n[2] One came.\n[3] Two went.\n[4] Three.\n\n[5] Four.\n</ch" in (
+        session.observe()
+    )
+    view = parse_observation(session.observe())
+    assert view.chunk == "A title\n\nOne came. Two went. Three.\n\nFour."
+    assert view.lines == split_sentences(text)
 
 
 @pytest.mark.parametrize(
