@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -17,8 +18,8 @@ __all__ = ["concise"]
 def concise(operations: Sequence[Operation], sentences: Sequence[str] | None) -> str:
     """What `parse` reads as these operations, by numbers and short forms where that is shorter.
 
-    The memory is the same to the byte: contents that are not sentences of the chunk as they stand
-    there are written out.
+    The memory is the same up to white space between sentences. Contents that do not consist of the
+    chunk's sentences, as they stand there, are written out.
 
     Args:
         operations: as for `render`.
@@ -27,24 +28,33 @@ def concise(operations: Sequence[Operation], sentences: Sequence[str] | None) ->
     whole = render(operations)
     if sentences is None:
         return whole
-    numbers = {clean(text): number for number, text in reversed([*enumerate(sentences, start=1)])}
-    referred = [_refer(operation, sentences, numbers) for operation in operations]
+    places: dict[str, list[int]] = {}
+    for number, text in enumerate(sentences, start=1):
+        places.setdefault(clean(text), []).append(number)
+    referred = [_refer(operation, sentences, places) for operation in operations]
     short = "\n".join(_lines(referred))
     return short if len(short) < len(whole) else whole
 
 
-def _refer(operation: Operation, sentences: Sequence[str], numbers: dict[str, int]) -> Operation:
+def _refer(
+    operation: Operation, sentences: Sequence[str], places: dict[str, list[int]]
+) -> Operation:
     """The operation with the lines of its content, if it consists of such."""
     content = operation.content
     if content is None or operation.lines:
         return operation
-    parts = [content] if content in numbers else split_sentences(content)
-    found = [numbers.get(part, 0) for part in parts]
-    if not found or 0 in found or len(set(found)) < len(found):
-        return operation
-    if clean(join_lines([sentences[number - 1] for number in found])) != content:
-        return operation
-    return dataclasses.replace(operation, lines=tuple(found))
+    parts = [content] if content in places else split_sentences(content)
+    found: list[int] = []
+    used: Counter[str] = Counter()
+    for part in parts:
+        numbers = places.get(part, ())
+        if used[part] >= len(numbers):
+            return operation
+        found.append(numbers[used[part]])
+        used[part] += 1
+    text = clean(join_lines([sentences[number - 1] for number in found]))
+    same = bool(found) and text.split() == content.split()
+    return dataclasses.replace(operation, content=text, lines=tuple(found)) if same else operation
 
 
 def _lines(operations: Sequence[Operation]) -> Iterator[str]:
