@@ -119,7 +119,7 @@ def test_a_full_disk_is_one_line(
     assert main(["--smoke", "--output-dir", str(tmp_path)]) == 2
     errors = capsys.readouterr().err
     assert errors.count("error: ") == 1
-    assert "No space left on device: 'metrics.jsonl'" in errors
+    assert "metrics.jsonl: No space left on device." in errors
 
 
 def test_a_text_that_cannot_be_written_leaves_the_earlier_one(
