@@ -165,6 +165,14 @@ def test_the_table_holds_before_after_and_the_references(whole: Run) -> None:
     assert "normalised" in (whole.folder / "final.txt").read_text()
 
 
+def test_a_curriculum_lengthens_training_episodes_and_survives_a_resume(tmp_path: Path) -> None:
+    settings = {"curriculum": "1:1,2", "eval_every": 0, "final_episodes": 0, "save_every": 1}
+    train(small(updates=1, **settings), tmp_path)
+    train(small(updates=3, **settings), tmp_path, resume=True)
+    chunks = [one["rollout/chunks"] for one in records(tmp_path) if "rollout/chunks" in one]
+    assert chunks == [1, 2, 2]
+
+
 def _plain(key: str) -> str:
     key = re.sub(r"^reward/step/\d+$", "reward/step/<t>", key)
     key = re.sub(r"^rollout/operations/.+$", "rollout/operations/<op>", key)
