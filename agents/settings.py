@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from agents.curriculum import chunks_at, parse_curriculum
 from finemem_env.backends.options import check_fields, check_number, read_options, setting
 from finemem_env.backends.transport import Address, Patience
 from finemem_env.errors import ConfigError, nearest
@@ -82,15 +83,25 @@ class EnvironmentConfig:
     reward: str | None = setting(None, "reward preset; none is the protocol's")
     env_args: dict[str, Any] = setting({}, "other keywords of the environment, as JSON")
     eval_env_args: dict[str, Any] = setting({}, "keywords that differ in evaluation, as JSON")
+    curriculum: str = setting(
+        "", "lengths of training episodes, chunks:updates, e.g. 3:20,6:40,10; empty: none"
+    )
 
     def __post_init__(self) -> None:
-        """Validate types."""
+        """Validate types and the curriculum."""
         check_fields(self)
+        parse_curriculum(self.curriculum)
 
-    def training(self) -> dict[str, Any]:
-        """Keywords of the training environment."""
+    def training(self, update: int | None = None) -> dict[str, Any]:
+        """Keywords of the training environment; those of one update where a curriculum is set."""
         named = {"source": self.source, "protocol": self.protocol, "reward": self.reward}
-        return {**{k: v for k, v in named.items() if v is not None}, **self.env_args}
+        found = {**{k: v for k, v in named.items() if v is not None}, **self.env_args}
+        chunks = None if update is None else self.chunks(update)
+        return found if chunks is None else found | {"num_chunks": chunks}
+
+    def chunks(self, update: int) -> int | None:
+        """Chunks of a training episode by the curriculum; None without one."""
+        return chunks_at(parse_curriculum(self.curriculum), update)
 
     def evaluation(self, split: str) -> dict[str, Any]:
         """Keywords of the environment of evaluations: every final question is asked."""

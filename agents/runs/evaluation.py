@@ -7,7 +7,6 @@ that the benchmark would report for it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
 from agents.learn import checkpoint
 from agents.learn.rollout import Rollout, Sampling, make_rollout_env, roll_out
@@ -25,7 +23,7 @@ from agents.settings import EVAL_EPISODES, FINAL_EPISODES
 from baselines.agents import PrivilegedAgent, make_agent
 from baselines.runs.episodes import distinct_seeds
 from baselines.runs.runner import Entry, run_episode
-from baselines.tables.summary import Result
+from baselines.tables.results import Result, measured
 
 __all__ = [
     "EVAL_SEED",
@@ -153,28 +151,12 @@ def final_results(
 
 
 def _result(label: str, index: int, seed: int, rollout: Rollout) -> Result:
-    results, session = rollout.results, rollout.session
-    asked = [one.terms["chunk_qa"] for one in results if one.chunk_answers]
-    reasons = Counter(
-        str(operation.reason)
-        for one in results
-        for operation in one.operations
-        if operation.reason is not None
-    )
+    episode = rollout.session.episode
     return Result(
         agent=label,
         episode=index,
         seed=seed,
-        episode_id=session.episode.episode_id,
-        competency=session.episode.competency,
-        status="ok" if any(results[-1].step_valid) else "invalid",
-        score=rollout.score,
-        r_chunk=float(np.mean(asked)) if asked else None,
-        r_fmt=float(np.mean([one.terms["format"] for one in results])),
-        compression=float(results[-1].terms["compression"]),
-        episode_return=rollout.total,
-        memory_tokens=session.memory.tokens,
-        memory_items=len(session.memory),
-        steps=len(results),
-        rejected=dict(sorted(reasons.items())),
+        episode_id=episode.episode_id,
+        competency=episode.competency,
+        **measured(rollout.session),
     )
