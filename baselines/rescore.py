@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if reward is not None and reward not in REWARDS:
         raise ConfigError(nearest("reward", reward, REWARDS))
     folder = RunFolder(options.run)
-    seed = int(folder.config()["seed"])
+    folder.config()  # refuses what is no run
     with closing(Rescorer(reward)) as rescorer:
         rows = list(_rescored(folder, rescorer))
     output = folder.path / "rescored" / (reward or _OWN)
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if budget:
             print(f"memory budget {budget}")
         of_budget = [result for _, result, _ in rows if result.budget == budget]
-        print(render_table(summarise(of_budget, seed)))
+        print(render_table(summarise(of_budget)))
     print(f"written to {output}")
     if reward is not None:
         return 0

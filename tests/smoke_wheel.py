@@ -22,7 +22,6 @@ def main() -> None:
             _, _, over, _, info = env.step('[{"op": "SKIP"}]')
         assert info["chunk_index"] == info["num_chunks"]
     import envs.accurate_retrieval
-
     from finemem_env.view import Collection, page
 
     assert "<svg" not in page("empty", Collection((), 0))  # made of files that the wheel holds

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -248,5 +249,8 @@ def _with_lora(model: nn.Module, config: ModelConfig) -> nn.Module:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    wrapped: nn.Module = get_peft_model(model, lora)
+    with warnings.catch_warnings():
+        # peft asks for a name that transformers 5.24 deprecates; nobody who trains can mend it.
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+        wrapped: nn.Module = get_peft_model(model, lora)
     return wrapped.eval()

@@ -111,12 +111,10 @@ class RunFolder:
             ]
             _write_text(path, "".join(line for _, line in sorted(ranked)))
 
-    def finish(
-        self, results: Sequence[Result], config: Mapping[str, Any], seed: int
-    ) -> list[AgentSummary]:
+    def finish(self, results: Sequence[Result], config: Mapping[str, Any]) -> list[AgentSummary]:
         """Write summary.json; returns the rows of the headline budget."""
         rows = {
-            budget: summarise([result for result in results if result.budget == budget], seed)
+            budget: summarise([result for result in results if result.budget == budget])
             for budget in dict.fromkeys(result.budget for result in results)
         }
         shown = headline(rows)

@@ -1,7 +1,8 @@
 """The memory of an episode, told again from the agent's text and what became of it.
 
 Only operations that were accepted are applied, without limits, so neither the settings nor a
-tokenizer are needed. The ids, and which step brought each sentence, are those of the episode.
+tokenizer are needed. The ids, and which step brought each sentence, are those of the episode. Where
+operations name sentences of the chunk by number, they are those of the whole chunk.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from finemem_env.memory import HierarchicalMemory, Item, Memory
 from finemem_env.operations import Parsed, parse
-from finemem_env.text import approx_tokens
+from finemem_env.text import approx_tokens, split_sentences
 from finemem_env.trace import Trace
 from finemem_env.types import Operation, OperationResult
 
@@ -72,8 +73,11 @@ def tell(trace: Trace) -> Story:
     lives: list[Life] = []
     open_: dict[int, int] = {}  # item id -> place in `lives`
     emitted = []
+    numbered = trace.settings.get("line_numbers") is True
     for t, step in enumerate(trace.steps):
-        parsed = parse(step.action)
+        if numbered and step.chunk is None:
+            return Story(problem=_NUMBERED)
+        parsed = parse(step.action, split_sentences(step.chunk or "") if numbered else None)
         if len(parsed) != len(step.operations):
             return Story(problem=_UNREADABLE.format(t))
         pairs = tuple(zip(parsed, step.operations, strict=True))
@@ -87,6 +91,10 @@ def tell(trace: Trace) -> Story:
     return Story(tuple(lives), tuple(emitted), _by_id=by_id)
 
 
+_NUMBERED = (
+    "the memory cannot be told: operations name sentences of the chunks by number, and the trace "
+    "does not hold the chunks."
+)
 _UNREADABLE = (
     "what the trace says became of the operations of step {} does not follow from its text: "
     "another version of the action grammar, or a file that was changed."

@@ -13,15 +13,16 @@
               "type": "fact", "metric": "f1", "evidence": [[2, "<sentence>"]],
               "credit": [[2, 0.25]], "query": "…", "asked_after": 9}
 
-An operation is [name, reject reason or null, item id or null]; `shown` are the ids of R_j, best
-first; `used` are (index in `shown`, sentence index or null); `without` are the leave-one-out
-scores. `answers` of a step belong to its chunk questions. `evidence` are (chunk, sentence or null),
-`credit` what a final question adds to N_t as (step, part), `asked_after` the step after which it
-was asked. Indices are 0-based. One trace is a line.
+An operation is [name, reject reason or null, item id or null], and the numbers of the sentences
+that it names where it does; `shown` are the ids of R_j, best first; `used` are (index in `shown`,
+sentence index or null); `without` are the leave-one-out scores. `answers` of a step belong to its
+chunk questions. `evidence` are (chunk, sentence or null), `credit` what a final question adds to
+N_t as (step, part), `asked_after` the step after which it was asked. Indices are 0-based. One trace
+is a line.
 
 `finemem-trace/1` has neither `memory_budget`, the last three keys of STEP nor the last two lines of
 ANSWER. It is read as well, with None in their place, and written as it was. `chunk` may be left out
-of a trace of either version (`without_texts`): publishers' texts are not everyone's to pass on.
+(`without_texts`): publishers' texts are not everyone's to pass on.
 """
 
 from __future__ import annotations
@@ -165,7 +166,10 @@ def _as_dict(record: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def _step_record(step: TraceStep, trace: Trace) -> dict[str, Any]:
     record = _as_dict(step)
-    record["operations"] = [[one.name, one.reason, one.item_id] for one in step.operations]
+    record["operations"] = [
+        [one.name, one.reason, one.item_id, *([list(one.lines)] if one.lines else [])]
+        for one in step.operations
+    ]
     record["answers"] = [_answer_record(answer, trace) for answer in step.answers]
     if not step.judged:
         del record["judged"]
@@ -302,12 +306,16 @@ def _second(found: Fields, answer: TraceAnswer) -> TraceAnswer:
 
 
 def _operation(found: Fields, entry: object) -> OperationResult:
-    if isinstance(entry, list) and len(entry) == 3:
-        name, reason, item_id = entry
+    if isinstance(entry, list) and len(entry) in (3, 4):
+        name, reason, item_id, lines = (*entry, []) if len(entry) == 3 else entry
         fits = isinstance(name, str) and (item_id is None or type(item_id) is int)
+        fits = fits and isinstance(lines, list) and all(type(one) is int for one in lines)
         if fits and (reason is None or reason in set(RejectReason)):
-            return OperationResult(name, None if reason is None else RejectReason(reason), item_id)
-    raise found.error("operations", "a list of [name, reject reason or null, item id or null]")
+            known = None if reason is None else RejectReason(reason)
+            return OperationResult(name, known, item_id, tuple(lines))
+    raise found.error(
+        "operations", "a list of [name, reject reason or null, item id or null, line numbers]"
+    )
 
 
 def _keys(record: type, *more: str) -> list[str]:

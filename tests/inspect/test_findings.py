@@ -255,3 +255,10 @@ def test_no_search_that_a_trace_names_is_imported_or_loaded(config: object) -> N
     assert only(trace).trail is not None
     changed = dataclasses.replace(trace, settings={**trace.settings, "retriever": config})
     assert only(changed).text == "not retrieved (not found, item 1)"
+
+
+def test_sentences_that_are_named_by_number_are_found() -> None:
+    trace = play("keep 2", SKIP, "drop 1", line_numbers=True)
+    assert only(trace).text == "deleted at step 2 (item 1)"
+    assert "does not hold the chunks" in tell(without_texts(trace)).problem
+    assert only(without_texts(trace)).where is Where.UNKNOWN

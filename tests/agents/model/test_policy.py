@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 # peft reads a property that transformers has renamed.
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 VARIANTS: list[dict[str, Any]] = [{}, {"lora_rank": 4}, {"gradient_checkpointing": True}]
 CHUNK = "Instructions: keep what will be asked. " * 2
 PROMPTS = [("Keep facts.", f"{CHUNK}Memory: {i} items") for i in range(4)]

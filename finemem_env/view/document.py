@@ -12,7 +12,7 @@ import json
 from functools import cache
 from importlib import resources
 
-from finemem_env.view.collect import Collection
+from finemem_env.view.collection import Collection
 from finemem_env.view.record import PARTS
 
 __all__ = ["data_json", "page"]
