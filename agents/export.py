@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -10,7 +9,8 @@ from pathlib import Path
 
 from agents.runs.config import TrainConfig
 from agents.runs.load import load_run
-from finemem_env.errors import ConfigError, FineMemError
+from finemem_env.cli.frame import command, program
+from finemem_env.errors import ConfigError
 
 __all__ = ["export", "main"]
 
@@ -78,18 +78,15 @@ def _card(config: TrainConfig, run: Path, folder: Path, which: str) -> str:
     )
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m agents.export", description=__doc__)
+    parser = program("agents.export", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run of agents.grpo")
     parser.add_argument("folder", type=Path, help="new folder for the model")
     parser.add_argument("--weights", choices=("best", "last"), default="best", help="which ones")
     given = parser.parse_args(arguments)
-    try:
-        export(given.run, given.folder, given.weights)
-    except FineMemError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    export(given.run, given.folder, given.weights)
     print(f"written to {given.folder}")
     return 0
 

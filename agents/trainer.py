@@ -182,7 +182,7 @@ class Run:
             for context in share
             for _ in range(config.sampling.group_size)
         ]
-        env = make_rollout_env(*_environment(config), len(seeds))
+        env = make_rollout_env(*_environment(config, number), len(seeds))
         draws = int(
             np.random.SeedSequence([config.run.seed, number, world.rank, 7]).generate_state(1)[0]
         )
@@ -343,6 +343,6 @@ class Run:
             self.tracker.close(final or {})
 
 
-def _environment(config: TrainConfig) -> tuple[str, dict[str, Any]]:
-    """Id and keywords of the training environment."""
-    return config.environment.env, config.environment.training()
+def _environment(config: TrainConfig, update: int | None = None) -> tuple[str, dict[str, Any]]:
+    """Id and keywords of the training environment, in one update where that matters."""
+    return config.environment.env, config.environment.training(update)

@@ -6,6 +6,11 @@ sentences of a chunk, an unselective teacher that keeps each with the same proba
 second pass, one that prefers either what is asked about or the rest, at random. No lesson says
 which of the two is worth keeping: reinforcement learning has to find that out by reward. (Starting
 with the unselective teacher does not work: copying is never learned from such noisy targets.)
+With --references the sentences have numbers, which the model learns to name instead of copying: the
+same lessons without the bare ones, and fewer of them.
+
+With --model a pretrained model learns the action format on chunks of real text, by numbers too
+(`agents/learn/imitation.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,12 +28,14 @@ from typing import TYPE_CHECKING
 from agents.learn.teacher import Lesson, Teacher, lessons
 from agents.model.tiny import (
     ACTION_PHRASES,
+    LINE_PHRASES,
     OBSERVATION_PHRASES,
     TinyConfig,
     build_model,
     train_tokenizer,
 )
 from agents.runs.config import CPU_ENV_ARGS
+from agents.runs.imitation_options import add_pretrained, run_pretrained
 from agents.settings import ModelConfig
 from finemem_env.data.synthetic.kinds import is_asked_kind
 from finemem_env.errors import FineMemError
@@ -89,6 +96,13 @@ STAGES = (
 # A second pass: exact copies, and kinds of sentences told apart.
 REFINE = (Stage("two tastes", 1600, Teacher(0.6, taste=0.3), lr=0.5, final=0.02),)
 
+# The same where sentences are named by their numbers.
+REFERENCES = (
+    Stage("name all", 300, until=0.02),
+    Stage("unselective", 400, Teacher(0.6), lr=0.6, final=0.1),
+)
+REFINE_REFERENCES = (Stage("two tastes", 1200, Teacher(0.6, taste=0.3), lr=0.6, final=0.02),)
+
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
@@ -100,6 +114,7 @@ class WarmStart:
         seed: of weights, lessons and tokenizer texts.
         instructions: whether prompts hold the environment's instructions.
         mixed: bfloat16 arithmetic in training; weights stay float32.
+        references: sentences are named by their numbers instead of copied.
     """
 
     lr: float = 3e-3
@@ -107,6 +122,16 @@ class WarmStart:
     seed: int = 0
     instructions: bool = False
     mixed: bool = True
+    references: bool = False
+
+    def stages(self, refine: bool = False) -> tuple[Stage, ...]:
+        """The curriculum, or its second pass."""
+        if not self.references:
+            return REFINE if refine else STAGES
+        stages = REFINE_REFERENCES if refine else REFERENCES
+        return tuple(
+            replace(stage, teacher=replace(stage.teacher, references=True)) for stage in stages
+        )
 
 
 Log = Callable[[int, str], None]
@@ -115,7 +140,7 @@ Log = Callable[[int, str], None]
 def train(
     config: WarmStart,
     log: Log,
-    stages: Sequence[Stage] = STAGES,
+    stages: Sequence[Stage] | None = None,
     keep: Callable[[Policy], None] = lambda policy: None,
     start: Path | None = None,
 ) -> Policy:
@@ -124,7 +149,7 @@ def train(
     Args:
         config: what decides the result.
         log: called with the step and a line about progress.
-        stages: the curriculum.
+        stages: the curriculum; None: the config's.
         keep: called after every stage.
         start: folder of a model to go on from.
     """
@@ -139,7 +164,7 @@ def train(
     optimizer = torch.optim.AdamW(weights, lr=config.lr, betas=(0.9, 0.98))
     began, done = time.perf_counter(), 0
     first = config.seed * 100 + 10 * (start is not None)
-    for number, stage in enumerate(stages):
+    for number, stage in enumerate(config.stages() if stages is None else stages):
         source = _rows(policy, stage, config, first + number)
         losses: list[float] = []
         for step in range(stage.steps):
@@ -163,14 +188,13 @@ def train(
 def _fresh(config: WarmStart) -> Policy:
     from agents.model.policy import Policy
 
-    tokenizer = train_tokenizer(
-        _tokenizer_texts(config), config.vocab_size, (*ACTION_PHRASES, *OBSERVATION_PHRASES)
-    )
+    phrases = (*ACTION_PHRASES, *OBSERVATION_PHRASES, *(LINE_PHRASES if config.references else ()))
+    tokenizer = train_tokenizer(_tokenizer_texts(config), config.vocab_size, phrases)
     return Policy(build_model(tokenizer, SIZE, seed=config.seed), tokenizer)
 
 
 def check(
-    policy: Policy, config: WarmStart, *, stage: Stage = REFINE[-1], count: int = 64
+    policy: Policy, config: WarmStart, *, stage: Stage | None = None, count: int = 64
 ) -> dict[str, float]:
     """What the model does on `count` unseen lessons, sampled at temperature 1.
 
@@ -179,7 +203,7 @@ def check(
         are a sentence of the chunk, word for word; asked, other: shares of the chunk's sentences
         of asked and other kinds that were inserted; tokens: mean length of a reply.
     """
-    source = _stage_lessons(stage, config.seed * 100 + 99)
+    source = _stage_lessons(stage or config.stages(refine=True)[-1], config.seed * 100 + 99)
     given = list(islice(source, count))
     prompts = policy.encode([_prompt(lesson, config) for lesson in given])
     found = policy.sample(prompts, max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, seed=config.seed)
@@ -189,7 +213,7 @@ def check(
     for lesson, text in zip(given, texts, strict=True):
         view = parse_observation(lesson.observation)
         sentences = [s for s in split_sentences(view.chunk or "") if str(view.time) not in s]
-        operations = parse(text)
+        operations = parse(text, view.lines)
         contents = [
             one.content for one in operations if isinstance(one, Operation) and one.op is Op.INSERT
         ]
@@ -215,7 +239,8 @@ def _stage_lessons(stage: Stage, seed: int) -> Iterator[Lesson]:
 
 
 def _tokenizer_texts(config: WarmStart) -> list[str]:
-    source = _stage_lessons(STAGES[1], config.seed * 100 + 98)
+    stage = next(stage for stage in config.stages() if not stage.bare)
+    source = _stage_lessons(stage, config.seed * 100 + 98)
     given = list(islice(source, 2000))
     return [lesson.observation for lesson in given] + [lesson.action for lesson in given[:500]]
 
@@ -264,13 +289,14 @@ def write_record(folder: Path, config: WarmStart, count: int = 128) -> dict[str,
 
     policy = load_policy(ModelConfig(str(folder)))
     scores = check(policy, config, count=count)
+    options = f"--seed {config.seed}" + (" --references" if config.references else "")
     record = {
         "commands": [
-            f"python -m agents.warmstart PART --seed {config.seed}",
-            f"python -m agents.warmstart FOLDER --seed {config.seed} --refine PART",
+            f"python -m agents.warmstart PART {options}",
+            f"python -m agents.warmstart FOLDER {options} --refine PART",
         ],
         "config": asdict(config),
-        "stages": [asdict(stage) for stage in (*STAGES, *REFINE)],
+        "stages": [asdict(stage) for stage in (*config.stages(), *config.stages(refine=True))],
         "count": count,
         "scores": scores,
     }
@@ -282,17 +308,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code (2 for a setting that does not fit)."""
     defaults = WarmStart()
     parser = argparse.ArgumentParser(prog="python -m agents.warmstart", description=__doc__)
-    parser.add_argument("output", type=Path, help="folder to write model and tokenizer to")
-    parser.add_argument("--lr", type=float, default=defaults.lr, help="peak learning rate")
+    parser.add_argument(
+        "output", type=Path, nargs="?", help="folder to write to (with --model: runs/warmstart)"
+    )
+    parser.add_argument("--lr", type=float, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="decides everything else")
-    parser.add_argument("--refine", type=Path, help="go on from this folder with stages REFINE")
+    parser.add_argument("--refine", type=Path, help="go on from this folder with the second pass")
+    parser.add_argument(
+        "--references", action="store_true", help="name sentences by number (line_numbers)"
+    )
     parser.add_argument("--threads", type=int, default=None, help="CPU threads of torch")
     parser.add_argument(
         "--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of saved weights"
     )
+    add_pretrained(parser)
     given = parser.parse_args(arguments)
+    if given.output is None and given.model is None:
+        parser.error("output: expected the folder to write to")
     try:
-        print(json.dumps(_run(given)))
+        print(json.dumps(_run(given) if given.model is None else run_pretrained(given)))
     except FineMemError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -306,11 +340,13 @@ def _run(given: argparse.Namespace) -> dict[str, float]:
         import agents.model.policy  # noqa: F401 - transformers
     if given.threads:
         torch.set_num_threads(given.threads)
-    config = WarmStart(lr=given.lr, seed=given.seed)
+    config = WarmStart(seed=given.seed, references=given.references)
+    if given.lr is not None:
+        config = replace(config, lr=given.lr)
     policy = train(
         config,
         lambda step, text: print(f"{step}: {text}", flush=True),
-        STAGES if given.refine is None else REFINE,
+        config.stages(refine=given.refine is not None),
         keep=lambda policy: policy.save(given.output),
         start=given.refine,
     )

@@ -7,13 +7,11 @@ cheap; the numbers are those that the benchmark would report for it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
 from agents.learn import checkpoint
 from agents.learn.rollout import Rollout, Sampling, make_rollout_env, roll_out
@@ -21,7 +19,7 @@ from agents.model.policy import Policy, load_policy
 from agents.runs.config import TrainConfig
 from baselines.agents import PrivilegedAgent, make_agent
 from baselines.runs.runner import Entry, episode_seeds, run_episode
-from baselines.tables.summary import Result
+from baselines.tables.results import Result, measured
 
 __all__ = ["REFERENCES", "evaluate_policy", "final_results", "play_references", "policy_results"]
 
@@ -94,28 +92,12 @@ def final_results(config: TrainConfig, folder: Path, sampling: Sampling, seed: i
 
 
 def _result(label: str, index: int, seed: int, rollout: Rollout) -> Result:
-    results, session = rollout.results, rollout.session
-    asked = [one.terms["chunk_qa"] for one in results if one.chunk_answers]
-    reasons = Counter(
-        str(operation.reason)
-        for one in results
-        for operation in one.operations
-        if operation.reason is not None
-    )
+    episode = rollout.session.episode
     return Result(
         agent=label,
         episode=index,
         seed=seed,
-        episode_id=session.episode.episode_id,
-        competency=session.episode.competency,
-        status="ok" if any(results[-1].step_valid) else "invalid",
-        score=rollout.score,
-        r_chunk=float(np.mean(asked)) if asked else None,
-        r_fmt=float(np.mean([one.terms["format"] for one in results])),
-        compression=float(results[-1].terms["compression"]),
-        episode_return=rollout.total,
-        memory_tokens=session.memory.tokens,
-        memory_items=len(session.memory),
-        steps=len(results),
-        rejected=dict(sorted(reasons.items())),
+        episode_id=episode.episode_id,
+        competency=episode.competency,
+        **measured(rollout.session),
     )

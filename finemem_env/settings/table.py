@@ -162,6 +162,12 @@ SETTINGS: dict[str, Setting] = {
             "put the action grammar in front of every observation",
             False,
         ),
+        Setting(
+            "line_numbers",
+            checks.flag,
+            "number the chunk's sentences, so that operations can name them, above",
+            False,
+        ),
     )
 }
 

@@ -119,7 +119,7 @@ def test_a_full_disk_is_one_line(
     assert main(["--smoke", "--output-dir", str(tmp_path)]) == 2
     errors = capsys.readouterr().err
     assert errors.count("error: ") == 1
-    assert "No space left on device: 'metrics.jsonl'" in errors
+    assert "metrics.jsonl: No space left on device." in errors
 
 
 def test_a_text_that_cannot_be_written_leaves_the_earlier_one(
@@ -163,6 +163,14 @@ def test_the_table_holds_before_after_and_the_references(whole: Run) -> None:
         "oracle",
     ]
     assert "normalised" in (whole.folder / "final.txt").read_text()
+
+
+def test_a_curriculum_lengthens_training_episodes_and_survives_a_resume(tmp_path: Path) -> None:
+    settings = {"curriculum": "1:1,2", "eval_every": 0, "final_episodes": 0, "save_every": 1}
+    train(small(updates=1, **settings), tmp_path)
+    train(small(updates=3, **settings), tmp_path, resume=True)
+    chunks = [one["rollout/chunks"] for one in records(tmp_path) if "rollout/chunks" in one]
+    assert chunks == [1, 2, 2]
 
 
 def _plain(key: str) -> str:

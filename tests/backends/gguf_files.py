@@ -34,11 +34,11 @@ def write_gguf(file: Path, *, arch: str = "llama", template: str | None = CHATML
     """Write the file; returns the model that is in it."""
     import gguf
     import torch
-    import transformers
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = make_tokenizer()
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(
+    config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,
         intermediate_size=64,
@@ -50,7 +50,8 @@ def write_gguf(file: Path, *, arch: str = "llama", template: str | None = CHATML
         rms_norm_eps=1e-5,
         initializer_range=0.3,
     )
-    model = transformers.LlamaForCausalLM(config).eval()
+    model = LlamaForCausalLM(config)
+    model.train(False)
     writer = gguf.GGUFWriter(file, arch)
     writer.add_block_count(2)
     writer.add_context_length(512)
