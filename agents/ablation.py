@@ -148,7 +148,7 @@ def _score(
     seeds = held_out(environment.env, env_args, episodes, episodes, EVAL_SEED)
     results = play_references(environment.env, env_args, seeds=seeds, agents=("skip", "oracle"))
     for label in ("initial", "best"):
-        policy = load_run(folder, label)[1]
+        policy = load_run(folder, label, trust=True)[1]  # of our own config
         played = evaluate_policy(
             policy, environment.env, env_args, seeds=seeds, seed=EVAL_SEED, sampling=sampling
         )

@@ -176,7 +176,8 @@ def _facts(report: Report) -> str:
     budget = f"Headline memory budget {report.budget} of the input. " if report.budget else ""
     return (
         f"<p>{escape(budget)}{len(config['episodes'])} episodes per agent and budget, seed "
-        f"{config['seed']}, data <code>{config['data_hash'][:16]}</code>, commit "
+        f"{escape(str(config['seed']))}, "
+        f"data <code>{escape(str(config['data_hash'])[:16])}</code>, commit "
         f"<code>{escape(str(config['git_commit'])[:12])}</code>.<br>{escape(versions)}</p>"
     )
 

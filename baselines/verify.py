@@ -18,7 +18,7 @@ from contextlib import closing
 from pathlib import Path
 
 from baselines.managers.messages import VERSION as MESSAGES
-from baselines.reaching import reaching
+from baselines.reaching import add_trust, reaching, refuse
 from baselines.rescore import Rescorer, largest_difference
 from baselines.runs.player import environment_args
 from baselines.runs.run import SuiteData, suite_data
@@ -28,7 +28,6 @@ from baselines.tables.curves import headline, run_table
 from baselines.tables.results import Result
 from baselines.tables.summary import summarise
 from finemem_env.cli.frame import command, program
-from finemem_env.errors import ConfigError
 from finemem_env.trace import Trace
 
 __all__ = ["main", "problems"]
@@ -146,13 +145,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 when the submission stands, 1 when not, 2 when it cannot be read."""
     parser = program("baselines.verify", __doc__)
     parser.add_argument("file", type=Path, help="a submission, .json or .json.gz")
-    parser.add_argument(
-        "--trust-settings", action="store_true", help="use the readers, files and models it names"
-    )
+    add_trust(parser)
     options = parser.parse_args(arguments)
     submission = read_submission(options.file)
     if not options.trust_settings:
-        _refuse_reaching(submission)
+        envs = (trace.env for trace in submission.traces.values())
+        refuse("the submission", (name for env in envs for name in reaching(env)))
     if wrong := problems(submission):
         print(f"NOT VERIFIED: {len(wrong)} problems", *wrong[:_SHOWN], sep="\n  ")
         return 1
@@ -166,15 +164,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{own} of them by agents that answer themselves: their answers scored again as stored"
         )
     return 0
-
-
-def _refuse_reaching(submission: Submission) -> None:
-    for trace in submission.traces.values():
-        if named := reaching(trace.env):
-            raise ConfigError(
-                f"the submission names {', '.join(named)}: it would be opened, called or loaded "
-                "here. Read it, then add --trust-settings."
-            )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from baselines.tables.summary import AgentSummary, summarise
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.trace import Trace, read_traces, trace_line
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "own_file"]
 
 CONFIG_SCHEMA = "finemem-run/1"
 RESULT_SCHEMA = "finemem-result/1"
@@ -189,8 +189,19 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield line, json.loads(line)
 
 
+def own_file(path: Path) -> Path:
+    """`path`, which is no link: what a run's folder links to is not ours to write.
+
+    Raises:
+        DataError: it is one.
+    """
+    if path.is_symlink() or path.parent.is_symlink():
+        raise DataError(f"{path}: it is a link, and nothing is written through links in a run.")
+    return path
+
+
 def _append(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with own_file(path).open("a", encoding="utf-8") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
@@ -198,7 +209,7 @@ def _append(path: Path, line: str) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     """Replace the file as a whole: a reader sees the old text or the new one."""
-    aside = path.with_name(path.name + ".tmp")
+    aside = own_file(path.with_name(path.name + ".tmp"))
     aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)
 
