@@ -130,7 +130,12 @@ def _score(
 ) -> dict[str, dict[str, list[float]]]:
     """Initial and best weights, skip and oracle, on episodes `factor` times as long."""
     from agents.learn.rollout import Sampling
-    from agents.runs.evaluation import evaluate_policy, play_references, policy_results
+    from agents.runs.evaluation import (
+        evaluate_policy,
+        held_out,
+        play_references,
+        policy_results,
+    )
 
     environment = config.environment
     env_args = environment.evaluation("test")
@@ -140,15 +145,14 @@ def _score(
         config.evaluation.eval_temperature,
         config.sampling.instructions,
     )
-    results = play_references(
-        environment.env, env_args, episodes=episodes, seed=EVAL_SEED, agents=("skip", "oracle")
-    )
+    seeds = held_out(environment.env, env_args, episodes, episodes, EVAL_SEED)
+    results = play_references(environment.env, env_args, seeds=seeds, agents=("skip", "oracle"))
     for label in ("initial", "best"):
-        policy = load_run(folder, label)[1]
+        policy = load_run(folder, label, trust=True)[1]  # of our own config
         played = evaluate_policy(
-            policy, environment.env, env_args, episodes=episodes, seed=EVAL_SEED, sampling=sampling
+            policy, environment.env, env_args, seeds=seeds, seed=EVAL_SEED, sampling=sampling
         )
-        results += policy_results(label, played, EVAL_SEED)
+        results += policy_results(label, played, seeds)
     return {
         label: _per_episode([one for one in results if one.agent == label])
         for label in ("skip", "oracle", "initial", "best")
