@@ -37,7 +37,7 @@ __all__ = [
     "policy_results",
 ]
 
-REFERENCES = ("skip", "fifo", "selective", "oracle")
+REFERENCES = ("skip", "fifo", "rag", "salience", "selective", "oracle")
 EVAL_SEED, FINAL_SEED = 1, 2  # beside the run's seed: other episodes than those of training
 _WIDTH = 64  # episodes that a policy plays in step
 
