@@ -39,7 +39,7 @@ __all__ = [
     "write_samples",
 ]
 
-REFERENCES = ("skip", "fifo", "selective", "oracle")
+REFERENCES = ("skip", "fifo", "rag", "salience", "selective", "oracle")
 EVAL_SEED, FINAL_SEED = 1, 2  # beside the run's seed: other episodes than those of training
 _WIDTH = 64  # episodes that a policy plays in step
 _SAMPLES = 3  # episodes whose traces an evaluation leaves
