@@ -49,6 +49,8 @@ class Question:
     `asked_after` = i: a final question asked right after step i instead of at the end.
     `valid_until` = i: a chunk question whose gold holds up to and including step i (None: always).
     `metadata`: what a metric needs beside the golds (JSON-able), as "mab/recall@5" does titles.
+    `excluded`: other values of what is asked. An answer that holds one of them beside the gold
+    lists alternatives, and is wrong; what stands in the question or in a gold does not count.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Question:
     valid_until: int | None = None
     evidence: tuple[Evidence, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
+    excluded: tuple[str, ...] = field(default=(), hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,7 @@ class Reader(Protocol):
 
     @property
     def version(self) -> str:
-        """Name and version that pin its behaviour, e.g. `local/1`."""
+        """Name and version that pin its behaviour, e.g. `local/2`."""
         ...
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:

@@ -6,7 +6,9 @@
     Q = {"id": "q0", "question": "…", "answers": ["…"], "answers_mode": "any", "metric": "…",
          "type": "fact", "evidence": [[3, "the sentence"], [4, null]]}
         and where they differ from their defaults "choices", "query_prefix", "asked_after" and
-        "valid_until" (0-based chunk indices), "metadata" (what the metric needs beside the golds)
+        "valid_until" (0-based chunk indices), "metadata" (what the metric needs beside the golds),
+        "excluded" (values that an answer must not hold beside the gold: a list of texts, or the
+        number of one of the episode's lists, {"excluded": [["…"], …]}, which questions share)
 
 This file owns shape and types; `validate` owns what must hold between the parts. Files are written
 aside and renamed, and the same episodes always give the same bytes.
@@ -20,6 +22,7 @@ import json
 import os
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast, get_args
@@ -40,7 +43,16 @@ __all__ = [
 ]
 
 SCHEMA = "finemem-episode/1"
-_EPISODE = {"schema", "episode_id", "competency", "source", "chunks", "questions", "metadata"}
+_EPISODE = {
+    "schema",
+    "episode_id",
+    "competency",
+    "source",
+    "chunks",
+    "questions",
+    "metadata",
+    "excluded",
+}
 _CHUNK = {"id", "text", "time", "questions", "metadata"}
 _QUESTION = {
     "id",
@@ -55,32 +67,45 @@ _QUESTION = {
     "valid_until",
     "evidence",
     "metadata",
+    "excluded",
 }
+_Shared = tuple[tuple[str, ...], ...]
 
 
 def to_dict(episode: Episode) -> dict[str, object]:
     """The JSON object of one episode; fields that hold their default are left out."""
+    shared = _shared(episode)
     chunks = []
     for chunk in episode.chunks:
         record: dict[str, object] = {"id": chunk.id, "text": chunk.text}
         if chunk.time is not None:
             record["time"] = chunk.time
-        record["questions"] = [_question_dict(question) for question in chunk.questions]
+        record["questions"] = [_question_dict(question, shared) for question in chunk.questions]
         if chunk.metadata:
             record["metadata"] = dict(chunk.metadata)
         chunks.append(record)
-    return {
+    whole: dict[str, object] = {
         "schema": SCHEMA,
         "episode_id": episode.episode_id,
         "competency": episode.competency,
         "source": episode.source,
         "chunks": chunks,
-        "questions": [_question_dict(question) for question in episode.questions],
+        "questions": [_question_dict(question, shared) for question in episode.questions],
         "metadata": dict(episode.metadata),
     }
+    if shared:
+        whole["excluded"] = [list(values) for values in shared]
+    return whole
 
 
-def _question_dict(question: Question) -> dict[str, object]:
+def _shared(episode: Episode) -> _Shared:
+    """Lists of excluded values that several questions have, in order of first use."""
+    questions = [*(q for chunk in episode.chunks for q in chunk.questions), *episode.questions]
+    counts = Counter(question.excluded for question in questions if question.excluded)
+    return tuple(values for values, count in counts.items() if count > 1)
+
+
+def _question_dict(question: Question, shared: _Shared) -> dict[str, object]:
     record: dict[str, object] = {
         "id": question.id,
         "question": question.question,
@@ -96,7 +121,10 @@ def _question_dict(question: Question) -> dict[str, object]:
         "valid_until": question.valid_until,
         "evidence": [[entry.chunk, entry.sentence] for entry in question.evidence],
         "metadata": dict(question.metadata),
+        "excluded": list(question.excluded),
     }
+    if question.excluded in shared:
+        optional["excluded"] = shared.index(question.excluded)
     record.update(
         {key: value for key, value in optional.items() if value not in (None, "", [], {})}
     )
@@ -112,39 +140,46 @@ def from_dict(record: object, where: str = "episode") -> Episode:
     fields = Fields(record, where, _EPISODE)
     if fields.text("schema") != SCHEMA:
         raise fields.error("schema", f"{SCHEMA!r}")
+    shared = tuple(
+        _list_of_texts(entry, fields.error("excluded", "a list of lists of texts"))
+        for entry in fields.items("excluded", [])
+    )
     episode = Episode(
         episode_id=fields.text("episode_id"),
         competency=cast(Competency, fields.option("competency", get_args(Competency))),
         source=fields.text("source"),
         chunks=tuple(
-            _chunk(entry, f"{where}: chunks[{i}]") for i, entry in enumerate(fields.items("chunks"))
+            _chunk(entry, f"{where}: chunks[{i}]", shared)
+            for i, entry in enumerate(fields.items("chunks"))
         ),
-        questions=_questions(fields, where),
+        questions=_questions(fields, where, shared),
         metadata=fields.mapping("metadata"),
     )
     validate(episode, where)
     return episode
 
 
-def _chunk(record: object, where: str) -> Chunk:
+def _chunk(record: object, where: str, shared: _Shared) -> Chunk:
     fields = Fields(record, where, _CHUNK)
     return Chunk(
         id=fields.text("id"),
         text=fields.text("text"),
         time=None if fields.get("time") is None else fields.text("time"),
-        questions=_questions(fields, where, []),
+        questions=_questions(fields, where, shared, []),
         metadata=fields.mapping("metadata"),
     )
 
 
 def _questions(
-    fields: Fields, where: str, default: list[object] | None = None
+    fields: Fields, where: str, shared: _Shared, default: list[object] | None = None
 ) -> tuple[Question, ...]:
     entries = fields.items("questions", default)
-    return tuple(_question(entry, f"{where}: questions[{i}]") for i, entry in enumerate(entries))
+    return tuple(
+        _question(entry, f"{where}: questions[{i}]", shared) for i, entry in enumerate(entries)
+    )
 
 
-def _question(record: object, where: str) -> Question:
+def _question(record: object, where: str, shared: _Shared) -> Question:
     fields = Fields(record, where, _QUESTION)
     return Question(
         id=fields.text("id"),
@@ -159,7 +194,23 @@ def _question(record: object, where: str) -> Question:
         valid_until=fields.index("valid_until"),
         evidence=tuple(_evidence(entry, fields) for entry in fields.items("evidence", [])),
         metadata=fields.mapping("metadata"),
+        excluded=_excluded(fields, shared),
     )
+
+
+def _excluded(fields: Fields, shared: _Shared) -> tuple[str, ...]:
+    """A question's own list, or the episode's list of that number."""
+    found = fields.get("excluded")
+    wanted = "a list of texts, or the number of one of the episode's lists of excluded values"
+    if type(found) is int and 0 <= found < len(shared):
+        return shared[found]
+    return () if found is None else _list_of_texts(found, fields.error("excluded", wanted))
+
+
+def _list_of_texts(found: object, error: DataError) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise error
+    return tuple(found)
 
 
 def _evidence(entry: object, fields: Fields) -> Evidence:

@@ -6,12 +6,13 @@ English only, and only ever a bonus: in other languages words match as they are 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
 from finemem_env.text import TextCache
 
-__all__ = ["DATE", "NUMBER", "STOP", "Kind", "asked_kind", "stem"]
+__all__ = ["DATE", "NUMBER", "STOP", "Kind", "asked_kind", "is_closed", "stem", "verdict"]
 
 Kind = Literal["name", "date", "number"]
 
@@ -39,6 +40,10 @@ _QUESTION = re.compile(
     r"(?P<number>how (?:many|much|long|old|far|often)|what percent)|"
     r"(?P<date>when|(?:what|which) (?:year|date|day|month|century|decade)))\b",
     re.IGNORECASE,
+)
+_CLOSED = re.compile(
+    r"(?!.*\bor\b)\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|"
@@ -87,3 +92,14 @@ def asked_kind(question: str) -> Kind | None:
     """What kind of word answers the question, None where its form does not say."""
     match = _QUESTION.search(question)
     return match.lastgroup if match else None  # type: ignore[return-value]
+
+
+def is_closed(question: str) -> bool:
+    """Whether yes or no answers it: "Is A open?", not "Is A or B open?"."""
+    return _CLOSED.match(question) is not None
+
+
+def verdict(sentence: Sequence[str]) -> str:
+    """The yes or no that a sentence, given as its words, begins or ends with; else ""."""
+    ends = [word for word in (*sentence[-1:], *sentence[:1]) if word in ("yes", "no")]
+    return ends[0] if ends else ""

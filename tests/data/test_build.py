@@ -184,5 +184,5 @@ def test_closed_book_on_the_command_line(
     options = ("--episodes", "2", "--closed-book", "local", "--least-questions", "1")
     packing = ("--num-chunks", "2", "--chunk-tokens", "120")
     assert _build(small, "squad", "--out", str(out), *options, *packing) == 0
-    assert "closed book (local/1): dropped 0 questions" in capsys.readouterr().out
+    assert "closed book (local/2): dropped 0 questions" in capsys.readouterr().out
     assert next(read_episodes(out)).metadata["closed_book"]
