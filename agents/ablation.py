@@ -131,18 +131,21 @@ def _score(
     from agents.learn.rollout import Sampling
     from agents.runs.evaluation import evaluate_policy, play_references, policy_results
 
-    env_args = config.eval_env("test")
+    environment = config.environment
+    env_args = environment.evaluation("test")
     env_args["num_chunks"] = factor * env_args.get("num_chunks", 10)
     sampling = Sampling(
-        config.max_new_tokens, config.eval_temperature, config.sample_tokens, config.instructions
+        config.sampling.max_new_tokens,
+        config.evaluation.eval_temperature,
+        config.sampling.instructions,
     )
     results = play_references(
-        config.env, env_args, episodes=episodes, seed=EVAL_SEED, agents=("skip", "oracle")
+        environment.env, env_args, episodes=episodes, seed=EVAL_SEED, agents=("skip", "oracle")
     )
     for label in ("initial", "best"):
         policy = load_run(folder, label)[1]
         played = evaluate_policy(
-            policy, config.env, env_args, episodes=episodes, seed=EVAL_SEED, sampling=sampling
+            policy, environment.env, env_args, episodes=episodes, seed=EVAL_SEED, sampling=sampling
         )
         results += policy_results(label, played, EVAL_SEED)
     return {

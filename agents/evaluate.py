@@ -35,12 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     env_args = given.env_args
     if env_args is None:
-        env_args = {k: v for k, v in config.eval_env("test").items() if k != "split"}
+        env_args = {k: v for k, v in config.environment.evaluation("test").items() if k != "split"}
     agent = {"run": str(given.run), "temperature": given.temperature}
     output = given.output_dir or given.run / "evaluation"
     return benchmark.main(
         [
-            *("--env", given.env or config.env, "--env-args", json.dumps(env_args)),
+            *("--env", given.env or config.environment.env, "--env-args", json.dumps(env_args)),
             *("--agent", "agents.policy:Manager", "--agent-args", json.dumps(agent)),
             *("--output-dir", str(output), *rest),
         ]

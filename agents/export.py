@@ -63,7 +63,7 @@ def export(run: Path, folder: Path, which: str = "best") -> None:
 
 def _card(config: TrainConfig, run: Path, folder: Path, which: str) -> str:
     values = config.as_dict()
-    values["reward"] = config.reward or "the protocol's"
+    values["reward"] = config.environment.reward or "the protocol's"
     score = "not recorded"
     for state in sorted((run / "best").glob("*/state.json")):
         record = json.loads(state.read_text(encoding="utf-8"))
@@ -73,8 +73,8 @@ def _card(config: TrainConfig, run: Path, folder: Path, which: str) -> str:
         which=which,
         score=score,
         folder=folder,
-        instructions="hold" if config.instructions else "do not hold",
-        flag=json.dumps(config.instructions),
+        instructions="hold" if config.sampling.instructions else "do not hold",
+        flag=json.dumps(config.sampling.instructions),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agents.runs.curves import read_curve, render_svg
-from finemem_env.errors import FineMemError
+from finemem_env.errors import ConfigError, FineMemError
 
 __all__ = ["main"]
 
@@ -17,15 +17,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m agents.plot", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs")
-    parser.add_argument("--key", default="rollout/score", help="metric (see docs/metrics.md)")
+    parser.add_argument(
+        "--key", default="rollout/score", help="metric (see docs/training-metrics.md)"
+    )
     parser.add_argument("-o", "--output", type=Path, default=Path("curves.svg"))
     given = parser.parse_args(arguments)
     try:
+        if given.output.suffix.casefold() != ".svg":
+            raise ConfigError(f"--output: expected a name that ends in .svg, got {given.output}.")
         curves = {run.name: read_curve(run, given.key) for run in given.runs}
-    except FineMemError as error:
+        given.output.write_text(render_svg(curves, given.key), encoding="utf-8")
+    except (FineMemError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    given.output.write_text(render_svg(curves, given.key), encoding="utf-8")
     print(f"written to {given.output}")
     return 0
 

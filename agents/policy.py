@@ -37,8 +37,8 @@ class Manager:
         seed: int = 0,
     ) -> None:
         config, self.policy = load_manager(run, model)
-        self.max_new_tokens = max_new_tokens or config.max_new_tokens
-        self.instructions = config.instructions if instructions is None else instructions
+        self.max_new_tokens = max_new_tokens or config.sampling.max_new_tokens
+        self.instructions = config.sampling.instructions if instructions is None else instructions
         self.temperature = temperature
         self.seed = seed
         self._step = 0
@@ -52,9 +52,9 @@ class Manager:
         instructions = str(info["instructions"]) if self.instructions else ""
         self._step += 1
         (reply,) = self.policy.sample(
-            self.policy.chat.encode([(instructions, observation)]),
+            self.policy.encode([(instructions, observation)]),
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
             seed=self.seed * 2**32 + self._step,
         )
-        return self.policy.chat.decode([reply.ids])[0]
+        return self.policy.decode([reply.token_ids])[0]

@@ -1,120 +1,216 @@
-"""Settings of the parts of a run: model, loss, sampler, each checked when it is made.
+"""Settings of the parts of a run, each checked by type and range wherever it is made.
 
+Every field has its default and its line of help beside it, from which the command line is made.
 Without torch, so that the command line explains itself and refuses a mistake before anything heavy
 is imported.
 """
 
+# ruff: noqa: RUF009 - `setting` only calls `dataclasses.field`
+
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from finemem_env.backends.options import check_number, read_options
+from finemem_env.backends.options import check_fields, check_number, read_options, setting
 from finemem_env.backends.transport import Address, Patience
 from finemem_env.errors import ConfigError, nearest
 
 __all__ = [
     "SAMPLERS",
+    "TINY",
     "EngineOptions",
+    "EnvironmentConfig",
+    "EvaluationConfig",
     "LossConfig",
     "LossType",
     "ModelConfig",
+    "OptimizerConfig",
     "Precision",
+    "RunConfig",
     "SamplerSetup",
+    "SamplingConfig",
+    "Schedule",
     "ServerOptions",
     "check_sampler",
 ]
 
 LossType = Literal["grpo", "dapo", "dr_grpo", "bnpo"]
 Precision = Literal["float32", "bfloat16", "mixed"]
+Schedule = Literal["constant", "linear"]
 SAMPLERS = ("transformers", "vllm")
+TINY = "tiny"  # the model that comes with the package
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
     """Which model and how it is held.
 
-    Attributes:
-        model: folder or hub id of a transformers causal LM.
-        revision: hub revision; None: the default branch.
-        precision: float32; bfloat16 (weights too); mixed (float32 weights, bfloat16 arithmetic).
-        device: torch device, or "auto": the accelerator if there is one.
-        gradient_checkpointing: recompute activations in the backward pass.
-        lora_rank: rank of LoRA adapters on all linear layers; 0: train all weights.
-        lora_alpha: scale of the adapters; None: twice the rank.
-        tools: give the operations to the chat template as tools.
+    `precision`: float32; bfloat16 (weights too); mixed (float32 weights, bfloat16 arithmetic).
     """
 
-    model: str
-    revision: str | None = None
-    precision: Precision = "float32"
-    device: str = "auto"
-    gradient_checkpointing: bool = False
-    lora_rank: int = 0
-    lora_alpha: int | None = None
-    tools: bool = False
+    model: str = setting(TINY, "folder or hub id of a causal LM; 'tiny' is the packaged one")
+    revision: str | None = setting(None, "hub revision of the model")
+    precision: Precision = setting("float32", "type of weights and arithmetic")
+    device: str = setting("auto", "torch device; auto takes the accelerator if there is one")
+    gradient_checkpointing: bool = setting(False, "recompute activations: less memory, slower")
+    lora_rank: int = setting(
+        0, "rank of LoRA adapters on all linear layers; 0 trains all weights", low=0
+    )
+    lora_alpha: int | None = setting(None, "scale of the adapters; none is twice the rank", low=1)
+    tools: bool = setting(False, "give the operations to the chat template as tools")
 
     def __post_init__(self) -> None:
-        """Validate names and ranges."""
-        if self.precision not in get_args(Precision):
-            raise ConfigError(nearest("precision", self.precision, get_args(Precision)))
-        if self.lora_rank < 0:
-            raise ConfigError(f"lora_rank: expected at least 0, got {self.lora_rank}.")
+        """Validate types and ranges."""
+        check_fields(self)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentConfig:
+    """What is played."""
+
+    env: str = setting("FineMem-AR-v0", "environment id")
+    source: str | dict[str, Any] | None = setting(
+        None, "data source, or a mixture as JSON; none is synthetic"
+    )
+    protocol: str | None = setting(None, "bundle of environment settings; none is managed")
+    reward: str | None = setting(None, "reward preset; none is the protocol's")
+    env_args: dict[str, Any] = setting({}, "other keywords of the environment, as JSON")
+    eval_env_args: dict[str, Any] = setting({}, "keywords that differ in evaluation, as JSON")
+
+    def __post_init__(self) -> None:
+        """Validate types."""
+        check_fields(self)
+
+    def training(self) -> dict[str, Any]:
+        """Keywords of the training environment."""
+        named = {"source": self.source, "protocol": self.protocol, "reward": self.reward}
+        return {**{k: v for k, v in named.items() if v is not None}, **self.env_args}
+
+    def evaluation(self, split: str) -> dict[str, Any]:
+        """Keywords of the environment of evaluations: every final question is asked."""
+        return self.training() | {"question_fraction": 1.0} | self.eval_env_args | {"split": split}
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingConfig:
+    """How many replies an update draws, and how."""
+
+    contexts: int = setting(4, "episodes per update over all processes", low=1)
+    group_size: int = setting(8, "rollouts of every episode (G)", low=2)
+    max_new_tokens: int = setting(256, "longest reply in tokens", low=1)
+    temperature: float = setting(1.0, "of sampling; the loss uses the same", above=0)
+    sample_tokens: int | None = setting(
+        None, "cache positions of one decoding batch; none: no cut", low=1
+    )
+    instructions: bool = setting(True, "put the environment's instructions into the prompt")
+    sampler: str = setting("transformers", "transformers, vllm, or the address of a vLLM server")
+    sampler_args: dict[str, Any] = setting({}, "options of the sampler, as JSON (docs/models.md)")
+
+    def __post_init__(self) -> None:
+        """Validate types, ranges and the sampler's options."""
+        check_fields(self)
+        check_sampler(self.sampler, self.sampler_args)
 
 
 @dataclass(frozen=True, slots=True)
 class LossConfig:
     """The loss; names as in TRL's GRPOConfig where it has the option.
 
-    Attributes:
-        loss_type: how tokens are weighted.
-        epsilon: the ratio is clipped below 1 - epsilon.
-        epsilon_high: the ratio is clipped above 1 + epsilon_high; None: epsilon.
-        delta: upper bound of the ratio of tokens with negative advantage (dual clip, 3 in verl).
-        beta: weight of the KL to the frozen reference (k3).
-        use_bias_correction_kl: multiply the KL by the ratio, whose gradient makes that of the KL
-            unbiased even where the ratio is 1 (DeepSeek-V3.2; TRL's default).
-        entropy_coef: weight of the entropy bonus, per token of the optimizer step.
-        importance_cap: bound of the ratio trainer / sampler that corrects for their difference.
+    `use_bias_correction_kl` multiplies the KL by the ratio, whose gradient makes that of the KL
+    unbiased even where the ratio is 1 (DeepSeek-V3.2; TRL's default).
 
     Raises:
         ConfigError: for an unknown loss or a number out of range.
     """
 
-    loss_type: LossType = "dapo"
-    epsilon: float = 0.2
-    epsilon_high: float | None = None
-    delta: float | None = None
-    beta: float = 0.0
+    loss_type: LossType = setting("dapo", "weights of tokens in the loss")
+    epsilon: float = setting(0.2, "clip of the ratio below 1", above=0, below=1)
+    epsilon_high: float | None = setting(
+        None, "clip of the ratio above 1; none is epsilon", above=0
+    )
+    delta: float | None = setting(None, "dual clip: bound of the ratio at negative advantages")
+    beta: float = setting(
+        0.0, "weight of the KL to the initial model, per token", low=0, option="kl_beta"
+    )
     use_bias_correction_kl: bool = True
-    entropy_coef: float = 0.0
-    importance_cap: float | None = 2.0
+    entropy_coef: float = setting(0.0, "weight of the entropy bonus, per token")
+    importance_cap: float | None = setting(
+        2.0, "bound of the ratio trainer to sampler; none: off", above=0
+    )
 
     def __post_init__(self) -> None:
-        """Validate names and ranges."""
-        if self.loss_type not in get_args(LossType):
-            raise ConfigError(nearest("loss_type", self.loss_type, get_args(LossType)))
-        if not 0 < self.epsilon < 1 or not self.clip_high > 0:
-            raise ConfigError(
-                "epsilon: expected a number between 0 and 1, and epsilon_high above 0, got "
-                f"{self.epsilon!r} and {self.epsilon_high!r}."
-            )
+        """Validate types and ranges."""
+        check_fields(self)
         if self.delta is not None and not self.delta > 1 + self.clip_high:
             raise ConfigError(f"delta: expected more than 1 + epsilon_high, got {self.delta!r}.")
-        if self.importance_cap is not None and not self.importance_cap > 0:
-            raise ConfigError(f"importance_cap: expected above 0, got {self.importance_cap!r}.")
-        if not (self.beta >= 0 and math.isfinite(self.beta)):
-            raise ConfigError(f"beta: expected a finite number of at least 0, got {self.beta!r}.")
-        if not math.isfinite(self.entropy_coef):
-            raise ConfigError(f"entropy_coef: expected a finite number, got {self.entropy_coef!r}.")
 
     @property
     def clip_high(self) -> float:
         """Distance of the upper clip from 1."""
         return self.epsilon if self.epsilon_high is None else self.epsilon_high
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerConfig:
+    """AdamW and its schedule."""
+
+    updates: int = setting(100, "rollout batches to train on", low=1)
+    lr: float = setting(1e-6, "peak learning rate of AdamW", above=0)
+    lr_schedule: Schedule = setting("constant", "after the warm-up: constant, or linear to a tenth")
+    warmup_updates: int = setting(0, "updates over which the learning rate rises linearly", low=0)
+    weight_decay: float = setting(0.0, "of AdamW", low=0)
+    adam_beta2: float = setting(0.99, "decay of AdamW's second moment", low=0, below=1)
+    max_grad_norm: float = setting(1.0, "gradients are scaled down to this norm", above=0)
+    optimizer_steps: int = setting(
+        1, "optimizer steps per update, each on its share of the steps", low=1
+    )
+    micro_tokens: int = setting(4096, "padded tokens of a micro-batch", low=1)
+
+    def __post_init__(self) -> None:
+        """Validate types and ranges."""
+        check_fields(self)
+
+    def rate(self, update: int) -> float:
+        """Learning rate of an update: linear warm-up, then constant or linear to a tenth."""
+        rate = self.lr * min(1.0, (update + 1) / max(self.warmup_updates, 1))
+        if self.lr_schedule == "linear":
+            rate *= 1.0 - 0.9 * update / max(self.updates, 1)
+        return rate
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    """Which held-out episodes are played, and when."""
+
+    eval_every: int = setting(20, "updates between evaluations; 0: only at start and end", low=0)
+    eval_episodes: int = setting(20, "held-out episodes of an evaluation during training", low=1)
+    eval_split: str = setting("val", "split of the evaluations that choose the best weights")
+    final_episodes: int = setting(
+        50, "episodes of split test in the table at the end; 0: no table", low=0
+    )
+    eval_temperature: float = setting(0.0, "of sampling in evaluations; 0 is greedy", low=0)
+
+    def __post_init__(self) -> None:
+        """Validate types and ranges."""
+        check_fields(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Checkpoints, logs and the machine."""
+
+    save_every: int = setting(20, "updates between checkpoints", low=1)
+    seed: int = setting(0, "decides episodes and draws; weights come from the model", low=0)
+    threads: int = setting(0, "CPU threads of torch; 0 leaves torch's default", low=0)
+    shard: bool = setting(False, "split weights and optimizer over the processes (FSDP2)")
+    track: bool = setting(False, "log to wandb as well, where it is installed")
+
+    def __post_init__(self) -> None:
+        """Validate types and ranges."""
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)

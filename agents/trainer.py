@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,16 +82,17 @@ class Run:
         last = checkpoint.latest(checkpoints)
         if last is not None and not resume:
             raise ConfigError(f"{folder} holds a run: add --resume, or choose another folder.")
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        torch.manual_seed(config.seed)
-        policy = load_policy(config.model_config())
-        if config.kl_beta:
+        if config.run.threads:
+            torch.set_num_threads(config.run.threads)
+        torch.manual_seed(config.run.seed)
+        policy = load_policy(config.model, config.sampling.sample_tokens)
+        if config.loss.beta:
             policy.freeze_reference()
-        scorer = world.wrap(policy.scorer(config.temperature), shard=config.shard)
+        scorer = world.wrap(policy.scorer(config.sampling.temperature), shard=config.run.shard)
         weights = [p for p in scorer.parameters() if p.requires_grad]
+        adam = config.optimizer
         optimizer = torch.optim.AdamW(
-            weights, config.lr, betas=(0.9, config.adam_beta2), weight_decay=config.weight_decay
+            weights, adam.lr, betas=(0.9, adam.adam_beta2), weight_decay=adam.weight_decay
         )
         position = Position()
         if last is not None:
@@ -101,10 +103,10 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(config.as_dict(), indent=2)
             checkpoint.write_text(folder / "config.json", text + "\n")
-            text = json.dumps(resolved_settings(config.env, config.train_env()), indent=2)
+            text = json.dumps(resolved_settings(*_environment(config)), indent=2)
             checkpoint.write_text(folder / "environment.json", text + "\n")
             first = position.update if last is not None else -1
-            tracker = Tracker(folder, config.as_dict(), first=first, wandb=config.track)
+            tracker = Tracker(folder, config.as_dict(), first=first, wandb=config.run.track)
         return cls(config, folder, world, policy, scorer, optimizer, position, tracker)
 
     # the loop
@@ -120,16 +122,17 @@ class Run:
         if position.best_update < 0:
             self._evaluate()
             self._save()
-        while position.update < config.updates:
+        while position.update < config.optimizer.updates:
             values = self.update(position.update)
             position.update += 1
-            last = position.update == config.updates
-            if last or (config.eval_every and position.update % config.eval_every == 0):
+            last = position.update == config.optimizer.updates
+            every = config.evaluation.eval_every
+            if last or (every and position.update % every == 0):
                 values |= self._evaluate()
             if self.tracker is not None:
                 self.tracker.log(position.update, values)
             stopped = self.world.any(self.stop())
-            if last or stopped or position.update % config.save_every == 0:
+            if last or stopped or position.update % config.run.save_every == 0:
                 self._save()
             progress(values)
             if stopped and not last:
@@ -142,7 +145,7 @@ class Run:
         rolled = time.perf_counter()
         advantages = compute_advantages(
             [rollout.rewards() for rollout in rollouts],
-            config.estimator(),
+            config.estimator,
             self.world.add_variance,
         )
         rows = rows_of(rollouts, advantages)
@@ -155,7 +158,7 @@ class Run:
             **reward_metrics(rollouts, advantages),
             **{f"train/{key}": value for key, value in self._train_values(stats).items()},
             "train/grad_norm": norm,
-            "train/lr": self._lr(number),
+            "train/lr": config.optimizer.rate(number),
             **synced,
             **time_metrics(
                 clock, optimised - rolled, end - start, sum(len(row.completion) for row in rows)
@@ -166,31 +169,33 @@ class Run:
         """G rollouts of each of this process's contexts; functions of (seed, number, process)."""
         config, world = self.config, self.world
         share = [
-            context for context in range(config.contexts) if context % world.size == world.rank
+            context
+            for context in range(config.sampling.contexts)
+            if context % world.size == world.rank
         ]
         if not share:
             raise ConfigError(
                 f"contexts: expected at least one for each of {world.size} processes."
             )
         seeds = [
-            int(np.random.SeedSequence([config.seed, number, context]).generate_state(1)[0])
+            int(np.random.SeedSequence([config.run.seed, number, context]).generate_state(1)[0])
             for context in share
-            for _ in range(config.group_size)
+            for _ in range(config.sampling.group_size)
         ]
-        env = make_rollout_env(config.env, config.train_env(), len(seeds))
+        env = make_rollout_env(*_environment(config), len(seeds))
         draws = int(
-            np.random.SeedSequence([config.seed, number, world.rank, 7]).generate_state(1)[0]
+            np.random.SeedSequence([config.run.seed, number, world.rank, 7]).generate_state(1)[0]
         )
-        sampling = self._sampling(config.temperature)
+        sampling = self._sampling(config.sampling.temperature)
         with gathered(self.scorer):
             return roll_out(self.policy, env, seeds, sampling, draws, clock)
 
     def _optimise(self, rows: Sequence[Row], number: int) -> tuple[LossStats, float]:
         """The optimizer steps on one rollout batch; the gradient norm is their mean."""
-        config, world, loss = self.config, self.world, self.config.loss()
+        config, world, adam = self.config, self.world, self.config.optimizer
         for group in self.optimizer.param_groups:
-            group["lr"] = self._lr(number)
-        parts = split_rows(rows, config.optimizer_steps, seed=[config.seed, number, world.rank])
+            group["lr"] = adam.rate(number)
+        parts = split_rows(rows, adam.optimizer_steps, seed=[config.run.seed, number, world.rank])
         tokens = world.add_pair((float(count_tokens(rows)), 0.0))[0]
         total: LossStats | None = None
         norms = []
@@ -199,7 +204,7 @@ class Run:
             counts = Denominators.of(
                 [len(row.completion) for row in part],
                 [row.weight for row in part],
-                max_completion_length=config.max_new_tokens,
+                max_completion_length=config.sampling.max_new_tokens,
                 window_tokens=tokens / len(parts),
                 processes=world.size,
                 reduce=world.add_pair,
@@ -208,9 +213,9 @@ class Run:
             stats = accumulate_gradients(
                 self.scorer,
                 part,
-                loss,
+                config.loss,
                 counts,
-                max_tokens=config.micro_tokens,
+                max_tokens=adam.micro_tokens,
                 old=before,
                 reference=self._reference(part),
                 share=self.policy.shares_prefixes,
@@ -224,7 +229,7 @@ class Run:
     def _step(self, stats: LossStats, number: int) -> float:
         """Clip and step; refuses a loss or gradient that is not finite."""
         weights = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = clip_gradients(weights, self.config.max_grad_norm)
+        norm = clip_gradients(weights, self.config.optimizer.max_grad_norm)
         value = stats.means()["loss"]
         if not (math.isfinite(norm) and math.isfinite(value)):
             raise TrainingError(
@@ -239,46 +244,41 @@ class Run:
 
     def _batches(self, part: Sequence[Row]) -> int:
         """Micro-batches that every process must run."""
-        count = count_batches(part, self.config.micro_tokens, share=self.policy.shares_prefixes)
+        count = count_batches(
+            part, self.config.optimizer.micro_tokens, share=self.policy.shares_prefixes
+        )
         return int(self.world.largest(torch.tensor(float(count))).item())
 
     def _old(self, part: Sequence[Row]) -> list[tuple[float, ...]]:
-        return self.policy.old_logprobs(
-            part, max_tokens=self.config.micro_tokens, temperature=self.config.temperature
-        )
+        return self.policy.old_logprobs(part, **self._scoring())
 
     def _reference(self, part: Sequence[Row]) -> list[tuple[float, ...]] | None:
-        if not self.config.kl_beta:
+        if not self.config.loss.beta:
             return None
-        return self.policy.reference_logprobs(
-            part, max_tokens=self.config.micro_tokens, temperature=self.config.temperature
-        )
+        return self.policy.reference_logprobs(part, **self._scoring())
+
+    def _scoring(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "max_tokens": config.optimizer.micro_tokens,
+            "temperature": config.sampling.temperature,
+        }
 
     def _train_values(self, stats: LossStats) -> dict[str, float]:
         """Means over processes, without what this configuration does not measure."""
         means = stats.reduced(self.world.add, self.world.largest).means()
-        off = set()
-        if not self.config.kl_beta:
+        off, loss = set(), self.config.loss
+        if not loss.beta:
             off.add("kl")
-        if self.config.delta is None:
+        if loss.delta is None:
             off.add("clip_delta")
-        if self.config.importance_cap is None:
+        if loss.importance_cap is None:
             off |= {key for key in means if key.startswith("importance")}
         return {key: value for key, value in means.items() if key not in off}
 
-    def _lr(self, number: int) -> float:
-        """Learning rate of an update: linear warm-up, then constant or linear to a tenth."""
-        config = self.config
-        rate = config.lr * min(1.0, (number + 1) / max(config.warmup_updates, 1))
-        if config.lr_schedule == "linear":
-            rate *= 1.0 - 0.9 * number / max(config.updates, 1)
-        return rate
-
     def _sampling(self, temperature: float) -> Sampling:
-        config = self.config
-        return Sampling(
-            config.max_new_tokens, temperature, config.sample_tokens, config.instructions
-        )
+        sampling = self.config.sampling
+        return Sampling(sampling.max_new_tokens, temperature, sampling.instructions)
 
     # evaluation, checkpoints, the end
 
@@ -288,11 +288,12 @@ class Run:
             return self._score() if self.world.main else {}
 
     def _score(self) -> dict[str, float]:
-        config, position = self.config, self.position
+        config, position = self.config.evaluation, self.position
+        environment = self.config.environment
         rollouts = evaluate_policy(
             self.policy,
-            config.env,
-            config.eval_env(config.eval_split),
+            environment.env,
+            environment.evaluation(config.eval_split),
             episodes=config.eval_episodes,
             seed=EVAL_SEED,
             sampling=self._sampling(config.eval_temperature),
@@ -325,8 +326,8 @@ class Run:
         """Close the logs and return the final table: before, after (the best), and references."""
         config = self.config
         table, final = "", {"eval/best_score": self.position.best_score}
-        if config.final_episodes and self.world.main:
-            sampling = self._sampling(config.eval_temperature)
+        if config.evaluation.final_episodes and self.world.main:
+            sampling = self._sampling(config.evaluation.eval_temperature)
             results = final_results(config, self.folder, sampling, FINAL_SEED)
             rows = summarise(results, FINAL_SEED)
             table = render_table(rows)
@@ -340,3 +341,8 @@ class Run:
         """Close the logs, with the final numbers of a run that got there."""
         if self.tracker is not None:
             self.tracker.close(final or {})
+
+
+def _environment(config: TrainConfig) -> tuple[str, dict[str, Any]]:
+    """Id and keywords of the training environment."""
+    return config.environment.env, config.environment.training()

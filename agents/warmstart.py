@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.learn.teacher import Lesson, Teacher, lessons
-from agents.model.chat import Chat
 from agents.model.tiny import (
     ACTION_PHRASES,
     OBSERVATION_PHRASES,
@@ -141,7 +140,7 @@ def train(
     began, done = time.perf_counter(), 0
     first = config.seed * 100 + 10 * (start is not None)
     for number, stage in enumerate(stages):
-        source = _rows(policy.chat, stage, config, first + number)
+        source = _rows(policy, stage, config, first + number)
         losses: list[float] = []
         for step in range(stage.steps):
             decay = 1.0 + (stage.final - 1.0) * step / stage.steps
@@ -182,9 +181,9 @@ def check(
     """
     source = _stage_lessons(stage, config.seed * 100 + 99)
     given = list(islice(source, count))
-    prompts = policy.chat.encode([_prompt(lesson, config) for lesson in given])
+    prompts = policy.encode([_prompt(lesson, config) for lesson in given])
     found = policy.sample(prompts, max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, seed=config.seed)
-    texts = policy.chat.decode([one.ids for one in found])
+    texts = policy.decode([one.token_ids for one in found])
     totals = dict.fromkeys(("replies", "good", "inserts", "copies", "asked", "other"), 0)
     kept = {"asked": 0, "other": 0}
     for lesson, text in zip(given, texts, strict=True):
@@ -207,7 +206,7 @@ def check(
         "copied": totals["copies"] / max(totals["inserts"], 1),
         "asked": kept["asked"] / max(totals["asked"], 1),
         "other": kept["other"] / max(totals["other"], 1),
-        "tokens": sum(len(one.ids) for one in found) / len(found),
+        "tokens": sum(len(one.token_ids) for one in found) / len(found),
     }
 
 
@@ -225,7 +224,7 @@ def _prompt(lesson: Lesson, config: WarmStart) -> tuple[str, str]:
     return (lesson.instructions if config.instructions else "", lesson.observation)
 
 
-def _rows(chat: Chat, stage: Stage, config: WarmStart, seed: int) -> Iterator[Row]:
+def _rows(policy: Policy, stage: Stage, config: WarmStart, seed: int) -> Iterator[Row]:
     """Endless rows of a stage."""
     from agents.model.batching import Row
 
@@ -233,11 +232,11 @@ def _rows(chat: Chat, stage: Stage, config: WarmStart, seed: int) -> Iterator[Ro
         if stage.bare:
             for one in parse(lesson.action):
                 if isinstance(one, Operation) and one.content:
-                    ids = chat.tokenizer(f"\n{one.content}\n", add_special_tokens=False)
-                    yield Row(tuple(ids["input_ids"]), chat.target(render([one])))
+                    ids = policy.tokenizer(f"\n{one.content}\n", add_special_tokens=False)
+                    yield Row(tuple(ids["input_ids"]), policy.template.target(render([one])))
         else:
-            (prompt,) = chat.encode([_prompt(lesson, config)])
-            yield Row(prompt, chat.target(lesson.action))
+            (prompt,) = policy.encode([_prompt(lesson, config)])
+            yield Row(prompt, policy.template.target(lesson.action))
 
 
 def _step(policy: Policy, optimizer: torch.optim.Optimizer, rows: Sequence[Row]) -> float:

@@ -9,25 +9,27 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from pathlib import Path
-from typing import Any
 
-import gymnasium as gym
-
-from baselines.agents import AGENTS, CONFIGURED, agent_name
+from baselines.agents import AGENTS, CONFIGURED
 from baselines.runs.folder import RunFolder
-from baselines.runs.options import AgentArguments, Progress, json_object, positive, print_settings
-from baselines.runs.run import AgentChoice, RunConfig, run
+from baselines.runs.options import (
+    ALL,
+    add_agent_options,
+    add_run_options,
+    play,
+    print_settings,
+)
+from baselines.runs.run import AgentChoice, RunConfig
 from baselines.suites import SUITES, UNLIMITED
-from baselines.tables.budgets import render_curves
-from baselines.tables.curves import curves
-from baselines.tables.summary import CEILING, FLOOR, render_table
-from finemem_env.errors import ConfigError, FineMemError
+from baselines.tables.curves import run_table
+from baselines.tables.summary import CEILING, FLOOR
+from finemem_env.cli.frame import Parser, command, program
+from finemem_env.cli.options import add_env_options, add_seed, env_args, env_id, positive
+from finemem_env.errors import ConfigError
 
 __all__ = ["main"]
 
-_ALL = "all"
+_EPISODES = 20
 
 
 def _listed(entries: Mapping[str, str]) -> str:
@@ -67,81 +69,32 @@ examples:
 """
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code (2 for a setting or file that does not fit)."""
-    given = _parser().parse_args(arguments)
-    try:
-        config = _config(given)
-        with closing(Progress(_total(config))) as progress:
-            rows = run(
-                config,
-                given.output_dir,
-                resume=given.resume,
-                progress=progress,
-                jobs=given.jobs,
-                time_limit=given.time_limit or None,
-            )
-    except (FineMemError, gym.error.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: the same command with --resume goes on", file=sys.stderr)
-        return 130
-    folder = RunFolder(given.output_dir)
-    if len(config.all_budgets) > 1:
-        print(render_curves(rows, curves(folder.results())))
-    else:
-        print(render_table(rows))
+    """Play the run that the command line asks for and print its table."""
+    options = _parser().parse_args(arguments)
+    rows = play(_config(options), options)
+    print(run_table(rows, RunFolder(options.output_dir).results()))
     for row in rows:
         if row.failed or row.invalid:
             print(f"{row.agent}: {row.failed} failed, {row.invalid} invalid; see results.jsonl")
-    print_settings(folder)
+    print_settings(options.output_dir)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m baselines.benchmark",
-        description="Compare memory agents on the same episodes.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> Parser:
+    parser = program("baselines.benchmark", "Compare memory agents on the same episodes.", _EPILOG)
     add = parser.add_argument
     add("--suite", choices=list(SUITES), help="play this suite instead of one environment")
-    add("--env", help="environment id (default: FineMem-AR-v0)")
-    add("--source", help="data source, or the path of an episode file (default: the environment's)")
-    add("--split", help="train, val or test (default: test)")
-    add("--protocol", help="bundle of settings, e.g. managed or fine-mem")
-    add("--difficulty", type=json_object, metavar="JSON", help="knobs of the synthetic source")
-    add(
-        "--env-args",
-        type=json_object,
-        default={},
-        metavar="JSON",
-        help='any keyword of the environment, e.g. \'{"memory_budget": 0.2, "top_k": 2}\'',
-    )
-    add(
-        "--agent",
-        action="append",
-        type=_agent,
-        default=None,
-        metavar="NAME",
-        help="may be repeated; all: every agent that needs no arguments (default: all)",
-    )
-    add(
-        "--agent-args",
-        action=AgentArguments,
-        type=json_object,
-        metavar="JSON",
-        help="constructor arguments of the --agent before it",
-    )
+    add_env_options(parser)
+    add_agent_options(parser, "all: every agent that needs no arguments (default: all)")
     add(
         "--no-reference",
         action="store_true",
         help=f"do not add {FLOOR} and {CEILING}, which the normalised score needs",
     )
-    add("--episodes", type=positive, help="episodes per agent (default: 20)")
-    add("--seed", type=int, help="decides the episodes (default: 0)")
+    add("--episodes", type=positive, metavar="N", help=f"per agent (default: {_EPISODES})")
+    add_seed(parser, "decides the episodes (default: 0)", default=None)
     add(
         "--budgets",
         type=_budgets,
@@ -150,95 +103,59 @@ def _parser() -> argparse.ArgumentParser:
         help="memory budgets as shares of the input, e.g. 0.1,0.4,1.0,unlimited (default: the "
         "suite's, or the environment's own)",
     )
-    add("--jobs", type=positive, default=1, help="processes (default: %(default)s)")
-    add(
-        "--time-limit",
-        type=float,
-        default=300.0,
-        metavar="SECONDS",
-        help="an agent's own time in one episode; 0: no limit (default: %(default)s)",
-    )
-    add("--output-dir", type=Path, required=True, metavar="DIR", help="a new folder for the run")
-    add("--resume", action="store_true", help="continue the run in DIR: what is missing or failed")
+    add_run_options(parser, time_limit=300.0)
     return parser
 
 
 def _budgets(text: str) -> tuple[str, ...]:
     """Budgets in the spelling of the suites: "0.4", "1.0", "unlimited"."""
-    found = []
+    budgets = []
     for part in text.split(","):
         try:
-            found.append(part if part == UNLIMITED else str(float(part)))
+            budgets.append(part if part == UNLIMITED else str(float(part)))
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"not a share or {UNLIMITED!r}: {part!r}") from error
-    return tuple(dict.fromkeys(found))
+            raise argparse.ArgumentTypeError(
+                f"expected shares or {UNLIMITED!r}, got {part!r}"
+            ) from error
+    return tuple(dict.fromkeys(budgets))
 
 
-def _agent(text: str) -> AgentChoice:
-    try:
-        return AgentChoice(text if text == _ALL else agent_name(text))
-    except ConfigError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _config(given: argparse.Namespace) -> RunConfig:
+def _config(options: argparse.Namespace) -> RunConfig:
     """The run that the command line asks for; a keyword given twice is an error."""
-    agents = _chosen(given.agent or [AgentChoice(_ALL)])
-    names = {choice.label for choice in agents}
-    if not given.no_reference:
-        agents = [*(_missing(FLOOR, names)), *agents, *(_missing(CEILING, names))]
+    agents = _agents(options)
     if len({choice.label for choice in agents}) < len(agents):
         raise ConfigError("an agent is given twice with the same arguments.")
-    if given.suite is not None:
-        return _suite_config(given, tuple(agents))
+    if options.suite is not None:
+        for key in ("env", "source", "split", "protocol", "difficulty", "episodes", "seed"):
+            if getattr(options, key) is not None:
+                raise ConfigError(f"--{key} is fixed by --suite {options.suite}.")
+        if options.env_args:
+            raise ConfigError(f"--env-args are fixed by --suite {options.suite}.")
+        return RunConfig(suite=options.suite, agents=agents, budgets=options.budgets)
+    keywords = {"split": "test", **env_args(options)}
+    if options.budgets and "memory_budget" in keywords:
+        raise ConfigError("memory_budget is given by --budgets and again in --env-args.")
     return RunConfig(
-        given.env or "FineMem-AR-v0",
-        _env_args(given),
-        tuple(agents),
-        given.episodes or 20,
-        given.seed or 0,
-        budgets=given.budgets,
+        env_id(options),
+        keywords,
+        agents,
+        options.episodes or _EPISODES,
+        options.seed or 0,
+        budgets=options.budgets,
     )
 
 
-def _chosen(given: Sequence[AgentChoice]) -> list[AgentChoice]:
-    """The agents asked for, "all" spelt out."""
-    found: list[AgentChoice] = []
-    for choice in given:
-        found += [AgentChoice(name) for name in AGENTS] if choice.name == _ALL else [choice]
-    return found
-
-
-def _suite_config(given: argparse.Namespace, agents: tuple[AgentChoice, ...]) -> RunConfig:
-    for key in ("env", "source", "split", "protocol", "difficulty", "episodes", "seed"):
-        if getattr(given, key) is not None:
-            raise ConfigError(f"--{key} is fixed by --suite {given.suite}.")
-    if given.env_args:
-        raise ConfigError(f"--env-args are fixed by --suite {given.suite}.")
-    return RunConfig(suite=given.suite, agents=agents, budgets=given.budgets)
-
-
-def _env_args(given: argparse.Namespace) -> dict[str, Any]:
-    env_args = dict(given.env_args)
-    for key in ("source", "split", "protocol", "difficulty"):
-        value = getattr(given, key)
-        if value is not None and key in env_args:
-            raise ConfigError(f"{key} is given by --{key} and again in --env-args.")
-        if value is not None:
-            env_args[key] = value
-    env_args.setdefault("split", "test")
-    if given.budgets and "memory_budget" in env_args:
-        raise ConfigError("memory_budget is given by --budgets and again in --env-args.")
-    return env_args
-
-
-def _total(config: RunConfig) -> int:
-    episodes = sum(task.episodes for task in config.tasks)
-    return episodes * len(config.all_budgets) * len(config.agents)
-
-
-def _missing(name: str, names: set[str]) -> list[AgentChoice]:
-    return [] if name in names else [AgentChoice(name)]
+def _agents(options: argparse.Namespace) -> tuple[AgentChoice, ...]:
+    """The agents asked for, "all" spelt out, between the references."""
+    agents: list[AgentChoice] = []
+    for choice in options.agent or [AgentChoice(ALL)]:
+        agents += [AgentChoice(name) for name in AGENTS] if choice.name == ALL else [choice]
+    labels = {choice.label for choice in agents}
+    floor, ceiling = (
+        [] if options.no_reference or name in labels else [AgentChoice(name)]
+        for name in (FLOOR, CEILING)
+    )
+    return (*floor, *agents, *ceiling)
 
 
 if __name__ == "__main__":

@@ -6,29 +6,36 @@ with the averages: the mean of the columns, and the mean over competencies.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
 import finemem_env  # noqa: F401  (registers the environments)
-from baselines.agents import agent_name
 from baselines.runs.choice import AgentChoice
 from baselines.runs.folder import RunFolder
-from baselines.runs.options import AgentArguments, Progress, json_object, positive, print_settings
-from baselines.runs.run import RunConfig, run
+from baselines.runs.options import add_agent_options, add_run_options, play, print_settings
+from baselines.runs.run import RunConfig
 from baselines.suites import Task
 from baselines.tables.published_tables import TABLES, Column, PublishedTable, macro, mean
-from baselines.tables.summary import Result
+from baselines.tables.results import Result
+from finemem_env.cli.frame import Parser, command, program
+from finemem_env.cli.options import (
+    add_env_args,
+    add_seed,
+    env_args,
+    json_object,
+    name_or_object,
+    positive,
+)
+from finemem_env.cli.tables import markdown_table, number
 from finemem_env.data.source import BaseSource
-from finemem_env.errors import ConfigError, DataError, FineMemError
+from finemem_env.errors import ConfigError, DataError
 
 __all__ = ["Filled", "fill", "main", "markdown", "partial", "plan", "published_markdown"]
 
@@ -85,16 +92,16 @@ def plan(
         if not _names(column, data):
             missing[column.name] = "no source rebuilds it"
         for options in _names(column, data):
-            found: list[ConfigError | DataError] = []
+            reasons: list[ConfigError | DataError] = []
             for name in options.split("|"):
                 try:
                     tasks.append(_sized(_task(table, data, name, env_args), episodes))
                     break
                 except (ConfigError, DataError) as error:
-                    found.append(error)
+                    reasons.append(error)
             else:
-                missing[options] = str(found[0])
-                errors += found
+                missing[options] = str(reasons[0])
+                errors += reasons
     if not tasks:
         raise errors[0]
     return tuple(tasks), missing
@@ -107,15 +114,15 @@ def _names(column: Column, data: str) -> tuple[str, ...]:
 def _task(table: PublishedTable, data: str, name: str, env_args: Mapping[str, Any]) -> Task:
     # Answers are scored here, so a judge is not asked about every item written (Mem-α's reward).
     unjudged = {"weights": {"content": 0.0}}
-    given: dict[str, Any] = {"protocol": table.protocol, "split": "test", **unjudged, **env_args}
+    keywords: dict[str, Any] = {"protocol": table.protocol, "split": "test", **unjudged, **env_args}
     if data == "published":
-        knobs = {**given.pop("difficulty", {}), "data_source": name}
-        given |= {"source": table.source, "difficulty": knobs}
+        knobs = {**keywords.pop("difficulty", {}), "data_source": name}
+        keywords |= {"source": table.source, "difficulty": knobs}
     else:
-        given["source"] = name
+        keywords["source"] = name
         if name not in _WHOLE:
-            given.setdefault("num_chunks", table.chunks)
-    return Task(_plain(name), _ENV, given, every=data == "published")
+            keywords.setdefault("num_chunks", table.chunks)
+    return Task(_plain(name), _ENV, keywords, every=data == "published")
 
 
 def _plain(name: str) -> str:
@@ -149,11 +156,11 @@ def _line(table: PublishedTable, data: str, agent: str, results: Sequence[Result
     scores, memories, count = [], [], 0
     for names in _played(table, data, results).values():
         groups = [[r for r in results if (r.agent, r.task) == (agent, name)] for name in names]
-        valid = [[one for one in group if one.status != "invalid"] for group in groups]
-        done = [[one for one in group if one.status == "ok"] for group in valid]
+        valid = [[r for r in group if r.status != "invalid"] for group in groups]
+        done = [[r for r in group if r.status == "ok"] for group in valid]
         count += sum(map(len, valid))
-        scores.append(mean([mean([one.score for one in group]) for group in valid]))
-        memories.append(mean([mean([one.memory_tokens / 1000 for one in group]) for group in done]))
+        scores.append(mean([mean([result.score for result in group]) for group in valid]))
+        memories.append(mean([mean([r.memory_tokens / 1000 for r in group]) for group in done]))
     held = [memory for memory in memories if memory is not None]
     return Filled(agent, tuple(scores), mean(held), count)
 
@@ -175,12 +182,12 @@ def _played(table: PublishedTable, data: str, results: Sequence[Result]) -> dict
 def partial(table: PublishedTable, data: str, results: Sequence[Result]) -> str:
     """Which columns are of a part of their sub-datasets, as a sentence; "" where none is."""
     played = _played(table, data, results)
-    found = [
+    parts = [
         f"{column.name} is of {', '.join(played[column.name])} alone"
         for column in table.columns
         if 0 < len(played[column.name]) < len(column.data_sources)
     ]
-    return f"{'; '.join(found)}." if found else ""
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def markdown(table: PublishedTable, lines: Sequence[Filled]) -> str:
@@ -195,10 +202,9 @@ def markdown(table: PublishedTable, lines: Sequence[Filled]) -> str:
     rows = []
     for line in lines:
         scores = [line.scores[i] for i in there]
-        cells = map(_number, (*line.scores, mean(scores), macro(columns, scores)))
-        memory = "-" if line.memory is None else f"{line.memory:.1f}"
-        rows.append([f"`{line.agent}`", *cells, memory, str(line.episodes)])
-    return _table(heading, rows)
+        cells = map(_bare, (*line.scores, mean(scores), macro(columns, scores)))
+        rows.append([f"`{line.agent}`", *cells, number(line.memory, 1), str(line.episodes)])
+    return markdown_table(heading, rows)
 
 
 def published_markdown(table: PublishedTable) -> str:
@@ -210,113 +216,57 @@ def published_markdown(table: PublishedTable) -> str:
     for row in table.rows:
         averages = {"mean": mean(row.scores), "macro": macro(table.columns, row.scores)}
         off = row.reported - (averages[table.headline] or 0.0)
-        cells = map(_number, (*row.scores, row.reported, *averages.values()))
-        rows.append(
-            [row.method, *cells, f"{off:+.3f}".replace("0.", ".") if abs(off) > _ROUNDING else ""]
-        )
+        cells = map(_bare, (*row.scores, row.reported, *averages.values()))
+        shown = number(off, sign=True, bare=True) if abs(off) > _ROUNDING else ""
+        rows.append([row.method, *cells, shown])
         if with_memory:
             rows[-1].append("-" if row.memory is None else f"{row.memory:g}")
-    return _table([*heading, "memory [k]"] if with_memory else heading, rows)
+    return markdown_table([*heading, "memory [k]"] if with_memory else heading, rows)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}".removeprefix("0")
+def _bare(value: float | None) -> str:
+    return number(value, bare=True)
 
 
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code (2 for a setting or file that does not fit)."""
-    given = _parser().parse_args(arguments)
-    table = TABLES[given.table]
-    try:
-        tasks, missing = plan(table, given.data, _env_args(given), given.episodes)
-        for name, why in missing.items():
-            print(f"left out: {name}: {why}", file=sys.stderr)
-        config = RunConfig(
-            _ENV,
-            agents=tuple(given.agent or map(AgentChoice, _AGENTS)),
-            seed=given.seed,
-            own_tasks=tasks,
-        )
-        total = sum(task.episodes for task in tasks) * len(config.agents)
-        with closing(Progress(total)) as progress:
-            run(
-                config,
-                given.output_dir,
-                resume=given.resume,
-                progress=progress,
-                jobs=given.jobs,
-                time_limit=given.time_limit or None,
-            )
-    except (FineMemError, gym.error.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: the same command with --resume goes on", file=sys.stderr)
-        return 130
-    folder = RunFolder(given.output_dir)
-    results = folder.results()
-    print(
-        f"{table.title}, {given.data} data\n\n{markdown(table, fill(table, given.data, results))}"
-    )
-    if part := partial(table, given.data, results):
+    """Play the agents and print the table."""
+    options = _parser().parse_args(arguments)
+    table = TABLES[options.table]
+    keywords = env_args(options, "reader", "judge", "difficulty", "data_dir")
+    tasks, missing = plan(table, options.data, keywords, options.episodes)
+    for name, why in missing.items():
+        print(f"left out: {name}: {why}", file=sys.stderr)
+    agents = tuple(options.agent or map(AgentChoice, _AGENTS))
+    play(RunConfig(_ENV, agents=agents, seed=options.seed, own_tasks=tasks), options)
+    results = RunFolder(options.output_dir).results()
+    print(f"{table.title}, {options.data} data\n")
+    print(markdown(table, fill(table, options.data, results)))
+    if part := partial(table, options.data, results):
         print(f"\n{part}")
-    for status, count in Counter(one.status for one in results if one.status != "ok").items():
+    for status, count in Counter(r.status for r in results if r.status != "ok").items():
         print(f"\n{count} episodes {status}; see results.jsonl")
     print()
-    print_settings(folder)
+    print_settings(options.output_dir)
     return 0
 
 
-def _env_args(given: argparse.Namespace) -> dict[str, Any]:
-    env_args: dict[str, Any] = dict(given.env_args)
-    for key in ("reader", "judge", "difficulty"):
-        if (value := getattr(given, key)) is not None:
-            env_args[key] = value
-    if given.data_dir is not None:
-        env_args["data_dir"] = str(given.data_dir)
-    return env_args
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m baselines.published",
-        description=__doc__,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> Parser:
+    parser = program("baselines.published", __doc__, _EPILOG)
     add = parser.add_argument
     titles = "; ".join(f"{table.name}: {table.title}" for table in TABLES.values())
     add("table", choices=list(TABLES), help=titles)
     add("--data", choices=("published", "rebuilt"), default="published", help="which files")
-    add("--data-dir", type=Path, metavar="DIR", help="parent of the data (default: $FINEMEM_DATA)")
+    add("--data-dir", metavar="DIR", help="parent of the data (default: $FINEMEM_DATA)")
     add("--difficulty", type=json_object, metavar="JSON", help="knobs of the source: hub, revision")
-    add(
-        "--agent",
-        action="append",
-        type=lambda text: AgentChoice(agent_name(text)),
-        metavar="NAME",
-        help=f"may be repeated (default: {', '.join(_AGENTS)})",
-    )
-    add("--agent-args", action=AgentArguments, type=json_object, metavar="JSON", help="of the last")
-    add("--reader", type=_named, metavar="JSON", help="answers the questions (default: local)")
-    add("--judge", type=_named, metavar="JSON", help="grades where a metric asks for it")
-    add("--env-args", type=json_object, default={}, metavar="JSON", help="more keywords")
-    add("--episodes", type=positive, help="at most so many instances of a sub-dataset")
-    add("--seed", type=int, default=0, help="decides the episodes of rebuilt data")
-    add("--jobs", type=positive, default=1, help="processes (default: %(default)s)")
-    add("--time-limit", type=float, default=0.0, help="seconds an agent has in an episode; 0: none")
-    add("--output-dir", type=Path, required=True, metavar="DIR", help="a new folder for the run")
-    add("--resume", action="store_true", help="continue the run in DIR: what is missing or failed")
+    add_agent_options(parser, f"(default: {', '.join(_AGENTS)})")
+    add("--reader", type=name_or_object, metavar="JSON", help="who answers (default: local)")
+    add("--judge", type=name_or_object, metavar="JSON", help="grades where a metric asks for it")
+    add_env_args(parser)
+    add("--episodes", type=positive, metavar="N", help="at most so many of a sub-dataset")
+    add_seed(parser, "decides the episodes of rebuilt data")
+    add_run_options(parser, time_limit=0.0)
     return parser
-
-
-def _named(text: str) -> Any:  # noqa: ANN401
-    return json_object(text) if text.lstrip().startswith("{") else text
 
 
 if __name__ == "__main__":

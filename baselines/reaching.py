@@ -26,21 +26,21 @@ def reaching(env: Mapping[str, Any]) -> list[str]:
     Args:
         env: `id` and keywords of `gym.make`, as a trace has them.
     """
-    found = {} if env.get("id") in ENVIRONMENTS else {"id": env.get("id")}
+    reached = {} if env.get("id") in ENVIRONMENTS else {"id": env.get("id")}
     for name, local in _LOCAL.items():
         if name in env and env[name] not in local:
-            found[name] = env[name]
+            reached[name] = env[name]
     source = env.get("source", "synthetic")
     names = source if isinstance(source, Mapping) else [str(source)]
     if not set(names) <= _SOURCES:
-        found["source"] = source
+        reached["source"] = source
     retriever = env.get("retriever")
     if retriever is not None and not _plain_bm25(retriever):
-        found["retriever"] = retriever
-    given = env.get("difficulty")
-    knobs = given if isinstance(given, Mapping) else {}
-    found |= {f"difficulty {name}": knobs[name] for name in _KNOBS if knobs.get(name)}
-    return [f"{name} {value!r}" for name, value in found.items()]
+        reached["retriever"] = retriever
+    difficulty = env.get("difficulty")
+    knobs = difficulty if isinstance(difficulty, Mapping) else {}
+    reached |= {f"difficulty {name}": knobs[name] for name in _KNOBS if knobs.get(name)}
+    return [f"{name} {value!r}" for name, value in reached.items()]
 
 
 def _plain_bm25(retriever: object) -> bool:

@@ -6,7 +6,7 @@ reward per step index, differences on the same episodes, questions answered from
 
 from __future__ import annotations
 
-import argparse
+import json
 import math
 import sys
 from collections import defaultdict
@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from baselines.runs.folder import RunFolder
-from baselines.suites import HEADLINE
-from baselines.tables.budgets import curve_cells
 from baselines.tables.charts import bar_chart, line_chart
-from baselines.tables.curves import Curve, curves
+from baselines.tables.curves import Curve, curve_cells, curves, headline
 from baselines.tables.paired import Difference, Leak, closed_book, paired_differences
-from baselines.tables.summary import CEILING, AgentSummary, Result, aligned, summarise
-from finemem_env.errors import ConfigError, DataError, FineMemError
+from baselines.tables.results import Result
+from baselines.tables.summary import CEILING, AgentSummary, summarise
+from finemem_env.cli.frame import command, program, saving
+from finemem_env.cli.tables import html_table, interval, number, text_table
+from finemem_env.errors import ConfigError, DataError
 from finemem_env.trace import Trace
 
 __all__ = ["Report", "load", "main", "page"]
@@ -61,22 +62,25 @@ def load(runs: Sequence[Path], reference: str | None = None) -> Report:
     configs = [folder.config() for folder in folders]
     for config in configs[1:]:
         if config["task_hashes"] != configs[0]["task_hashes"]:
-            raise ConfigError("the runs are of different episodes; report them one by one.")
+            played = "; ".join(map(_played, runs, configs))
+            raise ConfigError(
+                f"the runs are of different episodes: {played}. Play them with the same --suite, "
+                "or the same environment, keywords, --episodes and --seed, or report them alone."
+            )
     results, traces = _merged(folders)
     if not results:
         raise DataError(f"{runs[0]}: no results yet.")
-    budgets = list(dict.fromkeys(result.budget for result in results))
-    budget = HEADLINE if HEADLINE in budgets else budgets[0]
+    budget = headline(result.budget for result in results)
     seed = int(configs[0]["seed"])
-    headline = [result for result in results if result.budget == budget]
-    rows = summarise(headline, seed)
+    shown = [result for result in results if result.budget == budget]
+    rows = summarise(shown, seed)
     own = [(key[0], trace) for key, trace in traces if key[1] == budget]
     return Report(
         configs=tuple(configs),
         budget=budget,
         rows=tuple(rows),
         curves=tuple(curves(results)),
-        differences=tuple(paired_differences(headline, _reference(rows, reference), seed)),
+        differences=tuple(paired_differences(shown, _reference(rows, reference), seed)),
         leaks=tuple(closed_book(own)),
         step_rewards=_step_rewards([trace for _, trace in own]),
     )
@@ -108,12 +112,17 @@ def _merged(folders: Sequence[RunFolder]) -> tuple[list[Result], list[tuple[_Key
     return results, traces
 
 
-def _reference(rows: Sequence[AgentSummary], given: str | None) -> str:
+def _played(run: Path, config: Mapping[str, Any]) -> str:
+    what = config["suite"] or f"{config['env']} {json.dumps(config['env_args'])}"
+    return f"{run} has {len(config['episodes'])} of {what}, seed {config['seed']}"
+
+
+def _reference(rows: Sequence[AgentSummary], name: str | None) -> str:
     names = [row.agent for row in rows]
-    if given is not None:
-        if given not in names:
-            raise ConfigError(f"--reference {given!r} is not among the agents: {', '.join(names)}.")
-        return given
+    if name is not None:
+        if name not in names:
+            raise ConfigError(f"--reference {name!r} is not among the agents: {', '.join(names)}.")
+        return name
     open_ = [row for row in rows if row.agent != CEILING] or list(rows)
     return max(open_, key=lambda row: row.score or 0.0).agent
 
@@ -141,7 +150,7 @@ def page(report: Report) -> str:
         f"<h1>{escape(str(title))}</h1>",
         _facts(report),
         "<h2>Scores</h2>",
-        _html_table(curve_cells(report.rows, report.curves)),
+        html_table(*curve_cells(report.rows, report.curves)),
         "<p>score: arithmetic mean over episodes; macro: mean over competencies of their means; "
         "normalised: 0 at skip, 1 at oracle; area: area under score against memory share.</p>",
         *_curve_section(report),
@@ -150,11 +159,11 @@ def page(report: Report) -> str:
         "<h2>Reward per step index</h2>",
         _step_chart(report),
         "<h2>Differences on the same episodes</h2>",
-        _html_table(_difference_cells(report.differences)),
+        html_table(*_difference_cells(report.differences)),
         "<h2>Closed book</h2>",
         "<p>Final questions that the reader answers with nothing in memory (score of at least "
         "0.5). They say nothing about a memory.</p>",
-        _html_table(_leak_cells(report.leaks)),
+        html_table(*_leak_cells(report.leaks)),
     ]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(str(title))}</title>'
@@ -203,65 +212,55 @@ def _step_chart(report: Report) -> str:
     return line_chart(series, labels, "step index", title, from_zero=False)
 
 
-def _difference_cells(found: Sequence[Difference]) -> list[list[str]]:
-    cells = [["agent minus reference", "reference", "episodes", "difference", "95 % interval", ""]]
-    for one in found:
-        low_high = (
-            "-" if one.interval is None else f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}"
-        )
-        clear = "clear" if one.clear else ""
-        cells.append(
-            [one.agent, one.reference, str(one.episodes), f"{one.mean:+.3f}", low_high, clear]
-        )
-    return cells
+Cells = tuple[list[str], list[list[str]]]  # headings and rows
 
 
-def _leak_cells(found: Sequence[Leak]) -> list[list[str]]:
-    cells = [["task", "questions", "answered", "share", "mean score"]]
-    for one in found:
-        share = one.answered / one.questions if one.questions else 0.0
-        cells.append(
-            [
-                one.task or "-",
-                str(one.questions),
-                str(one.answered),
-                f"{share:.3f}",
-                f"{one.score:.3f}",
-            ]
-        )
-    return cells
+def _difference_cells(differences: Sequence[Difference]) -> Cells:
+    rows = [
+        [
+            difference.agent,
+            difference.reference,
+            str(difference.episodes),
+            number(difference.mean, sign=True),
+            interval(difference.interval, sign=True),
+            "clear" if difference.clear else "",
+        ]
+        for difference in differences
+    ]
+    return [
+        "agent minus reference",
+        "reference",
+        "episodes",
+        "difference",
+        "95 % interval",
+        "",
+    ], rows
 
 
-def _html_table(cells: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(text)}</th>" for text in cells[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in line) + "</tr>"
-        for line in cells[1:]
-    )
-    return f"<table><tr>{head}</tr>{body}</table>"
+def _leak_cells(leaks: Sequence[Leak]) -> Cells:
+    rows = []
+    for leak in leaks:
+        share = leak.answered / leak.questions if leak.questions else 0.0
+        counts = [str(leak.questions), str(leak.answered)]
+        rows.append([leak.task or "-", *counts, number(share), number(leak.score)])
+    return ["task", "questions", "answered", "share", "mean score"], rows
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 2 when there is nothing to report."""
-    parser = argparse.ArgumentParser(
-        prog="python -m baselines.report",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Print the tables and write the page."""
+    parser = program("baselines.report", __doc__)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
     parser.add_argument("--output", type=Path, help="the page (default: report.html in RUN)")
     parser.add_argument("--reference", help="agent that the others are compared with")
-    given = parser.parse_args(arguments)
-    try:
-        report = load(given.runs, given.reference)
-    except FineMemError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    output = given.output or given.runs[0] / "report.html"
-    output.write_text(page(report), encoding="utf-8")
-    print(aligned(curve_cells(report.rows, report.curves)))
-    print("\n" + aligned(_difference_cells(report.differences)))
-    print("\nanswered with nothing in memory\n" + aligned(_leak_cells(report.leaks)))
+    options = parser.parse_args(arguments)
+    report = load(options.runs, options.reference)
+    print(text_table(*curve_cells(report.rows, report.curves)))
+    print("\n" + text_table(*_difference_cells(report.differences)))
+    print("\nanswered with nothing in memory\n" + text_table(*_leak_cells(report.leaks)))
+    output = options.output or options.runs[0] / "report.html"
+    with saving(output, f"{output} is not whole."):
+        output.write_text(page(report), encoding="utf-8")
     print(f"written to {output}")
     return 0
 

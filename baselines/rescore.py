@@ -8,7 +8,6 @@ Results go to RUN/rescored/NAME/results.jsonl, with the attributed reward of eve
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -19,15 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
 import finemem_env  # noqa: F401  (registers the environments)
 from baselines.runs.folder import RunFolder
 from baselines.runs.runner import session_of
-from baselines.tables.summary import Result, render_table, summarise
-from finemem_env.errors import ConfigError, DataError, FineMemError, nearest
+from baselines.tables.results import Result, measured
+from baselines.tables.summary import render_table, summarise
+from finemem_env.cli.frame import command, program, saving
+from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.rewards import REWARDS
-from finemem_env.session import Session
 from finemem_env.testing import canonical
 from finemem_env.trace import Trace, replay
 
@@ -72,7 +71,7 @@ class Rescorer:
         factory = getattr(env.unwrapped, "factory", None)
         reader, judge = getattr(factory, "reader", None), getattr(factory, "judge", None)
         last = replay(trace, session, reader, judge, trust=self.trust)
-        return _scored(session, result), last.step_rewards
+        return replace(result, **measured(session)), last.step_rewards
 
     def close(self) -> None:
         """Close the environments."""
@@ -82,29 +81,12 @@ class Rescorer:
     def _env(self, description: Mapping[str, Any]) -> gym.Env[str, str]:
         keywords = {key: value for key, value in description.items() if key != "id"}
         if self.reward is not None:
-            keywords = {key: one for key, one in keywords.items() if key not in _OVERRIDES}
+            keywords = {key: value for key, value in keywords.items() if key not in _OVERRIDES}
             keywords["reward"] = self.reward
         key = canonical({"id": description["id"], **keywords})
         if key not in self._envs:
             self._envs[key] = gym.make(description["id"], disable_env_checker=True, **keywords)
         return self._envs[key]
-
-
-def _scored(session: Session, result: Result) -> Result:
-    steps = session.record.results
-    chunk_qa = [step.terms["chunk_qa"] for step in steps if step.chunk_answers]
-    last = steps[-1]
-    return replace(
-        result,
-        status="ok" if any(last.step_valid) else "invalid",
-        score=float(last.terms["global"]),
-        r_chunk=float(np.mean(chunk_qa)) if chunk_qa else None,
-        r_fmt=float(np.mean([step.terms["format"] for step in steps])),
-        compression=float(last.terms["compression"]),
-        episode_return=sum(step.reward for step in steps),
-        memory_tokens=session.memory.tokens,
-        memory_items=len(session.memory),
-    )
 
 
 def largest_difference(first: Result, second: Result) -> float:
@@ -114,15 +96,15 @@ def largest_difference(first: Result, second: Result) -> float:
         for name in ("score", "r_chunk", "r_fmt", "compression", "episode_return")
     ]
     return max(
-        math.inf if (one is None) != (other is None) else abs((one or 0.0) - (other or 0.0))
-        for one, other in pairs
+        math.inf if (a is None) != (b is None) else abs((a or 0.0) - (b or 0.0)) for a, b in pairs
     )
 
 
-def _rescored(
-    folder: RunFolder, rescorer: Rescorer
-) -> Iterator[tuple[Result, Result, tuple[float, ...]]]:
-    """(stored, computed anew, attributed rewards); an episode without a trace stays as it is."""
+_Row = tuple[Result, Result, tuple[float, ...]]  # stored, computed anew, attributed rewards
+
+
+def _rescored(folder: RunFolder, rescorer: Rescorer) -> Iterator[_Row]:
+    """Every episode of the run; an episode without a trace stays as it is."""
     results = {result.key: result for result in folder.results()}
     for key, trace in folder.traces():
         if key in results:
@@ -132,46 +114,42 @@ def _rescored(
         yield stored, stored, ()
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 1 when the run's own rewards do not come out again."""
-    parser = argparse.ArgumentParser(
-        prog="python -m baselines.rescore",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Score a run again; 1 when the run's own rewards do not come out again."""
+    parser = program("baselines.rescore", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run")
     parser.add_argument("--reward", help="preset to score under (default: the run's own)")
-    given = parser.parse_args(arguments)
-    try:
-        if given.reward is not None and given.reward not in REWARDS:
-            raise ConfigError(nearest("reward", given.reward, REWARDS))
-        return _run(RunFolder(given.run), given.reward)
-    except (FineMemError, gym.error.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-
-
-def _run(folder: RunFolder, reward: str | None) -> int:
+    options = parser.parse_args(arguments)
+    reward = options.reward
+    if reward is not None and reward not in REWARDS:
+        raise ConfigError(nearest("reward", reward, REWARDS))
+    folder = RunFolder(options.run)
     seed = int(folder.config()["seed"])
     with closing(Rescorer(reward)) as rescorer:
         rows = list(_rescored(folder, rescorer))
     output = folder.path / "rescored" / (reward or _OWN)
+    with saving(output, f"{output} is not whole; the run is as it was."):
+        _write(output, rows)
+    for budget in dict.fromkeys(result.budget for _, result, _ in rows):
+        if budget:
+            print(f"memory budget {budget}")
+        of_budget = [result for _, result, _ in rows if result.budget == budget]
+        print(render_table(summarise(of_budget, seed)))
+    print(f"written to {output}")
+    if reward is not None:
+        return 0
+    off = [stored for stored, again, _ in rows if largest_difference(stored, again) > _TOLERANCE]
+    print(f"{len(rows)} episodes, {len(off)} of them with other rewards than the run reports")
+    return 1 if off else 0
+
+
+def _write(output: Path, rows: Sequence[_Row]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     with (output / "results.jsonl").open("w", encoding="utf-8") as file:
         for _, result, step_rewards in rows:
             record = {**asdict(result), "step_rewards": step_rewards}
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    for budget in dict.fromkeys(result.budget for _, result, _ in rows):
-        own = [result for _, result, _ in rows if result.budget == budget]
-        if budget:
-            print(f"memory budget {budget}")
-        print(render_table(summarise(own, seed)))
-    print(f"written to {output}")
-    if reward is not None:
-        return 0
-    off = [one for one, other, _ in rows if largest_difference(one, other) > _TOLERANCE]
-    print(f"{len(rows)} episodes, {len(off)} of them with other rewards than the run reports")
-    return 1 if off else 0
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ Trains PPO, DQN or sb3-contrib's MaskablePPO on hashed features and numbered ope
     model.zip        the checkpoint; settings.json beside it says how it was made
     checkpoints/     earlier ones
     tensorboard/     rollout/ep_rew_mean, memory/score (mean score of the final questions), train/…
-    progress.csv     the same numbers, one row per update
+                     and progress.csv, the same numbers, one row per update
 
-The benchmark plays it: `--agent sb3 --agent-args '{"checkpoint": "DIR"}'`. Needs the extra `sb3`.
+Ctrl-C saves the model, --resume goes on with it. The benchmark plays it: `--agent sb3 --agent-args
+'{"checkpoint": "DIR"}'`. Needs the extra `sb3`.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import importlib
 import json
@@ -29,10 +29,19 @@ import gymnasium as gym
 import numpy as np
 
 import finemem_env  # noqa: F401  (registers the environments)
-from finemem_env.errors import ConfigError, DataError, FineMemError, nearest
+from finemem_env.cli.frame import Parser, command, program, saving, shell_line
+from finemem_env.cli.options import (
+    add_env_options,
+    add_output_options,
+    add_seed,
+    env_args,
+    env_id,
+    json_object,
+    positive,
+)
+from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.extras import load
-from finemem_env.prompts import parse_observation
-from finemem_env.wrappers import DiscreteOperations, Draft, FeatureObservation, feature_array
+from finemem_env.wrappers import DiscreteOperations, FeatureObservation, feature_array, make_draft
 
 __all__ = ["ALGORITHMS", "Sb3Agent", "Sb3Config", "main", "make_env", "train"]
 
@@ -63,7 +72,7 @@ _DQN = {
     "exploration_fraction": 0.3,
     "policy_kwargs": {"net_arch": [64, 64]},
 }
-_SETTINGS = "settings.json"
+_SETTINGS, _MODEL = "settings.json", "model.zip"
 _WHAT = "baselines.sb3"  # needs the extra
 
 
@@ -93,31 +102,89 @@ def make_env(config: Sb3Config) -> gym.Env[Any, Any]:
     return FeatureObservation(discrete, config.bins)
 
 
-def train(config: Sb3Config, output_dir: Path, *, log: bool = True) -> Path:
-    """Train and save; returns the checkpoint's path.
+def train(config: Sb3Config, output_dir: Path, *, log: bool = True, resume: bool = False) -> Path:
+    """Train and save; returns the checkpoint's path. What Ctrl-C stops is saved as well.
+
+    Args:
+        config: everything that decides the run.
+        output_dir: its folder.
+        log: print the numbers of every update.
+        resume: go on with the model in the folder, by the choices that are left; the episodes that
+            were being played, and the replay buffer of DQN, start anew.
 
     Raises:
-        ConfigError: an unknown algorithm, the extra is missing, the folder holds a run.
+        ConfigError: an unknown algorithm, the extra is missing, the folder holds a run and `resume`
+            is off, or a run of another config.
+        DataError: `resume` without a run in the folder.
     """
     factory = _algorithm(config.algo)
     load("torch.utils.tensorboard", _WHAT, "sb3")
-    if (output_dir / _SETTINGS).exists():
-        raise ConfigError(f"{output_dir} already holds a run; choose another folder.")
+    if resume:
+        _check_same(config, output_dir)
+    elif (output_dir / _SETTINGS).exists():
+        raise ConfigError(f"{output_dir} already holds a run; --resume goes on with it.")
     output_dir.mkdir(parents=True, exist_ok=True)
     library = importlib.import_module("stable_baselines3.common.env_util")
     vector = library.make_vec_env(lambda: make_env(config), n_envs=config.envs, seed=config.seed)
     load("torch", _WHAT, "sb3").set_num_threads(1)
-    model = factory("MlpPolicy", vector, seed=config.seed, device="cpu", **_options(config))
-    logger = importlib.import_module("stable_baselines3.common.logger")
-    kinds = ["csv", "tensorboard", *(["stdout"] if log else [])]
-    model.set_logger(logger.configure(str(output_dir / "tensorboard"), kinds))
+    saved = _last_model(output_dir) if resume else None
+    if saved is not None:
+        model = factory.load(saved, env=vector, device="cpu")
+        model.set_random_seed((config.seed + model.num_timesteps) % 2**32)  # other episodes
+    else:
+        model = factory("MlpPolicy", vector, seed=config.seed, device="cpu", **_options(config))
+    _log(model, output_dir, log)
     _write_settings(config, output_dir)
-    model.learn(total_timesteps=config.steps, callback=_callbacks(config, output_dir))
-    path = output_dir / "model.zip"
-    model.save(path)
-    model.logger.close()
-    vector.close()
+    with saving(output_dir, "The model is kept: the same command with --resume goes on."):
+        return _learn(model, config, output_dir)
+
+
+def _learn(model: Any, config: Sb3Config, output_dir: Path) -> Path:  # noqa: ANN401
+    """The choices that are left; the model is saved however they end."""
+    path, aside = output_dir / _MODEL, output_dir / f"new-{_MODEL}"
+    try:
+        model.learn(
+            total_timesteps=max(0, config.steps - model.num_timesteps),
+            callback=_callbacks(config, output_dir),
+            reset_num_timesteps=False,
+        )
+    finally:
+        model.save(aside)
+        aside.replace(path)
+        model.logger.close()
+        model.get_env().close()
     return path
+
+
+def _last_model(output_dir: Path) -> Path | None:
+    """The model of the run, or the newest checkpoint of one that was killed."""
+    path = output_dir / _MODEL
+    saved = sorted(
+        (output_dir / "checkpoints").glob("*.zip"), key=lambda zip_: zip_.stat().st_mtime
+    )
+    return path if path.is_file() else next(iter(reversed(saved)), None)
+
+
+def _log(model: Any, output_dir: Path, log: bool) -> None:  # noqa: ANN401
+    """Write numbers to the folder; those of an earlier start keep a file of their own."""
+    logger = importlib.import_module("stable_baselines3.common.logger")
+    folder = output_dir / "tensorboard"
+    table = folder / "progress.csv"
+    if table.exists():
+        table.rename(folder / f"progress-to-{model.num_timesteps}.csv")
+    kinds = ["csv", "tensorboard", *(["stdout"] if log else [])]
+    model.set_logger(logger.configure(str(folder), kinds))
+
+
+def _check_same(config: Sb3Config, output_dir: Path) -> None:
+    """A run goes on under its own settings; only the number of choices may grow."""
+    before = _read_settings(output_dir / _SETTINGS)
+    for field_ in dataclasses.fields(Sb3Config):
+        old, new = getattr(before, field_.name), getattr(config, field_.name)
+        if old != new and field_.name != "steps":
+            raise ConfigError(
+                f"{output_dir} holds a run with another {field_.name}: {old!r}, not {new!r}."
+            )
 
 
 class Sb3Agent:
@@ -133,7 +200,7 @@ class Sb3Agent:
 
     def __init__(self, checkpoint: str) -> None:
         path = Path(checkpoint)
-        path = path / "model.zip" if path.is_dir() else path
+        path = path / _MODEL if path.is_dir() else path
         folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
         self._config = _read_settings(folder / _SETTINGS)
         if not path.is_file():
@@ -148,7 +215,7 @@ class Sb3Agent:
     def act(self, observation: str, info: Mapping[str, Any]) -> str:
         """Choose operations one after the other until the chunk has been seen."""
         config = self._config
-        draft = Draft(parse_observation(observation), config.sentences, config.slots)
+        draft = make_draft(observation, info, config.sentences, config.slots)
         masked = {} if config.algo != "maskable_ppo" else {"action_masks": draft.mask()}
         while not draft.done:
             if masked:
@@ -188,7 +255,7 @@ def _score_callback(base: Any) -> Callable[[], Any]:  # noqa: ANN401
         def _on_step(self) -> bool:
             for over, info in zip(self.locals["dones"], self.locals["infos"], strict=True):
                 if over:
-                    self._scores.append(info["reward_terms"]["global"])
+                    self._scores.append(info["score"])
                     self.logger.record("memory/tokens", info["memory_tokens"])
             if self._scores:
                 self.logger.record("memory/score", float(np.mean(self._scores)))
@@ -217,41 +284,53 @@ def _write_settings(config: Sb3Config, output_dir: Path) -> None:
 def _read_settings(path: Path) -> Sb3Config:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        names = [one.name for one in dataclasses.fields(Sb3Config)]
+        names = [setting.name for setting in dataclasses.fields(Sb3Config)]
         return Sb3Config(**{name: record[name] for name in names})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: expected the settings of a training run: {error}.") from error
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code (2 for a setting that does not fit)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m baselines.sb3",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add, default = parser.add_argument, Sb3Config()
-    add("--env", default=default.env, help="environment id (default: %(default)s)")
-    add("--env-args", type=json.loads, default={}, metavar="JSON", help="its keywords")
-    add("--algo", choices=list(ALGORITHMS), default=default.algo)
-    add("--steps", type=int, default=default.steps, help="choices in all (default: %(default)s)")
-    add("--envs", type=int, default=default.envs, help="in one batch (default: %(default)s)")
-    add("--seed", type=int, default=default.seed)
-    add("--sentences", type=int, default=default.sentences, help="window (default: %(default)s)")
-    add("--slots", type=int, default=default.slots, help="items in reach (default: %(default)s)")
-    add("--bins", type=int, default=default.bins, help="hash bins (default: %(default)s)")
-    add("--options", type=json.loads, default={}, metavar="JSON", help="the algorithm's own")
-    add("--output-dir", type=Path, required=True, metavar="DIR", help="a new folder")
-    given = vars(parser.parse_args(arguments))
-    output_dir = given.pop("output_dir")
-    try:
-        path = train(Sb3Config(**given), output_dir)
-        environment = json.loads((output_dir / _SETTINGS).read_text("utf-8"))["environment"]
-        print(f"settings: {json.dumps(environment, ensure_ascii=False)}\nwritten to {path}")
-    except (FineMemError, gym.error.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    """Train, and say how to score what was trained."""
+    options = _parser().parse_args(arguments)
+    names = ("algo", "steps", "envs", "seed", "sentences", "slots", "bins", "options")
+    chosen = {name: getattr(options, name) for name in names}
+    config = Sb3Config(env_id(options), env_args(options), **chosen)
+    folder = options.output_dir
+    path = train(config, folder, resume=options.resume)
+    environment = json.loads((folder / _SETTINGS).read_text("utf-8"))["environment"]
+    print(f"settings: {json.dumps(environment, ensure_ascii=False)}\nwritten to {path}")
+    print(f"score it: {_scoring(config, folder)}")
     return 0
+
+
+def _scoring(config: Sb3Config, folder: Path) -> str:
+    """The command that plays the checkpoint on test episodes of what it was trained on."""
+    keywords = {key: value for key, value in config.env_args.items() if key != "split"}
+    return shell_line(
+        "baselines.benchmark",
+        *("--env", config.env),
+        *(("--env-args", json.dumps(keywords)) if keywords else ()),
+        *("--agent", "sb3", "--agent-args", json.dumps({"checkpoint": str(folder)})),
+        *("--output-dir", folder / "benchmark"),
+    )
+
+
+def _parser() -> Parser:
+    parser = program(_WHAT, __doc__)
+    add, default = parser.add_argument, Sb3Config()
+    add_env_options(parser)
+    add("--algo", choices=list(ALGORITHMS), default=default.algo, help="what learns")
+    add("--steps", type=positive, default=default.steps, metavar="N", help="choices in all")
+    add("--envs", type=positive, default=default.envs, metavar="N", help="in one batch")
+    add_seed(parser, "of weights and episodes")
+    add("--sentences", type=positive, default=default.sentences, metavar="N", help="window")
+    add("--slots", type=positive, default=default.slots, metavar="N", help="items in reach")
+    add("--bins", type=positive, default=default.bins, metavar="N", help="hash bins")
+    add("--options", type=json_object, default={}, metavar="JSON", help="the algorithm's own")
+    add_output_options(parser, "the choices that are left")
+    return parser
 
 
 if __name__ == "__main__":

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from baselines.runs.submission import write_submission
-from finemem_env.errors import FineMemError
+from finemem_env.cli.frame import command, program, saving
 
 __all__ = ["main"]
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 2 when there is no run."""
-    parser = argparse.ArgumentParser(prog="python -m baselines.submit", description=__doc__)
+    """Write the file."""
+    parser = program("baselines.submit", __doc__)
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("file", type=Path, help="what to write, .json or .json.gz")
-    given = parser.parse_args(arguments)
-    try:
-        write_submission(given.run, given.file)
-    except (FineMemError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"written to {given.file} ({given.file.stat().st_size / 1e6:.1f} MB)")
+    options = parser.parse_args(arguments)
+    with saving(options.file, f"{options.file} is not whole."):
+        write_submission(options.run, options.file)
+    print(f"written to {options.file} ({options.file.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 

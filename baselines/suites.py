@@ -53,9 +53,9 @@ class Suite:
 
 
 def _task(competency: str, source: str, episodes: int, **keywords: object) -> Task:
-    given = {"source": source, "split": "test", **keywords}
+    env_args = {"source": source, "split": "test", **keywords}
     name = f"{competency}-{source}" if source == "synthetic" else source
-    return Task(name, f"FineMem-{competency}-v0", given, episodes)
+    return Task(name, f"FineMem-{competency}-v0", env_args, episodes)
 
 
 _LONG: dict[str, object] = {"chunk_tokens": [1000, 3400]}

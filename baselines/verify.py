@@ -11,14 +11,11 @@ refused before anything is played, unless --trust-settings says that you have re
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-
-import gymnasium as gym
 
 from baselines.managers.messages import VERSION as MESSAGES
 from baselines.reaching import reaching
@@ -27,11 +24,12 @@ from baselines.runs.player import environment_args
 from baselines.runs.run import RunConfig, task_hashes
 from baselines.runs.runner import episode_seeds
 from baselines.runs.submission import Submission, read_submission
-from baselines.suites import HEADLINE, get_suite
-from baselines.tables.budgets import render_curves
-from baselines.tables.curves import curves
-from baselines.tables.summary import Result, render_table, summarise
-from finemem_env.errors import ConfigError, FineMemError
+from baselines.suites import get_suite
+from baselines.tables.curves import headline, run_table
+from baselines.tables.results import Result
+from baselines.tables.summary import summarise
+from finemem_env.cli.frame import command, program
+from finemem_env.errors import ConfigError
 from finemem_env.trace import Trace
 
 __all__ = ["main", "problems"]
@@ -40,34 +38,34 @@ _TOLERANCE = 1e-9
 _SHOWN = 20
 
 
-def problems(found: Submission) -> list[str]:
+def problems(submission: Submission) -> list[str]:
     """Everything that is wrong with a submission, as sentences; none when it stands."""
-    wrong = _data(found) + _complete(found)
+    wrong = _data(submission) + _complete(submission)
     if wrong:
         return wrong
     with closing(Rescorer()) as rescorer:
-        for result in found.results:
+        for result in submission.results:
             if result.status != "failed":
-                wrong += _episode(found, result, rescorer)
+                wrong += _episode(submission, result, rescorer)
             elif result.score != 0.0:
                 wrong.append(f"{_name(result.key)}: failed, with a score of {result.score}")
     return wrong
 
 
-def _episode(found: Submission, result: Result, rescorer: Rescorer) -> list[str]:
+def _episode(submission: Submission, result: Result, rescorer: Rescorer) -> list[str]:
     """What is wrong with one episode that was played to its end."""
-    name, trace = _name(result.key), found.traces.get(result.key)
+    name, trace = _name(result.key), submission.traces.get(result.key)
     if trace is None:
         return [f"{name}: no trace"]
-    if wrong := _played(found, result.key):
+    if wrong := _played(submission, result.key):
         return wrong
-    rescorer.trust = _answers_itself(trace) or not _is_local(found)
+    rescorer.trust = _answers_itself(trace) or not _is_local(submission)
     again, _ = rescorer(trace, result)
-    here = dict(rescorer.versions)
+    versions = dict(rescorer.versions)
     if _answers_itself(trace):
-        here["reader"] = trace.versions["reader"]
-    if dict(trace.versions) != here:
-        wrong.append(f"{name}: played under {dict(trace.versions)}, here is {here}")
+        versions["reader"] = trace.versions["reader"]
+    if dict(trace.versions) != versions:
+        wrong.append(f"{name}: played under {dict(trace.versions)}, here is {versions}")
     if largest_difference(result, again) > _TOLERANCE:
         wrong.append(
             f"{name}: reports score {result.score:.6f} and return {result.episode_return:.6f}, "
@@ -76,36 +74,35 @@ def _episode(found: Submission, result: Result, rescorer: Rescorer) -> list[str]
     return wrong
 
 
-def _is_local(found: Submission) -> bool:
-    return str(found.config["versions"].get("reader", "")).startswith("local/")
+def _is_local(submission: Submission) -> bool:
+    return str(submission.config["versions"].get("reader", "")).startswith("local/")
 
 
 def _answers_itself(trace: Trace) -> bool:
     return str(trace.versions.get("reader", "")).startswith(f"{MESSAGES}/")
 
 
-def _data(found: Submission) -> list[str]:
+def _data(submission: Submission) -> list[str]:
     """A suite's data must be the suite's."""
-    name = found.config.get("suite")
+    name = submission.config.get("suite")
     if name is None:
         return []
-    get_suite(name)
-    here = task_hashes(name)
+    claimed = submission.config["task_hashes"]
     return [
-        f"task {task}: data {found.config['task_hashes'].get(task, '')[:16]}…, here {digest[:16]}…"
-        for task, digest in here.items()
-        if found.config["task_hashes"].get(task) != digest
+        f"task {task}: data {claimed.get(task, '')[:16]}…, here {digest[:16]}…"
+        for task, digest in task_hashes(name).items()
+        if claimed.get(task) != digest
     ]
 
 
-def _complete(found: Submission) -> list[str]:
+def _complete(submission: Submission) -> list[str]:
     """Every episode must be there, once."""
-    keys = [result.key for result in found.results]
+    keys = [result.key for result in submission.results]
     wrong = [f"{_name(key)}: twice" for key in dict.fromkeys(keys) if keys.count(key) > 1]
-    budgets, agents = found.config["budgets"], found.config["agents"]
+    budgets, agents = submission.config["budgets"], submission.config["agents"]
     wanted = {
         (task, budget, agent, index)
-        for task, count in _episodes(found).items()
+        for task, count in _episodes(submission).items()
         for budget in budgets
         for agent in agents
         for index in range(count)
@@ -114,21 +111,21 @@ def _complete(found: Submission) -> list[str]:
     return wrong + [f"{_name(key)}: not of this run" for key in sorted(set(keys) - wanted)]
 
 
-def _episodes(found: Submission) -> dict[str, int]:
-    name = found.config.get("suite")
+def _episodes(submission: Submission) -> dict[str, int]:
+    name = submission.config.get("suite")
     if name is not None:
         return {task.name: task.episodes for task in get_suite(name).tasks}
-    return Counter(one.get("task", "") for one in found.config["episodes"])
+    return Counter(episode.get("task", "") for episode in submission.config["episodes"])
 
 
-def _played(found: Submission, key: tuple[str, str, str, int]) -> list[str]:
+def _played(submission: Submission, key: tuple[str, str, str, int]) -> list[str]:
     """The trace must be of the environment and seed that its result names."""
-    name = found.config.get("suite")
-    trace = found.traces[key]
+    name = submission.config.get("suite")
+    trace = submission.traces[key]
     if name is None:
         return []
     suite = get_suite(name)
-    (task,) = (one for one in suite.tasks if one.name == key[0])
+    (task,) = (task for task in suite.tasks if task.name == key[0])
     expected = {"id": task.env, **environment_args(task, key[1])}
     if dict(trace.env) != expected:
         return [f"{_name(key)}: played in {dict(trace.env)}, the suite says {expected}"]
@@ -142,53 +139,40 @@ def _name(key: tuple[str, str, str, int]) -> str:
     return " ".join(part for part in (task, budget, agent, f"episode {index}") if part)
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0 when the submission stands, 1 when not, 2 when it cannot be read."""
-    parser = argparse.ArgumentParser(
-        prog="python -m baselines.verify",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """0 when the submission stands, 1 when not, 2 when it cannot be read."""
+    parser = program("baselines.verify", __doc__)
     parser.add_argument("file", type=Path, help="a submission, .json or .json.gz")
     parser.add_argument(
         "--trust-settings", action="store_true", help="use the readers, files and models it names"
     )
-    given = parser.parse_args(arguments)
-    try:
-        found = read_submission(given.file)
-        if not given.trust_settings:
-            _refuse_reaching(found)
-        wrong = problems(found)
-    except (FineMemError, gym.error.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if wrong:
+    options = parser.parse_args(arguments)
+    submission = read_submission(options.file)
+    if not options.trust_settings:
+        _refuse_reaching(submission)
+    if wrong := problems(submission):
         print(f"NOT VERIFIED: {len(wrong)} problems", *wrong[:_SHOWN], sep="\n  ")
         return 1
-    _print_table(found)
-    read = "every answer read again" if _is_local(found) else "stored answers scored again"
-    print(f"VERIFIED: {len(found.results)} episodes, {read}")
-    if own := sum(map(_answers_itself, found.traces.values())):
+    seed, budget = int(submission.config["seed"]), headline(submission.config["budgets"])
+    rows = summarise([result for result in submission.results if result.budget == budget], seed)
+    print(run_table(rows, submission.results))
+    read = "every answer read again" if _is_local(submission) else "stored answers scored again"
+    print(f"VERIFIED: {len(submission.results)} episodes, {read}")
+    if own := sum(map(_answers_itself, submission.traces.values())):
         print(
             f"{own} of them by agents that answer themselves: their answers scored again as stored"
         )
     return 0
 
 
-def _refuse_reaching(found: Submission) -> None:
-    for trace in found.traces.values():
+def _refuse_reaching(submission: Submission) -> None:
+    for trace in submission.traces.values():
         if named := reaching(trace.env):
             raise ConfigError(
                 f"the submission names {', '.join(named)}: it would be opened, called or loaded "
                 "here. Read it, then add --trust-settings."
             )
-
-
-def _print_table(found: Submission) -> None:
-    seed, budgets = int(found.config["seed"]), found.config["budgets"]
-    headline = HEADLINE if HEADLINE in budgets else budgets[0]
-    rows = summarise([one for one in found.results if one.budget == headline], seed)
-    print(render_curves(rows, curves(found.results)) if len(budgets) > 1 else render_table(rows))
 
 
 if __name__ == "__main__":

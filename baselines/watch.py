@@ -6,70 +6,85 @@ the reward; at the end the final questions.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 
 from baselines.agents import PrivilegedAgent, agent_name, make_agent
-from finemem_env.errors import FineMemError
+from finemem_env.cli.frame import command, program
+from finemem_env.cli.options import (
+    add_env_options,
+    add_seed,
+    at_least_zero,
+    env_args,
+    env_id,
+    json_object,
+)
 from finemem_env.operations import parse
 from finemem_env.prompts import parse_observation
+from finemem_env.session import public
 from finemem_env.types import Operation
 
-__all__ = ["main"]
+__all__ = ["main", "watch"]
 
 _WIDTH = 100
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code (2 for a setting or file that does not fit)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m baselines.watch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Print an episode block by block."""
+    parser = program("baselines.watch", __doc__)
     add = parser.add_argument
-    add("--env", default="FineMem-AR-v0", help="environment id (default: %(default)s)")
-    add("--env-args", type=json.loads, default={}, metavar="JSON", help="its keywords")
-    add("--agent", default="selective", help="a baseline or module:Class (default: %(default)s)")
-    add("--seed", type=int, default=0, help="seed of the episode (default: %(default)s)")
-    add("--delay", type=float, default=0.0, help="pause after each step [s] (default: %(default)s)")
-    given = parser.parse_args(arguments)
-    try:
-        for block in watch(given.env, given.env_args, given.agent, given.seed):
-            print(block, flush=True)
-            time.sleep(given.delay)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output left (`| head`): nothing to complain about
-    except (FineMemError, gym.error.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    add_env_options(parser)
+    add("--agent", default="selective", metavar="NAME", help="a baseline, or module:Class")
+    add("--agent-args", type=json_object, default={}, metavar="JSON", help="of its constructor")
+    add_seed(parser, "seed of the episode")
+    add("--delay", type=at_least_zero, default=0.0, metavar="SECONDS", help="pause after each step")
+    options = parser.parse_args(arguments)
+    place = env_id(options), env_args(options)
+    for block in watch(*place, options.agent, options.seed, options.agent_args):
+        print(block, flush=True)
+        time.sleep(options.delay)
     return 0
 
 
-def watch(env_id: str, env_args: dict[str, Any], agent: str, seed: int) -> Iterator[str]:
-    """One block of text per step of the episode, then the final questions."""
-    env = gym.make(f"finemem_env:{env_id}", disable_env_checker=True, **env_args)
-    player = make_agent(agent_name(agent))
+def watch(
+    env: str,
+    keywords: Mapping[str, Any],
+    agent: str,
+    seed: int,
+    arguments: Mapping[str, Any] | None = None,
+) -> Iterator[str]:
+    """One block of text per step of the episode, then the final questions.
+
+    Args:
+        env: id of the environment.
+        keywords: of the environment.
+        agent: a baseline, or "module:Class".
+        seed: of the episode.
+        arguments: of the agent's constructor.
+    """
+    player = make_agent(agent_name(agent), arguments)
+    played: gym.Env[str, str] = gym.make(
+        f"finemem_env:{env}", disable_env_checker=True, **dict(keywords)
+    )
     if isinstance(player, PrivilegedAgent):
-        player.attach(env)
-    observation, info = env.reset(seed=seed)
-    player.reset(info)
-    yield f"{agent} reads {info['episode_id']} in {env_id}: {info['num_chunks']} chunks\n"
+        player.attach(played)
+    observation, info = played.reset(seed=seed)
+    player.reset(public(info))
+    yield f"{agent} reads {info['episode_id']} in {env}: {info['num_chunks']} chunks\n"
     over = False
     while not over:
-        action = player.act(observation, info)
+        action = player.act(observation, public(info))
         before = observation
-        observation, reward, over, _, info = env.step(action)
+        observation, reward, over, _, info = played.step(action)
         yield _step(before, action, float(reward), info)
-    yield "final questions\n" + "\n".join(map(_asked, info["answers"]))
-    yield f"\nscore {info['reward_terms']['global']:.3f}\n"
+    yield "final questions\n" + "\n".join(map(_answer, info["answers"]))
+    yield f"\nscore {info['score']:.3f}\n"
 
 
 def _step(observation: str, action: str, reward: float, info: dict[str, Any]) -> str:
@@ -78,12 +93,12 @@ def _step(observation: str, action: str, reward: float, info: dict[str, Any]) ->
     lines += textwrap.wrap(
         " ".join((view.chunk or "").split()), _WIDTH, initial_indent="  ", subsequent_indent="  "
     )
-    for one, result in zip(parse(action), info["operations"], strict=True):
-        text = (one.content or "") if isinstance(one, Operation) else ""
+    for operation, result in zip(parse(action), info["operations"], strict=True):
+        text = (operation.content or "") if isinstance(operation, Operation) else ""
         item = f" {result['id']}" if result["id"] >= 0 else ""
         outcome = "" if result["accepted"] else f"   rejected: {result['reason']}"
         lines.append("  > " + textwrap.shorten(f"{result['op']}{item} {text}", _WIDTH) + outcome)
-    lines += map(_asked, info["chunk_answers"])
+    lines += map(_answer, info["chunk_answers"])
     lines.append(
         f"  reward {reward:.3f}, memory {info['memory_items']} items, "
         f"{info['memory_tokens']} tokens\n"
@@ -91,10 +106,10 @@ def _step(observation: str, action: str, reward: float, info: dict[str, Any]) ->
     return "\n".join(lines)
 
 
-def _asked(answer: dict[str, Any]) -> str:
+def _answer(answer: dict[str, Any]) -> str:
     said = "(reader failed)" if answer["failed"] else answer["prediction"] or "(nothing found)"
-    asked = textwrap.shorten(f"{answer['question']} -> {said}", _WIDTH)
-    return f"  ? {asked} ({answer['score']:.2f})"
+    line = textwrap.shorten(f"{answer['question']} -> {said}", _WIDTH)
+    return f"  ? {line} ({answer['score']:.2f})"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ as they finish; the same command continues where it stopped.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,9 @@ from typing import Any
 from benchmarks.credit_report import findings, table
 from benchmarks.credit_run import CREDITS, Budget, Cell, train
 from benchmarks.credit_tasks import TASKS
-from benchmarks.report import progress
+from finemem_env.cli.frame import Parser, command, program, saving
+from finemem_env.cli.options import positive
+from finemem_env.cli.progress import Progress
 from finemem_env.errors import ConfigError, nearest
 
 __all__ = ["cells", "main", "read_records", "run"]
@@ -58,7 +59,7 @@ def run(wanted: Sequence[Cell], budget: Budget, path: Path, jobs: int) -> list[R
     missing = [cell for cell in wanted if _key(asdict(cell)) not in done]
     path.parent.mkdir(parents=True, exist_ok=True)
     torn = path.exists() and not path.read_bytes().endswith(b"\n")
-    with path.open("a", encoding="utf-8") as file, progress(len(missing), "cell") as advance:
+    with path.open("a", encoding="utf-8") as file, Progress(len(missing), "cell") as advance:
         file.write("\n" if torn else "")
         for record in _train_all(missing, budget, jobs):
             file.write(json.dumps(record) + "\n")
@@ -84,15 +85,17 @@ def _key(cell: Record) -> tuple[str, ...]:
     return tuple(str(cell[name]) for name in ("task", "reward", "credit", "seed"))
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code (2 for an unknown task)."""
-    given = _parser().parse_args(arguments)
-    for name in given.task or ():
+    """Train the cells that are missing; print tables and findings."""
+    options = _parser().parse_args(arguments)
+    for name in options.task or ():
         if name not in TASKS:
-            print(f"error: {ConfigError(nearest('task', name, TASKS))}", file=sys.stderr)
-            return 2
-    wanted = cells(given.task or list(TASKS), given.seeds)
-    records = run(wanted, Budget(updates=given.updates), given.output, given.jobs)
+            raise ConfigError(nearest("task", name, TASKS))
+    wanted = cells(options.task or list(TASKS), options.seeds)
+    hint = f"Finished cells are kept in {options.output}: the same command goes on."
+    with saving(options.output, hint):
+        records = run(wanted, Budget(updates=options.updates), options.output, options.jobs)
     print(table(records))
     print()
     for line in findings(records):
@@ -100,24 +103,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     tasks = "\n".join(f"  {name:<22} {task.description}" for name, task in TASKS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.credit",
-        description="Credit study without a language model.",
-        epilog=f"tasks (each changes the reference in what its name says):\n{tasks}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = program(
+        "benchmarks.credit",
+        "Credit study without a language model.",
+        f"tasks (each changes the reference in what its name says):\n{tasks}",
     )
     add = parser.add_argument
     add("--task", action="append", help="may be repeated (default: all)")
-    add("--seeds", type=int, default=10, help="runs a cell (default: %(default)s)")
-    add("--updates", type=int, default=30, help="updates a run (default: %(default)s)")
-    add("--jobs", type=int, default=2, help="processes (default: %(default)s)")
+    add("--seeds", type=positive, default=10, help="runs a cell")
+    add("--updates", type=positive, default=30, help="updates a run")
+    add("--jobs", type=positive, default=2, help="processes")
     add(
         "--output",
         type=Path,
         default=Path("runs/credit.jsonl"),
-        help="finished cells, continued when it exists (default: %(default)s)",
+        help="finished cells, continued when it exists",
     )
     return parser
 

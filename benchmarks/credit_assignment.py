@@ -15,21 +15,24 @@ paraphrased answers) nobody knows which sentences are never asked.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from agents.learn.advantages import Estimator, compute_advantages
+from benchmarks.estimates import estimate
 from benchmarks.gold import gold_share
 from benchmarks.policy import UPDATE, KindOf, KindPolicy
-from benchmarks.report import Progress, estimate, markdown, progress
 from benchmarks.rollout import Rollout, make_group, play, policy_gradient, reward_rows
-from finemem_env.errors import ConfigError, FineMemError, nearest
+from finemem_env.cli.frame import Parser, command, program
+from finemem_env.cli.options import add_seed, positive
+from finemem_env.cli.progress import Progress
+from finemem_env.cli.tables import markdown_table
+from finemem_env.errors import ConfigError, nearest
 from finemem_env.rewards import REWARDS, RewardSettings, Weights
 from finemem_env.session import Session
 from finemem_env.text import sentence_key
@@ -100,7 +103,7 @@ def measure(
     bench: Bench,
     contexts: int,
     seed: int,
-    advance: Progress,
+    advance: Callable[[str], None],
     **keywords: Any,  # noqa: ANN401
 ) -> Measurement:
     """Play `contexts` groups of 8 rollouts and measure each.
@@ -115,16 +118,16 @@ def measure(
     env = make_group(bench.env_id, GROUP, source=bench.source, **_KEYWORDS | keywords)
     policy = _policy(bench.merging)
     rng = np.random.default_rng([seed, 1])
-    found = Measurement()
+    measurement = Measurement()
     for number in range(contexts):
         start = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         rollouts = play(env, policy, [start] * GROUP, evidence_kinds, rng)
         rollouts = [_known(rollout) for rollout in rollouts]
         if rollouts[0].finals:
-            _add_shares(found, rollouts)
-            _add_gradients(found, rollouts, policy)
+            _add_shares(measurement, rollouts)
+            _add_gradients(measurement, rollouts, policy)
         advance(bench.source)
-    return found
+    return measurement
 
 
 def evidence_kinds(session: Session) -> KindOf:
@@ -155,28 +158,30 @@ def _located(question: Question) -> bool:
     return bool(question.evidence) and all(entry.sentence for entry in question.evidence)
 
 
-def _add_shares(found: Measurement, rollouts: Sequence[Rollout]) -> None:
+def _add_shares(measurement: Measurement, rollouts: Sequence[Rollout]) -> None:
     pairs = [
         (question, final, len(rollout.outcome.steps))
         for rollout in rollouts
         for question, final in rollout.finals
     ]
-    found.scores.append(float(np.mean([final.score for _, final, _ in pairs])))
+    measurement.scores.append(float(np.mean([final.score for _, final, _ in pairs])))
     for name, attribution in ATTRIBUTIONS.items():
         placed = (gold_share(question, final, attribution, t) for question, final, t in pairs)
         shares = [share for share in placed if share is not None]
         if shares:
-            found.shares.setdefault(name, []).append(float(np.mean(shares)))
-    found.questions += sum(final.score > 0 for _, final, _ in pairs)
+            measurement.shares.setdefault(name, []).append(float(np.mean(shares)))
+    measurement.questions += sum(final.score > 0 for _, final, _ in pairs)
 
 
-def _add_gradients(found: Measurement, rollouts: Sequence[Rollout], policy: KindPolicy) -> None:
+def _add_gradients(
+    measurement: Measurement, rollouts: Sequence[Rollout], policy: KindPolicy
+) -> None:
     for name, (settings, estimator) in _signals().items():
         rows = [reward_rows(rollout, settings) for rollout in rollouts]
         gradient = policy_gradient(rollouts, compute_advantages(rows, estimator).values)
         for kind in STORED:
             value = float(gradient[policy.names.index(kind)])
-            found.gradients.setdefault((name, kind), []).append(value)
+            measurement.gradients.setdefault((name, kind), []).append(value)
 
 
 def _signals() -> dict[str, tuple[RewardSettings, Estimator]]:
@@ -188,81 +193,78 @@ def _signals() -> dict[str, tuple[RewardSettings, Estimator]]:
     """
     raw = Estimator(credit="step", center="leave_one_out", scale="none")
     paper = Estimator(credit="step", scale="cell", floor=0.0)
-    found = {}
+    signals = {}
     for name, attribution in ATTRIBUTIONS.items():
         beta = 0.0 if attribution is None else 1.0
         settings = RewardSettings(name, attribution or "last_write", beta, _ONLY_FINAL)
-        found[name] = (settings, raw)
-        found[f"{name}/cell"] = (settings, paper)
+        signals[name] = (settings, raw)
+        signals[f"{name}/cell"] = (settings, paper)
     final = RewardSettings("final", beta=0.0, weights=_ONLY_FINAL)
-    found["final"] = (final, Estimator(credit="return", center="leave_one_out", scale="none"))
+    signals["final"] = (final, Estimator(credit="return", center="leave_one_out", scale="none"))
     for name in PRESETS:
-        found[name] = (dataclasses.replace(REWARDS[name], compression_scale="episode"), raw)
-    return found
+        signals[name] = (dataclasses.replace(REWARDS[name], compression_scale="episode"), raw)
+    return signals
 
 
-def _credit_table(found: dict[str, Measurement]) -> str:
+def _credit_table(measurements: dict[str, Measurement]) -> str:
     rows = []
-    for source, one in found.items():
-        shares = [estimate(one.shares.get(name, [])).text() for name in ATTRIBUTIONS]
+    for source, measurement in measurements.items():
+        shares = [estimate(measurement.shares.get(name, [])).text() for name in ATTRIBUTIONS]
         rows.append([source, "credit on gold steps", *shares, "-"])
         for kind in (OTHER, EVIDENCE):
             rows.append(
                 [source, f"gradient, {kind} (x100)"]
-                + [_hundredths(one, name, kind) for name in (*ATTRIBUTIONS, "final")]
+                + [_hundredths(measurement, name, kind) for name in (*ATTRIBUTIONS, "final")]
             )
-        cells = [one.gradients.get((f"{name}/cell", OTHER), []) for name in ATTRIBUTIONS]
+        cells = [measurement.gradients.get((f"{name}/cell", OTHER), []) for name in ATTRIBUTIONS]
         texts = [estimate(values).text(1, sign=True) for values in cells]
         rows.append([source, f"paper's advantages, {OTHER}", *texts, "-"])
-    return markdown(["source", "measured", *ATTRIBUTIONS, "final score"], rows)
+    return markdown_table(["source", "measured", *ATTRIBUTIONS, "final score"], rows, padded=True)
 
 
-def _preset_table(found: dict[str, Measurement]) -> str:
+def _preset_table(measurements: dict[str, Measurement]) -> str:
     rows = [
-        [source, str(one.questions), estimate(one.scores).text()]
-        + [_hundredths(one, name, OTHER) for name in PRESETS]
-        for source, one in found.items()
+        [source, str(measurement.questions), estimate(measurement.scores).text()]
+        + [_hundredths(measurement, name, OTHER) for name in PRESETS]
+        for source, measurement in measurements.items()
     ]
-    return markdown(["source", "s_j > 0", "score", *PRESETS], rows)
+    return markdown_table(["source", "s_j > 0", "score", *PRESETS], rows, padded=True)
 
 
-def _hundredths(one: Measurement, name: str, kind: str) -> str:
-    values = one.gradients.get((name, kind), [])
+def _hundredths(measurement: Measurement, name: str, kind: str) -> str:
+    values = measurement.gradients.get((name, kind), [])
     return estimate([100 * value for value in values]).text(1, sign=True)
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code (2 for a source that is missing)."""
-    given = _parser().parse_args(arguments)
-    names = given.source or list(SOURCES)
-    found: dict[str, Measurement] = {}
-    try:
-        for name in names:
-            if name not in SOURCES:
-                raise ConfigError(nearest("source", name, SOURCES))
-        with progress(len(names) * given.episodes, "context") as advance:
-            for name in names:
-                found[name] = measure(SOURCES[name], given.episodes, given.seed, advance)
-    except FineMemError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(_credit_table(found))
+    """Measure the sources and print the two tables."""
+    options = _parser().parse_args(arguments)
+    names = options.source or list(SOURCES)
+    for name in names:
+        if name not in SOURCES:
+            raise ConfigError(nearest("source", name, SOURCES))
+    with Progress(len(names) * options.episodes, "context") as advance:
+        measurements = {
+            name: measure(SOURCES[name], options.episodes, options.seed, advance) for name in names
+        }
+    print(_credit_table(measurements))
     print(f"\nGradient of whole rewards r_t, {OTHER} (x100):\n")
-    print(_preset_table(found))
+    print(_preset_table(measurements))
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.credit_assignment",
-        description="Measure where the credit of right answers lands, and what it teaches.",
-        epilog="Real data is looked for in $FINEMEM_DATA. Entries are means over contexts with "
-        "their 95 % interval.",
+def _parser() -> Parser:
+    parser = program(
+        "benchmarks.credit_assignment",
+        "Measure where the credit of right answers lands, and what it teaches.",
+        "Real data is looked for in $FINEMEM_DATA. Entries are means over contexts with their "
+        "95 % interval.",
     )
     add = parser.add_argument
     add("--source", action="append", help=f"may be repeated: {', '.join(SOURCES)} (default: all)")
-    add("--episodes", type=int, default=100, help="contexts a source (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of contexts and policy (default: %(default)s)")
+    add("--episodes", type=positive, default=100, help="contexts a source")
+    add_seed(parser, "of contexts and policy")
     return parser
 
 

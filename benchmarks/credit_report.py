@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.credit_run import CREDITS
 from benchmarks.credit_tasks import TASKS
-from benchmarks.report import markdown
+from finemem_env.cli.tables import markdown_table
 
 __all__ = ["TARGET", "findings", "summarise", "table", "updates_to"]
 
@@ -46,50 +46,52 @@ def summarise(records: Sequence[Record]) -> dict[Group, Summary]:
     best: dict[str, float] = {}
     for (task, _, _), score in scores.items():
         best[task] = max(best.get(task, 0.0), score)
-    found: dict[Group, Summary] = {}
+    summaries: dict[Group, Summary] = {}
     for group, runs in groups.items():
         needed = [updates_to(run["curve"], TARGET * best[group[0]]) for run in runs]
         last = [run["curve"][-1] for run in runs]
         right = [point["gold"] for point in last if point["gold"] >= 0]
-        found[group] = {
+        summaries[group] = {
             "updates": statistics.median(needed),
             "score": scores[group],
             "memory": statistics.fmean(point["memory"] for point in last),
             "gold": statistics.fmean(right) if right else math.nan,
         }
-    return found
+    return summaries
 
 
 def table(records: Sequence[Record]) -> str:
     """Three matrices, task by reward and form of credit: speed and score, memory, gold share."""
-    found = summarise(records)
-    tasks = [task for task in TASKS if any(group[0] == task for group in found)]
+    summaries = summarise(records)
+    tasks = [task for task in TASKS if any(group[0] == task for group in summaries)]
     columns = [
         (reward, credit)
         for credit, rewards in CREDITS.items()
         for reward in rewards
-        if any(group[1:] == (reward, credit) for group in found)
+        if any(group[1:] == (reward, credit) for group in summaries)
     ]
     header = ["task", *(f"{reward}, {credit}" for reward, credit in columns)]
     parts = []
     for title, show in _MATRICES.items():
         rows = []
         for task in tasks:
-            entries = [found.get((task, *column)) for column in columns]
-            rows.append([task, *("" if one is None else show(one) for one in entries)])
-        parts.append(f"{title}\n\n{markdown(header, rows)}")
+            entries = [summaries.get((task, *column)) for column in columns]
+            rows.append([task, *("" if entry is None else show(entry) for entry in entries)])
+        parts.append(f"{title}\n\n{markdown_table(header, rows, padded=True)}")
     return "\n\n".join(parts)
 
 
 def findings(records: Sequence[Record]) -> list[str]:
     """One line a task: who gets to 90 % of its best score, fastest first, and who does not."""
-    found = summarise(records)
+    summaries = summarise(records)
     lines = []
     for task in TASKS:
-        here = [(one, f"{group[1]}/{group[2]}") for group, one in found.items() if group[0] == task]
-        arrived = sorted((one["updates"], name) for one, name in here if one["updates"] < math.inf)
-        late = sorted(((one["score"], name) for one, name in here if one["updates"] == math.inf))
-        if here:
+        own = [
+            (row, f"{group[1]}/{group[2]}") for group, row in summaries.items() if group[0] == task
+        ]
+        arrived = sorted((row["updates"], name) for row, name in own if row["updates"] < math.inf)
+        late = sorted(((row["score"], name) for row, name in own if row["updates"] == math.inf))
+        if own:
             first = ", ".join(f"{name} {updates:.0f}" for updates, name in arrived)
             rest = ", ".join(f"{name} {score:.2f}" for score, name in reversed(late))
             lines.append(
@@ -98,16 +100,16 @@ def findings(records: Sequence[Record]) -> list[str]:
     return lines
 
 
-def _speed(one: Summary) -> str:
-    updates = "-" if one["updates"] == math.inf else f"{one['updates']:.0f}"
-    return f"{updates} ({one['score']:.2f})"
+def _speed(summary: Summary) -> str:
+    updates = "-" if summary["updates"] == math.inf else f"{summary['updates']:.0f}"
+    return f"{updates} ({summary['score']:.2f})"
 
 
 _MATRICES: dict[str, Callable[[Summary], str]] = {
     "Median updates to 90 % of the task's best final score, - if fewer than half of the seeds get "
     "there (mean final score):": _speed,
-    "Memory at the end, share of the input:": lambda one: f"{one['memory']:.2f}",
-    "Share of the credit on gold steps at the end, - without a right answer:": lambda one: (
-        "-" if math.isnan(one["gold"]) else f"{one['gold']:.2f}"
+    "Memory at the end, share of the input:": lambda summary: f"{summary['memory']:.2f}",
+    "Share of the credit on gold steps at the end, - without a right answer:": lambda summary: (
+        "-" if math.isnan(summary["gold"]) else f"{summary['gold']:.2f}"
     ),
 }

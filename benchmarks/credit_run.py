@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.learn.advantages import Estimator, compute_advantages
-from benchmarks.credit_tasks import KINDS, TASKS, Task, kind_of
+from benchmarks.credit_tasks import KINDS, TASKS, CreditTask, kind_of
 from benchmarks.gold import gold_share
 from benchmarks.policy import KindPolicy
 from benchmarks.rollout import Rollout, make_group, play, policy_gradient, reward_rows
@@ -128,7 +128,9 @@ class Adam:
 class _Learner:
     """Rollouts of fresh contexts, advantages, one Adam step."""
 
-    def __init__(self, cell: Cell, task: Task, settings: RewardSettings, budget: Budget) -> None:
+    def __init__(
+        self, cell: Cell, task: CreditTask, settings: RewardSettings, budget: Budget
+    ) -> None:
         self._cell, self._settings, self._budget = cell, settings, budget
         self._estimator = Estimator(credit="step" if cell.credit == "step" else "return")
         self._env = _env(task, cell.reward, budget.contexts * budget.group, task.questions, "train")
@@ -151,7 +153,7 @@ class _Learner:
 class _Judge:
     """Evaluation on held-out episodes, the same ones with the same coin tosses every time."""
 
-    def __init__(self, task: Task, settings: RewardSettings, budget: Budget) -> None:
+    def __init__(self, task: CreditTask, settings: RewardSettings, budget: Budget) -> None:
         self._settings = settings
         # The same attribution without chunk questions, which evaluation does not need.
         plain = {"chunk": "outcome", "fine-mem": "evidence", "fine-mem-cited": "evidence-cited"}
@@ -187,5 +189,5 @@ class _Judge:
         return float(np.mean(shares)) if shares else -1.0
 
 
-def _env(task: Task, reward: str, size: int, questions: int, split: str) -> MemoryVectorEnv:
+def _env(task: CreditTask, reward: str, size: int, questions: int, split: str) -> MemoryVectorEnv:
     return make_group(task.env_id, size, reward=reward, split=split, **task.keywords(questions))

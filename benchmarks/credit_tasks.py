@@ -13,7 +13,7 @@ from benchmarks.policy import BROKEN, UPDATE
 from finemem_env.data.synthetic.english import ENGLISH
 from finemem_env.data.synthetic.kinds import is_asked_kind
 
-__all__ = ["KINDS", "TASKS", "Task", "kind_of"]
+__all__ = ["KINDS", "TASKS", "CreditTask", "kind_of"]
 
 KINDS = ("asked", "rumour", "visitor", "wonder", "talk", "date")
 _RUMOUR = ENGLISH.rumour.partition("{")[0]
@@ -22,7 +22,7 @@ _DATE = ENGLISH.date.partition("{")[0]
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class CreditTask:
     """One row of the study; the first is the reference, each other changes what its name says.
 
     `questions`: final questions of a training episode; evaluation asks the default two a chunk.
@@ -51,19 +51,21 @@ class Task:
 _MISALIGNED: dict[str, object] = {"misaligned_chunk_questions": True}
 _NOISE = {BROKEN: -0.85}  # 30 % of the operations
 
-TASKS: dict[str, Task] = {
-    "reference": Task("T = 10, 2 final questions, budget .4, chunk questions on asked facts"),
-    "many questions": Task("20 final questions", questions=20),
-    "long": Task("T = 40", num_chunks=40),
-    "long, many questions": Task("T = 40, 80 final questions", num_chunks=40, questions=80),
-    "no budget": Task("no memory budget", memory_budget="unlimited"),
-    "format noise": Task("30 % of the operations start misspelt", start=_NOISE),
-    "misaligned": Task("chunk questions on what finals never ask", difficulty=_MISALIGNED),
-    "misaligned, many": Task("the same, 20 final questions", questions=20, difficulty=_MISALIGNED),
-    "changing facts": Task(
+TASKS: dict[str, CreditTask] = {
+    "reference": CreditTask("T = 10, 2 final questions, budget .4, chunk questions on asked facts"),
+    "many questions": CreditTask("20 final questions", questions=20),
+    "long": CreditTask("T = 40", num_chunks=40),
+    "long, many questions": CreditTask("T = 40, 80 final questions", num_chunks=40, questions=80),
+    "no budget": CreditTask("no memory budget", memory_budget="unlimited"),
+    "format noise": CreditTask("30 % of the operations start misspelt", start=_NOISE),
+    "misaligned": CreditTask("chunk questions on what finals never ask", difficulty=_MISALIGNED),
+    "misaligned, many": CreditTask(
+        "the same, 20 final questions", questions=20, difficulty=_MISALIGNED
+    ),
+    "changing facts": CreditTask(
         "facts are overwritten; UPDATE or INSERT", env_id="FineMem-CR-v0", start={UPDATE: 0.0}
     ),
-    "tallies": Task(
+    "tallies": CreditTask(
         "sums over events; UPDATE or INSERT", env_id="FineMem-LRU-v0", start={UPDATE: 0.0}
     ),
 }

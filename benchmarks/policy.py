@@ -93,12 +93,12 @@ class _Coins:
 
 def _subjects(view: View) -> dict[tuple[str, str], tuple[int, str]]:
     """Newest visible item on each subject: (id, content)."""
-    found = {}
+    newest = {}
     for item_id, content in view.items:
         key = fact_key(content)
         if key is not None:
-            found[key] = (item_id, content)
-    return found
+            newest[key] = (item_id, content)
+    return newest
 
 
 def _store(

@@ -7,14 +7,13 @@ server does; `cached` does so once per state of the memory; `ours` is the increm
 its caches empty at the start. All find items of the same scores, which is checked, and score the
 best one. CPU time of one process, so that a busy machine changes little.
 
-First table: a memory that stands is asked; `store` is what `Memory` and index cost while the items
+First table: a memory that stands is asked; `store` is what memory and index cost while the items
 came in, once and spread over the episode, and the last ratio has it included. Second table: one
 step of an episode, which replaces an item and asks five questions about what the memory is then.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
 import sys
 import time
@@ -23,12 +22,15 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from benchmarks.report import markdown, progress
-from finemem_env.errors import FineMemError
+from finemem_env.cli.frame import command, program
+from finemem_env.cli.options import add_seed, positive
+from finemem_env.cli.progress import Progress
+from finemem_env.cli.tables import markdown_table
 from finemem_env.extras import load
-from finemem_env.memory import Memory
+from finemem_env.memory import Workspace
 from finemem_env.retrieval import BM25
 from finemem_env.scoring import score
+from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens, words
 from finemem_env.types import Op, Operation, Question
 
@@ -40,60 +42,57 @@ _VOCABULARY = 20_000
 T = TypeVar("T")
 
 
-class Task(NamedTuple):
+class RetrievalTask(NamedTuple):
     """Texts to store and the questions asked about them."""
 
     items: list[str]
     questions: list[Question]
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the two tables; returns the exit code (2 without rank_bm25)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.retrieval", description=__doc__, formatter_class=_Formatter
-    )
-    parser.add_argument("--items", type=int, nargs="+", default=[10, 100, 400, 1000])
-    parser.add_argument("--words", type=int, default=200, help="words of an item")
-    parser.add_argument("--questions", type=int, default=100, help="questions asked at the end")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(arguments)
-    try:
-        _rank_bm25()
-    except FineMemError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    asked, steps = [], []
-    with progress(2 * len(given.items), "row") as advance:
-        for count in given.items:
-            task = make_task(count, given.words, given.questions, given.seed)
-            asked.append(final_row(task))
+    """Print the two tables."""
+    parser = program("benchmarks.retrieval", __doc__)
+    add = parser.add_argument
+    add("--items", type=positive, nargs="+", default=[10, 100, 400, 1000], help="in memory")
+    add("--words", type=positive, default=200, help="words of an item")
+    add("--questions", type=positive, default=100, help="questions asked at the end")
+    add_seed(parser, "of texts and questions")
+    options = parser.parse_args(arguments)
+    _rank_bm25()
+    finals, steps = [], []
+    with Progress(2 * len(options.items), "row") as advance:
+        for count in options.items:
+            task = make_task(count, options.words, options.questions, options.seed)
+            finals.append(final_row(task))
             advance(f"{count} items, questions at the end")
             steps.append(step_row(task))
             advance(f"{count} items, one step")
-    print(f"{given.questions} questions, items of {given.words} words [ms]:\n")
-    print(markdown([*_COLUMNS, "store", "rebuild / (store + ours)"], asked))
+    print(f"{options.questions} questions, items of {options.words} words [ms]:\n")
+    header = [*_COLUMNS, "store", "rebuild / (store + ours)"]
+    print(markdown_table(header, finals, padded=True))
     print(f"\nReplace one item, then {_CHUNK_QUESTIONS} questions [ms]:\n")
-    print(markdown(_COLUMNS, steps))
+    print(markdown_table(_COLUMNS, steps, padded=True))
     return 0
 
 
-def make_task(items: int, length: int, questions: int, seed: int) -> Task:
+def make_task(items: int, length: int, questions: int, seed: int) -> RetrievalTask:
     """Zipf-like texts of `length` words; each question shares half of its 20 words with one."""
     rng = np.random.default_rng(seed)
     weights = 1 / np.arange(1, _VOCABULARY + 1)
     drawn = rng.choice(_VOCABULARY, (items, length), p=weights / weights.sum())
     texts = [[f"w{word}" for word in row] for row in drawn]
-    asked = []
+    queries = []
     for i in range(questions):
         source = texts[int(rng.integers(items))]
         noise = rng.choice(_VOCABULARY, 10, p=weights / weights.sum())
         shared = [source[int(j)] for j in rng.integers(0, length, 10)]
         text = " ".join([*shared, *(f"w{word}" for word in noise)])
-        asked.append(Question(f"q{i}", text, (" ".join(source[:2]),)))
-    return Task([" ".join(text) for text in texts], asked)
+        queries.append(Question(f"q{i}", text, (" ".join(source[:2]),)))
+    return RetrievalTask([" ".join(text) for text in texts], queries)
 
 
-def final_row(task: Task) -> list[str]:
+def final_row(task: RetrievalTask) -> list[str]:
     """Milliseconds to answer all questions, to store the items, and the ratios.
 
     Ours goes first, so that nothing that it caches is there yet.
@@ -101,11 +100,13 @@ def final_row(task: Task) -> list[str]:
     Raises:
         AssertionError: it did not find items of the same scores as rank_bm25.
     """
-    store, (memory, index) = _timed(lambda: _stored(task.items))
-    ours, found = _timed(lambda: [_ask(memory, index, question) for question in task.questions])
+    store, workspace = _timed(lambda: _stored(task.items))
+    ours, retrieved = _timed(lambda: [_ask(workspace, one) for one in task.questions])
+    index = workspace.retriever
+    assert isinstance(index, BM25)
     rebuild, expected = _timed(lambda: _reference(task, cached=False))
     cached, _ = _timed(lambda: _reference(task, cached=True))
-    for question, ids, best in zip(task.questions, found, expected, strict=True):
+    for question, ids, best in zip(task.questions, retrieved, expected, strict=True):
         scores = index.scores(question.question)
         if not np.allclose([scores[i] for i in ids], best[: len(ids)], atol=1e-9):
             raise AssertionError(f"not the items of rank_bm25: {question.question!r}")
@@ -113,19 +114,19 @@ def final_row(task: Task) -> list[str]:
     return [*cells, f"{1000 * store:,.2f}", f"{rebuild / (store + ours):,.0f}"]
 
 
-def step_row(task: Task, repeats: int = 20) -> list[str]:
+def step_row(task: RetrievalTask, repeats: int = 20) -> list[str]:
     """Milliseconds of one edit with the questions after it, once the memory stands."""
     questions = task.questions[:_CHUNK_QUESTIONS]
-    memory, index = _stored(task.items)
+    workspace = _stored(task.items)
 
     def step(number: int) -> list[list[int]]:
-        item = memory.items()[number % len(memory)]
+        item = workspace.items()[number % len(workspace)]
         content = f"{item.content} edit{number}"
-        _apply(memory, index, [Operation(Op.UPDATE, content=content, item_id=item.id)])
-        return [_ask(memory, index, question) for question in questions]
+        workspace.apply(0, [Operation(Op.UPDATE, content=content, item_id=item.id)])
+        return [_ask(workspace, question) for question in questions]
 
     ours = _timed(lambda: [step(number) for number in range(repeats)])[0] / repeats
-    small = Task(task.items, questions)
+    small = RetrievalTask(task.items, questions)
     rebuild = _timed(lambda: _reference(small, cached=False))[0]
     cached = _timed(lambda: _reference(small, cached=True))[0]
     return _row(len(task.items), rebuild, cached, ours)
@@ -136,7 +137,7 @@ def _row(items: int, rebuild: float, cached: float, ours: float) -> list[str]:
     return [f"{items:,}", *times, f"{rebuild / ours:,.0f}", f"{cached / ours:,.1f}"]
 
 
-def _reference(task: Task, *, cached: bool) -> list[list[float]]:
+def _reference(task: RetrievalTask, *, cached: bool) -> list[list[float]]:
     """The best scores per question."""
     index, best = None, []
     for question in task.questions:
@@ -153,27 +154,19 @@ def _rank_bm25() -> Any:  # noqa: ANN401
     return load("rank_bm25", "the comparison")
 
 
-def _stored(items: Sequence[str]) -> tuple[Memory, BM25]:
-    """A memory and its index that took in the items one by one."""
-    memory, index = Memory(count_tokens=approx_tokens), BM25("okapi")
+def _stored(items: Sequence[str]) -> Workspace:
+    """A memory, with its index, that took in the items one by one."""
+    settings = resolve(protocol="fine-mem", max_item_tokens="unlimited")
+    workspace = Workspace(settings, approx_tokens)
     for text in items:
-        _apply(memory, index, [Operation(Op.INSERT, content=text)])
-    return memory, index
+        workspace.apply(0, [Operation(Op.INSERT, content=text)])
+    return workspace
 
 
-def _ask(memory: Memory, index: BM25, question: Question) -> list[int]:
-    ids = index.search(question.question, _TOP_K)
-    best = memory.get(ids[0]) if ids else None
-    score(best.content[:_ANSWER] if best else "", question)
-    return ids
-
-
-def _apply(memory: Memory, index: BM25, operations: Sequence[Operation]) -> None:
-    change = memory.apply(0, operations)
-    index.update(
-        [(item.id, item.content) for item in change.removed],
-        [(item.id, item.content) for item in change.added],
-    )
+def _ask(workspace: Workspace, question: Question) -> list[int]:
+    items = workspace.search(question.question, _TOP_K)
+    score(items[0].content[:_ANSWER] if items else "", question)
+    return [item.id for item in items]
 
 
 def _timed(run: Callable[[], T]) -> tuple[float, T]:
@@ -185,10 +178,6 @@ def _timed(run: Callable[[], T]) -> tuple[float, T]:
     passed = time.process_time() - start
     gc.enable()
     return passed, result
-
-
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of the description and shows the defaults."""
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def policy_gradient(rollouts: Sequence[Rollout], advantages: Sequence[Floats]) -
 
 
 def _rollout(seed: int, session: Session, score: Floats) -> Rollout:
-    outcomes = tuple((asked.question, final) for asked, final in session.record.finals)
+    outcomes = tuple((answer.question, final) for answer, final in session.record.finals)
     return Rollout(
         context=seed,
         outcome=session.outcome(),

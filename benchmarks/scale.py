@@ -9,16 +9,19 @@ and its observation, and the last one 100 final questions.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import multiprocessing
 import resource
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.steps import synthetic_episode, time_steps
+from finemem_env.cli.frame import command, program
+from finemem_env.cli.options import add_seed, positive
+from finemem_env.cli.tables import markdown_table
 from finemem_env.operations import render
 from finemem_env.readers import make_reader
 from finemem_env.session import Session
@@ -29,6 +32,20 @@ from finemem_env.types import Chunk, Op, Operation
 _SENTENCES = 10
 _TOKENS = 2164  # of a chunk of the longest published test set
 _SIZES = {"0.47M": 219, "1.4M": 647}
+_COLUMNS = (
+    "memory",
+    "stored",
+    "chunks",
+    "tokens",
+    "items",
+    "first tenth [ms/step]",
+    "last tenth [ms/step]",
+    "of that rendering",
+    "last/first without rendering",
+    "last step [s]",
+    "episode [s]",
+    "memory at start, peak [MB]",
+)
 SETTINGS: dict[str, dict[str, Any]] = {
     "flat": {},
     "hierarchical": {"memory": "hierarchical", "memory_view": "recent:5"},
@@ -49,29 +66,26 @@ class Measured:
     peak: float
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scale", description=__doc__, formatter_class=_Formatter
-    )
-    parser.add_argument("--chunks", type=int, nargs="*", default=list(_SIZES.values()))
-    parser.add_argument("--settings", nargs="*", choices=list(SETTINGS), default=list(SETTINGS))
-    parser.add_argument("--questions", type=int, default=100, help="final questions")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the episode")
-    given = parser.parse_args()
-    print(
-        "| memory | stored | chunks | tokens | items | first tenth [ms/step] | last tenth "
-        "[ms/step] | of that rendering | last/first without rendering | last step [s] | "
-        "episode [s] | memory at start, peak [MB] |\n" + "|---" * 12 + "|"
-    )
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table, a line as it comes."""
+    parser = program("benchmarks.scale", __doc__)
+    add = parser.add_argument
+    add("--chunks", type=positive, nargs="*", default=list(_SIZES.values()), help="of an episode")
+    add("--settings", nargs="*", choices=list(SETTINGS), default=list(SETTINGS), help="of the rows")
+    add("--questions", type=positive, default=100, help="final questions")
+    add_seed(parser, "seed of the episode")
+    options = parser.parse_args(arguments)
+    print(markdown_table(_COLUMNS, []))
     context = multiprocessing.get_context("spawn")
-    for chunks in given.chunks:
-        for name in given.settings:
+    for chunks in options.chunks:
+        for name in options.settings:
             for stored in STORED:
                 with context.Pool(1) as pool:
-                    arguments = (name, stored, chunks, given.questions, given.seed)
-                    measured = pool.apply(measure, arguments)
+                    settings = (name, stored, chunks, options.questions, options.seed)
+                    measured = pool.apply(measure, settings)
                 print(row(name, stored, chunks, measured), flush=True)
+    return 0
 
 
 def measure(name: str, stored: str, chunks: int, questions: int, seed: int) -> Measured:
@@ -111,25 +125,25 @@ def _some(chunk: Chunk) -> str:
 STORED: dict[str, Callable[[Chunk], str]] = {"chunks": _whole, "sentences": _some}
 
 
-def row(name: str, stored: str, chunks: int, found: Measured) -> str:
+def row(name: str, stored: str, chunks: int, measured: Measured) -> str:
     """One line of the table."""
     # The last step answers the final questions too: it has a column of its own.
-    body, views = found.steps[:-1], found.renders[:-1]
+    body, views = measured.steps[:-1], measured.renders[:-1]
     tenth = max(1, len(body) // 10)
     bare = [step - view for step, view in zip(body, views, strict=True)]
     cells = [
         name,
         stored,
         str(chunks),
-        f"{found.tokens:,}",
-        f"{found.items:,}",
+        f"{measured.tokens:,}",
+        f"{measured.items:,}",
         f"{np.median(body[:tenth]):.1f}",
         f"{np.median(body[-tenth:]):.1f}",
         f"{np.median(views[-tenth:]):.1f}",
         f"{np.median(bare[-tenth:]) / np.median(bare[:tenth]):.2f}",
-        f"{found.steps[-1] / 1000:.2f}",
-        f"{sum(found.steps) / 1000:.1f}",
-        f"{found.base:.0f}, {found.peak:.0f}",
+        f"{measured.steps[-1] / 1000:.2f}",
+        f"{sum(measured.steps) / 1000:.1f}",
+        f"{measured.base:.0f}, {measured.peak:.0f}",
     ]
     return "| " + " | ".join(cells) + " |"
 
@@ -138,9 +152,5 @@ def _megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    pass
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

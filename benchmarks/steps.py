@@ -1,6 +1,6 @@
 """Speed of the environments: dense steps per second, and cost per step as episodes grow.
 
-    python benchmarks/steps.py
+    python -m benchmarks.steps
 
 Everything is timed in one run, in CPU time of one process, so that a busy machine changes little. A
 dense step stores three sentences of its chunk and asks five chunk questions; resets are included.
@@ -8,14 +8,17 @@ dense step stores three sentences of its chunk and asks five chunk questions; re
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import gc
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from finemem_env.cli.frame import command, program
+from finemem_env.cli.options import add_seed, at_least_zero
+from finemem_env.cli.tables import markdown_table
 from finemem_env.env import MemoryEnv
 from finemem_env.locate import ENVIRONMENTS
 from finemem_env.operations import render
@@ -26,29 +29,33 @@ from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens, split_sentences
 from finemem_env.types import Chunk, Episode, Op, Operation, Question, Reader
 
+_COLUMNS = (
+    "chunks of 2,000 tokens",
+    "first tenth [ms/step]",
+    "last tenth [ms/step]",
+    "of that rendering",
+    "last/first without rendering",
+    "last step, 100 questions [ms]",
+)
 _LENGTHS = (10, 40, 100, 219)
 _CHUNK_WORDS = 1600  # about 2,000 tokens with punctuation
 
 
-def main() -> None:
-    """Print the two tables."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.steps", description=__doc__, formatter_class=_Formatter
-    )
-    parser.add_argument("--seconds", type=float, default=3.0, help="time per environment [s]")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first episode")
-    given = parser.parse_args()
-    print("| id | dense steps/s | against 1,000 |\n|---|---|---|")
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the two tables, a line as it comes."""
+    parser = program("benchmarks.steps", __doc__)
+    parser.add_argument("--seconds", type=at_least_zero, default=3.0, help="per environment")
+    add_seed(parser, "seed of the first episode")
+    options = parser.parse_args(arguments)
+    print(markdown_table(["id", "dense steps/s", "against 1,000"], []))
     for env_id in ENVIRONMENTS:
-        rate = dense_rate(env_id, given.seconds, given.seed)
+        rate = dense_rate(env_id, options.seconds, options.seed)
         print(f"| {env_id} | {rate:,.0f} | {rate / 1000:.2f} |", flush=True)
-    print(
-        "\n| chunks of 2,000 tokens | first tenth [ms/step] | last tenth [ms/step] | of that "
-        "rendering | last/first without rendering | last step, 100 questions [ms] |\n"
-        "|---|---|---|---|---|---|"
-    )
+    print("\n" + markdown_table(_COLUMNS, []))
     for chunks in _LENGTHS:
-        print(_growth_row(chunks, given.seed), flush=True)
+        print(_growth_row(chunks, options.seed), flush=True)
+    return 0
 
 
 def dense_rate(env_id: str, seconds: float, seed: int) -> float:
@@ -129,10 +136,12 @@ def synthetic_episode(
     """
     rng = np.random.default_rng(seed)
     made = tuple(_chunk(t, rng, words[t % len(words)]) for t in range(chunks))
-    asked = [question for chunk in made for question in chunk.questions]
+    chunk_questions = [question for chunk in made for question in chunk.questions]
     finals = tuple(
-        dataclasses.replace(asked[i], id=f"q{n}", question=asked[i].question + " At the end?")
-        for n, i in enumerate(rng.integers(len(asked), size=questions))
+        dataclasses.replace(
+            chunk_questions[i], id=f"q{n}", question=f"{chunk_questions[i].question} At the end?"
+        )
+        for n, i in enumerate(rng.integers(len(chunk_questions), size=questions))
     )
     return Episode(f"long-{chunks}", "AR", "benchmark", made, finals)
 
@@ -160,9 +169,5 @@ def _median(values: list[float]) -> float:
     return float(np.median(values))
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    pass
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

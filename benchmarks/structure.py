@@ -8,15 +8,15 @@ as any other; those under `if TYPE_CHECKING` do not.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from finemem_env.cli.frame import command, program
 from finemem_env.extras import load
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ PACKAGES = ("finemem_env", "envs", "baselines", "agents")
 LONG = 60  # lines of a function that fits a screen
 
 
-def main() -> None:
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, and draw or run where asked."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.structure", description=__doc__)
+    parser = program("benchmarks.structure", __doc__)
     parser.add_argument("--svg", type=Path, help="write the picture of the packages there")
     parser.add_argument("--runs", action="store_true", help="run a question and an update too")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     modules = import_graph()
     rows = dict(measure(modules))
     if options.runs:
@@ -45,24 +46,27 @@ def main() -> None:
 
         options.svg.write_text(draw(room_graph(modules)), encoding="utf-8")
         print(f"wrote {options.svg}")
+    return 0
 
 
 def import_graph() -> nx.DiGraph:
     """Every module of ours, with an edge from each importer to what it imports."""
-    found = _load("grimp").build_graph(
+    imports = _load("grimp").build_graph(
         *PACKAGES, exclude_type_checking_imports=True, cache_dir=None
     )
     graph: nx.DiGraph = _load("networkx").DiGraph()
-    graph.add_nodes_from(found.modules)
-    for module in found.modules:
-        graph.add_edges_from((module, to) for to in found.find_modules_directly_imported_by(module))
+    graph.add_nodes_from(imports.modules)
+    for module in imports.modules:
+        graph.add_edges_from(
+            (module, to) for to in imports.find_modules_directly_imported_by(module)
+        )
     return graph
 
 
 def room_graph(modules: nx.DiGraph) -> nx.DiGraph:
     """The same for rooms: packages and lone modules two levels deep, such as finemem_env.memory."""
     rooms: nx.DiGraph = _load("networkx").DiGraph()
-    rooms.add_nodes_from({room(module) for module in modules})
+    rooms.add_nodes_from({room(module) for module in modules} - {"agents", "baselines", "envs"})
     rooms.add_edges_from((room(a), room(b)) for a, b in modules.edges if room(a) != room(b))
     return rooms
 
@@ -93,8 +97,8 @@ def measure(modules: nx.DiGraph) -> Iterator[tuple[str, object]]:
 
 def circles(graph: nx.DiGraph) -> list[str]:
     """Sets of nodes that reach each other."""
-    found = _load("networkx").strongly_connected_components(graph)
-    groups = (sorted(group) for group in found if len(group) > 1)
+    components = _load("networkx").strongly_connected_components(graph)
+    groups = (sorted(group) for group in components if len(group) > 1)
     return sorted(" <-> ".join(group) for group in groups)
 
 
@@ -179,9 +183,9 @@ def _shown(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def _listed(found: list[str]) -> str:
-    return "; ".join([str(len(found)), *found])
+def _listed(names: list[str]) -> str:
+    return "; ".join([str(len(names)), *names])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

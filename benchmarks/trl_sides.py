@@ -6,7 +6,6 @@ The reward is a function of the reply's text, so both sides decode what they sam
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -15,10 +14,12 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from benchmarks.trl_speed import Round, Task
+from benchmarks.trl_speed import Round, UpdateTask
+from finemem_env.cli.frame import command, program
+from finemem_env.cli.options import json_object
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
 _LR = 1e-5
 
 
-def main() -> None:
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the side that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.trl_sides", description=__doc__)
+    parser = program("benchmarks.trl_sides", __doc__)
     parser.add_argument("side", help="ours or trl/MICRO_BATCHES")
-    parser.add_argument("task", type=json.loads, help="fields of a Task as JSON")
-    given = parser.parse_args()
-    name, task = given.side, Task(**given.task)
+    parser.add_argument("task", type=json_object, help="fields of an UpdateTask as JSON")
+    options = parser.parse_args(arguments)
+    name, task = options.side, UpdateTask(**options.task)
     # What libraries print must not get between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -45,9 +47,10 @@ def main() -> None:
     else:
         warnings.simplefilter("ignore")
         _trl(task, int(name.split("/")[1]), answers)
+    return 0
 
 
-def build(task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def build(task: UpdateTask) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A model of 0.79M parameters, and a tokenizer for which a word is a token."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -68,11 +71,11 @@ def reward(text: str) -> float:
     return len(set(text.split())) / 50
 
 
-def _texts(task: Task) -> list[str]:
-    return [" ".join(f"w{one}" for one in ids) for ids in task.prompts()]
+def _texts(task: UpdateTask) -> list[str]:
+    return [" ".join(f"w{token}" for token in ids) for ids in task.prompts()]
 
 
-def _peak(task: Task) -> int:
+def _peak(task: UpdateTask) -> int:
     import torch
 
     if task.device == "cpu":
@@ -90,7 +93,7 @@ def _resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _now(task: Task) -> float:
+def _now(task: UpdateTask) -> float:
     import torch
 
     if task.device != "cpu":
@@ -104,7 +107,7 @@ def _say(answers: TextIO, values: dict[str, Any]) -> None:
 
 
 def _report(
-    task: Task, answers: TextIO, start: float, busy: float, sample: float, updates: int
+    task: UpdateTask, answers: TextIO, start: float, busy: float, sample: float, updates: int
 ) -> None:
     """Answer an order that began at `start`, and at `busy` in CPU time."""
     seconds, cpu = _now(task) - start, time.process_time() - busy
@@ -124,7 +127,7 @@ def _orders() -> Iterator[int]:
 # ours
 
 
-def _ours(task: Task, answers: TextIO) -> None:
+def _ours(task: UpdateTask, answers: TextIO) -> None:
     import torch
 
     import agents.learn.update  # noqa: F401 - here, so that it counts as an import
@@ -145,7 +148,7 @@ def _ours(task: Task, answers: TextIO) -> None:
         _report(task, answers, start, busy, sample, count)
 
 
-def _our_update(task: Task, policy: Any) -> Callable[[int], float]:  # noqa: ANN401 - heavy import
+def _our_update(task: UpdateTask, policy: Any) -> Callable[[int], float]:  # noqa: ANN401 - heavy import
     """One update as in `agents.grpo`, on rows of one step; returns the seconds of sampling."""
     import torch
 
@@ -156,39 +159,43 @@ def _our_update(task: Task, policy: Any) -> Callable[[int], float]:  # noqa: ANN
     from agents.runs.config import TrainConfig
 
     config = TrainConfig()
+    adam = config.optimizer
     texts, groups = _texts(task), [row // task.group for row in range(task.rows)]
-    scorer = policy.scorer(config.temperature)
+    scorer = policy.scorer(config.sampling.temperature)
     weights = list(policy.model.parameters())
     optimizer = torch.optim.AdamW(weights, _LR, weight_decay=0.0, fused=True)
 
     def update(number: int) -> float:
         start = _now(task)
-        prompts = policy.chat.tokenizer(texts)["input_ids"]
-        found = policy.sample(
+        prompts = policy.tokenizer(texts)["input_ids"]
+        completions = policy.sample(
             prompts,
             max_new_tokens=task.completion,
-            temperature=config.temperature,
+            temperature=config.sampling.temperature,
             seed=number,
             groups=groups,
         )
         sampled = _now(task) - start
-        rewards = [[reward(text)] for text in policy.chat.decode([one.ids for one in found])]
+        rewards = [
+            [reward(text)]
+            for text in policy.decode([completion.token_ids for completion in completions])
+        ]
         outcomes = [
             RolloutRewards(group, value, value, [True])
             for group, value in zip(groups, rewards, strict=True)
         ]
         advantages = compute_advantages(outcomes, Estimator())
         rows = [
-            Row(tuple(prompt), one.ids, one.logprobs, float(values[0]), group=group)
-            for prompt, one, values, group in zip(
-                prompts, found, advantages.values, groups, strict=True
+            Row(tuple(prompt), reply.token_ids, reply.logprobs, float(values[0]), group=group)
+            for prompt, reply, values, group in zip(
+                prompts, completions, advantages.values, groups, strict=True
             )
         ]
         lengths = [len(row.completion) for row in rows]
         counts = Denominators.of(lengths, [1.0] * len(rows), max_completion_length=task.completion)
         optimizer.zero_grad()
-        accumulate_gradients(scorer, rows, config.loss(), counts, max_tokens=config.micro_tokens)
-        torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
+        accumulate_gradients(scorer, rows, config.loss, counts, max_tokens=adam.micro_tokens)
+        torch.nn.utils.clip_grad_norm_(weights, adam.max_grad_norm)
         optimizer.step()
         if set(lengths) != {task.completion}:
             raise RuntimeError(f"completions of {set(lengths)} tokens.")
@@ -200,7 +207,7 @@ def _our_update(task: Task, policy: Any) -> Callable[[int], float]:  # noqa: ANN
 # TRL
 
 
-def _trl(task: Task, split: int, answers: TextIO) -> None:
+def _trl(task: UpdateTask, split: int, answers: TextIO) -> None:
     from datasets import Dataset
     from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -218,9 +225,9 @@ def _trl(task: Task, split: int, answers: TextIO) -> None:
 
         def _generate(self, prompts: Any) -> Any:  # noqa: ANN401
             start = _now(task)
-            found = super()._generate(prompts)
+            completions = super()._generate(prompts)
             self.sampled += _now(task) - start
-            return found
+            return completions
 
     def rewards(
         completions: list[str], completion_ids: list[Any], **_: object
@@ -261,7 +268,7 @@ class _Order:
         return self.rows * self.repeats
 
 
-def _arguments(task: Task, split: int, folder: str) -> Any:  # noqa: ANN401 - TRL is not typed
+def _arguments(task: UpdateTask, split: int, folder: str) -> Any:  # noqa: ANN401 - TRL is not typed
     from trl.trainer.grpo_config import GRPOConfig
 
     return GRPOConfig(
@@ -288,7 +295,7 @@ def _arguments(task: Task, split: int, folder: str) -> Any:  # noqa: ANN401 - TR
     )
 
 
-def _make_callback(task: Task, trainer: Any, answers: TextIO) -> Any:  # noqa: ANN401
+def _make_callback(task: UpdateTask, trainer: Any, answers: TextIO) -> Any:  # noqa: ANN401
     """Waits for orders between updates, and answers them."""
     from transformers import TrainerCallback
 
@@ -317,4 +324,4 @@ def _make_callback(task: Task, trainer: Any, answers: TextIO) -> Any:  # noqa: A
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

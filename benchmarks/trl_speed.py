@@ -19,7 +19,6 @@ ratios are against the faster of the two. Set-ups:
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -27,13 +26,15 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from benchmarks.report import markdown, progress
-from finemem_env.errors import FineMemError
+from finemem_env.cli.frame import Parser, command, program
+from finemem_env.cli.options import positive
+from finemem_env.cli.progress import Progress
+from finemem_env.cli.tables import markdown_table
 from finemem_env.extras import require
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +42,7 @@ _COLUMNS = ("side", "rows/s", "s/update", "sample", "update", "CPU s", "peak mem
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class UpdateTask:
     """What both sides do; `shared` of the `prompt` tokens are common to a group."""
 
     prompt: int = 100
@@ -62,18 +63,18 @@ class Task:
         draw = default_rng(self.seed)
 
         def ids(count: int) -> list[int]:
-            return [int(one) for one in draw.integers(2, self.vocabulary, size=count)]
+            return [int(token) for token in draw.integers(2, self.vocabulary, size=count)]
 
-        found = []
+        prompts = []
         for _ in range(self.rows // self.group):
             head = ids(self.shared)
-            found += [[*head, *ids(self.prompt - self.shared)] for _ in range(self.group)]
-        return found
+            prompts += [[*head, *ids(self.prompt - self.shared)] for _ in range(self.group)]
+        return prompts
 
 
 SETUPS = {
-    "same prompt": Task(),
-    "own memory": Task(prompt=400, shared=300),
+    "same prompt": UpdateTask(),
+    "own memory": UpdateTask(prompt=400, shared=300),
 }
 
 
@@ -90,7 +91,7 @@ class Round(NamedTuple):
 class Side:
     """A process that does updates when told to."""
 
-    def __init__(self, name: str, task: Task) -> None:
+    def __init__(self, name: str, task: UpdateTask) -> None:
         self.name, self.task = name, task
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.trl_sides", name, json.dumps(asdict(task))],
@@ -126,11 +127,11 @@ class Side:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"{self.name}: the process ended; its error is above.")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
 
-def _environment(task: Task) -> dict[str, str]:
+def _environment(task: UpdateTask) -> dict[str, str]:
     """Threads that wait for one another sleep, since other jobs may need the cores."""
     return {
         "OMP_NUM_THREADS": str(task.threads),
@@ -140,7 +141,7 @@ def _environment(task: Task) -> dict[str, str]:
 
 
 def measure(
-    task: Task,
+    task: UpdateTask,
     names: Sequence[str],
     rounds: int,
     updates: int,
@@ -160,11 +161,11 @@ def measure(
 
 def table(sides: dict[str, Side]) -> str:
     """A row per side (medians over rounds), and the ratios to the fastest other side."""
-    text = markdown(_COLUMNS, [_cells(side) for side in sides.values()])
+    text = markdown_table(_COLUMNS, [_cells(side) for side in sides.values()], padded=True)
     ours, others = sides["ours"], [side for name, side in sides.items() if name != "ours"]
     if not others:
         return text
-    best = min(others, key=lambda side: statistics.median(one.seconds for one in side.rounds))
+    best = min(others, key=lambda side: statistics.median(turn.seconds for turn in side.rounds))
     ratios = [b.seconds / a.seconds for a, b in zip(ours.rounds, best.rounds, strict=True)]
     memory = _memory(ours) / _memory(best)
     return (
@@ -175,15 +176,15 @@ def table(sides: dict[str, Side]) -> str:
 
 
 def _cells(side: Side) -> list[str]:
-    seconds = statistics.median(one.seconds / one.updates for one in side.rounds)
-    sample = statistics.median(one.sample / one.updates for one in side.rounds)
+    seconds = statistics.median(turn.seconds / turn.updates for turn in side.rounds)
+    sample = statistics.median(turn.sample / turn.updates for turn in side.rounds)
     return [
         side.name,
         f"{side.task.rows / seconds:.0f}",
         f"{seconds:.2f}",
         f"{sample:.2f}",
         f"{seconds - sample:.2f}",
-        f"{statistics.median(one.cpu / one.updates for one in side.rounds):.2f}",
+        f"{statistics.median(turn.cpu / turn.updates for turn in side.rounds):.2f}",
         f"{_memory(side) / 2**20:.0f} MiB",
         f"{side.imports / 2**20:.0f} MiB",
     ]
@@ -195,37 +196,18 @@ def _memory(side: Side) -> int:
     return side.rounds[-1].peak - base
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a table per set-up; returns the exit code (2 when a package is missing)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.trl_speed",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--setups", nargs="+", choices=sorted(SETUPS), default=list(SETUPS))
-    parser.add_argument("--rounds", type=int, default=5, help="turns of every side (default: 5)")
-    parser.add_argument("--updates", type=int, default=2, help="updates a turn (default: 2)")
-    parser.add_argument(
-        "--splits", type=int, nargs="+", default=[1, 4], help="micro-batches of TRL"
-    )
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of every side")
-    parser.add_argument("--device", default="cpu", help="torch device of both sides")
-    parser.add_argument("--mixed", action="store_true", help="bfloat16 arithmetic on both sides")
-    given = parser.parse_args(arguments)
-    try:
-        require(("torch", "transformers", "datasets", "trl"), "the comparison", "dev")
-    except FineMemError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    names = ["ours", *[f"trl/{split}" for split in given.splits]]
-    for name in given.setups:
-        task = Task(
-            **asdict(SETUPS[name])
-            | {"threads": given.threads, "device": given.device, "mixed": given.mixed}
-        )
-        with progress(given.rounds, "round") as advance:
-            sides = measure(task, names, given.rounds, given.updates, advance)
-        load = " ".join(f"{one:.1f}" for one in os.getloadavg())
+    """Print a table per set-up."""
+    options = _parser().parse_args(arguments)
+    require(("torch", "transformers", "datasets", "trl"), "the comparison", "dev")
+    names = ["ours", *[f"trl/{split}" for split in options.splits]]
+    own = {"threads": options.threads, "device": options.device, "mixed": options.mixed}
+    for name in options.setups:
+        task = replace(SETUPS[name], **own)
+        with Progress(options.rounds, "round") as advance:
+            sides = measure(task, names, options.rounds, options.updates, advance)
+        load = " ".join(f"{average:.1f}" for average in os.getloadavg())
         print(
             f"{name}: {task.rows} rows of {task.prompt} + {task.completion} tokens, "
             f"{task.shared} shared by {task.group}; {task.threads} threads, {task.device}, "
@@ -233,6 +215,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flush=True,
         )
     return 0
+
+
+def _parser() -> Parser:
+    parser = program("benchmarks.trl_speed", __doc__)
+    add = parser.add_argument
+    add("--setups", nargs="+", choices=sorted(SETUPS), default=list(SETUPS), help="see above")
+    add("--rounds", type=positive, default=5, help="turns of every side")
+    add("--updates", type=positive, default=2, help="updates a turn")
+    add("--splits", type=positive, nargs="+", default=[1, 4], help="micro-batches of TRL")
+    cores = os.cpu_count() or 1
+    add("--threads", type=positive, default=cores, help="of every side (default: all cores)")
+    add("--device", default="cpu", help="torch device of both sides")
+    add("--mixed", action="store_true", help="bfloat16 arithmetic on both sides")
+    return parser
 
 
 if __name__ == "__main__":

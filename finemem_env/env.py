@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import sys
+import warnings
 from collections.abc import Callable
-from typing import Any, ClassVar
+from types import FrameType
+from typing import Any, ClassVar, Self
 
 import gymnasium as gym
+from gymnasium.wrappers import TimeLimit
 
+from finemem_env.console import accept_any_text
 from finemem_env.errors import ConfigError
 from finemem_env.factory import SessionFactory
 from finemem_env.locate import blank_env
 from finemem_env.prompts import INSTRUCTIONS
 from finemem_env.session import Session, make_info, render_text, run_step
+from finemem_env.spaces import TextSpace
 from finemem_env.types import Competency
 
 __all__ = ["MemoryEnv"]
@@ -37,7 +43,8 @@ _SHARED_PAGE = """    Action Space:
         from `options={"episode_id": …}`.
 
     Episode End:
-        After the last chunk, whatever the agent wrote. Never truncated.
+        After the last chunk, whatever the agent wrote. Never truncated; a `TimeLimit` that is
+        shorter loses the final questions, with a warning.
 
     Information:
         The same keys at every step, listed in docs/environments.md.
@@ -76,6 +83,7 @@ class MemoryEnv(gym.Env[str, str]):
         self.action_space = self.factory.action_space()
         self._session: Session | None = None
         self._versions: dict[str, str] = {}
+        self._warned = False
 
     def __init_subclass__(cls) -> None:
         """Complete the class's page."""
@@ -105,6 +113,7 @@ class MemoryEnv(gym.Env[str, str]):
         super().reset(seed=seed)
         self._session = self.factory.session(self.np_random, options)
         self._versions = self.factory.versions(self._session)
+        self._warn()
         info = make_info(self._session, self._versions, None)
         self._show()
         return self._session.observe(), info
@@ -126,6 +135,22 @@ class MemoryEnv(gym.Env[str, str]):
         self._show()
         return session.observe(), result.reward, result.terminated, False, info
 
+    def fork(self) -> Self:
+        """A copy in the middle of the episode: equal actions give equal steps, apart from this one.
+
+        The same memory, questions and random numbers to come; reader, judge and source are shared.
+        Of a wrapped environment, `env.unwrapped.fork()` gives the copy without its wrappers.
+        """
+        other = copy.copy(self)
+        other.factory = self.factory.fork()
+        other._session = None if self._session is None else self._session.fork()
+        other._np_random = copy.deepcopy(self._np_random)
+        for name in ("observation_space", "action_space"):
+            space: TextSpace = getattr(self, name)
+            _ = space.np_random  # made on first use: now, so that both copies hold the same
+            setattr(other, name, copy.deepcopy(space))
+        return other
+
     def render(self) -> str | None:
         """The last action, its outcome, the next view: returned ("ansi") or printed ("human")."""
         if self.render_mode is None:
@@ -134,6 +159,7 @@ class MemoryEnv(gym.Env[str, str]):
         text = render_text(self.session)
         if self.render_mode == "ansi":
             return text
+        accept_any_text(sys.stdout)
         sys.stdout.write(text)
         return None
 
@@ -141,6 +167,32 @@ class MemoryEnv(gym.Env[str, str]):
         if self.render_mode == "human":
             self.render()
 
+    def _warn(self) -> None:
+        """Say once that the wrapper around this reset ends episodes before their questions."""
+        limit, steps = _time_limit(), self.session.num_chunks
+        if self._warned or limit is None or limit >= steps:
+            return
+        self._warned = True
+        warnings.warn(
+            f"TimeLimit: {limit} steps end the episode before its {steps} chunks are read, so that "
+            "the final questions are never asked and there is no score; for shorter episodes use "
+            f"num_chunks={limit}.",
+            UserWarning,
+            stacklevel=3,
+        )
+
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """Pickle by module and class name, found again even if another `envs` is on the path."""
         return blank_env, (type(self).__module__, type(self).__qualname__), self.__dict__
+
+
+def _time_limit() -> int | None:
+    """The steps of the shortest `TimeLimit` that called this reset: it tells nobody inside."""
+    found: list[int] = []
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        wrapper = frame.f_locals.get("self")
+        if isinstance(wrapper, TimeLimit):
+            found.append(wrapper._max_episode_steps)
+        frame = frame.f_back
+    return min(found, default=None)

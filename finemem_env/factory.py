@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,31 +11,29 @@ from pathlib import Path
 import numpy as np
 
 from finemem_env import settings
-from finemem_env._version import __version__
-from finemem_env.data.published.dialects import (
-    PublishedSource,
-    in_dialect,
-    judged_under,
-    plain_name,
-)
-from finemem_env.data.registry import load_source
-from finemem_env.data.source import AutoTokens, Source, SourceConfig
-from finemem_env.errors import ConfigError, KeywordError, nearest
+from finemem_env.data.exclude import Exclusion
+from finemem_env.data.judging import judged_parts, without_judge
+from finemem_env.data.published.dialects import PublishedSource, in_dialect
+from finemem_env.data.registry import left_out, load_source
+from finemem_env.data.source import AutoTokens, OnError, Source, SourceConfig
+from finemem_env.data.validation import check_told
+from finemem_env.errors import ConfigError, DataError, KeywordError, nearest
+from finemem_env.memory import observation_chars
 from finemem_env.operations import MAX_ACTION_CHARS
-from finemem_env.prompts import PROMPT_VERSIONS, instructions_for
+from finemem_env.prompts import instructions_for
 from finemem_env.readers import check_reader, make_reader
 from finemem_env.retrieval import make_retriever
 from finemem_env.rewards import formulas as rewards
-from finemem_env.session import Session, Streamed, StreamSession, StreamSource
+from finemem_env.session import Session, Stream, Streamed, StreamSource, versions_of
 from finemem_env.spaces import TextSpace
 from finemem_env.text import make_counter
-from finemem_env.types import Competency, Judge, Reader
+from finemem_env.types import Competency, Episode, Judge, Reader
 
 __all__ = ["SessionFactory"]
 
-_UNLIMITED_CHARS = 2**22  # longest observation when max_observation_tokens is unlimited
-_CHARS_PER_TOKEN = 8
 _COMPRESSION_WARNING = 0.5
+_DRAWS = 1000  # episodes drawn until one has a question that is not excluded
+_PLACES = 20  # of flawed records, named in the versions
 
 
 class SessionFactory:
@@ -50,6 +49,10 @@ class SessionFactory:
         num_chunks: chunks per episode of packed and synthetic sources.
         chunk_tokens: their size in tokens, one number, [min, max], or "auto": from the length of
             each document and max_observation_tokens.
+        exclude: questions that are never asked, such as those with a wrong gold: their ids, or a
+            file of them.
+        on_error: "raise" for a flawed record in the source's files, or "skip" to leave it out; the
+            count and the places are then in `info["versions"]["left_out"]`.
         reader: a name, a {"name": …} mapping, or a `Reader`.
         judge: the same for a language model that grades, or a `Judge`.
         **keywords: see `settings.resolve`.
@@ -70,6 +73,8 @@ class SessionFactory:
         difficulty: Mapping[str, object] | None = None,
         num_chunks: int | None = None,
         chunk_tokens: int | Sequence[int] | str | None = None,
+        exclude: Sequence[str] | str | os.PathLike[str] | None = None,
+        on_error: OnError = "raise",
         reader: str | Mapping[str, object] | Reader = "local",
         judge: str | Mapping[str, object] | Judge | None = None,
         **keywords: object,
@@ -95,16 +100,23 @@ class SessionFactory:
             difficulty=dict(difficulty or {}),
             count_tokens=self.count_tokens,
             chunking=self.settings.publication.chunking,
+            on_error=on_error,
         )
+        self.exclusion = Exclusion.of(exclude)
         self.source = _open_source(source, config, competency)
+        self._skips = on_error == "skip"
+        if isinstance(self.source, StreamSource) and self.exclusion:
+            raise ConfigError("exclude: it does not apply to a stream.")
+        if self._skips and (self.source is source or isinstance(self.source, StreamSource)):
+            raise ConfigError(
+                "on_error: it does not apply to a source that reads no files of ours."
+            )
         self._check_judge()
-        limit = self.settings.max_observation_tokens
-        self.max_chars = _UNLIMITED_CHARS if limit is None else limit * _CHARS_PER_TOKEN
         self._warned = False
 
     def observation_space(self) -> TextSpace:
         """A fresh observation space."""
-        return TextSpace(self.max_chars + len(self.instructions) + 2)
+        return TextSpace(observation_chars(self.settings) + len(self.instructions) + 2)
 
     def action_space(self) -> TextSpace:
         """A fresh action space."""
@@ -121,66 +133,74 @@ class SessionFactory:
             if key != "episode_id":
                 raise ConfigError(nearest("reset option", key, ("episode_id",)))
         wanted = (options or {}).get("episode_id")
-        if isinstance(self.source, StreamSource):
-            return self._stream(self.source, rng, wanted)
-        # Drawn in either case, so that replaying by id asks the questions the seed asked.
-        episode = self.source.draw(rng)
-        if wanted is not None:
-            episode = self.source.get(str(wanted))
-        rules = self.settings.publication
-        session = Session(
-            in_dialect(episode, rules.metric_dialect, rules.query_prefixes),
-            self.settings,
-            np.random.default_rng(rng.integers(2**63)),
-            self.count_tokens,
-            self.max_chars,
-        )
+        episode = self._draw(rng, wanted)
+        questions_rng = np.random.default_rng(rng.integers(2**63))
+        session = Session(episode, self.settings, questions_rng, self.count_tokens)
         self._warn(session.num_chunks)
         return session
 
-    def _stream(
-        self, source: StreamSource, rng: np.random.Generator, wanted: object
-    ) -> StreamSession:
+    def fork(self) -> SessionFactory:
+        """A copy whose reader can be replaced, and whose stream goes on, apart from this one."""
+        other = copy.copy(self)
+        if isinstance(self.source, StreamSource):
+            other.source = copy.copy(self.source)
+        return other
+
+    def _draw(self, rng: np.random.Generator, wanted: object) -> Episode | Stream:
+        if isinstance(self.source, StreamSource):
+            if wanted is not None:
+                raise ConfigError("episode_id: a stream cannot be replayed by id.")
+            return self.source.open()
+        # Drawn in either case, so that replaying by id asks the questions the seed asked.
+        episode = self._drawn(self.source, rng)
         if wanted is not None:
-            raise ConfigError("episode_id: a stream cannot be replayed by id.")
-        return StreamSession(
-            source.open(),
-            min(source.competencies),
-            self.settings,
-            np.random.default_rng(rng.integers(2**63)),
-            self.count_tokens,
-            self.max_chars,
+            episode = self._asked(self.source.get(str(wanted)))
+        check_told(episode, f"episode {episode.episode_id!r}")
+        rules = self.settings.publication
+        return in_dialect(episode, rules.metric_dialect, rules.query_prefixes)
+
+    def _drawn(self, source: Source, rng: np.random.Generator) -> Episode:
+        """An episode that still has a question."""
+        for _ in range(_DRAWS):
+            drawn = source.draw(rng)
+            episode = drawn if self.exclusion is None else self.exclusion.apply(drawn)
+            if episode is not None:
+                return episode
+        raise DataError(
+            f"exclude: no question is left in {_DRAWS} episodes drawn one after another."
         )
+
+    def _asked(self, episode: Episode) -> Episode:
+        """`episode` without what is excluded."""
+        left = episode if self.exclusion is None else self.exclusion.apply(episode)
+        if left is None:
+            raise DataError(f"episode {episode.episode_id!r}: exclude leaves no question.")
+        return left
 
     def versions(self, session: Session) -> dict[str, str]:
         """What pins the behaviour behind a score."""
-        versions = {
-            "finemem_env": __version__,
-            "reader": self.reader.version,
-            "retriever": session.retriever.version,
-            "tokenizer": self.settings.tokenizer,
-            "prompt": PROMPT_VERSIONS[self.settings.memory],
-            "reward": f"{self.settings.reward.name}/{rewards.REWARD_VERSION}",
-        }
+        versions = versions_of(session.workspace, self.reader.version)
         if self.judge is not None:
             versions["judge"] = self.judge.version
         if isinstance(self.source, PublishedSource):
             versions["data"] = " ".join(self.source.provenance.values())
+        if self.exclusion is not None:
+            versions["exclude"] = self.exclusion.version
+        if self._skips:
+            versions["left_out"] = _summary(left_out(self.source))
         return versions
 
     def _check_judge(self) -> None:
         """Refuse now what would be refused when such an episode is drawn."""
-        if self.judge is not None or not isinstance(self.source, PublishedSource):
+        if self.judge is not None:
             return
         dialect = self.settings.publication.metric_dialect
-        judged = judged_under(self.source.data_sources, dialect)
+        judged = judged_parts(self.source, dialect)
         if judged:
-            names = ", ".join(map(plain_name, judged))
             raise ConfigError(
-                f"source {self.source.name!r}: answers of {names} are graded by a judge "
-                f"(metric_dialect={dialect!r}), and there is none. Configure one with judge=…, a "
-                "reader that is a language model, or leave these sub-datasets out with "
-                "difficulty={'judged': False} or difficulty={'data_source': …}."
+                f"source {self.source.name!r}: answers of {', '.join(judged)} are graded by a "
+                f"judge (metric_dialect={dialect!r}), and there is none. Configure one with judge=…"
+                f" or a reader that is a language model{without_judge(self.source)}."
             )
 
     def _warn(self, steps: int) -> None:
@@ -202,6 +222,13 @@ class SessionFactory:
 def _named(component: object) -> bool:
     """Whether a reader is given by name and options, not as an object."""
     return isinstance(component, str | Mapping)
+
+
+def _summary(flaws: Sequence[str]) -> str:
+    """How many records were left out, and where the first ones are."""
+    records = "1 record" if len(flaws) == 1 else f"{len(flaws)} records"
+    more = [f"and {len(flaws) - _PLACES} more"] if len(flaws) > _PLACES else []
+    return ": ".join([records, *(["; ".join([*flaws[:_PLACES], *more])] if flaws else [])])
 
 
 def _make_judge(config: Mapping[str, object] | None) -> Judge | None:

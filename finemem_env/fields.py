@@ -42,6 +42,10 @@ class Fields:
         """The keys of the record."""
         return iter(self._record)
 
+    def __contains__(self, key: object) -> bool:
+        """Whether the record has the key."""
+        return key in self._record
+
     def error(self, key: str, expected: str, found: object = None) -> DataError:
         """The error for `key`: where, expected and found (the value of `key` unless given)."""
         if found is None and key not in self._record:
@@ -87,6 +91,13 @@ class Fields:
         value = self._record.get(key)
         if value is not None and type(value) is not int:
             raise self.error(key, "an integer or null")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """A JSON boolean, false when absent."""
+        value = self._record.get(key, False)
+        if not isinstance(value, bool):
+            raise self.error(key, "true or false")
         return value
 
     def child(self, key: str) -> Fields:

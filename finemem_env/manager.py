@@ -11,11 +11,14 @@
         print(item.id, item.content)
     memory.save("memory.json")
 
-The policy sees what it saw in training: the same observations, the same grammar, the same memory.
+The policy sees what it saw in training, with the same settings: the same memory and grammar, the
+same `info`, and, where `num_chunks` (and of a budget that is a share, `input_tokens`) are known
+beforehand as they are in an episode, the same observations byte for byte.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -24,18 +27,18 @@ from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 from finemem_env.errors import ConfigError, DataError
-from finemem_env.memory import Change, Item, Memory, ObservationView
+from finemem_env.memory import Item, Memory, Workspace
 from finemem_env.operations import parse
-from finemem_env.prompts import INSTRUCTIONS
-from finemem_env.retrieval import Retriever, make_retriever
-from finemem_env.settings import UNLIMITED, resolve
+from finemem_env.retrieval import Retriever
+from finemem_env.session import agent_info, versions_of
+from finemem_env.settings import UNLIMITED, Settings, resolve
 from finemem_env.text import make_counter, split_sentences
-from finemem_env.types import Chunk, OperationResult
+from finemem_env.types import Chunk, OperationResult, RejectReason
 
 __all__ = ["MEMORY_SCHEMA", "ManagerPolicy", "MemoryManager"]
 
 MEMORY_SCHEMA = "finemem-memory/1"
-_MAX_CHARS = 2**22  # longest observation
+_EPISODE = "manager"  # what the policy is told instead of the id of an episode
 _Retrieval = str | Mapping[str, object] | Retriever
 
 
@@ -54,12 +57,19 @@ class MemoryManager:
     Args:
         policy: has `act(observation, info) -> str`, or is a function from observation to text.
         retriever: "bm25", a mapping such as {"name": "dense", "model": …}, or a `Retriever`.
-        memory_budget: most tokens of the memory; a float is a share of the tokens read so far; None
-            for no limit.
+        memory_budget: most tokens of the memory; a float is a share of `input_tokens`; None for no
+            limit.
         chunk_tokens: longer texts are read in parts of so many tokens, cut between sentences.
         memory_view: what the policy sees of the memory: "all", "recent:K" or "relevant:K".
         max_observation_tokens: bound on an observation, None for none.
         tokenizer: "approx" or "hf:PATH", the one that the policy was trained with.
+        memory: "flat", or "hierarchical" (Mem-α's core, semantic and episodic store).
+        max_item_tokens: most tokens of an item; "unlimited", or None for the default of the ids.
+        max_operations: most operations on one text; the same.
+        bm25: the variant of retriever "bm25", "lucene" or "okapi".
+        include_instructions: put the instructions in front of every observation.
+        num_chunks: how many texts there will be, which an episode tells; None: unknown ("?").
+        input_tokens: their tokens, of which a budget may be a share; None: those read so far.
 
     Raises:
         ConfigError: a policy without `act`, or a setting that does not fit.
@@ -75,18 +85,18 @@ class MemoryManager:
         memory_view: str = "all",
         max_observation_tokens: int | None = None,
         tokenizer: str = "approx",
+        memory: str = "flat",
+        max_item_tokens: int | str | None = None,
+        max_operations: int | str | None = None,
+        bm25: str = "lucene",
+        include_instructions: bool = False,
+        num_chunks: int | None = None,
+        input_tokens: int | None = None,
     ) -> None:
         if not (isinstance(policy, ManagerPolicy) or callable(policy)):
             raise ConfigError(
                 f"policy: expected act(observation, info) or a function, got {policy!r}."
             )
-        if chunk_tokens < 1:
-            raise ConfigError(f"chunk_tokens: expected an integer ≥ 1, got {chunk_tokens!r}.")
-        checked = resolve(
-            memory_budget=UNLIMITED if memory_budget is None else memory_budget,
-            memory_view=memory_view,
-            max_observation_tokens=max_observation_tokens or UNLIMITED,
-        )
         self.policy = policy
         self.settings: dict[str, Any] = {
             "memory_budget": memory_budget,
@@ -94,20 +104,34 @@ class MemoryManager:
             "memory_view": memory_view,
             "max_observation_tokens": max_observation_tokens,
             "tokenizer": tokenizer,
+            "memory": memory,
+            "max_item_tokens": max_item_tokens,
+            "max_operations": max_operations,
+            "bm25": bm25,
+            "include_instructions": include_instructions,
+            "num_chunks": num_chunks,
+            "input_tokens": input_tokens,
         }
+        for name in ("chunk_tokens", "num_chunks", "input_tokens"):
+            count = self.settings[name]
+            if count is not None and count < 1:
+                raise ConfigError(f"{name}: expected an integer ≥ 1, got {count!r}.")
         self._named = None if isinstance(retriever, Retriever) else retriever
-        self._retriever = _retriever(retriever)
-        self._indexed: dict[int, str] = {}
         self._count_tokens = make_counter(tokenizer)
-        self.memory = Memory(
-            count_tokens=self._count_tokens,
-            budget=memory_budget if isinstance(memory_budget, int) else None,
-            max_item_tokens=checked.max_item_tokens,
-            max_operations=checked.max_operations,
+        self.workspace = Workspace(
+            _resolved(self.settings, self._named),
+            self._count_tokens,
+            input_tokens=input_tokens or 0,
+            retriever=retriever if isinstance(retriever, Retriever) else None,
         )
         self.steps = 0
         self.tokens_read = 0
-        self._rebuild()
+        self._last: tuple[OperationResult, ...] = ()
+
+    @property
+    def memory(self) -> Memory:
+        """The memory itself: `items()`, `tokens`, and `core` of a hierarchical one."""
+        return self.workspace.memory
 
     def observe(self, text: str, *, time: str | None = None) -> tuple[OperationResult, ...]:
         """Read a text and edit the memory; returns what became of each operation.
@@ -118,22 +142,25 @@ class MemoryManager:
             text: a message, a page, a document.
             time: when it was said or written, shown to the policy.
         """
-        before, counts = self.memory.snapshot(), (self.steps, self.tokens_read)
+        before = self.workspace.snapshot()
+        counts = self.steps, self.tokens_read, self._last
         results: list[OperationResult] = []
         try:
             for part in self._parts(text):
                 results.extend(self._step(Chunk(f"c{self.steps}", part, time)))
         except BaseException:
-            self.memory.restore(before)
-            self.steps, self.tokens_read = counts
-            self._rebuild()
+            self.workspace.restore(before)
+            self.steps, self.tokens_read, self._last = counts
             raise
         return tuple(results)
 
     def search(self, query: str, k: int = 5) -> tuple[Item, ...]:
-        """At most `k` items that fit the query, best first."""
-        found = (self.memory.get(item_id) for item_id in self._retriever.search(query, k))
-        return tuple(item for item in found if item is not None)
+        """At most `k` items that fit the query, best first.
+
+        Of a hierarchical memory at most `k` of each store, store after store; the core, which is
+        part of every answer, is `memory.core`.
+        """
+        return self.workspace.search(query, k)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write memory and settings as JSON, aside and renamed; the policy is not written."""
@@ -144,7 +171,8 @@ class MemoryManager:
             "settings": self.settings,
             "steps": self.steps,
             "tokens_read": self.tokens_read,
-            "memory": self.memory.snapshot(),
+            "operations": [dataclasses.asdict(one) for one in self._last],
+            "memory": self.workspace.snapshot(),
         }
         handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
@@ -178,44 +206,34 @@ class MemoryManager:
             raise DataError(f"{path}: saved with a retriever object; give load() one.")
         try:
             made = cls(policy, chosen, **record["settings"])
-            made.memory.restore(record["memory"])
+            made.workspace.restore(record["memory"])
             made.steps, made.tokens_read = int(record["steps"]), int(record["tokens_read"])
+            made._last = tuple(_result(**one) for one in record.get("operations", ()))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a saved memory: {error!r}.") from error
-        made._rebuild()
         return made
 
     def _step(self, chunk: Chunk) -> tuple[OperationResult, ...]:
         tokens = self._count_tokens(chunk.text)
         self.tokens_read += tokens
-        share = self.settings["memory_budget"]
-        if isinstance(share, float):
-            self.memory.budget = max(1, int(share * self.tokens_read))
-        observation = self._view.render(chunk, tokens, self.steps, -1, self.memory, self._retriever)
-        change = self.memory.apply(self.steps, parse(self._act(observation)))
-        if change.removed or change.added:
-            self._retriever.update(
-                [(item.id, item.content) for item in change.removed],
-                [(item.id, item.content) for item in change.added],
-            )
-            self._view.update(change)
-            for item in change.removed:
-                del self._indexed[item.id]
-            self._indexed.update((item.id, item.content) for item in change.added)
+        if self.settings["input_tokens"] is None:
+            self.workspace.set_input(self.tokens_read)
+        total = self.settings["num_chunks"]
+        known = -1 if total is None or self.steps >= total else total
+        observation = self.workspace.render(chunk, tokens, self.steps, known)
+        action = self._act(observation, known)
+        self._last = self.workspace.apply(self.steps, parse(action)).results
         self.steps += 1
-        return change.results
+        return self._last
 
-    def _act(self, observation: str) -> str:
+    def _act(self, observation: str, num_chunks: int) -> str:
         if not isinstance(self.policy, ManagerPolicy):
             return self.policy(observation)
-        info = {
-            "instructions": INSTRUCTIONS,
-            "memory_tokens": self.memory.tokens,
-            "memory_items": len(self.memory),
-            "chunk_index": self.steps,
-            "num_chunks": -1,
-        }
-        return self.policy.act(observation, info)
+        versions = versions_of(self.workspace, "")
+        return self.policy.act(
+            observation,
+            agent_info(self.workspace, _EPISODE, self.steps, num_chunks, self._last, versions),
+        )
 
     def _parts(self, text: str) -> Iterator[str]:
         """The text whole, or sentences joined up to `chunk_tokens`."""
@@ -235,26 +253,20 @@ class MemoryManager:
         if part:
             yield "\n".join(part)
 
-    def _rebuild(self) -> None:
-        """Retriever and view of the memory as it is now, whatever it was before."""
-        items = self.memory.items()
-        held = {one.id: one.content for one in items}
-        self._retriever.update(list(self._indexed.items()), list(held.items()))
-        self._indexed = held
-        self._view = ObservationView(
-            self.settings["memory_view"],
-            self.settings["max_observation_tokens"],
-            _MAX_CHARS,
-            self._count_tokens,
-        )
-        self._view.update(Change((), items, ()))
+
+def _resolved(given: Mapping[str, Any], retriever: str | Mapping[str, object] | None) -> Settings:
+    """The settings of the environment that a manager's are, in which None has other meanings."""
+    own = ("chunk_tokens", "num_chunks", "input_tokens")
+    limits = {
+        name: UNLIMITED if given[name] is None else given[name]
+        for name in ("memory_budget", "max_observation_tokens")
+    }
+    shared = {name: one for name, one in given.items() if name not in (*own, *limits)}
+    return resolve(**shared, **limits, retriever=retriever)
 
 
-def _retriever(given: _Retrieval) -> Retriever:
-    if isinstance(given, Retriever):
-        return given
-    named = {"name": given} if isinstance(given, str) else dict(given)
-    return make_retriever(named, bm25="lucene")
+def _result(name: str, reason: str | None, item_id: int | None) -> OperationResult:
+    return OperationResult(name, None if reason is None else RejectReason(reason), item_id)
 
 
 def _read(path: Path) -> dict[str, Any]:

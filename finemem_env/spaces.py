@@ -1,19 +1,25 @@
 """`TextSpace`: a Gymnasium text space that is correct for real text and in every vector mode.
 
-Stock `gymnasium.spaces.Text` checks each character against a character set, and under
-`AsyncVectorEnv` with its default shared memory returns the same stale string for ever. This
-subclass checks type and length only and brings its own shared-memory handlers.
+Stock `gymnasium.spaces.Text` holds a list of its characters, and under `AsyncVectorEnv` with its
+default shared memory returns the same stale string for ever. Here the characters are all of
+Unicode, without a list of them, so that an observation flattens to its code points; and there are
+shared-memory handlers of its own.
 """
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import string
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence, Set
 from ctypes import c_int32, c_uint8
+from functools import cache
 from typing import Any, overload
 
+import numpy as np
 from gymnasium import spaces
+from gymnasium.vector.utils import batch_differing_spaces
 from gymnasium.vector.utils.shared_memory import (
     create_shared_memory,
     read_from_shared_memory,
@@ -32,14 +38,63 @@ _ALPHABET = string.ascii_letters + string.digits + " .,"
 _MAX_SAMPLE = 40  # characters of random text in a sample
 
 
+class _Characters(Sequence[str], Set[str]):
+    """Every code point: what a tuple and a frozenset of them would be, without the 100 MB."""
+
+    def __len__(self) -> int:
+        return sys.maxunicode + 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        found = range(len(self))[index]
+        return tuple(map(chr, found)) if isinstance(found, range) else chr(found)
+
+    def __contains__(self, x: object) -> bool:
+        return isinstance(x, str) and len(x) == 1
+
+    def __iter__(self) -> Iterator[str]:
+        return map(chr, range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Characters)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+_CHARACTERS = _Characters()
+
+
 class TextSpace(spaces.Text):
     """Strings of `min_length` to `max_length` characters, whatever the characters are.
 
     `sample` returns a well-formed memory operation three times in four and random text otherwise.
+    Flattened, a text is its code points, int32, padded with 0x110000.
     """
 
     def __init__(self, max_length: int, *, min_length: int = 0, seed: int | None = None) -> None:
         super().__init__(max_length, min_length=min_length, charset=_ALPHABET, seed=seed)
+
+    @property
+    def character_set(self) -> Any:  # noqa: ANN401 - Gymnasium says frozenset
+        """All of Unicode, lone surrogates included."""
+        return _CHARACTERS
+
+    @property
+    def character_list(self) -> Any:  # noqa: ANN401 - Gymnasium says tuple
+        """All of Unicode in order."""
+        return _CHARACTERS
+
+    @property
+    def characters(self) -> str:
+        """All of Unicode as one text of 1.1 million characters, made when it is asked for."""
+        return _all_characters()
+
+    def character_index(self, char: str) -> np.int32:
+        """The code point."""
+        return np.int32(ord(char))
 
     def contains(self, x: Any) -> bool:  # noqa: ANN401 - Gymnasium's signature
         """Whether `x` is a string of allowed length."""
@@ -74,6 +129,11 @@ class TextSpace(spaces.Text):
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+@cache
+def _all_characters() -> str:
+    return "".join(_CHARACTERS)
 
 
 class _SharedText(Sequence[str]):
@@ -112,6 +172,12 @@ class _SharedText(Sequence[str]):
 
     def __deepcopy__(self, memo: dict[int, object]) -> tuple[str, ...]:
         return tuple(self)
+
+
+@batch_differing_spaces.register(TextSpace)
+def _batch_differing(texts: Sequence[TextSpace]) -> spaces.Tuple[Any]:  # type: ignore[misc]
+    """Texts of different lengths as a batch: one space each, as Gymnasium has it for `Text`."""
+    return spaces.Tuple(map(copy.deepcopy, texts), seed=copy.deepcopy(texts[0].np_random))
 
 
 @create_shared_memory.register(TextSpace)

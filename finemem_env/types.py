@@ -19,6 +19,7 @@ __all__ = [
     "Evidence",
     "Judge",
     "JudgeRequest",
+    "Limits",
     "Op",
     "Operation",
     "OperationResult",
@@ -49,6 +50,8 @@ class Question:
     `asked_after` = i: a final question asked right after step i instead of at the end.
     `valid_until` = i: a chunk question whose gold holds up to and including step i (None: always).
     `metadata`: what a metric needs beside the golds (JSON-able), as "mab/recall@5" does titles.
+    `unanswerable`: nothing told answers it, and to say so is the right answer; the golds then only
+    explain or stand for that.
     `excluded`: other values of what is asked. An answer that holds one of them beside the gold
     lists alternatives, and is wrong; what stands in the question or in a gold does not count.
     """
@@ -65,6 +68,7 @@ class Question:
     valid_until: int | None = None
     evidence: tuple[Evidence, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
+    unanswerable: bool = False
     excluded: tuple[str, ...] = field(default=(), hash=False)
 
 
@@ -149,6 +153,18 @@ class OperationResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What operations must keep to be accepted, None for no limit.
+
+    Tokens of one item, operations of one step, tokens of the whole memory.
+    """
+
+    max_item_tokens: int | None = None
+    max_operations: int | None = None
+    memory_budget: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReadRequest:
     """One question for the reader, with the texts it may use, best ranked first.
 
@@ -184,7 +200,7 @@ class Reader(Protocol):
 
     @property
     def version(self) -> str:
-        """Name and version that pin its behaviour, e.g. `local/2`."""
+        """Name and version that pin its behaviour, e.g. `local/1`."""
         ...
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:

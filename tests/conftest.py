@@ -7,6 +7,10 @@ import socket
 from pathlib import Path
 from typing import Any
 
+# Before NumPy and torch are imported: test processes run side by side, and threads that wait for
+# one another burn a core each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 

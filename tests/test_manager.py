@@ -13,8 +13,9 @@ from finemem_env import MemoryManager, manager
 from finemem_env.env import MemoryEnv
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.operations import render
-from finemem_env.prompts import INSTRUCTIONS, parse_observation
+from finemem_env.prompts import INSTRUCTIONS, instructions_for, parse_observation
 from finemem_env.retrieval import BM25
+from finemem_env.session import public
 from finemem_env.types import Op, Operation
 
 
@@ -56,21 +57,134 @@ def test_observe_search_and_what_the_policy_sees() -> None:
     assert agent.seen[0][1]["instructions"] == INSTRUCTIONS
 
 
-def test_the_policy_sees_what_it_saw_in_training() -> None:
-    env = MemoryEnv(source="synthetic", memory_budget=300)
-    trained: list[str] = []
-    observation, _ = env.reset(seed=3)
+def _trained(**settings: Any) -> tuple[list[tuple[str, dict[str, Any]]], MemoryEnv]:  # noqa: ANN401
+    """What an agent saw in an episode, and the environment after it."""
+    env = MemoryEnv(source="synthetic", **settings)
+    trained: list[tuple[str, dict[str, Any]]] = []
+    observation, info = env.reset(seed=3)
     over = False
     while not over:
-        trained.append(observation)
-        observation, _, over, _, _ = env.step(_store(observation))
+        trained.append((observation, info))
+        observation, _, over, _, info = env.step(_store(observation))
+    return trained, env
+
+
+def test_the_policy_sees_what_it_saw_in_training() -> None:
+    trained, env = _trained(memory_budget=300)
     agent = _Agent()
     memory = MemoryManager(agent, memory_budget=300, chunk_tokens=10_000)
     for chunk in env.session.episode.chunks:
         memory.observe(chunk.text, time=chunk.time)
     total = f'of="{len(trained)}"'
-    assert [seen for seen, _ in agent.seen] == [one.replace(total, 'of="?"') for one in trained]
+    unknown = [one.replace(total, 'of="?"') for one, _ in trained]
+    assert [seen for seen, _ in agent.seen] == unknown
     assert memory.memory.snapshot() == env.session.memory.snapshot()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"memory_budget": 300},
+        {"memory_budget": 0.3, "memory_view": "recent:3"},
+        {"memory_budget": 0.6, "max_observation_tokens": 300, "include_instructions": True},
+        {"memory_budget": 400, "memory_view": "relevant:2", "bm25": "okapi"},
+        {"memory_budget": 200, "max_item_tokens": 40, "max_operations": 2},
+        {"memory_budget": 500, "memory": "hierarchical", "memory_view": "recent:5"},
+        {
+            "memory_budget": 900,
+            "memory": "hierarchical",
+            "max_observation_tokens": 600,
+            "retriever": {"name": "bm25", "tokens": "lower", "fill": True},
+            "bm25": "okapi",
+            "max_item_tokens": "unlimited",
+            "max_operations": "unlimited",
+        },
+    ],
+)
+def test_with_the_same_settings_it_sees_the_same_bytes(settings: dict[str, Any]) -> None:
+    trained, env = _trained(**settings)
+    agent = _Agent()
+    memory = MemoryManager(
+        agent,
+        chunk_tokens=10_000,
+        num_chunks=env.session.num_chunks,
+        input_tokens=sum(env.session.chunk_tokens),
+        **settings,
+    )
+    for chunk in env.session.episode.chunks:
+        memory.observe(chunk.text, time=chunk.time)
+    assert [seen for seen, _ in agent.seen] == [seen for seen, _ in trained]
+    assert memory.memory.snapshot() == env.session.memory.snapshot()
+    for (_, seen), (_, info) in zip(agent.seen, trained, strict=True):
+        told = public(info)
+        named = {"anchor", "episode_id", "versions"}
+        assert {key: told[key] for key in told.keys() - named} == {
+            key: seen[key] for key in seen.keys() - named
+        }
+        assert seen["versions"] == told["versions"] | {"reader": ""}
+        assert seen.keys() == told.keys()
+
+
+def test_past_the_texts_that_were_announced_their_number_is_unknown() -> None:
+    agent = _Agent()
+    memory = MemoryManager(agent, num_chunks=1)
+    memory.observe("Mara lives in Osta.")
+    memory.observe("The gate is red.")
+    assert [parse_observation(seen).num_chunks for seen, _ in agent.seen] == [1, -1]
+
+
+def _stores(observation: str) -> str:
+    """Keeps the chunk in each store, and the first word of it in the core."""
+    chunk = parse_observation(observation).chunk or ""
+    return render(
+        [
+            Operation(Op.UPDATE, content=chunk.split()[0], store="core"),
+            Operation(Op.INSERT, content=chunk, store="semantic"),
+            Operation(Op.INSERT, content=f"Today: {chunk}", store="episodic"),
+        ]
+    )
+
+
+def test_a_hierarchical_memory_is_kept_searched_saved_and_gone_on_with(tmp_path: Path) -> None:
+    texts = [f"Person{i} lives in City{i % 3}, and likes tea." for i in range(9)]
+    settings: dict[str, Any] = {"memory": "hierarchical", "memory_view": "recent:2"}
+    whole, part = MemoryManager(_stores, **settings), MemoryManager(_stores, **settings)
+    for text in texts[:5]:
+        assert [one.accepted for one in whole.observe(text)] == [True] * 3
+        part.observe(text)
+    found = whole.search("Person3 likes tea.", k=2)
+    assert [item.store for item in found] == ["semantic"] * 2 + ["episodic"] * 2
+    assert found[0].content == texts[3]
+    assert found[2].content == f"Today: {texts[3]}"
+    assert whole.memory.core is not None
+    assert whole.memory.core.content == "Person4"
+    part.save(tmp_path / "m.json")
+    loaded = MemoryManager.load(tmp_path / "m.json", _stores)
+    assert loaded.search("City1", k=3) == whole.search("City1", k=3)
+    assert loaded.workspace.instructions == instructions_for("hierarchical")
+    seen: list[list[str]] = [[], []]
+    for one, shown in zip((whole, loaded), seen, strict=True):
+
+        def watched(observation: str, shown: list[str] = shown) -> str:
+            shown.append(observation)
+            return _stores(observation)
+
+        one.policy = watched
+    for text in texts[5:]:
+        assert whole.observe(text) == loaded.observe(text)
+    assert seen[0] == seen[1]
+    assert "<core>" in seen[0][0]
+
+
+def test_an_error_leaves_a_hierarchical_memory_as_it_was() -> None:
+    memory = MemoryManager(_stores, memory="hierarchical", chunk_tokens=12)
+    memory.observe("Mara lives in Osta.")
+    before, found = memory.memory.snapshot(), memory.search("Mara Osta", 5)
+    calls = iter([_stores, _stores, None])
+    memory.policy = lambda observation: next(calls)(observation)  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        memory.observe("Mara sold a boat today. Nobody knows why it was. The gate is still red.")
+    assert (memory.memory.snapshot(), memory.search("Mara Osta", 5)) == (before, found)
 
 
 def test_save_and_load_go_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
@@ -180,6 +294,11 @@ def test_a_retriever_object_of_ones_own(tmp_path: Path) -> None:
         ({"memory_budget": 0}, "memory_budget"),
         ({"memory_view": "some"}, "memory_view"),
         ({"tokenizer": "gpt"}, "tokenizer"),
+        ({"memory": "tree"}, "memory"),
+        ({"num_chunks": 0}, "num_chunks"),
+        ({"input_tokens": -5}, "input_tokens"),
+        ({"max_operations": 0}, "max_operations"),
+        ({"memory": "hierarchical", "retriever": BM25()}, "name the retriever"),
     ],
 )
 def test_bad_settings(options: dict[str, Any], message: str) -> None:

@@ -55,7 +55,9 @@ def play(
 
 
 def score(competency: str, agent: str, episodes: int, **keywords: Any) -> float:  # noqa: ANN401
-    found = play(competency, agent, episodes, **keywords).score
+    # Only the oracle looks at chunk questions: no other agent's score needs them to be asked.
+    reward = {} if agent == "oracle" else {"reward": "outcome"}
+    found = play(competency, agent, episodes, **keywords, **reward).score
     assert found is not None
     return found
 
@@ -119,7 +121,7 @@ def test_under_managed_copying_returns_less_than_selecting_and_the_oracle_most(
     competency: str,
 ) -> None:
     copying, selecting, ceiling = (
-        _return(competency, agent) for agent in ("fifo", "selective", "oracle")
+        _return(competency, agent, 16) for agent in ("fifo", "selective", "oracle")
     )
     assert copying < selecting < ceiling
 
@@ -127,10 +129,11 @@ def test_under_managed_copying_returns_less_than_selecting_and_the_oracle_most(
 @pytest.mark.parametrize("competency", SYNTHETIC)
 @pytest.mark.parametrize("agent", ["random", "fifo", "store_sentences", "first_sentence"])
 def test_no_simple_agent_returns_more_than_the_oracle(competency: str, agent: str) -> None:
-    assert _return(competency, agent) < _return(competency, "oracle")
+    # They are 1.6 apart at least, and a mean over four episodes moves by 0.2.
+    assert _return(competency, agent, 4) < _return(competency, "oracle", 4)
 
 
-def _return(competency: str, agent: str) -> float:
-    found = play(competency, agent, 16).episode_return
+def _return(competency: str, agent: str, episodes: int) -> float:
+    found = play(competency, agent, episodes).episode_return
     assert found is not None
     return found

@@ -21,17 +21,20 @@ Statistics are two-pass and in float64. A cell is what the baseline is taken ove
 (context, step), or all rows of a context. Invalid rows leave mean and spread and get zero.
 """
 
+# ruff: noqa: RUF009 - `setting` only calls `dataclasses.field`
+
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from finemem_env.errors import ConfigError, nearest
+from finemem_env.backends.options import check_fields, setting
+from finemem_env.errors import ConfigError
 
 __all__ = [
     "Advantages",
@@ -60,38 +63,30 @@ EQUAL = 1e-9  # rewards closer than this, relative to max(1, |reward|), count as
 class Estimator:
     """How rewards become advantages; the paper is step, context_step, mean, cell, floor 0.
 
-    Attributes:
-        credit: attributed reward of the step, those from the step to the end, or return-to-go of
-            the streamed reward.
-        baseline: mean over one (context, step), or over the whole context (Mem-alpha pools).
-        center: mean of all rows, or of the other rollouts only.
-        scale: what the centred reward is divided by: the spread of its cell, one spread per context
-            pooled over its cells, one per batch in which every context counts the same, or nothing.
-        floor: smallest spread divided by, so that a difference of 0.01 is not blown up to 2.4.
-        epsilon: added to the spread.
+    `credit`: attributed reward of the step, those from the step to the end, or return-to-go of the
+    streamed reward. `baseline`: mean over one (context, step), or over the whole context (Mem-alpha
+    pools). `center`: mean of all rows, or of the other rollouts only. `scale`: what the centred
+    reward is divided by: the spread of its cell, one spread per context pooled over its cells, one
+    per batch in which every context counts the same, or nothing. `floor` keeps a difference of 0.01
+    from being blown up to 2.4. `epsilon` is added to the spread.
 
     Raises:
         ConfigError: for an unknown name, a negative number, or leave_one_out with scale cell, whose
             ratio grows without bound when the other rollouts agree.
     """
 
-    credit: Credit = "step"
-    baseline: Baseline = "context_step"
-    center: Center = "mean"
-    scale: Scale = "group"
-    floor: float = 1e-2
+    credit: Credit = setting("reward_to_go", "reward of the step, of it and later ones, or return")
+    baseline: Baseline = setting("context_step", "baseline over one (context, step) or the context")
+    center: Center = setting("mean", "baseline is the mean of all rollouts, or of the others")
+    scale: Scale = setting("group", "advantages are divided by the spread of: cell, group, batch")
+    floor: float = setting(1e-2, "smallest spread that advantages are divided by, in reward", low=0)
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
-        """Validate the combination."""
-        choices = {"credit": Credit, "baseline": Baseline, "center": Center, "scale": Scale}
-        for name, literal in choices.items():
-            if getattr(self, name) not in get_args(literal):
-                raise ConfigError(nearest(name, getattr(self, name), get_args(literal)))
-        for name in ("floor", "epsilon"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ConfigError(f"{name}: expected a finite number of at least 0, got {value!r}.")
+        """Validate types, ranges and the combination."""
+        check_fields(self)
+        if self.epsilon < 0:
+            raise ConfigError(f"epsilon: expected at least 0, got {self.epsilon!r}.")
         if self.center == "leave_one_out" and self.scale == "cell":
             raise ConfigError(
                 "center='leave_one_out' with scale='cell' is refused: a row's distance to the "

@@ -23,7 +23,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from agents.model.batching import Row, collate
-from agents.model.prefix import Unit
+from finemem_env.backends.local import Unit
 from finemem_env.errors import ConfigError
 
 __all__ = ["World", "clip_gradients", "gathered", "split_like", "whole"]

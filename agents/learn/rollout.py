@@ -22,7 +22,8 @@ import finemem_env  # noqa: F401  (registers the environments)
 from agents.learn.advantages import Advantages, RolloutRewards
 from agents.model.batching import Row
 from agents.model.policy import Policy
-from agents.model.sampling import Completion
+from finemem_env import backends
+from finemem_env.backends.sampler import Sample
 from finemem_env.errors import ConfigError
 from finemem_env.session import Session, StepResult, run_step
 from finemem_env.types import Answer, Reader, ReadRequest
@@ -46,7 +47,7 @@ class StepRow:
     """One reply: `completion` is None where nothing could be sampled."""
 
     prompt: tuple[int, ...]
-    completion: Completion | None
+    completion: Sample | None
     text: str
 
 
@@ -92,13 +93,11 @@ class Sampling:
     Attributes:
         max_new_tokens: longest reply.
         temperature: 0 is greedy.
-        max_tokens: cache positions of one decoding batch.
         instructions: put the environment's instructions into the prompt.
     """
 
     max_new_tokens: int
     temperature: float = 1.0
-    max_tokens: int | None = None
     instructions: bool = True
 
 
@@ -134,13 +133,18 @@ def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> Memor
     Raises:
         ConfigError: not an environment of this suite, or a keyword that does not fit.
     """
-    known = [one for one in gym.registry if one.startswith("FineMem-")]
-    if env_id not in known:
-        raise ConfigError(f"env: expected one of {known}, got {env_id!r}.")
-    made = gym.make_vec(env_id, num_envs=count, autoreset_mode="disabled", **env_args)
+    try:
+        made = gym.make_vec(env_id, num_envs=count, autoreset_mode="disabled", **env_args)
+    except gym.error.UnregisteredEnv as error:
+        known = [one for one in gym.registry if one.startswith("FineMem-")]
+        raise ConfigError(f"env: expected one of {known} or an id of yours, {error}") from error
     env = made.unwrapped
     if not isinstance(env, MemoryVectorEnv):
-        raise ConfigError(f"env {env_id!r}: expected an environment of this suite.")
+        made.close()
+        raise ConfigError(
+            f"env {env_id!r}: expected an environment of this suite (an id of your own needs "
+            "vector_entry_point='finemem_env.registration:make_vector_env')."
+        )
     return env
 
 
@@ -220,7 +224,7 @@ def rows_of(rollouts: Sequence[Rollout], advantages: Advantages) -> list[Row]:
             rows.append(
                 Row(
                     prompt=step.prompt,
-                    completion=step.completion.ids,
+                    completion=step.completion.token_ids,
                     sampler_logprobs=step.completion.logprobs,
                     advantage=float(values[t]),
                     weight=float(valid[t]),
@@ -239,8 +243,9 @@ def _reply(
     first: bool,
 ) -> list[StepRow]:
     """Sample one reply per prompt that fits the context; SKIP stands in for the others."""
-    ids = policy.chat.encode(prompts)
-    room = policy.context - sampling.max_new_tokens
+    ids = policy.encode(prompts)
+    context = math.inf if policy.context is None else policy.context
+    room = context - sampling.max_new_tokens
     fits = [number for number, prompt in enumerate(ids) if len(prompt) <= room]
     if not fits and first:
         raise ConfigError(
@@ -248,10 +253,9 @@ def _reply(
             f"left of the model's context beside max_new_tokens={sampling.max_new_tokens}. Lower "
             "max_observation_tokens, chunk_tokens or memory_budget of the environment."
         )
-    found = policy.sampler.draw(
+    found = policy.sampler.sample(
         [ids[number] for number in fits],
-        policy.sampling(sampling.max_new_tokens, sampling.temperature, sampling.max_tokens),
-        seed=seed,
+        backends.Sampling(sampling.temperature, max_tokens=sampling.max_new_tokens, seed=seed),
         groups=[groups[number] for number in fits],
     )
     usable = [
@@ -259,7 +263,7 @@ def _reply(
         for number, completion in zip(fits, found, strict=True)
         if completion is not None and all(map(math.isfinite, completion.logprobs))
     ]
-    texts = policy.chat.decode([completion.ids for _, completion in usable])
+    texts = policy.decode([completion.token_ids for _, completion in usable])
     rows = [StepRow(prompt, None, SKIP) for prompt in ids]
     for (number, completion), text in zip(usable, texts, strict=True):
         rows[number] = StepRow(ids[number], completion, text)

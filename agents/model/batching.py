@@ -2,7 +2,7 @@
 
 A row is one step of one rollout: its own prompt and completion. Micro-batches hold rows of similar
 length, right-padded, and at most `max_tokens` tokens with the padding. Rows of one group can share
-the computation of their common prefix (`prefix`). Per-token values travel flat: token n of a
+the computation of their common prefix (`Unit`). Per-token values travel flat: token n of a
 micro-batch belongs to row `row[n]`, so no value can land on another row's tokens or on padding.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from agents.model.prefix import MIN_SHARED, Unit, find_units
+from finemem_env.backends.local import MIN_SHARED, Unit, find_units
 from finemem_env.errors import ConfigError
 
 __all__ = ["MicroBatch", "Row", "collate", "flatten", "micro_batches", "plan", "unflatten"]

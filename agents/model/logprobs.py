@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from agents.model.batching import MicroBatch, Row, micro_batches, unflatten
-from agents.model.cache import cache_of, with_cache
+from finemem_env.backends.local import (
+    RecordedPrefix,
+    base_causal_lm,
+    has_plain_head,
+    known_inputs,
+    with_cache,
+)
 from finemem_env.errors import ConfigError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 __all__ = [
     "MAX_LOGITS",
     "EntropyMode",
     "Scorer",
     "TokenScores",
-    "base_causal_lm",
     "score_rows",
     "score_tokens",
 ]
@@ -103,18 +105,15 @@ def _score_chunk(
         return logprobs, torch.special.entr(probabilities).sum(-1)
 
 
-def base_causal_lm(model: nn.Module) -> PreTrainedModel:
-    """The transformers model inside a PEFT wrapper, or the model itself."""
-    inner: Any = model
-    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner  # type: ignore[no-any-return]
-
-
 class Scorer(nn.Module):
     """A causal LM as a function from a micro-batch to the scores of its completion tokens.
 
     Wrap this, not the model, with DDP or FSDP: its `forward` is the only entry that training needs.
     Models whose logits are more than `lm_head(hidden)` (soft caps, scales) are found by a probe and
     run through their own `forward`, at the price of logits at all positions.
+
+    Raises:
+        ConfigError: a model class that cannot be run this way.
     """
 
     def __init__(
@@ -130,7 +129,7 @@ class Scorer(nn.Module):
         self.temperature = temperature
         self.autocast = autocast
         self.max_logits = max_logits
-        self.plain_head = _has_plain_head(base_causal_lm(model))
+        self.plain_head = _has_plain_head(model)
 
     def forward(self, batch: MicroBatch, entropy: EntropyMode = "value") -> TokenScores:
         """Scores of the N completion tokens of `batch`, in its order."""
@@ -156,44 +155,30 @@ class Scorer(nn.Module):
         """(B, S, D) hidden states, or (B, S, V) logits of a model without a plain head."""
         model: Any = base_causal_lm(self.model)
         body = model.base_model if self.plain_head else model
-        cache = None
+        keywords: dict[str, Any] = {}
         if batch.prefix_ids is not None and batch.unit is not None:
-            cache = cache_of(body(input_ids=batch.prefix_ids, use_cache=True))
-            repeat_rows(cache, batch.unit)
+            prefix = RecordedPrefix(model)
+            body(input_ids=batch.prefix_ids, use_cache=True, **with_cache(body, prefix.recording))
+            keywords = {"use_cache": True, **with_cache(body, prefix.shared(batch.unit))}
         result = body(
             input_ids=batch.input_ids,
-            position_ids=batch.position_ids,
             attention_mask=batch.attention_mask,
-            use_cache=cache is not None,
-            **with_cache(body, cache),
+            **known_inputs(body, position_ids=batch.position_ids),
+            **(keywords or known_inputs(body, use_cache=False)),
         )
         outputs: Tensor = result.last_hidden_state if self.plain_head else result.logits
         return outputs
 
 
-def repeat_rows(cache: Any, rows: Tensor) -> None:  # noqa: ANN401 - transformers' Cache
-    """Give a key-value cache the batch rows `rows`, in place; gradients flow back to the source."""
-    for layer in cache.layers:
-        layer.keys = layer.keys.index_select(0, rows)
-        layer.values = layer.values.index_select(0, rows)
-
-
-@torch.no_grad()
-def _has_plain_head(model: PreTrainedModel) -> bool:
-    """Whether `lm_head(hidden)` gives the model's own logits, tried on four tokens."""
-    loaded: Any = model
-    training = loaded.training
-    loaded.eval()
+def _has_plain_head(model: nn.Module) -> bool:
+    """See `has_plain_head`; the model is left in the mode it was in."""
+    inner: Any = base_causal_lm(model)
+    training = inner.training
+    inner.eval()
     try:
-        ids = torch.arange(4, device=loaded.device)[None]
-        hidden = loaded.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        head = loaded.get_output_embeddings()
-        if head is None:
-            return False
-        own = loaded(input_ids=ids, use_cache=False).logits
-        return torch.allclose(head(hidden).float(), own.float(), rtol=1e-3, atol=1e-4)
+        return has_plain_head(inner)
     finally:
-        loaded.train(training)
+        inner.train(training)
 
 
 @torch.no_grad()

@@ -2,35 +2,73 @@
 
 Loads any transformers causal LM from a folder or the hub (remote code is never run), optionally
 with LoRA, and offers what rollouts and updates need: prompts to ids, sampling with exact ids and
-log-probabilities, scoring of the same ids, and a frozen reference.
+log-probabilities, scoring of the same ids, and a frozen reference. Templates, loading and decoding
+are those of `finemem_env.backends`, so a policy replies the same when it is trained and when it is
+used.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
+from agents.assets import tiny_folder
 from agents.model.batching import Row
-from agents.model.cache import can_share
-from agents.model.chat import Chat
-from agents.model.logprobs import Scorer, base_causal_lm, score_rows
-from agents.model.sampling import Completion, ModelSampler, RolloutSampler, SamplingConfig
-from agents.settings import ModelConfig
+from agents.model.logprobs import Scorer, score_rows
+from agents.settings import TINY, ModelConfig
+from finemem_env.backends import Sampling
+from finemem_env.backends.hf import HFSampler, load_model, load_tokenizer
+from finemem_env.backends.local import abilities, base_causal_lm, checkpoint_layers
+from finemem_env.backends.policy import manage_request
+from finemem_env.backends.sampler import Sample
+from finemem_env.backends.template import ChatTemplate, give_plain_template
 from finemem_env.errors import ConfigError
 from finemem_env.extras import needs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["ModelConfig", "Policy", "load_policy"]
+__all__ = ["ModelConfig", "ModelSampler", "Policy", "RolloutSampler", "load_policy"]
+
+Prompt = tuple[str, str]  # instructions and observation
+
+
+class RolloutSampler(Protocol):
+    """What draws the replies of rollouts: the trainer's model, or an engine that holds a copy."""
+
+    @property
+    def context_tokens(self) -> int | None:
+        """Longest prompt and reply together; None where there is no limit."""
+        ...
+
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        stop_ids: Sequence[int] = (),
+        groups: Sequence[Hashable | None] | None = None,
+    ) -> Sequence[Sample | None]:
+        """One reply per prompt, in order; None where an engine gave none in time."""
+        ...
+
+    def refresh(self) -> dict[str, float]:
+        """Take the trainer's present weights, after every update. Returns what to log."""
+        ...
+
+
+class ModelSampler(HFSampler):
+    """The trainer's own model: it always has the present weights."""
+
+    def refresh(self) -> dict[str, float]:
+        """Nothing to do."""
+        return {}
 
 
 class Policy:
@@ -38,9 +76,14 @@ class Policy:
 
     Args:
         model: a transformers causal LM, or a PEFT model around one, on its device.
-        tokenizer: the model's.
+        tokenizer: the model's; without a chat template it gets one that writes plain text.
         autocast: type of the arithmetic when it is not that of the weights.
         tools: give the operations to the chat template as tools.
+        batch_tokens: cache positions of one decoding batch; None: one batch.
+
+    Raises:
+        ConfigError: tools without a chat template, no end token, or a model class that cannot be
+            sampled here.
     """
 
     def __init__(
@@ -50,27 +93,30 @@ class Policy:
         *,
         autocast: torch.dtype | None = None,
         tools: bool = False,
+        batch_tokens: int | None = None,
     ) -> None:
         self.model = model
-        self.chat = Chat(tokenizer, tools=tools)
+        self.tokenizer: Any = tokenizer
         self.autocast = autocast
+        self.tools = tools
         inner: Any = base_causal_lm(model)
         self.device: torch.device = inner.device
-        self._own = ModelSampler(model, self.precision)
-        self.sampler: RolloutSampler = self._own  # of rollouts; may be set to an engine
-        self.stop_ids = _stop_ids(inner, self.chat.tokenizer)
+        if tools and not self.tokenizer.chat_template:
+            raise ConfigError("tools: needs a tokenizer with a chat template; this has none.")
+        give_plain_template(self.tokenizer)
+        self.own = ModelSampler(model, tokenizer, batch_tokens, self.precision)
+        self.sampler: RolloutSampler = self.own  # of rollouts; may be set to an engine
+        self.stop_ids = self.own.ends
+        if not self.stop_ids:
+            raise ConfigError("the tokenizer has no end token; set its eos_token.")
+        variables = {"enable_thinking": False}
+        self.template = ChatTemplate(self.tokenizer, variables, self.stop_ids)
         self._reference: nn.Module | None = None
 
     @property
-    def context(self) -> float:
-        """Longest prompt and reply of a rollout together, in tokens."""
-        return self.sampler.context
-
-    @property
-    def pad_id(self) -> int:
-        """What fills up batches; never attended to."""
-        pad: int | None = self.chat.tokenizer.pad_token_id
-        return self.stop_ids[0] if pad is None else pad
+    def context(self) -> int | None:
+        """Longest prompt and reply of a rollout together, in tokens; None: no limit."""
+        return self.sampler.context_tokens
 
     @property
     def shares_prefixes(self) -> bool:
@@ -80,10 +126,20 @@ class Policy:
         the cache.
         """
         inner: Any = base_causal_lm(self.model)
-        parts = list(inner.modules())
-        checkpointing = any(getattr(part, "gradient_checkpointing", False) for part in parts)
-        sharded = any(isinstance(part, FSDPModule) for part in parts)
-        return can_share(inner) and not checkpointing and not sharded
+        sharded = any(isinstance(part, FSDPModule) for part in inner.modules())
+        return abilities(inner).share and not sharded
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
+        """Token ids of the prompts, each of instructions ("" for none) and observation."""
+        requests = [
+            manage_request(observation, instructions, tools=self.tools)
+            for instructions, observation in prompts
+        ]
+        return [tuple(ids) for ids in self.template.encode_all(requests)]
+
+    def decode(self, replies: Sequence[Sequence[int]]) -> list[str]:
+        """Texts of sampled ids; thinking stays in them, marked, and is not executed."""
+        return [self.template.decode(ids) for ids in replies]
 
     def sample(
         self,
@@ -93,34 +149,22 @@ class Policy:
         temperature: float,
         seed: int,
         groups: Sequence[Hashable | None] | None = None,
-        max_tokens: int | None = None,
-    ) -> list[Completion]:
-        """One completion per prompt, drawn by the model itself; see `agents.model.sampling.sample`.
+    ) -> list[Sample]:
+        """One reply per prompt, drawn by the model itself.
 
         Raises:
             ConfigError: for a prompt that leaves no room in the model's context.
         """
         longest = max((len(prompt) for prompt in prompts), default=0)
-        if longest + max_new_tokens > self._own.context:
+        context = self.own.context_tokens
+        if context is not None and longest + max_new_tokens > context:
             raise ConfigError(
                 f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's "
-                f"context of {self._own.context}. Lower max_observation_tokens, chunk_tokens or "
+                f"context of {context}. Lower max_observation_tokens, chunk_tokens or "
                 "memory_budget of the environment, or max_new_tokens."
             )
-        config = self.sampling(max_new_tokens, temperature, max_tokens)
-        return self._own.draw(prompts, config, seed=seed, groups=groups)
-
-    def sampling(
-        self, max_new_tokens: int, temperature: float, max_tokens: int | None = None
-    ) -> SamplingConfig:
-        """How completions are drawn, with the tokens that end and fill them."""
-        return SamplingConfig(
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            stop_ids=self.stop_ids,
-            pad_id=self.pad_id,
-            max_tokens=max_tokens,
-        )
+        sampling = Sampling(temperature, max_tokens=max_new_tokens, seed=seed)
+        return self.own.sample(prompts, sampling, groups=groups)
 
     def scorer(self, temperature: float = 1.0) -> Scorer:
         """The trainable log-probabilities at the sampling temperature; wrap it with DDP or FSDP."""
@@ -130,7 +174,7 @@ class Policy:
         self, rows: Sequence[Row], *, max_tokens: int, temperature: float = 1.0
     ) -> list[tuple[float, ...]]:
         """Log-probabilities of every row's completion before the first optimizer step on it."""
-        if isinstance(self.sampler, ModelSampler):
+        if self.sampler is self.own:
             return [row.sampler_logprobs for row in rows]
         scorer = self.scorer(temperature)
         return score_rows(scorer, rows, max_tokens=max_tokens, share=self.shares_prefixes)
@@ -162,7 +206,7 @@ class Policy:
         if hasattr(model, "merge_and_unload"):
             model = copy.deepcopy(model).merge_and_unload()
         model.save_pretrained(folder)
-        self.chat.tokenizer.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:
@@ -171,37 +215,25 @@ class Policy:
             yield
 
 
-def load_policy(config: ModelConfig) -> Policy:
-    """Load model and tokenizer.
+def load_policy(config: ModelConfig, batch_tokens: int | None = None) -> Policy:
+    """Load model and tokenizer; they stay in eval mode, without dropout, in training too.
 
     Raises:
-        ConfigError: when there is no such model, or LoRA is asked for without peft.
+        ConfigError: there is no such model or device, its class does not fit, or LoRA is asked for
+            without peft.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
-    source: dict[str, Any] = {"revision": config.revision, "trust_remote_code": False}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(config.model, **source)
-        model: Any = AutoModelForCausalLM.from_pretrained(config.model, dtype=dtype, **source)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"model {config.model!r}: expected the folder or hub id of a transformers causal LM "
-            f"with its tokenizer. {error}"
-        ) from error
-    model.to(device)
+    name = str(tiny_folder()) if config.model == TINY else config.model
+    tokenizer = load_tokenizer(name, config.revision)
+    dtype = "bfloat16" if config.precision == "bfloat16" else "float32"
+    model: Any = load_model(name, config.revision, device=config.device, dtype=dtype)
     if config.gradient_checkpointing:
-        with warnings.catch_warnings():
-            # The name that every supported version has; newer ones announce another.
-            warnings.simplefilter("ignore", FutureWarning)
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+        checkpoint_layers(model)
     if config.lora_rank:
         model = _with_lora(model, config)
     autocast = torch.bfloat16 if config.precision == "mixed" else None
-    return Policy(model, tokenizer, autocast=autocast, tools=config.tools)
+    return Policy(
+        model, tokenizer, autocast=autocast, tools=config.tools, batch_tokens=batch_tokens
+    )
 
 
 def _with_lora(model: nn.Module, config: ModelConfig) -> nn.Module:
@@ -217,15 +249,4 @@ def _with_lora(model: nn.Module, config: ModelConfig) -> nn.Module:
         task_type="CAUSAL_LM",
     )
     wrapped: nn.Module = get_peft_model(model, lora)
-    return wrapped
-
-
-def _stop_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:  # noqa: ANN401 - transformers
-    """End tokens of the generation config and the tokenizer; padding ends a completion too."""
-    configured = model.generation_config.eos_token_id
-    listed = configured if isinstance(configured, list) else [configured]
-    known = [*listed, tokenizer.eos_token_id, tokenizer.pad_token_id]
-    stops = tuple(dict.fromkeys(token for token in known if token is not None))
-    if not stops:
-        raise ConfigError("the tokenizer has no end token; set its eos_token.")
-    return stops
+    return wrapped.eval()

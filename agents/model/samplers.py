@@ -14,11 +14,16 @@ from pathlib import Path
 
 from agents.model.batching import Row
 from agents.model.logprobs import score_rows
-from agents.model.policy import Policy
-from agents.model.sampling import Completion, ModelSampler, RolloutSampler, SamplingConfig
+from agents.model.policy import Policy, RolloutSampler
 from agents.settings import EngineOptions, SamplerSetup, ServerOptions, check_sampler
 from finemem_env.backends import Sampling
-from finemem_env.backends.sampler import Sampler, WeightSync, largest_difference, save_weights
+from finemem_env.backends.sampler import (
+    Sample,
+    Sampler,
+    WeightSync,
+    largest_difference,
+    save_weights,
+)
 from finemem_env.backends.transport import Patience
 from finemem_env.errors import BackendError, ConfigError
 
@@ -49,7 +54,7 @@ def make_sampler(policy: Policy, setup: SamplerSetup) -> RolloutSampler:
     """
     options = check_sampler(setup.name, setup.options)
     if options is None:
-        return ModelSampler(policy.model, policy.precision)
+        return policy.own
     if setup.processes > 1:
         raise ConfigError(
             f"sampler {setup.name!r} serves one training process, and there are "
@@ -95,7 +100,7 @@ def _load(policy: Policy, setup: SamplerSetup, options: EngineOptions) -> Sample
     )
     try:
         check_vllm()
-        save_weights(policy.model, setup.folder, policy.chat.tokenizer)
+        save_weights(policy.model, setup.folder, policy.tokenizer)
         return VLLMSampler(load_engine(config))
     except ConfigError as error:
         raise ConfigError(
@@ -115,38 +120,35 @@ class EngineSampler:
     """
 
     def __init__(self, policy: Policy, engine: Sampler, folder: Path, tolerance: float) -> None:
-        own = ModelSampler(policy.model, policy.precision).context
-        self.context = min(own, engine.context_tokens or own)
+        known = (policy.own.context_tokens, engine.context_tokens)
+        self.context_tokens = min((one for one in known if one is not None), default=None)
         self.tolerance = tolerance
         self._policy, self._engine = policy, engine
-        self._sync = WeightSync(engine, folder.absolute(), _probe(policy, self.context), tolerance)
+        self._sync = WeightSync(
+            engine, folder.absolute(), _probe(policy, self.context_tokens), tolerance
+        )
 
-    def draw(
+    def sample(
         self,
         prompts: Sequence[Sequence[int]],
-        config: SamplingConfig,
-        *,
-        seed: int,
+        sampling: Sampling,
+        stop_ids: Sequence[int] = (),
         groups: Sequence[Hashable | None] | None = None,
-    ) -> list[Completion | None]:
-        """One completion per prompt; groups need no hint, the engine caches prefixes.
+    ) -> Sequence[Sample | None]:
+        """One reply per prompt; groups need no hint, the engine caches prefixes.
 
         Raises:
             BackendError: there was not one reply.
         """
         if not prompts:
             return []
-        sampling = Sampling(config.temperature, 1.0, config.max_new_tokens, seed)
-        found = self._engine.sample(prompts, sampling, config.stop_ids)
+        found = self._engine.sample(prompts, sampling, (*self._policy.stop_ids, *stop_ids))
         if all(one is None for one in found):
             raise BackendError(
                 f"the sampler gave none of {len(prompts)} replies in time. Bring it back and go "
                 "on with --resume."
             )
-        return [
-            None if one is None else Completion(one.token_ids, one.logprobs, one.finished)
-            for one in found
-        ]
+        return found
 
     def refresh(self) -> dict[str, float]:
         """Hand over the weights and compare the probe.
@@ -164,10 +166,10 @@ class EngineSampler:
         """
         policy = self._policy
         prompts = [one[: len(one) // 2 + 1] for one in self._sync.probe]
-        config = SamplingConfig(PROBE_REPLY, temperature, policy.stop_ids)
+        sampling = Sampling(temperature, max_tokens=PROBE_REPLY, seed=0)
         rows = [
-            Row(tuple(prompt), one.ids, one.logprobs)
-            for prompt, one in zip(prompts, self.draw(prompts, config, seed=0), strict=True)
+            Row(tuple(prompt), one.token_ids, one.logprobs)
+            for prompt, one in zip(prompts, self.sample(prompts, sampling), strict=True)
             if one is not None
         ]
         expected = score_rows(policy.scorer(temperature), rows, max_tokens=PROBE_TOKENS)
@@ -180,9 +182,9 @@ class EngineSampler:
             )
 
 
-def _probe(policy: Policy, context: float) -> list[list[int]]:
+def _probe(policy: Policy, context: int | None) -> list[list[int]]:
     """Two short conversations as token ids."""
-    prompts = policy.chat.encode([("", observation) for observation, _ in PROBE])
-    replies = [policy.chat.target(reply) for _, reply in PROBE]
-    longest = int(min(context - PROBE_REPLY, PROBE_TOKENS))
+    prompts = policy.encode([("", observation) for observation, _ in PROBE])
+    replies = [policy.template.target(reply) for _, reply in PROBE]
+    longest = PROBE_TOKENS if context is None else min(context - PROBE_REPLY, PROBE_TOKENS)
     return [[*p, *r][:longest] for p, r in zip(prompts, replies, strict=True)]

@@ -9,9 +9,12 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from finemem_env.errors import ConfigError
 from finemem_env.extras import needs
 
-__all__ = ["Progress", "next_folder", "signals"]
+__all__ = ["Progress", "run_folder", "signals"]
+
+_RUNS = Path("runs")
 
 
 class Progress:
@@ -45,12 +48,26 @@ class Progress:
         self._bar.update()
 
 
-def next_folder(parent: Path, name: str, *, last: bool) -> Path:
-    """The first free `parent/name-N`, or the last one in use."""
+def run_folder(given: Path | None, *, resume: bool) -> Path:
+    """The folder of a run: the one that is named, or the first free runs/grpo-N for a new run.
+
+    Raises:
+        ConfigError: a run is to be resumed that is not named or not there.
+    """
     number = 1
-    while (parent / f"{name}-{number}").exists():
+    while (_RUNS / f"grpo-{number}").exists():
         number += 1
-    return parent / f"{name}-{max(1, number - 1) if last else number}"
+    if not resume:
+        return given or _RUNS / f"grpo-{number}"
+    last = f" The last one here is {_RUNS / f'grpo-{number - 1}'}." if number > 1 else ""
+    if given is None:
+        raise ConfigError(f"--resume: expected the run's folder as --output-dir.{last}")
+    if not (given / "config.json").is_file():
+        raise ConfigError(
+            f"--resume: expected the folder of a run, and {given} holds none (no config.json)."
+            f"{last}"
+        )
+    return given
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ def read_curve(run: Path, key: str) -> Curve:
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     found = [(record["update"], float(record[key])) for record in records if key in record]
     if not found:
-        raise ConfigError(f"{run}: it did not log {key!r}; see docs/metrics.md.")
+        raise ConfigError(f"{run}: it did not log {key!r}; see docs/training-metrics.md.")
     return found
 
 

@@ -79,18 +79,18 @@ def play_references(
 
 def final_results(config: TrainConfig, folder: Path, sampling: Sampling, seed: int) -> list[Result]:
     """Initial and best weights of the run in `folder` and the scripted agents, on test episodes."""
-    env, episodes = config.eval_env("test"), config.final_episodes
+    env, episodes = config.environment.evaluation("test"), config.evaluation.final_episodes
     best = checkpoint.latest(folder / "best")
     results = []
     for label in ("before", "after"):
-        policy = load_policy(config.model_config())
+        policy = load_policy(config.model, config.sampling.sample_tokens)
         if label == "after" and best is not None:
             checkpoint.load_weights(best, policy.model)
         played = evaluate_policy(
-            policy, config.env, env, episodes=episodes, seed=seed, sampling=sampling
+            policy, config.environment.env, env, episodes=episodes, seed=seed, sampling=sampling
         )
         results += policy_results(label, played, seed)
-    return results + play_references(config.env, env, episodes=episodes, seed=seed)
+    return results + play_references(config.environment.env, env, episodes=episodes, seed=seed)
 
 
 def _result(label: str, index: int, seed: int, rollout: Rollout) -> Result:

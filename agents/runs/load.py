@@ -25,7 +25,10 @@ def read_config(folder: Path) -> TrainConfig:
     path = folder / "config.json"
     if not path.is_file():
         raise ConfigError(f"{folder}: expected the folder of a run, with a config.json.")
-    return from_dict(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:  # ConfigError, or not JSON
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def load_run(folder: Path, which: str = "best") -> tuple[TrainConfig, Policy]:
@@ -58,4 +61,4 @@ def load_manager(run: str | None, model: str) -> tuple[TrainConfig, Policy]:
 def _load_policy(config: TrainConfig) -> Policy:
     with needs("a trained model", "train"):
         from agents.model.policy import load_policy
-    return load_policy(config.model_config())
+    return load_policy(config.model, config.sampling.sample_tokens)

@@ -1,7 +1,7 @@
 """What a run logs: TensorBoard, metrics.jsonl, and wandb on request. Keys are defined here.
 
-`METRICS` is the only list of keys; docs/metrics.md shows it and a test holds both to what a run
-writes. In a key, <t> is a step index, <op> an operation, <reason> a reject reason.
+`METRICS` is the only list of keys; docs/training-metrics.md shows it and a test holds both to what
+a run writes. In a key, <t> is a step index, <op> an operation, <reason> a reject reason.
 """
 
 from __future__ import annotations
@@ -118,9 +118,14 @@ class Tracker:
         self._writer.add_text(key, f"```\n{text}\n```", update)
 
     def close(self, final: Mapping[str, float]) -> None:
-        """Write hparams with the final numbers, and end."""
+        """Write hparams with the names of the final numbers, whose last values show, and end."""
+        with needs("training", "train"):
+            from torch.utils.tensorboard.summary import hparams
+
         if final:
-            self._writer.add_hparams(self._config, dict(final), run_name=".")
+            # Not `add_hparams`, which writes the final numbers at step 0 of a second file.
+            for part in hparams(self._config, dict(final)):  # type: ignore[no-untyped-call]
+                self._writer.file_writer.add_summary(part)
         self._writer.close()
         if self._wandb is not None:
             self._wandb.finish()
@@ -162,7 +167,7 @@ def rollout_metrics(rollouts: Sequence[Rollout], prefix: str = "rollout") -> dic
     replies = [step.completion for step in steps if step.completion is not None]
     found |= {
         "prompt_tokens": _mean([len(step.prompt) for step in steps]),
-        "reply_tokens": _mean([len(reply.ids) for reply in replies]),
+        "reply_tokens": _mean([len(reply.token_ids) for reply in replies]),
         "cut_off": _mean([not reply.finished for reply in replies]),
         "failed_rows": float(len(steps) - len(replies)),
     }

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from baselines.agents import Info
 from baselines.managers.salience import hash_share, salience
-from baselines.managers.scripted import MAX_ITEM_TOKENS, MAX_OPERATIONS, Reactive, group, inserts
+from baselines.managers.scripted import Reactive, group, inserts
 from finemem_env.backends import ChatRequest, Message, Sampling
 from finemem_env.backends.registry import make_backend
 from finemem_env.errors import BackendError, ConfigError
@@ -112,13 +112,14 @@ class _ConstantSize(Reactive):
         if tokens < 1:
             raise ConfigError(f"expected a memory of at least 1 token, got {tokens}.")
         self._writer = writer
-        self._tokens = min(tokens, MAX_ITEM_TOKENS)
+        self._tokens = tokens
 
     def reset(self, info: Info) -> None:
         """Everything is in the memory."""
 
     def _write(self, view: View, chunk: str) -> list[str]:
-        limit = self._tokens if view.budget is None else min(self._tokens, view.budget)
+        limit = min(self._tokens, self.item_tokens)
+        limit = limit if view.budget is None else min(limit, view.budget)
         notes = [line for _, text in view.items for line in text.split("\n")]
         return self._writer.write(notes, chunk, limit)
 
@@ -196,9 +197,9 @@ class Mem1(_ConstantSize):
             for item_id, text in view.items
             if normalise(text) not in keys
         ]
-        gone = gone[: MAX_OPERATIONS // 2]
+        gone = gone[: self.max_operations // 2]
         fresh = [str(one.content) for one in inserts(lines, view)]
-        return gone + inserts(group(fresh, MAX_OPERATIONS - len(gone)))
+        return gone + inserts(group(fresh, self.max_operations - len(gone)))
 
 
 class ExtractiveMem1(Mem1):

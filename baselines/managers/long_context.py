@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baselines.managers.scripted import MAX_ITEM_TOKENS, Reactive, inserts, pack
+from baselines.managers.scripted import PIECE_TOKENS, Reactive, inserts, pack
 from finemem_env.errors import ConfigError
 from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, normalise, split_sentences
@@ -29,7 +29,7 @@ class LongContext(Reactive):
         ConfigError: a window below 1 token.
     """
 
-    def __init__(self, context_tokens: int = _PAGES * MAX_ITEM_TOKENS) -> None:
+    def __init__(self, context_tokens: int = _PAGES * PIECE_TOKENS) -> None:
         if context_tokens < 1:
             raise ConfigError(f"long_context: expected at least 1 token, got {context_tokens}.")
         self._context = context_tokens
@@ -39,7 +39,7 @@ class LongContext(Reactive):
         limit = self._context if view.budget is None else min(self._context, view.budget)
         held = [line for _, text in view.items for line in text.split("\n")]
         window = _last([*held, *split_sentences(chunk)], limit)
-        pages = pack(window, min(limit, MAX_ITEM_TOKENS)) if window else []
+        pages = pack(window, min(limit, self.item_tokens)) if window else []
         operations: list[Operation] = []
         for (item_id, text), page in zip(view.items, pages, strict=False):
             if normalise(text) != normalise(page):

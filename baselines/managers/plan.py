@@ -123,7 +123,7 @@ class Plan:
             self._count,
             max_chars=1,
         )
-        trial.finals, trial.drawn = session.finals, session.drawn
+        trial.feed.finals, trial.feed.drawn = session.finals, session.drawn
         while not trial.terminated:
             run_step([trial], [self.action(trial)], reader)
         asked = [one for step in trial.record.results for one in step.chunk_answers]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 
-from baselines.managers.scripted import MAX_ITEM_TOKENS, MAX_OPERATIONS, Reactive, inserts, pack
+from baselines.managers.scripted import Reactive, inserts, pack
 from finemem_env.errors import ConfigError
 from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, split_sentences
@@ -37,14 +37,15 @@ class Rag(Reactive):
                 f"rag: expected sizes of at least 1 token, got {passage_tokens} and "
                 f"{budget_tokens}."
             )
-        self._passage = min(passage_tokens, MAX_ITEM_TOKENS)
+        self._passage = passage_tokens
         self._budget = budget_tokens
 
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """DELETE the passages that fall out of the sample, INSERT those that are in it."""
-        passages = pack(split_sentences(chunk), self._passage)
-        size = max(self._passage, -(-approx_tokens(chunk) // (MAX_OPERATIONS // 2)))
-        if len(passages) > MAX_OPERATIONS // 2:
+        passage, half = min(self._passage, self.item_tokens), max(1, self.max_operations // 2)
+        passages = pack(split_sentences(chunk), passage)
+        size = max(passage, -(-approx_tokens(chunk) // half))
+        if len(passages) > half:
             passages = pack(split_sentences(chunk), size)
         limits = [limit for limit in (view.budget, self._budget) if limit is not None]
         if not limits:
@@ -55,7 +56,7 @@ class Rag(Reactive):
             for item_id, text in view.items
             if text not in kept
         ]
-        deleted = deleted[: MAX_OPERATIONS // 2]
+        deleted = deleted[:half]
         return deleted + inserts([text for text in passages if text in kept], view)
 
 

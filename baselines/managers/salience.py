@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from baselines.agents import Info
-from baselines.managers.scripted import MAX_OPERATIONS, Reactive, inserts
+from baselines.managers.scripted import Reactive, inserts
 from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, normalise, parse_example, split_sentences, words
 from finemem_env.types import Op, Operation
@@ -166,7 +166,7 @@ class Salience(Reactive):
             for one in stored
             if one.item_id not in kept and view.budget is not None
         ]
-        return [*gone, *updates, *inserts(new)][:MAX_OPERATIONS]
+        return [*gone, *updates, *inserts(new)][: self.max_operations]
 
     def _rank(self, text: str, view: View) -> float:
         """Salience, less for a frame that is common and for a label that is held often."""

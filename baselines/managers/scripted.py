@@ -14,14 +14,15 @@ import numpy as np
 from baselines.agents import Info
 from finemem_env.operations import render
 from finemem_env.prompts import View, parse_observation
+from finemem_env.session import limits_of
 from finemem_env.text import approx_tokens, normalise, split_sentences
-from finemem_env.types import Op, Operation
+from finemem_env.types import Limits, Op, Operation
 
 __all__ = ["Fifo", "FirstSentence", "Random", "Skip", "StoreChunks", "StoreSentences"]
 
-# The default limits of every protocol; an agent that respects them is never rejected for size.
-MAX_ITEM_TOKENS = 4096
-MAX_OPERATIONS = 64
+# Sizes of what an agent writes where the environment does not limit it.
+PIECE_TOKENS = 4096
+PIECES = 64
 
 _SENTENCE_ENDS = frozenset(".!?…。！？")
 _PARAGRAPH = re.compile(r"\n\s*\n")
@@ -67,23 +68,38 @@ def pack(sentences: Sequence[str], limit: int, separator: str = "\n") -> list[st
     return pieces
 
 
-def whole(chunk: str) -> list[str]:
-    """The chunk as one text, or as few as the item limit allows."""
-    if approx_tokens(chunk) <= MAX_ITEM_TOKENS:
-        return [chunk]
-    return pack(split_sentences(chunk), MAX_ITEM_TOKENS)
+def whole(chunk: str, limit: int) -> list[str]:
+    """The chunk as one text, or as few as a limit of `limit` tokens allows."""
+    return [chunk] if approx_tokens(chunk) <= limit else pack(split_sentences(chunk), limit)
+
+
+def within(operations: Sequence[Operation], limits: Limits) -> list[Operation]:
+    """`operations` without texts that are too long, and no more than are allowed in one step."""
+    most = limits.max_item_tokens
+    short = [one for one in operations if most is None or approx_tokens(one.content or "") <= most]
+    return short[: limits.max_operations]
 
 
 class Reactive:
-    """Base of agents whose reply is a function of what they see now."""
+    """Base of agents whose reply is a function of what they see now.
+
+    `item_tokens` and `max_operations` are the environment's limits on one item and one step.
+    """
+
+    item_tokens = PIECE_TOKENS
+    max_operations = PIECES
 
     def reset(self, info: Info) -> None:
         """Nothing to forget."""
 
     def act(self, observation: str, info: Info) -> str:
         """Reply to the observation; SKIP when the episode is over."""
-        view = parse_observation(observation)
-        return skip() if view.chunk is None else reply(self.operations(view, view.chunk))
+        view, limits = parse_observation(observation), limits_of(info)
+        self.item_tokens = limits.max_item_tokens or PIECE_TOKENS
+        self.max_operations = limits.max_operations or PIECES
+        if view.chunk is None:
+            return skip()
+        return reply(within(self.operations(view, view.chunk), limits))
 
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """What to do about `chunk` with the memory as seen in `view`."""
@@ -103,18 +119,18 @@ class StoreChunks(Reactive):
 
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """INSERT the chunk."""
-        return inserts(whole(chunk), view)
+        return inserts(whole(chunk, self.item_tokens), view)
 
 
 class StoreSentences(Reactive):
     """Stores every sentence as an item of its own. When the memory is full, the rest is refused.
 
-    A chunk of more than `MAX_OPERATIONS` sentences is stored in groups of neighbours.
+    A chunk of more sentences than operations are allowed is stored in groups of neighbours.
     """
 
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """INSERT the sentences."""
-        return inserts(group(split_sentences(chunk), MAX_OPERATIONS), view)
+        return inserts(group(split_sentences(chunk), self.max_operations), view)
 
 
 class Fifo(Reactive):
@@ -125,12 +141,12 @@ class Fifo(Reactive):
 
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """DELETE the oldest, then INSERT the chunk."""
-        pieces = whole(chunk)
+        pieces = whole(chunk, self.item_tokens)
         if view.budget is None:
             return inserts(pieces, view)
         need = sum(map(approx_tokens, pieces))
         if need > view.budget:
-            pieces = pack(split_sentences(chunk), view.budget)[:1]
+            pieces = pack(split_sentences(chunk), min(view.budget, self.item_tokens))[:1]
             need = approx_tokens(pieces[0])
         free = view.budget - view.memory_tokens
         deleted: list[Operation] = []
@@ -153,7 +169,7 @@ class FirstSentence(Reactive):
         """INSERT the first sentences."""
         paragraphs = [split_sentences(part) for part in _PARAGRAPH.split(chunk)]
         firsts = [_first(part, view.time) for part in paragraphs if part]
-        return inserts(group(firsts, MAX_OPERATIONS), view)
+        return inserts(group(firsts, self.max_operations), view)
 
 
 def _first(sentences: Sequence[str], time: str | None) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from baselines.agents import Info
-from baselines.managers.scripted import MAX_OPERATIONS, Reactive, group, inserts
+from baselines.managers.scripted import Reactive, group, inserts
 from finemem_env.data.synthetic.kinds import fact_key, is_asked_kind, merge
 from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, parse_example, sentence_key, split_sentences
@@ -78,8 +78,8 @@ class _Draft:
         self._texts[key] = text
         return approx_tokens(text) - approx_tokens(stored)
 
-    def operations(self) -> list[Operation]:
-        """UPDATE what was in memory, INSERT the rest, in groups if it is too much."""
+    def operations(self, most: int) -> list[Operation]:
+        """UPDATE what was in memory, INSERT the rest, in groups beyond `most` operations."""
         updates, fresh = [], []
         for key, text in self._texts.items():
             item_id, stored = self._held.get(key, (0, ""))
@@ -87,7 +87,7 @@ class _Draft:
                 fresh.append(text)
             elif sentence_key(stored) != sentence_key(text):
                 updates.append(Operation(Op.UPDATE, item_id=item_id, content=text))
-        room = MAX_OPERATIONS - len(updates)
+        room = most - len(updates)
         return updates + inserts(group([*fresh, *self._loose], room), self._view)
 
 
@@ -119,7 +119,7 @@ class Selective(Reactive):
             chosen = _densest(sentences)
         for sentence in _within(chosen, room / left):
             draft.add(sentence)
-        return draft.operations()
+        return draft.operations(self.max_operations)
 
 
 def _within(sentences: Iterable[str], room: float) -> list[str]:

@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from baselines.suites import HEADLINE
-from baselines.tables.curves import curves
-from baselines.tables.summary import AgentSummary, Result, summarise
+from baselines.tables.curves import curves, headline
+from baselines.tables.results import Result
+from baselines.tables.summary import AgentSummary, summarise
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.trace import Trace, read_traces, trace_line
 
@@ -62,11 +62,12 @@ class RunFolder:
 
     def trace_files(self) -> dict[tuple[str, str], Path]:
         """The trace files that are there, by (task, budget)."""
-        found = {("", ""): self.path / "traces.jsonl"} if _is_file(self.path) else {}
+        whole = self.path / "traces.jsonl"
+        files = {("", ""): whole} if whole.is_file() else {}
         for path in sorted((self.path / "traces").glob("*.jsonl")):
             task, _, budget = path.stem.rpartition("@")
-            found[task, budget] = path
-        return found
+            files[task, budget] = path
+        return files
 
     def config(self) -> dict[str, Any]:
         """What config.json holds.
@@ -114,28 +115,27 @@ class RunFolder:
         self, results: Sequence[Result], config: Mapping[str, Any], seed: int
     ) -> list[AgentSummary]:
         """Write summary.json; returns the rows of the headline budget."""
-        budgets = list(dict.fromkeys(result.budget for result in results))
         rows = {
-            budget: summarise([one for one in results if one.budget == budget], seed)
-            for budget in budgets
+            budget: summarise([result for result in results if result.budget == budget], seed)
+            for budget in dict.fromkeys(result.budget for result in results)
         }
-        headline = HEADLINE if HEADLINE in rows else next(iter(budgets), "")
+        shown = headline(rows)
         record = {
             "schema": SUMMARY_SCHEMA,
             "suite": config.get("suite"),
             "env": config["env"],
             "data_hash": config["data_hash"],
-            "headline_budget": headline,
-            "agents": [row.as_dict() for row in rows.get(headline, [])],
+            "headline_budget": shown,
+            "agents": [row.as_dict() for row in rows.get(shown, [])],
         }
-        if len(budgets) > 1:
+        if len(rows) > 1:
             record["budgets"] = {
                 budget: [row.as_dict() for row in group] for budget, group in rows.items()
             }
             record["curves"] = [asdict(curve) for curve in curves(results)]
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         _write_text(self.path / "summary.json", text)
-        return rows.get(headline, [])
+        return rows.get(shown, [])
 
     def _trace_path(self, task: str, budget: str) -> Path:
         if not task and not budget:
@@ -171,10 +171,6 @@ class RunFolder:
         for (task, budget), path in self.trace_files().items():
             _write_text(path, "".join(traces[key] for key in kept if key[:2] == (task, budget)))
         return [_result(record) for record in kept.values()]
-
-
-def _is_file(path: Path) -> bool:
-    return (path / "traces.jsonl").is_file()
 
 
 def _result(record: dict[str, Any]) -> Result:

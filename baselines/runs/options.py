@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import sys
+from pathlib import Path
 from typing import Any
 
+from baselines.agents import agent_name
 from baselines.runs.choice import AgentChoice
 from baselines.runs.folder import RunFolder
+from baselines.runs.run import RunConfig, run
+from baselines.tables.summary import AgentSummary
+from finemem_env.cli.frame import saving
+from finemem_env.cli.options import add_output_options, at_least_zero, json_object, positive
+from finemem_env.cli.progress import Progress
+from finemem_env.errors import ConfigError
 
-__all__ = ["AgentArguments", "Progress", "json_object", "positive", "print_settings"]
+__all__ = ["ALL", "add_agent_options", "add_run_options", "json_object", "play", "print_settings"]
+
+ALL = "all"
 
 
 class AgentArguments(argparse.Action):
@@ -30,52 +38,57 @@ class AgentArguments(argparse.Action):
         namespace.agent[-1] = AgentChoice(namespace.agent[-1].name, values)
 
 
-def json_object(text: str) -> dict[str, Any]:
-    """An option that is a JSON object."""
+def add_agent_options(parser: argparse.ArgumentParser, text: str) -> None:
+    """`--agent NAME`, which may be repeated, each with `--agent-args JSON`."""
+    add = parser.add_argument
+    add("--agent", action="append", type=_agent, metavar="NAME", help=f"may be repeated; {text}")
+    add(
+        "--agent-args",
+        action=AgentArguments,
+        type=json_object,
+        metavar="JSON",
+        help="constructor arguments of the --agent before it",
+    )
+
+
+def _agent(text: str) -> AgentChoice:
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"expected a JSON object, got {text}")
-    return value
+        return AgentChoice(text if text == ALL else agent_name(text))
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def positive(text: str) -> int:
-    """An option that is an integer of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
-    return int(text)
+def add_run_options(parser: argparse.ArgumentParser, time_limit: float) -> None:
+    """How a run is played and where it is written."""
+    add = parser.add_argument
+    add("--jobs", type=positive, default=1, metavar="N", help="processes")
+    add(
+        "--time-limit",
+        type=at_least_zero,
+        default=time_limit,
+        metavar="SECONDS",
+        help="an agent's own time in one episode; 0: no limit",
+    )
+    add_output_options(parser, "what is missing or failed")
 
 
-class Progress:
-    """A bar when tqdm is installed (extra "bench"), else a line on stderr that is rewritten."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._bar: Any = None
-
-    def __call__(self, text: str) -> None:
-        """Count one more episode."""
-        self._done += 1
-        if self._done == 1 and importlib.util.find_spec("tqdm"):
-            self._bar = importlib.import_module("tqdm").tqdm(total=self._total, unit="episode")
-        if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update()
-        else:
-            print(f"\r{self._done}/{self._total} {text:<40}", end="", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """End the line."""
-        if self._bar is not None:
-            self._bar.close()
-        elif self._done:
-            print(file=sys.stderr)
+def play(config: RunConfig, options: argparse.Namespace) -> list[AgentSummary]:
+    """Run `config` as the options of `add_run_options` say."""
+    episodes = sum(task.episodes for task in config.tasks)
+    total = episodes * len(config.all_budgets) * len(config.agents)
+    hint = "Finished episodes are kept: the same command with --resume goes on."
+    with saving(options.output_dir, hint), Progress(total, "episode") as progress:
+        return run(
+            config,
+            options.output_dir,
+            resume=options.resume,
+            progress=progress,
+            jobs=options.jobs,
+            time_limit=options.time_limit or None,
+        )
 
 
-def print_settings(folder: RunFolder) -> None:
+def print_settings(folder: Path) -> None:
     """Say where a run is and under which resolved settings it was played, as in its config.json."""
-    print(f"settings: {json.dumps(folder.config()['settings'], ensure_ascii=False)}")
-    print(f"written to {folder.path}")
+    print(f"settings: {json.dumps(RunFolder(folder).config()['settings'], ensure_ascii=False)}")
+    print(f"written to {folder}")

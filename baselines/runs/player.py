@@ -13,7 +13,7 @@ from baselines.agents import Agent, AnsweringAgent, PrivilegedAgent
 from baselines.runs.choice import AgentChoice
 from baselines.runs.runner import Clock, Entry, run_episode
 from baselines.suites import UNLIMITED, Task
-from baselines.tables.summary import Result
+from baselines.tables.results import Result
 from finemem_env.trace import Trace
 
 __all__ = ["Job", "Player", "environment_args"]

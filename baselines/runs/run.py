@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -20,13 +20,15 @@ from baselines.runs.player import Job, Player
 from baselines.runs.runner import episode_seeds, instance_seeds, session_of
 from baselines.runs.workers import play_parallel
 from baselines.suites import Task, check_data, get_suite
-from baselines.tables.summary import AgentSummary, Result
+from baselines.tables.results import Result
+from baselines.tables.summary import AgentSummary
+from finemem_env.cli.progress import Progress
 from finemem_env.data.schema import content_hash
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace
 from finemem_env.types import Episode
 
-__all__ = ["AgentChoice", "Progress", "RunConfig", "run", "task_hashes"]
+__all__ = ["AgentChoice", "RunConfig", "run", "task_hashes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +71,6 @@ class RunConfig:
         return ("",) if self.suite is None else get_suite(self.suite).budgets
 
 
-class Progress(Protocol):
-    """Told about every finished episode."""
-
-    def __call__(self, text: str) -> None:
-        """One more episode is done; `text` says which."""
-        ...
-
-
 def run(
     config: RunConfig,
     output_dir: Path,
@@ -114,8 +108,7 @@ def run(
         done = {result.key for result in results}
         open_ = [job for job in planned if job.key not in done]
         if progress is not None:
-            for job in planned[: len(planned) - len(open_)]:
-                progress(f"{job.task.name} {job.budget} {job.choice.label}".strip())
+            progress.skip(len(planned) - len(open_))
         for job, result, trace in _play(open_, player, jobs, time_limit):
             folder.add(result, trace)
             results.append(result)
@@ -174,7 +167,7 @@ def _record(
     settings: Mapping[str, object],
     versions: Mapping[str, str],
 ) -> dict[str, Any]:
-    one, own = len(hashes) == 1, config.own_tasks
+    own = config.own_tasks
     several = bool(own) or config.suite is not None
     return {
         "suite": config.suite,
@@ -186,7 +179,9 @@ def _record(
         "settings": settings,
         "versions": versions,
         "episodes": list(played),
-        "data_hash": next(iter(hashes.values())) if one else _joined(list(hashes.values())),
+        "data_hash": next(iter(hashes.values()))
+        if len(hashes) == 1
+        else _joined(list(hashes.values())),
         "task_hashes": dict(hashes),
         "gymnasium": gym.__version__,
         "numpy": np.__version__,
@@ -240,7 +235,7 @@ def _git_commit() -> str | None:
     """Commit of the working copy that this package runs from, None outside of one."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip()
+    return done.stdout.strip()

@@ -7,10 +7,10 @@ caught.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,34 +19,20 @@ import numpy as np
 from gymnasium.utils.seeding import np_random
 
 from baselines.agents import Agent, AgentError, AnsweringAgent, Info
-from baselines.tables.summary import Result
+from baselines.tables.results import Result, measured
 from finemem_env.data.source import BaseSource
 from finemem_env.errors import BackendError, ConfigError
-from finemem_env.session import Session
+from finemem_env.session import Session, public
 from finemem_env.trace import Trace, record_trace
 
 __all__ = [
-    "HIDDEN",
     "Clock",
     "Entry",
-    "Place",
     "episode_seeds",
     "instance_seeds",
     "run_episode",
     "session_of",
 ]
-
-# What `info` tells learners and an agent under test must not know: questions, golds, scores.
-HIDDEN = frozenset(
-    [
-        "answers",
-        "chunk_answers",
-        "evidence_credit",
-        "reward_terms",
-        "step_reward_valid",
-        "step_rewards",
-    ]
-)
 
 
 class _ModelError(Exception):
@@ -59,16 +45,6 @@ class Entry:
 
     label: str
     agent: Agent
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in a run an episode belongs: `task` and `budget` are "" in a run without them."""
-
-    index: int
-    seed: int
-    task: str = ""
-    budget: str = ""
 
 
 def episode_seeds(seed: int, episodes: int) -> list[int]:
@@ -87,14 +63,14 @@ def instance_seeds(env: gym.Env[str, str], seed: int, episodes: int) -> list[int
     source = getattr(getattr(env.unwrapped, "factory", None), "source", None)
     if not isinstance(source, BaseSource) or source.size is None or source.size < episodes:
         raise ConfigError(f"{env}: expected a source of at least {episodes} instances.")
-    found: dict[int, int] = {}
+    seeds: dict[int, int] = {}
     draws = itertools.count()
-    while len(found) < episodes:
-        one = int(np.random.SeedSequence([seed, next(draws)]).generate_state(1)[0])
-        index = source.choose(np_random(one)[0])
+    while len(seeds) < episodes:
+        drawn = int(np.random.SeedSequence([seed, next(draws)]).generate_state(1)[0])
+        index = source.choose(np_random(drawn)[0])
         if index < episodes:
-            found.setdefault(index, one)
-    return [found[index] for index in range(episodes)]
+            seeds.setdefault(index, drawn)
+    return [seeds[index] for index in range(episodes)]
 
 
 def session_of(env: gym.Env[str, str]) -> Session:
@@ -137,122 +113,74 @@ def run_episode(
     clock = clock or Clock()
     # An agent that answers the questions itself spends its time in the environment's step.
     stepping = clock.agent if isinstance(entry.agent, AnsweringAgent) else clock.env
-    place = Place(index, seed, task, budget)
-    infos = []
+    place: dict[str, Any] = {
+        "agent": entry.label,
+        "episode": index,
+        "seed": seed,
+        "episode_id": session.episode.episode_id,
+        "competency": session.episode.competency,
+        "task": task,
+        "budget": budget,
+    }
     try:
         clock.agent(_reset, entry.agent, public(info))
         while not session.terminated:
             action = clock.agent(_act, entry.agent, observation, public(info))
             observation, _, _, _, info = stepping(env.step, action)
-            infos.append(info)
     except (AgentError, _ModelError) as error:
         status = "failed" if isinstance(error, AgentError) else "invalid"
-        return _result(entry, place, session, status=status, error=str(error)), None
+        return Result(**place, status=status, error=str(error)), None
+    versions, label = info["versions"], entry.label
     trace = record_trace(
-        session,
-        agent=entry.label,
-        episode=index,
-        seed=seed,
-        env=description,
-        versions=info["versions"],
+        session, agent=label, episode=index, seed=seed, env=description, versions=versions
     )
-    return _finished(entry, place, session, infos, clock), trace
-
-
-def public(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What an agent is told: `info` without questions, golds and scores."""
-    return {key: value for key, value in info.items() if key not in HIDDEN}
+    return Result(**place, **measured(session), **clock.seconds()), trace
 
 
 class Clock:
     """Seconds spent in the agent and in the environment, apart."""
 
     def __init__(self) -> None:
-        self.agent_seconds = 0.0
-        self.env_seconds = 0.0
+        self._seconds = {"agent": 0.0, "env": 0.0}
+
+    def seconds(self) -> dict[str, Any]:
+        """Both, as fields of `Result`."""
+        return {f"{who}_seconds": round(spent, 6) for who, spent in self._seconds.items()}
 
     def agent(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         """Call the agent."""
-        start = time.perf_counter()
-        try:
-            return call(*arguments)
-        finally:
-            self.agent_seconds += time.perf_counter() - start
+        return self._timed("agent", call, *arguments)
 
     def env(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         """Call the environment."""
+        return self._timed("env", call, *arguments)
+
+    def _timed(self, who: str, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         start = time.perf_counter()
         try:
             return call(*arguments)
         finally:
-            self.env_seconds += time.perf_counter() - start
+            self._seconds[who] += time.perf_counter() - start
 
 
 def _reset(agent: Agent, info: Info) -> None:
-    try:
+    with _broken("reset"):
         agent.reset(info)
-    except BackendError as error:
-        raise _ModelError(_describe("reset", error)) from error
-    except (Exception, SystemExit) as error:
-        raise AgentError(_describe("reset", error)) from error
 
 
 def _act(agent: Agent, observation: str, info: Info) -> str:
-    try:
+    with _broken("act"):
         action = agent.act(observation, info)
-    except BackendError as error:
-        raise _ModelError(_describe("act", error)) from error
-    except (Exception, SystemExit) as error:
-        raise AgentError(_describe("act", error)) from error
     if not isinstance(action, str):
         raise AgentError(f"act returned {type(action).__name__}, expected str")
     return action
 
 
-def _describe(method: str, error: BaseException) -> str:
-    return f"{method} raised {type(error).__name__}: {error}"
-
-
-def _result(
-    entry: Entry,
-    place: Place,
-    session: Session,
-    **found: Any,  # noqa: ANN401
-) -> Result:
-    return Result(
-        agent=entry.label,
-        task=place.task,
-        budget=place.budget,
-        episode=place.index,
-        seed=place.seed,
-        episode_id=session.episode.episode_id,
-        competency=session.episode.competency,
-        **found,
-    )
-
-
-def _finished(
-    entry: Entry, place: Place, session: Session, infos: Sequence[Info], clock: Clock
-) -> Result:
-    last = infos[-1]
-    chunk_qa = [info["reward_terms"]["chunk_qa"] for info in infos if info["chunk_answers"]]
-    formats = [info["reward_terms"]["format"] for info in infos]
-    reasons = Counter(operation["reason"] for info in infos for operation in info["operations"])
-    reasons.pop("", None)
-    return _result(
-        entry,
-        place,
-        session,
-        status="ok" if any(last["step_reward_valid"]) else "invalid",
-        score=float(last["reward_terms"]["global"]),
-        r_chunk=float(np.mean(chunk_qa)) if chunk_qa else None,
-        r_fmt=float(np.mean(formats)),
-        compression=float(last["reward_terms"]["compression"]),
-        episode_return=sum(result.reward for result in session.record.results),
-        memory_tokens=last["memory_tokens"],
-        memory_items=last["memory_items"],
-        steps=len(infos),
-        agent_seconds=round(clock.agent_seconds, 6),
-        env_seconds=round(clock.env_seconds, 6),
-        rejected=dict(sorted(reasons.items())),
-    )
+@contextlib.contextmanager
+def _broken(method: str) -> Iterator[None]:
+    """What the agent raises is its failure, but for a model that cannot be reached."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        kind = _ModelError if isinstance(error, BackendError) else AgentError
+        raise kind(f"{method} raised {type(error).__name__}: {error}") from error

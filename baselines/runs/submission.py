@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.runs.folder import RunFolder
-from baselines.tables.summary import Result
+from baselines.tables.results import Result
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace, parse_trace, trace_line
 
@@ -71,11 +71,11 @@ def read_submission(path: Path) -> Submission:
             raise DataError(f"{path}: expected schema {SCHEMA!r}.")
         if record.get("sha256") != _digest(record):
             raise DataError(f"{path}: the checksum is not that of the content.")
-        results = tuple(Result(**one) for one in record["results"])
+        results = tuple(Result(**result) for result in record["results"])
         traces = {}
-        for number, one in enumerate(record["traces"]):
-            trace = parse_trace(one["trace"], f"{path}: trace {number}")
-            traces[one["task"], one["budget"], trace.agent, trace.episode] = trace
+        for number, entry in enumerate(record["traces"]):
+            trace = parse_trace(entry["trace"], f"{path}: trace {number}")
+            traces[entry["task"], entry["budget"], trace.agent, trace.episode] = trace
         return Submission(record["config"], results, traces)
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, DataError):

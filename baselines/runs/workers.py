@@ -20,7 +20,7 @@ from typing import Any
 
 from baselines.runs.player import Job, Player
 from baselines.runs.runner import Clock
-from baselines.tables.summary import Result
+from baselines.tables.results import Result
 from finemem_env.trace import Trace
 
 __all__ = ["play_parallel"]
@@ -59,11 +59,11 @@ def _work(pipe: connection.Connection, shared: Any) -> None:  # noqa: ANN401
             shared[1] = time.monotonic()  # building the agent is on its account
             try:
                 player.agent(job.choice)
-                found: object = player.play(job, _SharedClock(shared))
+                reply: object = player.play(job, _SharedClock(shared))
             except Exception as error:
-                found = error
+                reply = error
             shared[1] = 0.0
-            pipe.send(found)
+            pipe.send(reply)
 
 
 def _leave_with_parent() -> None:
@@ -153,16 +153,16 @@ def play_parallel(
 def _collect(worker: _Worker, pool: list[_Worker], job: Job) -> tuple[Result, Trace | None]:
     """What the worker sends; a worker that died was killed by what its agent did."""
     try:
-        found = worker.pipe.recv()
+        reply = worker.pipe.recv()
     except (EOFError, OSError):
         worker.process.join()
         code = worker.process.exitcode
         _replace(worker, pool)
         return _lost(job, f"the agent's process ended with code {code}"), None
     worker.job = None
-    if isinstance(found, Exception):
-        raise found
-    result, trace = found
+    if isinstance(reply, Exception):
+        raise reply
+    result, trace = reply
     return result, trace
 
 

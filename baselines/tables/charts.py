@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-__all__ = ["bar_chart", "colour", "line_chart"]
+__all__ = ["bar_chart", "colour", "curve_chart", "line_chart"]
 
 _COLOURS = (
     "#1f6fb4", "#d9541e", "#2a9d5c", "#8a4fbf", "#c2a100", "#d63a7a", "#16a0a8", "#7a5230",
@@ -30,18 +30,39 @@ def line_chart(
     from_zero: bool = True,
 ) -> str:
     """One line per series over the categories `labels`; None leaves a gap."""
-    values = [value for line in series.values() for value in line if value is not None]
-    low, high = _range(values, from_zero)
-    plot_width = _WIDTH - _LEFT - _RIGHT
-    places = [_LEFT + plot_width * (i + 0.5) / len(labels) for i in range(len(labels))]
-    parts = _frame(low, high, y) + _categories(places, labels, x)
-    for number, (name, line) in enumerate(series.items()):
+    step = (_WIDTH - _LEFT - _RIGHT) / len(labels)
+    places = [_LEFT + step * (i + 0.5) for i in range(len(labels))]
+    lines = {
+        name: [(at, value) for at, value in zip(places, line, strict=True) if value is not None]
+        for name, line in series.items()
+    }
+    return _lines(lines, _categories(places, labels, x), y, from_zero)
+
+
+def curve_chart(
+    series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str, *, from_zero: bool = True
+) -> str:
+    """One line of (x, y) points per series, with x from 0 to the largest."""
+    right = max((at for line in series.values() for at, _ in line), default=0.0) or 1.0
+    width = (_WIDTH - _LEFT - _RIGHT) / right
+    ticks = [right * i / _TICKS for i in range(_TICKS + 1)]
+    places = [_LEFT + width * tick for tick in ticks]
+    lines = {name: [(_LEFT + width * at, v) for at, v in line] for name, line in series.items()}
+    return _lines(lines, _categories(places, [f"{tick:g}" for tick in ticks], x), y, from_zero)
+
+
+def _lines(
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    axis: Sequence[str],
+    y: str,
+    from_zero: bool,
+) -> str:
+    """Lines whose points are (place on the sheet, value)."""
+    low, high = _range([value for line in lines.values() for _, value in line], from_zero)
+    parts = [*_frame(low, high, y), *axis]
+    for number, (name, line) in enumerate(lines.items()):
         dash = ' stroke-dasharray="6 3"' if number >= 8 else ""
-        points = [
-            (place, _height(value, low, high))
-            for place, value in zip(places, line, strict=True)
-            if value is not None
-        ]
+        points = [(place, _height(value, low, high)) for place, value in line]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
         parts.append(
             f'<polyline fill="none" stroke="{colour(number)}" stroke-width="2"{dash} '
@@ -50,7 +71,7 @@ def line_chart(
         parts += [
             f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour(number)}"/>' for a, b in points
         ]
-    return _svg(parts + _legend(list(series)))
+    return _svg(parts + _legend(list(lines)))
 
 
 def bar_chart(series: Mapping[str, Sequence[float | None]], groups: Sequence[str], y: str) -> str:

@@ -1,17 +1,19 @@
-"""Score against memory: an agent's scores at several budgets, and the area under them."""
+"""Score against memory: scores at several budgets, the area under them, and their table."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from baselines.suites import HEADLINE, UNLIMITED
-from baselines.tables.summary import Result
+from baselines.tables.results import Result
+from baselines.tables.summary import AgentSummary, cell, render_table
+from finemem_env.cli.tables import text_table
 
-__all__ = ["Curve", "area", "competency_means", "curves"]
+__all__ = ["Curve", "area", "competency_means", "curve_cells", "curves", "headline", "run_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +39,55 @@ def curves(results: Sequence[Result]) -> list[Curve]:
     for result in results:
         if result.status != "invalid":
             groups[result.agent][result.budget].append(result.score)
-    found = []
+    lines = []
     for agent, by_budget in groups.items():
-        scores = {budget: math.fsum(one) / len(one) for budget, one in by_budget.items()}
-        headline = HEADLINE if HEADLINE in scores else next(iter(scores))
-        own = [one for one in results if one.agent == agent and one.budget == headline]
-        found.append(
+        scores = {budget: math.fsum(each) / len(each) for budget, each in by_budget.items()}
+        budget = headline(scores)
+        own = [result for result in results if (result.agent, result.budget) == (agent, budget)]
+        lines.append(
             Curve(agent, scores, area(scores), scores.get(UNLIMITED), competency_means(own))
         )
-    return found
+    return lines
+
+
+def headline(budgets: Iterable[str]) -> str:
+    """The budget whose scores stand for a run: .4 where it is played, else the first."""
+    names = list(dict.fromkeys(budgets))
+    return HEADLINE if HEADLINE in names else next(iter(names), "")
+
+
+def run_table(rows: Sequence[AgentSummary], results: Sequence[Result]) -> str:
+    """The table of a run: `rows` at the headline budget, with the other budgets where they are."""
+    if len({result.budget for result in results}) < 2:
+        return render_table(rows)
+    return text_table(*curve_cells(rows, curves(results)))
+
+
+def curve_cells(
+    rows: Sequence[AgentSummary], lines: Sequence[Curve]
+) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: scores at the headline budget, the area, the other budgets."""
+    by_agent = {curve.agent: curve for curve in lines}
+    budgets = list(dict.fromkeys(budget for curve in lines for budget in curve.scores))
+    names = list(dict.fromkeys(name for curve in lines for name in curve.competencies))
+    others = [budget for budget in budgets if budget not in (HEADLINE, UNLIMITED)]
+    heading = ["agent", "failed", "score", "macro", "95 % interval", "normalised", *names]
+    heading += ["area", *(f"at {budget}" for budget in others), UNLIMITED]
+    cells = []
+    for row in rows:
+        curve = by_agent[row.agent]
+        values = [row.score, row.score_macro, row.interval, row.normalised]
+        values += [curve.competencies.get(name) for name in names]
+        values += [curve.area, *(curve.scores.get(budget) for budget in others), curve.unlimited]
+        cells.append([row.agent, str(row.failed), *map(cell, values)])
+    return heading, cells
 
 
 def area(scores: Mapping[str, float]) -> float | None:
     """Area under `scores` over the budgets that are shares, divided by their range."""
-    points = sorted((float(one), scores[one]) for one in scores if one not in ("", UNLIMITED))
+    points = sorted(
+        (float(budget), scores[budget]) for budget in scores if budget not in ("", UNLIMITED)
+    )
     if len(points) < 2:
         return None
     total = math.fsum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(points))

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from baselines.tables.summary import FLOOR, Result, bootstrap_interval
+from baselines.tables.results import Result
+from baselines.tables.summary import FLOOR, bootstrap_interval
 from finemem_env.trace import Trace
 
 __all__ = ["Difference", "Leak", "closed_book", "paired_differences"]
@@ -38,7 +39,7 @@ def paired_differences(results: Sequence[Result], reference: str, seed: int) -> 
         if result.status != "invalid":
             scores[result.agent][result.place] = result.score
     base = scores.get(reference, {})
-    found = []
+    differences = []
     for agent, own in scores.items():
         shared = [place for place in own if place in base]
         if agent == reference or not shared:
@@ -46,8 +47,8 @@ def paired_differences(results: Sequence[Result], reference: str, seed: int) -> 
         gaps = [own[place] - base[place] for place in shared]
         mean = math.fsum(gaps) / len(gaps)
         interval = bootstrap_interval(gaps, seed)
-        found.append(Difference(agent, reference, len(gaps), mean, interval))
-    return found
+        differences.append(Difference(agent, reference, len(gaps), mean, interval))
+    return differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def closed_book(traces: Iterable[tuple[str, Trace]]) -> list[Leak]:
         Leak(
             task,
             len(own),
-            sum(1 for one in own if one >= _ANSWERED),
+            sum(score >= _ANSWERED for score in own),
             math.fsum(own) / len(own) if own else 0.0,
         )
         for task, own in scores.items()

@@ -73,10 +73,10 @@ def macro(columns: Sequence[Column], scores: Sequence[float | None]) -> float | 
 
 def _rows(text: str, unit: float = 1.0) -> tuple[PublishedRow, ...]:
     """Lines of "method | scores | reported | memory"; memory may be missing, 1 is `unit`."""
-    found = []
+    rows = []
     for line in text.strip().splitlines():
         method, scores, reported, *memory = (part.strip() for part in line.split("|"))
-        found.append(
+        rows.append(
             PublishedRow(
                 method,
                 tuple(float(score) / unit for score in scores.split()),
@@ -84,7 +84,7 @@ def _rows(text: str, unit: float = 1.0) -> tuple[PublishedRow, ...]:
                 float(memory[0]) if memory else None,
             )
         )
-    return tuple(found)
+    return tuple(rows)
 
 
 _MEMALPHA = """

@@ -11,16 +11,18 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 import numpy as np
+
+from baselines.tables.results import Result
+from finemem_env.cli.tables import interval, number, text_table
 
 __all__ = [
     "CEILING",
     "FLOOR",
     "AgentSummary",
     "Result",
-    "aligned",
     "bootstrap_interval",
     "cell",
     "render_table",
@@ -29,48 +31,6 @@ __all__ = [
 
 FLOOR, CEILING = "skip", "oracle"
 _RESAMPLES = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One agent on one episode: a line of results.jsonl.
-
-    `status` is "ok", "failed" (the agent broke: see `error`) or "invalid" (a model failed).
-    `r_chunk` is None when no chunk question was asked; `r_fmt` and `r_chunk` are means over steps.
-    Times are wall-clock seconds. `rejected` counts reject reasons. `task` and `budget` are "" in a
-    run of one environment.
-    """
-
-    agent: str
-    episode: int
-    seed: int
-    episode_id: str
-    competency: str
-    status: str = "ok"
-    error: str = ""
-    score: float = 0.0
-    r_chunk: float | None = None
-    r_fmt: float = 0.0
-    compression: float = 0.0
-    episode_return: float = 0.0
-    memory_tokens: int = 0
-    memory_items: int = 0
-    steps: int = 0
-    agent_seconds: float = 0.0
-    env_seconds: float = 0.0
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    task: str = ""
-    budget: str = ""
-
-    @property
-    def key(self) -> tuple[str, str, str, int]:
-        """What tells the results of a run apart."""
-        return self.task, self.budget, self.agent, self.episode
-
-    @property
-    def place(self) -> tuple[str, str, int]:
-        """What agents are compared on: the same episode under the same budget."""
-        return self.task, self.budget, self.episode
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,19 +133,23 @@ def _normalised(results: Sequence[Result], by_agent: Mapping[str, list[Result]])
     return (own - floor) / (ceiling - floor) if ceiling > floor else None
 
 
-_HEADINGS = (
-    ("agent", "agent"),
-    ("episodes", "episodes"),
-    ("score", "score"),
-    ("interval", "95 % interval"),
-    ("normalised", "normalised"),
-    ("r_chunk", "r_chunk"),
-    ("r_fmt", "r_fmt"),
-    ("compression", "compression"),
-    ("memory_tokens", "memory tokens"),
-    ("episode_return", "return"),
-    ("steps_per_second", "steps/s"),
-)
+_COLUMNS = {
+    "agent": "agent",
+    "episodes": "episodes",
+    "failed": "failed",
+    "invalid": "invalid",
+    "score": "score",
+    "score_macro": "macro",
+    "interval": "95 % interval",
+    "normalised": "normalised",
+    "r_chunk": "r_chunk",
+    "r_fmt": "r_fmt",
+    "compression": "compression",
+    "memory_tokens": "memory tokens",
+    "episode_return": "return",
+    "steps_per_second": "steps/s",
+}
+_DECIMALS = {"memory_tokens": 0, "steps_per_second": 0}
 
 
 def render_table(rows: Sequence[AgentSummary]) -> str:
@@ -194,36 +158,17 @@ def render_table(rows: Sequence[AgentSummary]) -> str:
     The columns of failed episodes, invalid episodes and the macro-mean appear when they say more
     than the others.
     """
-    headings = list(_HEADINGS)
-    if any(row.score_macro != row.score for row in rows):
-        headings.insert(3, ("score_macro", "macro"))
-    for key in ("invalid", "failed"):
-        if any(getattr(row, key) for row in rows):
-            headings.insert(2, (key, key))
-    cells = [[title for _, title in headings]]
-    cells += [[cell(key, getattr(row, key)) for key, _ in headings] for row in rows]
-    return aligned(cells)
+    shown = {key: any(getattr(row, key) for row in rows) for key in ("invalid", "failed")}
+    shown["score_macro"] = any(row.score_macro != row.score for row in rows)
+    keys = [key for key in _COLUMNS if shown.get(key, True)]
+    cells = [[cell(getattr(row, key), _DECIMALS.get(key, 3)) for key in keys] for row in rows]
+    return text_table([_COLUMNS[key] for key in keys], cells)
 
 
-def aligned(cells: Sequence[Sequence[str]]) -> str:
-    """Rows of cells under their headings: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in cells
-    ]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
-
-
-def cell(key: str, value: object) -> str:
-    """A number, interval or name as it stands in a table; `key` decides the decimals."""
-    if value is None:
-        return "-"
+def cell(value: object, decimals: int = 3) -> str:
+    """A number, interval or name as it stands in a table; "-" where there is none."""
     if isinstance(value, tuple):
-        return f"{value[0]:.3f}-{value[1]:.3f}"
-    if isinstance(value, float):
-        return f"{value:.0f}" if key in ("memory_tokens", "steps_per_second") else f"{value:.3f}"
+        return interval(value)
+    if isinstance(value, float) or value is None:
+        return number(value, decimals)
     return str(value)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol, runtime_checkable
 
+from finemem_env.backends.options import check_number
+
 __all__ = ["Backend", "ChatRequest", "Completion", "Failure", "Message", "Sampling"]
 
 
@@ -31,12 +33,21 @@ class Sampling:
 
     `max_tokens`: longest reply in tokens of the model. `seed` None leaves the choice to the model's
     own randomness.
+
+    Raises:
+        ConfigError: a number out of range.
     """
 
     temperature: float = 0.1
     top_p: float = 1.0
     max_tokens: int = 256
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        check_number("sampling", "temperature", self.temperature, 0)
+        check_number("sampling", "top_p", self.top_p, 0, 1, above=True)
+        check_number("sampling", "max_tokens", self.max_tokens, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ class CachedBackend:
     """Looks replies up before it asks `backend`; the same question in one batch is asked once.
 
     The key is the model, the prompt with its version, the sampling settings and the whole text of
-    the request, so a second identical run makes no call. Failures are asked again. A reply from the
-    cache costs no tokens.
+    the request, so a second identical run makes no call. Failures and empty replies are asked
+    again. A reply from the cache costs no tokens.
 
     For readers and judges. A policy that must explore asks its backend without a cache.
     """
@@ -57,8 +57,14 @@ class CachedBackend:
     def _ask(self, entries: Sequence[tuple[bytes, ChatRequest]]) -> dict[bytes, Completion]:
         replies = self.backend.complete([request for _, request in entries])
         found = {key: reply for (key, _), reply in zip(entries, replies, strict=True)}
-        self.cache.put([(key, _dump(one)) for key, one in found.items() if one.failure is None])
+        kept = [(key, _dump(one)) for key, one in found.items() if _is_reply(one)]
+        self.cache.put(kept)
         return found
+
+
+def _is_reply(completion: Completion) -> bool:
+    """Whether there is something to keep: an empty reply is asked for again like a failure."""
+    return completion.failure is None and bool(completion.text.strip())
 
 
 def _dump(completion: Completion) -> str:

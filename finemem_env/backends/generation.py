@@ -43,7 +43,7 @@ class GenerationBackend:
         Raises:
             BackendError: the engine cannot run them.
         """
-        prompts = [self.template.encode(request) for request in requests]
+        prompts = self.template.encode_all(requests)
         replies: list[Completion] = [Completion(failure=Failure.TOO_LONG)] * len(requests)
         groups: dict[Sampling, list[int]] = defaultdict(list)
         for number, request in enumerate(requests):

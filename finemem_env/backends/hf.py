@@ -1,9 +1,9 @@
-"""A transformers model in this process: sampler and backend. Extra `train`."""
+"""A transformers model in this process: loading, sampler and backend. Extra `train`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +13,20 @@ from finemem_env.backends.generation import GenerationBackend
 from finemem_env.backends.logprobs import load_package, sequence_logprobs
 from finemem_env.backends.options import check_number
 from finemem_env.backends.sampler import Sample
-from finemem_env.backends.template import ChatTemplate
+from finemem_env.backends.template import ChatTemplate, end_ids
 from finemem_env.errors import BackendError, ConfigError
 
-__all__ = ["HFConfig", "HFSampler", "load_backend", "load_tokenizer"]
+__all__ = [
+    "HFConfig",
+    "HFSampler",
+    "load_backend",
+    "load_generation_config",
+    "load_model",
+    "load_tokenizer",
+]
+
+# Names of the longest context in tokens; classes of before position_ids have their own.
+_CONTEXT = ("max_position_embeddings", "max_seq_len", "seq_length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +59,13 @@ def load_backend(config: HFConfig) -> GenerationBackend:
     """The model as a backend.
 
     Raises:
-        ConfigError: packages are missing, there is no such model, or it has no chat template.
+        ConfigError: packages are missing, there is no such model, its class cannot be sampled here,
+            or it has no chat template.
     """
     tokenizer = load_tokenizer(config.model, config.revision)
-    template = ChatTemplate(tokenizer, config.template_variables)
-    sampler = HFSampler(_load_model(config), tokenizer, config.batch_tokens)
+    model = load_model(config.model, config.revision, device=config.device, dtype=config.dtype)
+    sampler = HFSampler(model, tokenizer, config.batch_tokens)
+    template = ChatTemplate(tokenizer, config.template_variables, sampler.ends)
     return GenerationBackend(config.model, template, sampler)
 
 
@@ -70,66 +82,111 @@ def load_tokenizer(model: str, revision: str | None = None) -> Any:  # noqa: ANN
         )
 
 
-def _load_model(config: HFConfig) -> Any:  # noqa: ANN401
+def load_generation_config(model: str, revision: str | None = None) -> Any:  # noqa: ANN401
+    """The generation config of a folder or hub id; None where it has none."""
+    transformers = load_package("transformers")
+    try:
+        return transformers.GenerationConfig.from_pretrained(model, revision=revision)
+    except OSError:
+        return None
+
+
+def load_model(
+    model: str, revision: str | None = None, *, device: str = "auto", dtype: str = "auto"
+) -> Any:  # noqa: ANN401 - a transformers model
+    """The causal LM of a folder or hub id on its device, in eval mode.
+
+    Raises:
+        ConfigError: packages are missing, there is no such model, or no such device.
+    """
     torch, transformers = load_package("torch"), load_package("transformers")
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    with _explained(config.model):
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            config.model, revision=config.revision, dtype=config.dtype, trust_remote_code=False
+    place = _device(torch, device)
+    with _explained(model):
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(
+            model, revision=revision, dtype=dtype, trust_remote_code=False
         )
-    return model.to(device).eval()
+    return loaded.to(place).eval()
+
+
+def _device(torch: Any, name: str) -> Any:  # noqa: ANN401
+    """The device called `name`, tried before a model is loaded for it."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ConfigError(
+            f"device: expected auto, cpu or an accelerator that this torch has, got {name!r} "
+            f"({said[:200]})."
+        ) from error
+    return device
 
 
 class HFSampler:
-    """Draws replies with `generate`, in batches of at most `batch_tokens` sorted by length.
+    """Draws replies with a model of this process; see `finemem_env.backends.local.sample`.
 
     Args:
-        model: a causal LM.
+        model: a causal LM, or a PEFT model around one.
         tokenizer: names the padding and end tokens.
-        batch_tokens: prompt and reply tokens of one batch, padding included.
+        batch_tokens: prompt and reply tokens of one batch, padding included; None: one batch.
+        precision: the context to compute in, such as autocast.
+
+    Raises:
+        ConfigError: the model's class cannot be sampled token by token.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, batch_tokens: int = 32_768) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401
+        tokenizer: Any,  # noqa: ANN401
+        batch_tokens: int | None = 32_768,
+        precision: Any = nullcontext,  # noqa: ANN401 - a function without arguments
+    ) -> None:
+        local = _local()
+        inner = local.base_causal_lm(model)
         self.model = model
         self.batch_tokens = batch_tokens
-        ends = model.generation_config.eos_token_id
-        given = ends if isinstance(ends, list) else [ends]
-        self.ends = tuple({*given, tokenizer.eos_token_id} - {None})
+        self.ends = end_ids(tokenizer, inner.generation_config)
         pad = tokenizer.pad_token_id
         self.pad = pad if pad is not None else min(self.ends, default=0)
+        self._precision = precision
+        local.abilities(inner)
 
     @property
     def context_tokens(self) -> int | None:
-        """Positions that the model was built for."""
-        found: int | None = getattr(
-            self.model.config.get_text_config(), "max_position_embeddings", None
-        )
-        return found
+        """Positions that the model was built for; None where there is no limit."""
+        config = _local().base_causal_lm(self.model).config.get_text_config()
+        found = (getattr(config, name, None) for name in _CONTEXT)
+        return next((one for one in found if one is not None), None)
 
     def sample(
         self,
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         stop_ids: Sequence[int] = (),
+        groups: Sequence[Hashable | None] | None = None,
     ) -> list[Sample]:
         """One reply per prompt, in order. A seed fixes the replies of a batch as a whole.
+
+        Rows of equal group may share a prefix of their prompts, which is then read once.
 
         Raises:
             BackendError: not even one prompt fits the device's memory.
         """
-        torch = load_package("torch")
-        ends = (*self.ends, *stop_ids)
-        samples: dict[int, Sample] = {}
-        devices = [self.model.device] if self.model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices, enabled=sampling.seed is not None):
-            if sampling.seed is not None:
-                torch.manual_seed(sampling.seed)
-            for numbers in self._batches([len(prompt) for prompt in prompts], sampling.max_tokens):
-                replies = self._insist([prompts[number] for number in numbers], sampling, ends)
-                samples.update(zip(numbers, replies, strict=True))
-        return [samples[number] for number in range(len(prompts))]
+        context: AbstractContextManager[object] = self._precision()
+        with context:
+            found: list[Sample] = _local().sample(
+                self.model,
+                prompts,
+                sampling,
+                stop_ids=(*self.ends, *stop_ids),
+                pad_id=self.pad,
+                batch_tokens=self.batch_tokens,
+                groups=groups,
+            )
+        return found
 
     def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log-probability of every token but the first, temperature 1."""
@@ -153,104 +210,10 @@ class HFSampler:
                 f"{list(unexpected)[:3]} for {type(self.model).__name__}."
             )
 
-    def _batches(self, lengths: Sequence[int], reply: int) -> Iterator[list[int]]:
-        """Numbers of prompts, longest first, so that a batch that does not fit shows at once."""
-        batch: list[int] = []
-        for number in sorted(range(len(lengths)), key=lambda one: -lengths[one]):
-            width = lengths[batch[0] if batch else number] + reply
-            if batch and (len(batch) + 1) * width > self.batch_tokens:
-                yield batch
-                batch = []
-            batch.append(number)
-        if batch:
-            yield batch
 
-    def _insist(
-        self, prompts: list[Sequence[int]], sampling: Sampling, ends: tuple[int, ...]
-    ) -> list[Sample]:
-        """Sample a batch, in halves where the device's memory does not hold it."""
-        torch = load_package("torch")
-        try:
-            return self._generate(prompts, sampling, ends)
-        except torch.OutOfMemoryError as error:
-            if len(prompts) == 1:
-                raise BackendError(
-                    f"a prompt of {len(prompts[0])} tokens does not fit the memory of "
-                    f"{self.model.device}; use a smaller model or dtype, or shorter prompts."
-                ) from error
-        half = len(prompts) // 2
-        first = self._insist(prompts[:half], sampling, ends)
-        return first + self._insist(prompts[half:], sampling, ends)
-
-    def _generate(
-        self, prompts: list[Sequence[int]], sampling: Sampling, ends: tuple[int, ...]
-    ) -> list[Sample]:
-        torch, transformers = load_package("torch"), load_package("transformers")
-        width = max(map(len, prompts))
-        rows = [[self.pad] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        recorder = _recorder(sampling.temperature)
-        drawn = sampling.temperature > 0
-        # What is not set here comes from the model's own generation config.
-        config = transformers.GenerationConfig(
-            do_sample=drawn,
-            temperature=sampling.temperature if drawn else 1.0,
-            top_p=sampling.top_p if drawn else 1.0,
-            top_k=0 if drawn else None,
-            min_p=0.0 if drawn else None,
-            repetition_penalty=1.0,
-            max_new_tokens=sampling.max_tokens,
-            pad_token_id=self.pad,
-            eos_token_id=list(ends) or None,
-        )
-        device = self.model.device
-        with torch.inference_mode():
-            output = self.model.generate(
-                torch.tensor(rows, device=device),
-                attention_mask=torch.tensor(mask, device=device),
-                generation_config=config,
-                logits_processor=[recorder],
-            )
-        replies = output[:, width:].tolist()
-        logprobs = recorder.finish(output)
-        return [_cut(*pair, ends) for pair in zip(replies, logprobs, strict=True)]
-
-
-def _cut(ids: list[int], logprobs: list[float], ends: tuple[int, ...]) -> Sample:
-    """A reply up to its first end token, which stays."""
-    end = next((place for place, one in enumerate(ids) if one in ends), None)
-    length = len(ids) if end is None else end + 1
-    return Sample(tuple(ids[:length]), tuple(logprobs[:length]), end is not None)
-
-
-def _recorder(temperature: float) -> Any:  # noqa: ANN401
-    """A logits processor that changes nothing and keeps the log-probability of what was drawn.
-
-    The token drawn at a step is known at the next, so one step's logits are kept, not all of them.
-    """
-    torch, transformers = load_package("torch"), load_package("transformers")
-
-    class Recorder(transformers.LogitsProcessor):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            self._last: Any = None
-            self._columns: list[Any] = []
-
-        def __call__(self, ids: Any, scores: Any) -> Any:  # noqa: ANN401
-            self._record(ids)
-            self._last = scores.float() / (temperature or 1.0)
-            return scores
-
-        def finish(self, output: Any) -> list[list[float]]:  # noqa: ANN401
-            self._record(output)
-            rows: list[list[float]] = torch.stack(self._columns, dim=1).tolist()
-            return rows
-
-        def _record(self, ids: Any) -> None:  # noqa: ANN401
-            if self._last is not None:
-                chosen = self._last.gather(-1, ids[:, -1:])[:, 0]
-                self._columns.append(chosen - self._last.logsumexp(-1))
-
-    return Recorder()
+def _local() -> Any:  # noqa: ANN401 - a module that imports torch
+    load_package("torch")
+    return load_package("finemem_env.backends.local")
 
 
 @contextmanager

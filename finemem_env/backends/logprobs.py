@@ -19,7 +19,7 @@ def sequence_logprobs(model: Any, sequences: Sequence[Sequence[int]]) -> list[li
     with torch.inference_mode():
         for sequence in sequences:
             ids = torch.tensor([list(sequence)], device=model.device)
-            logits = model(ids).logits[0, :-1].float()
+            logits = model(input_ids=ids).logits[0, :-1].float()
             chosen = logits.gather(-1, ids[0, 1:, None])[:, 0]
             found.append((chosen - logits.logsumexp(-1)).tolist())
     model.train(training)

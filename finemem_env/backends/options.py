@@ -1,8 +1,9 @@
-"""Reads a mapping of options into a dataclass: unknown names, missing ones, wrong types."""
+"""Dataclasses of options, checked by type and range, and read from a mapping."""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import types
 import typing
@@ -11,9 +12,80 @@ from typing import Any, TypeVar
 
 from finemem_env.errors import ConfigError, nearest
 
-__all__ = ["check_number", "read_options"]
+__all__ = ["check_fields", "check_number", "read_options", "setting"]
 
 _T = TypeVar("_T")
+
+
+def setting(
+    default: Any,  # noqa: ANN401
+    text: str,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    option: str | None = None,
+) -> Any:  # noqa: ANN401
+    """A dataclass field with its line of help and its range, for `check_fields`.
+
+    Args:
+        default: of the field; a dict is copied for every instance.
+        text: the line of help.
+        low: smallest number.
+        above: the number must be above this.
+        below: the number must be below this.
+        option: its name on the command line and in files, where that is not the field's.
+    """
+    metadata = {"help": text, "low": low, "above": above, "below": below, "option": option}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_fields(config: Any) -> None:  # noqa: ANN401 - an instance of a dataclass
+    """Refuse a field of the wrong type, not finite, or out of the range of its `setting`.
+
+    Raises:
+        ConfigError: names the field, what was expected, and what came.
+    """
+    hints = typing.get_type_hints(type(config))
+    for one in dataclasses.fields(config):
+        value = getattr(config, one.name)
+        if not _fits(value, hints[one.name]) or not _in_range(value, one.metadata):
+            name = one.metadata.get("option") or one.name
+            expected = _describe(hints[one.name]) + _describe_range(one.metadata)
+            close = difflib.get_close_matches(
+                str(value), _choices(hints[one.name]), n=1, cutoff=0.5
+            )
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(f"{name}: expected {expected}, got {value!r}.{hint}")
+
+
+def _choices(hint: Any) -> list[str]:  # noqa: ANN401
+    """The names that a Literal allows."""
+    if typing.get_origin(hint) is not typing.Literal:
+        return []
+    return [str(choice) for choice in typing.get_args(hint)]
+
+
+def _in_range(value: object, limits: Mapping[str, Any]) -> bool:
+    if not isinstance(value, int | float):
+        return True
+    low, above, below = (limits.get(name) for name in ("low", "above", "below"))
+    return (
+        math.isfinite(value)
+        and (low is None or value >= low)
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
+
+
+def _describe_range(limits: Mapping[str, Any]) -> str:
+    words = {"low": "at least", "above": "above", "below": "below"}
+    parts = [
+        f"{text} {limits[key]:g}" for key, text in words.items() if limits.get(key) is not None
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def read_options(cls: type[_T], given: Mapping[str, object], where: str) -> _T:
@@ -82,6 +154,7 @@ _NAMES = {
     "bool": "true or false",
     "NoneType": "null",
     "Mapping": "a mapping",
+    "dict": "a mapping",
 }
 
 

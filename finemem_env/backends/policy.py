@@ -9,7 +9,7 @@ from finemem_env.backends.base import Backend, ChatRequest, Failure, Message, Sa
 from finemem_env.errors import BackendError
 from finemem_env.prompts import INSTRUCTIONS
 
-__all__ = ["OPERATION_TOOLS", "ModelPolicy"]
+__all__ = ["OPERATION_TOOLS", "ModelPolicy", "manage_request"]
 
 
 def _tool(name: str, description: str, **fields: str) -> dict[str, object]:
@@ -29,6 +29,26 @@ OPERATION_TOOLS = (
 # Fine-Mem's manager runs at temperature 0.1 when it is evaluated; a reply is at most 2,048 tokens
 # in Mem-α (arXiv 2509.25911).
 _SAMPLING = Sampling(temperature=0.1, max_tokens=2048)
+
+
+def manage_request(
+    observation: str, instructions: str = "", *, tools: bool = False, sampling: Sampling = _SAMPLING
+) -> ChatRequest:
+    """What a memory manager is asked at a step, in training and when it is used.
+
+    Args:
+        observation: of the environment; instructions at its beginning are taken off.
+        instructions: the system message; "" gives none.
+        tools: offer the operations as tools where the model's template takes them.
+        sampling: how the reply is drawn.
+    """
+    user = Message("user", observation.removeprefix(instructions).lstrip("\n"))
+    return ChatRequest(
+        (Message("system", instructions), user) if instructions else (user,),
+        sampling,
+        prompt="manage",
+        tools=OPERATION_TOOLS if tools else (),
+    )
 
 
 class ModelPolicy:
@@ -55,7 +75,7 @@ class ModelPolicy:
         self.backend = backend
         self.sampling = sampling
         self.give_instructions = give_instructions
-        self.tools = OPERATION_TOOLS if tools else ()
+        self.tools = tools
 
     def reset(self, info: Mapping[str, Any]) -> None:
         """Nothing is carried from one episode to the next."""
@@ -74,7 +94,8 @@ class ModelPolicy:
         Raises:
             BackendError: a call failed for good.
         """
-        replies = self.backend.complete([self._chat(one, instructions) for one in observations])
+        requests = [self._request(observation, instructions) for observation in observations]
+        replies = self.backend.complete(requests)
         failed = [reply for reply in replies if reply.failure is not None]
         if failed:
             long = failed[0].failure is Failure.TOO_LONG
@@ -85,11 +106,7 @@ class ModelPolicy:
             )
         return [reply.text for reply in replies]
 
-    def _chat(self, observation: str, instructions: str) -> ChatRequest:
-        user = Message("user", observation.removeprefix(instructions).lstrip("\n"))
-        return ChatRequest(
-            (Message("system", instructions), user) if self.give_instructions else (user,),
-            self.sampling,
-            prompt="manage",
-            tools=self.tools,
-        )
+    def _request(self, observation: str, instructions: str) -> ChatRequest:
+        user = observation.removeprefix(instructions)
+        given = instructions if self.give_instructions else ""
+        return manage_request(user, given, tools=self.tools, sampling=self.sampling)

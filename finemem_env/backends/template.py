@@ -1,4 +1,4 @@
-"""Chats to token ids and back, with the model's own chat template."""
+"""Chats to token ids and back: the one way for readers, managers, training and evaluation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Any
 from finemem_env.backends.base import ChatRequest
 from finemem_env.errors import ConfigError
 
-__all__ = ["ChatTemplate"]
+__all__ = ["ChatTemplate", "end_ids", "give_plain_template"]
+
+# For a model without a template: what there is to read, then a line that asks for operations.
+_PLAIN = (
+    "{% for message in messages %}{{ message.content }}\n\n{% endfor %}"
+    "{% if add_generation_prompt %}Operations:\n{% endif %}"
+)
 
 
 class ChatTemplate:
@@ -17,17 +23,23 @@ class ChatTemplate:
 
     Tools are passed where the template knows them and left out elsewhere: the instructions of the
     environments say how to write operations in either case. A template that refuses the system role
-    gets its text in front of the user's.
+    or leaves it out gets its text in front of the user's.
 
     Args:
         tokenizer: with a chat template.
         variables: passed to the template, such as `enable_thinking`; unknown ones have no effect.
+        ends: tokens that end a reply, beside the tokenizer's own (`end_ids`).
 
     Raises:
         ConfigError: the tokenizer has no chat template.
     """
 
-    def __init__(self, tokenizer: Any, variables: Mapping[str, object]) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        tokenizer: Any,  # noqa: ANN401 - of transformers
+        variables: Mapping[str, object],
+        ends: Sequence[int] = (),
+    ) -> None:
         if not tokenizer.chat_template:
             raise ConfigError(
                 f"model {tokenizer.name_or_path!r} has no chat template: use an instruction-tuned "
@@ -36,26 +48,50 @@ class ChatTemplate:
         self.tokenizer = tokenizer
         self.variables = dict(variables)
         self.takes_tools = "tools" in str(tokenizer.chat_template)
-        self._system = self._renders([{"role": "system", "content": "x"}, _user("x")])
+        self._ends = {*ends, *end_ids(tokenizer)}
+        self._system = self._takes_system()
 
-    def encode(self, request: ChatRequest) -> list[int]:
-        """Token ids of the prompt, up to where the reply begins."""
+    def render(self, request: ChatRequest) -> str:
+        """The text of the prompt, up to where the reply begins."""
         turns = [{"role": one.role, "content": one.content} for one in request.messages]
         if not self._system:
             turns = _without_system(turns)
         tools = [dict(tool) for tool in request.tools] if self.takes_tools else None
-        text = self._render(turns, tools or None)
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return self._render(turns, tools or None)
+
+    def encode(self, request: ChatRequest) -> list[int]:
+        """Token ids of the prompt."""
+        return self.encode_all([request])[0]
+
+    def encode_all(self, requests: Sequence[ChatRequest]) -> list[list[int]]:
+        """Token ids of every prompt; equal prompts are tokenised once."""
+        texts = [self.render(request) for request in requests]
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:  # which a tokenizer refuses
+            return []
+        # A template writes the special tokens of the model itself.
+        rows = self.tokenizer(distinct, add_special_tokens=False)["input_ids"]
+        known = dict(zip(distinct, rows, strict=True))
+        return [list(known[text]) for text in texts]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The reply's text. Special tokens inside stay, since some models mark tool calls so."""
+        """The reply's text without the tokens that end it.
+
+        Special tokens inside stay: some models mark thinking so, which is then left out as thinking
+        and never executed, and some mark tool calls.
+        """
         kept = list(ids)
-        ends = {self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
-        while kept and kept[-1] in ends:
+        while kept and kept[-1] in self._ends:
             kept.pop()
-        text: str = self.tokenizer.decode(kept, skip_special_tokens=False)
+        text: str = self.tokenizer.decode(
+            kept, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
         return text
+
+    def target(self, text: str) -> tuple[int, ...]:
+        """Token ids of a reply written by someone else, with the end token, for warm starts."""
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return (*ids, self.tokenizer.eos_token_id)
 
     def count(self, text: str) -> int:
         """Tokens of `text`."""
@@ -67,17 +103,31 @@ class ChatTemplate:
         )
         return text
 
-    def _renders(self, turns: list[dict[str, str]]) -> bool:
+    def _takes_system(self) -> bool:
+        """Whether a system message gets into the prompt; some templates raise, some drop it."""
         template_error = importlib.import_module("jinja2.exceptions").TemplateError
+        turns = [{"role": "system", "content": "SYSTEM"}, {"role": "user", "content": "x"}]
         try:
-            self._render(turns, None)
+            return "SYSTEM" in self._render(turns, None)
         except template_error:
             return False
-        return True
 
 
-def _user(text: str) -> dict[str, str]:
-    return {"role": "user", "content": text}
+def end_ids(tokenizer: Any, generation_config: Any = None) -> tuple[int, ...]:  # noqa: ANN401
+    """Tokens that end a reply: those of the generation config and the tokenizer, then padding."""
+    configured = getattr(generation_config, "eos_token_id", None)
+    listed = configured if isinstance(configured, list) else [configured]
+    known = [*listed, tokenizer.eos_token_id, tokenizer.pad_token_id]
+    return tuple(dict.fromkeys(token for token in known if token is not None))
+
+
+def give_plain_template(tokenizer: Any) -> None:  # noqa: ANN401
+    """Let a tokenizer without a chat template write plain text; it is saved with the tokenizer."""
+    if tokenizer.chat_template:
+        return
+    start = tokenizer("")["input_ids"][:1]  # what the model was trained to see first
+    begin = "{{ bos_token }}" if start and start[0] == tokenizer.bos_token_id else ""
+    tokenizer.chat_template = begin + _PLAIN
 
 
 def _without_system(turns: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.generation import GenerationBackend
-from finemem_env.backends.hf import load_tokenizer
+from finemem_env.backends.hf import load_generation_config, load_tokenizer
 from finemem_env.backends.options import check_number
 from finemem_env.backends.sampler import Sample
-from finemem_env.backends.template import ChatTemplate
+from finemem_env.backends.template import ChatTemplate, end_ids
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.extras import load
 
@@ -112,7 +112,8 @@ def load_backend(config: VLLMConfig) -> GenerationBackend:
     """
     _vllm()
     tokenizer = load_tokenizer(config.model, config.revision)
-    template = ChatTemplate(tokenizer, {"enable_thinking": config.thinking})
+    ends = end_ids(tokenizer, load_generation_config(config.model, config.revision))
+    template = ChatTemplate(tokenizer, {"enable_thinking": config.thinking}, ends)
     return GenerationBackend(config.model, template, VLLMSampler(load_engine(config)))
 
 

@@ -7,9 +7,6 @@ Generator and verifier are "local" (no model: masked names, numbers and rare phr
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,17 +16,21 @@ from finemem_env.chunk_qa.cloze import ClozeGenerator
 from finemem_env.chunk_qa.model import ModelGenerator
 from finemem_env.chunk_qa.pipeline import Report, Yield, write_chunk_questions
 from finemem_env.chunk_qa.quality import Quality, measure
+from finemem_env.cli.frame import Parser, program, saving
+from finemem_env.cli.options import at_least, model, positive
+from finemem_env.cli.progress import Progress
+from finemem_env.cli.tables import number, text_table
 from finemem_env.data.schema import read_episodes
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.readers import make_reader
 from finemem_env.readers.models import split_options, with_cache
 
-__all__ = ["main", "make_generator", "parse_model"]
+__all__ = ["main", "make_generator"]
 
 _TEMPERATURE = 0.7  # of a generator that sets none
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write the file, print the yield of every source and the quality of the questions.
 
     Raises:
@@ -37,65 +38,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         DataError: the episode file is missing or malformed.
         BackendError: calls failed; running the same command again goes on.
     """
-    given = _parser().parse_args(argv)
-    out = Path(given.out)
-    if out.exists() and not given.force:
+    options = _parser().parse_args(arguments)
+    out = options.out
+    if out.exists() and not options.force:
         raise ConfigError(f"--out: {out} is there already; --force replaces it.")
-    if given.keep < 1:
-        raise ConfigError(f"--keep: expected at least 1, got {given.keep}.")
-    verifier = make_reader(parse_model("--verifier", given.verifier))
-    report = write_chunk_questions(
-        Path(given.episodes),
-        out,
-        make_generator(parse_model("--generator", given.generator), given.ask),
-        verifier,
-        keep=given.keep,
-        replace=given.replace,
-        each=_show,
-    )
+    verifier = make_reader(options.verifier)
+    generator = make_generator(options.generator, options.ask)
+    hint = "What is done is kept beside it; the same command goes on with it."
+    with saving(out, hint), Progress(0, "chunk") as progress:
+        report = write_chunk_questions(
+            options.episodes,
+            out,
+            generator,
+            verifier,
+            keep=options.keep,
+            replace=options.replace,
+            each=progress.reach,
+        )
     _print_report(report)
-    if given.quality:
-        _print_quality(measure(read_episodes(out), verifier, given.quality))
+    if options.quality:
+        _print_quality(measure(read_episodes(out), verifier, options.quality))
     print(f"{out}\nsha256 {report.content_hash}")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m finemem_env chunk-qa",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("episodes", help="episode file (see the command build)")
-    parser.add_argument("--out", required=True, help="file to write: .jsonl or .jsonl.gz")
-    parser.add_argument("--generator", default="local", help="who writes (default: local)")
-    parser.add_argument("--verifier", default="local", help="who must answer (default: local)")
-    parser.add_argument("--keep", type=int, default=5, help="questions per chunk (default: 5)")
-    parser.add_argument("--ask", type=int, default=10, help="candidates per chunk (default: 10)")
-    parser.add_argument(
-        "--replace", action="store_true", help="also for chunks that have questions already"
-    )
-    parser.add_argument(
-        "--quality", type=int, default=1000, help="questions to measure (default: 1000; 0: none)"
-    )
-    parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
+def _parser() -> Parser:
+    parser = program("finemem_env chunk-qa", __doc__)
+    add = parser.add_argument
+    add("episodes", type=Path, help="episode file (see the command build)")
+    add("--out", type=Path, required=True, metavar="FILE", help="a .jsonl or .jsonl.gz to write")
+    add("--generator", type=model, default="local", metavar="MODEL", help="who writes")
+    add("--verifier", type=model, default="local", metavar="MODEL", help="who must answer")
+    add("--keep", type=positive, default=5, metavar="N", help="questions per chunk")
+    add("--ask", type=positive, default=10, metavar="N", help="candidates per chunk")
+    add("--replace", action="store_true", help="also for chunks that have questions already")
+    add("--quality", type=at_least(0), default=1000, metavar="N", help="questions to measure")
+    add("--force", action="store_true", help="replace FILE if it is there")
     return parser
-
-
-def parse_model(option: str, text: str) -> dict[str, object]:
-    """A model as given on the command line: a name, NAME:MODEL, or a JSON object.
-
-    Raises:
-        ConfigError: neither of these.
-    """
-    if not text.startswith("{"):
-        name, _, model = text.partition(":")
-        return {"name": name, "model": model} if model else {"name": name}
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"{option}: expected a JSON object, got {text!r}: {error}.") from error
-    return dict(value)
 
 
 def make_generator(config: Mapping[str, object], count: int) -> Generator:
@@ -116,21 +95,17 @@ def make_generator(config: Mapping[str, object], count: int) -> Generator:
     return ModelGenerator(backend, count=count, temperature=temperature, seed=options.seed)
 
 
-def _show(done: int, total: int) -> None:
-    sys.stderr.write(f"\r{done}/{total} chunks" + ("\n" if done == total else ""))
-    sys.stderr.flush()
-
-
 def _print_report(report: Report) -> None:
-    row = "{:24}{:>8}{:>11}{:>8}{:>10}{:>8}{:>11}"
-    print(row.format("source", "chunks", "generated", "sound", "verified", "kept", "per chunk"))
-    rows = dict(report.yields)
-    if len(rows) > 1:
-        rows["all"] = sum(rows.values(), Yield())
-    for name, one in rows.items():
-        each = one.kept / one.chunks if one.chunks else 0.0
-        numbers = (one.chunks, one.generated, one.sound, one.verified, one.kept)
-        print(row.format(name, *numbers, f"{each:.2f}"))
+    header = ["source", "chunks", "generated", "sound", "verified", "kept", "per chunk"]
+    yields = dict(report.yields)
+    if len(yields) > 1:
+        yields["all"] = sum(yields.values(), Yield())
+    rows = []
+    for name, total in yields.items():
+        counts = (total.chunks, total.generated, total.sound, total.verified, total.kept)
+        each = total.kept / total.chunks if total.chunks else 0.0
+        rows.append([name, *map(str, counts), number(each, 2)])
+    print(text_table(header, rows, rule=False))
 
 
 def _print_quality(quality: Quality) -> None:

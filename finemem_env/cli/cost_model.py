@@ -89,7 +89,7 @@ def measure_shape(episodes: Sequence[Episode]) -> Shape:
         chunk_tokens=sum(approx_tokens(chunk.text) for chunk in chunks) / len(chunks),
         finals=len(finals) / count,
         chunk_questions=sum(len(chunk.questions) for chunk in chunks) / len(chunks),
-        question_tokens=sum(approx_tokens(one.question) for one in finals) / len(finals),
+        question_tokens=sum(approx_tokens(final.question) for final in finals) / len(finals),
     )
 
 
@@ -111,7 +111,7 @@ def costs(
     written = assumed.written * shape.chunk_tokens
     reward = settings.reward
     manager_prompt = approx_tokens(INSTRUCTIONS) + _OBSERVATION_FRAME + shape.chunk_tokens
-    found = [
+    calls = [
         Call(
             "manager",
             rollouts * shape.chunks,
@@ -120,17 +120,17 @@ def costs(
         )
     ]
     if reward.weights.chunk_qa or settings.measure_chunk_questions:
-        asked = _chunk_questions(shape, settings)
-        found.append(_read("chunk questions", rollouts * asked, shape, top * item, assumed))
-    found.append(_read("final questions", finals, shape, top * item, assumed))
+        questions = _chunk_questions(shape, settings)
+        calls.append(_read("chunk questions", rollouts * questions, shape, top * item, assumed))
+    calls.append(_read("final questions", finals, shape, top * item, assumed))
     if reward.beta > 0 and not reward.broadcast:
         extra = {"leave_one_out": assumed.scored, "cited": 0.0}.get(reward.attribution, 0.0)
-        calls = finals * extra * top
-        found.append(_read("leave-one-out", calls, shape, (top - 1) * item, assumed))
+        again = finals * extra * top
+        calls.append(_read("leave-one-out", again, shape, (top - 1) * item, assumed))
     if reward.weights.content and settings.judge is not None:
         writes = rollouts * shape.chunks * written / item
-        found.append(Call("content judge", writes, _JUDGE_PROMPT + item, _JUDGE_REPLY))
-    return [one for one in found if one.calls]
+        calls.append(Call("content judge", writes, _JUDGE_PROMPT + item, _JUDGE_REPLY))
+    return [call for call in calls if call.calls]
 
 
 def _read(kind: str, calls: float, shape: Shape, items: float, assumed: Assumptions) -> Call:

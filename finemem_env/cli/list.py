@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from finemem_env.cli.frame import program
 from finemem_env.data.registry import SOURCES
 from finemem_env.locate import ENVIRONMENTS
 from finemem_env.readers import READERS
@@ -21,14 +21,13 @@ __all__ = ["KINDS", "main"]
 Rows = Iterable[tuple[str, str]]
 
 
-def main(argv: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Print the registries."""
-    parser = argparse.ArgumentParser(prog="python -m finemem_env list", description=__doc__)
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; all")
-    parser.add_argument(
-        "--markdown", action="store_true", help="the settings as the table of the documentation"
-    )
-    options = parser.parse_args(argv)
+    parser = program("finemem_env list", __doc__)
+    add = parser.add_argument
+    add("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)} (default: all)")
+    add("--markdown", action="store_true", help="the settings as the table of the documentation")
+    options = parser.parse_args(arguments)
     if options.markdown:
         sys.stdout.write(markdown())
         return 0

@@ -7,14 +7,14 @@ Type a JSON list of operations, or the short forms `+ text` (INSERT), `N = text`
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
 import sys
 from collections.abc import Sequence
 
 import gymnasium as gym
 
+from finemem_env.cli.frame import program
+from finemem_env.cli.options import add_env_options, add_seed, env_args, env_id
 from finemem_env.operations import render
 from finemem_env.types import Op, Operation
 
@@ -24,26 +24,16 @@ _UPDATE = re.compile(r"(\d+)\s*=\s*(.+)")
 _DELETE = re.compile(r"-\s*(\d+)")
 
 
-def main(argv: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Play one episode in the terminal."""
-    parser = argparse.ArgumentParser(
-        prog="python -m finemem_env play",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("id", nargs="?", default="FineMem-AR-v0", help="environment id")
-    parser.add_argument("--seed", type=int, default=None, help="seed of the episode")
-    parser.add_argument(
-        "--env-args",
-        type=json.loads,
-        default={},
-        metavar="JSON",
-        help="keywords of the environment",
-    )
-    given = parser.parse_args(argv)
-    env = gym.make(f"finemem_env:{given.id}", render_mode="human", **given.env_args)
+    parser = program("finemem_env play", __doc__)
+    add_env_options(parser, positional=True)
+    add_seed(parser, "seed of the episode (default: another one every time)", default=None)
+    options = parser.parse_args(arguments)
+    name, keywords = env_id(options), env_args(options)
+    env = gym.make(f"finemem_env:{name}", render_mode="human", **keywords)
     print(__doc__)
-    env.reset(seed=given.seed)
+    env.reset(seed=options.seed)
     total, over = 0.0, False
     while not over:
         action = read_action()

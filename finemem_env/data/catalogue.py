@@ -73,6 +73,16 @@ _SPECS = (
         {"full": True},
     ),
     SourceSpec(
+        "squad2",
+        "AR",
+        "finemem_env.data.adapters.squad:SquadSource",
+        "SQuAD 2.0: the same with questions that have no answer",
+        "CC BY-SA 4.0",
+        ("squad/train-v2.0.json", "squad/dev-v2.0.json"),
+        _SQUAD,
+        {"full": True, "version": "v2.0"},
+    ),
+    SourceSpec(
         "hotpotqa",
         "AR",
         "finemem_env.data.adapters.hotpotqa:HotpotSource",
@@ -185,6 +195,28 @@ _SPECS = (
         "MIT",
         ("longmemeval/longmemeval_*.json",),
         "https://github.com/xiaowu0162/LongMemEval (longmemeval_oracle.json), into longmemeval/",
+    ),
+    SourceSpec(
+        "locomo",
+        "AR",
+        "finemem_env.data.adapters.locomo:LocomoSource",
+        "LoCoMo: months of two people's conversations, questions of five kinds",
+        "CC BY-NC 4.0",
+        ("locomo/*.json",),
+        "https://github.com/snap-research/locomo (data/locomo10.json), into locomo/",
+    ),
+    SourceSpec(
+        "beam",
+        "AR",
+        "finemem_env.data.adapters.beam:BeamSource",
+        "BEAM: conversations of 100,000 to ten million tokens, ten abilities, graded by a judge "
+        "(test only)",
+        "CC BY-SA 4.0",
+        (
+            "beam/chats/*/*/chat.json",
+            "beam/chats/*/*/probing_questions/probing_questions.json",
+        ),
+        "https://github.com/mohammadtavakoli78/BEAM (chats/, into beam/)",
     ),
     SourceSpec(
         "pubmed_rct",

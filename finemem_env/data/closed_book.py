@@ -86,4 +86,6 @@ def _request(question: Question) -> ReadRequest:
 
 def _knows(answer: Answer, question: Question) -> bool:
     said = answer.text.casefold()
+    if question.unanswerable:
+        return False
     return any(gold.strip().casefold() in said for gold in question.answers if gold.strip())

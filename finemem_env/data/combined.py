@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from finemem_env.data.files import Reading, parsed
 from finemem_env.data.schema import read_episodes
-from finemem_env.data.source import DRAW_BOUND, Source, SourceConfig, episode_rng
+from finemem_env.data.source import DRAW_BOUND, SPLITS, Source, SourceConfig, episode_rng
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.types import Competency, Episode
 
 __all__ = ["FileSource", "MixtureSource"]
 
 
-@lru_cache(maxsize=8)
-def _read(path: Path, stamp: tuple[int, int]) -> tuple[Episode, ...]:
-    """Parsed once per process and state of the file; `stamp` = (mtime in ns, bytes)."""
-    return tuple(read_episodes(path))
+_HINT = "docs/own-data.md explains every field."
+
+
+def _parse(path: Path, reading: Reading) -> tuple[Episode, ...]:
+    return tuple(read_episodes(path, reading))
+
+
+def _of_split(episodes: Sequence[Episode], split: str, path: Path) -> Sequence[Episode]:
+    """The episodes of a split; all of them where no record names one."""
+    named = Counter(str(episode.metadata.get("split")) for episode in episodes)
+    known = sum(named[name] for name in SPLITS)
+    if known == 0:
+        return episodes
+    if known < len(episodes):
+        raise DataError(
+            f"{path}: split: expected one in every record or in none, found it in {known} of "
+            f"{len(episodes)}."
+        )
+    found = [one for one in episodes if one.metadata["split"] == split]
+    if not found:
+        held = ", ".join(f"{name} ({named[name]})" for name in SPLITS if named[name])
+        raise ConfigError(
+            f"source {str(path)!r} has no episode of split {split!r}; it has {held}. Ask for "
+            "one of these with split=…, or build the file with --split all."
+        )
+    return found
 
 
 class FileSource:
-    """The episodes of one file, as they were written: it has no splits and ignores packing.
+    """The episodes of one file, as they were written; it ignores packing.
+
+    Where the records say which split they belong to, a split holds those of that name; where none
+    does, the file has no splits, and every split is the whole file.
 
     Raises:
-        ConfigError: packing or difficulty options, which a finished episode cannot follow.
+        ConfigError: packing or difficulty options, which a finished episode cannot follow, or a
+            split that the file lacks.
         DataError: a file that breaks the schema.
     """
 
@@ -36,14 +64,22 @@ class FileSource:
                 f"source {str(path)!r} is an episode file: num_chunks, chunk_tokens and difficulty "
                 "were fixed when it was built."
             )
-        stat = path.stat()
         self.name = str(path)
-        self._episodes = _read(path.absolute(), (stat.st_mtime_ns, stat.st_size))
+        reading = Reading(_HINT, config.on_error == "skip")
+        self._episodes = _of_split(parsed(_parse, path, reading), config.split, path)
+        folder = f"{path.absolute().parent}{os.sep}"
+        self.left_out = tuple(flaw.removeprefix(folder) for flaw in reading.flaws)
+        self.has_splits = any(one.metadata.get("split") in SPLITS for one in self._episodes)
         self._index = {episode.episode_id: i for i, episode in enumerate(self._episodes)}
         self.size: int | None = len(self._episodes)
         self.competencies: frozenset[Competency] = frozenset(
             episode.competency for episode in self._episodes
         )
+
+    @property
+    def episodes(self) -> Sequence[Episode]:
+        """Those of the split, in file order."""
+        return self._episodes
 
     def episode(self, index: int) -> Episode:
         """Episode `index` in file order."""
@@ -69,14 +105,14 @@ class MixtureSource:
     """Draws a component by weight, then one of its episodes; ids stay the component's."""
 
     def __init__(self, parts: Sequence[tuple[Source, float]], split: str) -> None:
-        self._sources = [source for source, _ in parts]
+        self.parts = tuple(source for source, _ in parts)
         weights = np.array([weight for _, weight in parts], dtype=np.float64)
         self._bounds = np.cumsum(weights / weights.sum())
         self._split = split
-        self.name = "+".join(source.name for source in self._sources)
+        self.name = "+".join(source.name for source in self.parts)
         self.size: int | None = None
         self.competencies: frozenset[Competency] = frozenset().union(
-            *(source.competencies for source in self._sources)
+            *(source.competencies for source in self.parts)
         )
 
     def episode(self, index: int) -> Episode:
@@ -88,11 +124,11 @@ class MixtureSource:
     def draw(self, rng: np.random.Generator) -> Episode:
         """An episode of a component chosen by weight."""
         chosen = int(np.searchsorted(self._bounds, rng.random(), side="right"))
-        return self._sources[min(chosen, len(self._sources) - 1)].draw(rng)
+        return self.parts[min(chosen, len(self.parts) - 1)].draw(rng)
 
     def get(self, episode_id: str) -> Episode:
         """The episode with this id, from whichever component has it."""
-        for source in self._sources:
+        for source in self.parts:
             try:
                 return source.get(episode_id)
             except (ConfigError, DataError):

@@ -19,7 +19,7 @@ from finemem_env.errors import ConfigError, nearest
 from finemem_env.registry import fold, is_reference, load_reference
 from finemem_env.types import Competency
 
-__all__ = ["SOURCES", "SYNTHETIC", "SourceSpec", "load_source", "source_spec"]
+__all__ = ["SOURCES", "SYNTHETIC", "SourceSpec", "left_out", "load_source", "source_spec"]
 
 # The generator of each competency: what the name "synthetic" stands for.
 SYNTHETIC: dict[Competency, str] = {
@@ -61,6 +61,13 @@ def load_source(
     return loaded
 
 
+def left_out(source: object) -> tuple[str, ...]:
+    """The flawed records that a source, or the parts of a mixture, left out, one line each."""
+    if isinstance(source, MixtureSource):
+        return tuple(flaw for part in source.parts for flaw in left_out(part))
+    return source.left_out if isinstance(source, BaseSource | FileSource) else ()
+
+
 def _single(source: str, config: SourceConfig, competency: Competency | None) -> Source:
     name = fold(source)
     if name == "synthetic":
@@ -78,7 +85,10 @@ def _single(source: str, config: SourceConfig, competency: Competency | None) ->
         return FileSource(Path(source), config)
     if source.endswith((".jsonl", ".jsonl.gz")) or "/" in source:
         raise ConfigError(f"source: no episode file at {str(Path(source).absolute())!r}.")
-    raise ConfigError(nearest("source", source, [*SOURCES, "synthetic"]))
+    raise ConfigError(
+        f"{nearest('source', source, [*SOURCES, 'synthetic'])} Any other data becomes an episode "
+        "file with `python -m finemem_env convert`: docs/own-data.md."
+    )
 
 
 def source_spec(name: str, factory: object, **fields: Any) -> SourceSpec:  # noqa: ANN401

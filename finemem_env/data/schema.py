@@ -1,14 +1,19 @@
 """The episode file, `finemem-episode/1`: JSON lines, one episode a line, optionally gzipped.
 
     {"schema": "finemem-episode/1", "episode_id": "…", "competency": "AR", "source": "squad",
+     "split": "train",
      "chunks": [{"id": "c0", "text": "…", "time": "2024-01-01", "questions": [Q], "metadata": {}}],
-     "questions": [Q], "metadata": {}}
+     "questions": [Q], "shared": {}, "metadata": {}}
     Q = {"id": "q0", "question": "…", "answers": ["…"], "answers_mode": "any", "metric": "…",
          "type": "fact", "evidence": [[3, "the sentence"], [4, null]]}
         and where they differ from their defaults "choices", "query_prefix", "asked_after" and
-        "valid_until" (0-based chunk indices), "metadata" (what the metric needs beside the golds),
+        "valid_until" (0-based chunk indices), "unanswerable" (true: there is no answer, and
+        "answers" may be left out), "metadata" (what the metric needs beside the golds),
         "excluded" (values that an answer must not hold beside the gold: a list of texts, or the
         number of one of the episode's lists, {"excluded": [["…"], …]}, which questions share)
+
+"split" is kept in the episode's metadata. "shared" holds metadata that every question has, such as
+the titles of all films, once. docs/own-data.md explains every field.
 
 This file owns shape and types; `validate` owns what must hold between the parts. Files are written
 aside and renamed, and the same episodes always give the same bytes.
@@ -23,13 +28,15 @@ import os
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, cast, get_args
+from typing import IO, NamedTuple, cast, get_args
 
+from finemem_env.data.files import Reading
 from finemem_env.data.validation import validate
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields
+from finemem_env.scoring.abstention import NO_ANSWER
 from finemem_env.types import AnswersMode, Chunk, Competency, Episode, Evidence, Question, Task
 
 __all__ = [
@@ -43,13 +50,16 @@ __all__ = [
 ]
 
 SCHEMA = "finemem-episode/1"
+_SPLITS = ("train", "val", "test")
 _EPISODE = {
     "schema",
     "episode_id",
     "competency",
     "source",
+    "split",
     "chunks",
     "questions",
+    "shared",
     "metadata",
     "excluded",
 }
@@ -67,9 +77,17 @@ _QUESTION = {
     "valid_until",
     "evidence",
     "metadata",
+    "unanswerable",
     "excluded",
 }
-_Shared = tuple[tuple[str, ...], ...]
+_Lists = tuple[tuple[str, ...], ...]
+
+
+class _Common(NamedTuple):
+    """What the questions of an episode share: metadata, and lists of excluded values."""
+
+    metadata: Mapping[str, object]
+    excluded: _Lists
 
 
 def to_dict(episode: Episode) -> dict[str, object]:
@@ -84,28 +102,49 @@ def to_dict(episode: Episode) -> dict[str, object]:
         if chunk.metadata:
             record["metadata"] = dict(chunk.metadata)
         chunks.append(record)
-    whole: dict[str, object] = {
+    metadata = dict(episode.metadata)
+    split = {"split": metadata.pop("split")} if metadata.get("split") in _SPLITS else {}
+    return {
         "schema": SCHEMA,
         "episode_id": episode.episode_id,
         "competency": episode.competency,
         "source": episode.source,
+        **split,
         "chunks": chunks,
         "questions": [_question_dict(question, shared) for question in episode.questions],
-        "metadata": dict(episode.metadata),
+        **({"shared": shared.metadata} if shared.metadata else {}),
+        "metadata": metadata,
+        **({"excluded": list(map(list, shared.excluded))} if shared.excluded else {}),
     }
-    if shared:
-        whole["excluded"] = [list(values) for values in shared]
-    return whole
 
 
-def _shared(episode: Episode) -> _Shared:
-    """Lists of excluded values that several questions have, in order of first use."""
-    questions = [*(q for chunk in episode.chunks for q in chunk.questions), *episode.questions]
+def _shared(episode: Episode) -> _Common:
+    """What is written once: lists of excluded values that several questions have, and metadata.
+
+    Of metadata the lists and mappings that every one of several questions has, and the same.
+    """
+    first, *others = questions = (
+        *episode.questions,
+        *(question for chunk in episode.chunks for question in chunk.questions),
+    )
     counts = Counter(question.excluded for question in questions if question.excluded)
-    return tuple(values for values, count in counts.items() if count > 1)
+    lists = tuple(values for values, count in counts.items() if count > 1)
+    metadata = {
+        key: value
+        for key, value in first.metadata.items()
+        if others
+        and isinstance(value, list | tuple | Mapping)
+        and value
+        and all(_same(other.metadata.get(key), value) for other in others)
+    }
+    return _Common(metadata, lists)
 
 
-def _question_dict(question: Question, shared: _Shared) -> dict[str, object]:
+def _same(one: object, other: object) -> bool:
+    return one is other or one == other
+
+
+def _question_dict(question: Question, shared: _Common) -> dict[str, object]:
     record: dict[str, object] = {
         "id": question.id,
         "question": question.question,
@@ -120,11 +159,12 @@ def _question_dict(question: Question, shared: _Shared) -> dict[str, object]:
         "asked_after": question.asked_after,
         "valid_until": question.valid_until,
         "evidence": [[entry.chunk, entry.sentence] for entry in question.evidence],
-        "metadata": dict(question.metadata),
+        "metadata": {k: v for k, v in question.metadata.items() if k not in shared.metadata},
+        "unanswerable": question.unanswerable or None,
         "excluded": list(question.excluded),
     }
-    if question.excluded in shared:
-        optional["excluded"] = shared.index(question.excluded)
+    if question.excluded in shared.excluded:
+        optional["excluded"] = shared.excluded.index(question.excluded)
     record.update(
         {key: value for key, value in optional.items() if value not in (None, "", [], {})}
     )
@@ -140,10 +180,11 @@ def from_dict(record: object, where: str = "episode") -> Episode:
     fields = Fields(record, where, _EPISODE)
     if fields.text("schema") != SCHEMA:
         raise fields.error("schema", f"{SCHEMA!r}")
-    shared = tuple(
-        _list_of_texts(entry, fields.error("excluded", "a list of lists of texts"))
-        for entry in fields.items("excluded", [])
-    )
+    wanted = fields.error("excluded", "a list of lists of texts")
+    lists = tuple(_list_of_texts(entry, wanted) for entry in fields.items("excluded", []))
+    shared, metadata = _Common(fields.mapping("shared"), lists), fields.mapping("metadata")
+    if "split" in fields:
+        metadata = {**metadata, "split": fields.option("split", _SPLITS)}
     episode = Episode(
         episode_id=fields.text("episode_id"),
         competency=cast(Competency, fields.option("competency", get_args(Competency))),
@@ -153,13 +194,13 @@ def from_dict(record: object, where: str = "episode") -> Episode:
             for i, entry in enumerate(fields.items("chunks"))
         ),
         questions=_questions(fields, where, shared),
-        metadata=fields.mapping("metadata"),
+        metadata=metadata,
     )
     validate(episode, where)
     return episode
 
 
-def _chunk(record: object, where: str, shared: _Shared) -> Chunk:
+def _chunk(record: object, where: str, shared: _Common) -> Chunk:
     fields = Fields(record, where, _CHUNK)
     return Chunk(
         id=fields.text("id"),
@@ -171,7 +212,10 @@ def _chunk(record: object, where: str, shared: _Shared) -> Chunk:
 
 
 def _questions(
-    fields: Fields, where: str, shared: _Shared, default: list[object] | None = None
+    fields: Fields,
+    where: str,
+    shared: _Common,
+    default: list[object] | None = None,
 ) -> tuple[Question, ...]:
     entries = fields.items("questions", default)
     return tuple(
@@ -179,12 +223,14 @@ def _questions(
     )
 
 
-def _question(record: object, where: str, shared: _Shared) -> Question:
+def _question(record: object, where: str, shared: _Common) -> Question:
     fields = Fields(record, where, _QUESTION)
+    unanswerable = fields.flag("unanswerable")
+    golds = fields.texts("answers", [] if unanswerable else None)
     return Question(
         id=fields.text("id"),
         question=fields.text("question"),
-        answers=fields.texts("answers"),
+        answers=golds or ((NO_ANSWER,) if unanswerable else ()),
         metric=fields.text("metric"),
         answers_mode=cast(AnswersMode, fields.option("answers_mode", get_args(AnswersMode), "any")),
         type=cast(Task, fields.option("type", get_args(Task), "fact")),
@@ -193,17 +239,18 @@ def _question(record: object, where: str, shared: _Shared) -> Question:
         asked_after=fields.index("asked_after"),
         valid_until=fields.index("valid_until"),
         evidence=tuple(_evidence(entry, fields) for entry in fields.items("evidence", [])),
-        metadata=fields.mapping("metadata"),
-        excluded=_excluded(fields, shared),
+        metadata={**shared.metadata, **fields.mapping("metadata")},
+        unanswerable=unanswerable,
+        excluded=_excluded(fields, shared.excluded),
     )
 
 
-def _excluded(fields: Fields, shared: _Shared) -> tuple[str, ...]:
+def _excluded(fields: Fields, lists: _Lists) -> tuple[str, ...]:
     """A question's own list, or the episode's list of that number."""
     found = fields.get("excluded")
+    if type(found) is int and 0 <= found < len(lists):
+        return lists[found]
     wanted = "a list of texts, or the number of one of the episode's lists of excluded values"
-    if type(found) is int and 0 <= found < len(shared):
-        return shared[found]
     return () if found is None else _list_of_texts(found, fields.error("excluded", wanted))
 
 
@@ -242,28 +289,39 @@ def content_hash(episodes: Iterable[Episode]) -> str:
     return digest.hexdigest()
 
 
-def read_episodes(path: Path | str) -> Iterator[Episode]:
+def read_episodes(path: Path | str, reading: Reading | None = None) -> Iterator[Episode]:
     """Episodes of a `.jsonl` or `.jsonl.gz` file, in order, each validated.
+
+    Args:
+        path: the file.
+        reading: leaves bad lines out and notes them where it says so; without it they raise.
 
     Raises:
         DataError: an unreadable or empty file, or a bad line (named by number).
     """
+    reading = reading or Reading("")
     seen: dict[str, int] = {}
+
+    def episode(numbered: tuple[int, bytes]) -> Episode:
+        number, line = numbered
+        where = f"{path}, line {number}"
+        found = from_dict(_decode(line, where), where)
+        before = seen.setdefault(found.episode_id, number)
+        if before != number:
+            raise DataError(
+                f"{where}: episode_id {found.episode_id!r} is already used in line {before}."
+            )
+        return found
+
     number = 0
     for number, line in enumerate(_lines(Path(path)), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        episode = from_dict(_decode(line, where), where)
-        if episode.episode_id in seen:
-            raise DataError(
-                f"{where}: episode_id {episode.episode_id!r} is already used in line "
-                f"{seen[episode.episode_id]}."
-            )
-        seen[episode.episode_id] = number
-        yield episode
+        if line.strip():
+            yield from reading.each(episode, [(number, line)])
     if not seen:
-        raise DataError(f"{path}: expected at least one episode, found {number} empty lines.")
+        first = f" {reading.flaws[0]}" if reading.flaws else ""
+        raise DataError(
+            f"{path}: expected at least one episode, found none in {number} lines.{first}"
+        )
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -298,23 +356,21 @@ def write_episodes(
     The file appears under its name only when it is complete. `each` is called after every episode.
 
     Raises:
-        DataError: an episode that breaks the schema, or no episode at all.
+        DataError: an episode that could not be read again, or no episode at all.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    count = 0
+    seen: set[str] = set()
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as raw, _compressor(path, raw) as out:
             for episode in episodes:
-                validate(episode, f"episode {episode.episode_id!r}")
-                line = canonical_line(episode)
+                line = _readable_line(episode, seen)
                 digest.update(line)
                 out.write(line)
                 each(episode)
-                count += 1
-        if count == 0:
+        if not seen:
             raise DataError(f"{path}: expected at least one episode to write, found none.")
         os.chmod(aside, 0o644)
         os.replace(aside, path)
@@ -322,6 +378,17 @@ def write_episodes(
         Path(aside).unlink(missing_ok=True)
         raise
     return digest.hexdigest()
+
+
+def _readable_line(episode: Episode, seen: set[str]) -> bytes:
+    """The line of `episode`, which `read_episodes` accepts after those with the ids in `seen`."""
+    where = f"episode {episode.episode_id!r}"
+    line = canonical_line(episode)
+    from_dict(_decode(line, where), where)
+    if episode.episode_id in seen:
+        raise DataError(f"{where}: expected different episode ids, found this one twice.")
+    seen.add(episode.episode_id)
+    return line
 
 
 def _compressor(path: Path, raw: IO[bytes]) -> IO[bytes]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, get_args, runtime_checkable
+from typing import ClassVar, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 import numpy as np
 
+from finemem_env.data.files import Reading
+from finemem_env.data.validation import check_told
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.settings import PublicationName
 from finemem_env.text import approx_tokens
@@ -24,9 +26,11 @@ from finemem_env.types import Competency, Episode
 __all__ = [
     "DATA_VARIABLE",
     "DRAW_BOUND",
+    "FILE_KNOB",
     "SPLITS",
     "AutoTokens",
     "BaseSource",
+    "OnError",
     "Source",
     "SourceConfig",
     "SourceSpec",
@@ -34,8 +38,14 @@ __all__ = [
     "resolve_knobs",
 ]
 
+R = TypeVar("R")
+T = TypeVar("T")
+
 SPLITS = ("train", "val", "test")
 DATA_VARIABLE = "FINEMEM_DATA"
+OnError = Literal["raise", "skip"]
+# Which of several files that lie side by side: its name, or a part that tells it from the others.
+FILE_KNOB: dict[str, object] = {"file": ""}
 # "auto": about ten chunks a document, as in the published training sets, none below this size.
 _AUTO_CHUNKS = 10
 _LEAST_AUTO = 128
@@ -90,6 +100,8 @@ class SourceConfig:
     or a (min, max) range in tokens of `count_tokens`, or `AutoTokens`. `difficulty` holds the
     source's own knobs. `competency` is the environment's, by which a source of several chooses;
     `chunking` is the protocol's way of cutting documents: "own", "mem-alpha" or "memoryagentbench".
+    `on_error`: a flawed record of a file is an error, or left out and noted ("skip"). `path` is the
+    source's own folder, or its one file, wherever it lies.
 
     Raises:
         ConfigError: an unknown split, or a number of chunks or tokens that is not positive.
@@ -103,6 +115,8 @@ class SourceConfig:
     count_tokens: Callable[[str], int] = approx_tokens
     competency: Competency | None = None
     chunking: str = "own"
+    on_error: OnError = "raise"
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no source could serve."""
@@ -110,6 +124,8 @@ class SourceConfig:
             raise ConfigError(nearest("split", self.split, SPLITS))
         if self.chunking not in get_args(PublicationName):
             raise ConfigError(nearest("chunking", self.chunking, get_args(PublicationName)))
+        if self.on_error not in get_args(OnError):
+            raise ConfigError(nearest("on_error", self.on_error, get_args(OnError)))
         if self.num_chunks is not None and not _positive(self.num_chunks):
             raise ConfigError(f"num_chunks: expected an integer ≥ 1, got {self.num_chunks!r}.")
         if self.chunk_tokens is not None and not isinstance(self.chunk_tokens, AutoTokens):
@@ -214,6 +230,7 @@ class BaseSource(ABC):
     """A source from one method, `build(rng, index)`; subclasses set `size` when it is finite.
 
     `knobs` are the difficulty knobs with their defaults; `self.difficulty` the resolved ones.
+    `reading` is how its files are read.
     """
 
     knobs: ClassVar[Mapping[str, object]] = {}
@@ -227,6 +244,18 @@ class BaseSource(ABC):
         self.competencies: frozenset[Competency] = frozenset((fixed,) if fixed else every)
         self.size: int | None = None
         self.difficulty = resolve_knobs(spec.name, config.difficulty, self.knobs)
+        self.reading = Reading(f"Get it from {spec.where}.", config.on_error == "skip")
+
+    @property
+    def hint(self) -> str:
+        """Ends every error about a file: where to get it."""
+        return self.reading.hint
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The flawed records that were left out: file, place, expected and found, one line each."""
+        root = str(self.config.path or self._root() or "")
+        return tuple(flaw.removeprefix(root).lstrip(os.sep) for flaw in self.reading.flaws)
 
     @abstractmethod
     def build(self, rng: np.random.Generator, index: int) -> Episode:
@@ -241,13 +270,16 @@ class BaseSource(ABC):
 
         Raises:
             ConfigError: an index that is negative or beyond `size`.
+            DataError: the episode tells or asks nothing.
         """
         if not 0 <= index < (DRAW_BOUND if self.size is None else self.size):
             raise ConfigError(
                 f"{self.name}: episode index {index} is out of range; split "
                 f"{self.config.split!r} has {self.size or DRAW_BOUND} episodes."
             )
-        return self.build(episode_rng(self.name, self.config.split, index), index)
+        episode = self.build(episode_rng(self.name, self.config.split, index), index)
+        check_told(episode, f"{self.name}: episode {episode.episode_id!r}")
+        return episode
 
     def draw(self, rng: np.random.Generator) -> Episode:
         """An episode whose index is uniform over the split."""
@@ -271,20 +303,73 @@ class BaseSource(ABC):
             )
         return self.episode(int(index))
 
+    def sound(self, make: Callable[[R], T], records: Iterable[R]) -> list[T]:
+        """`make` of every record that is sound; see `Reading.each`.
+
+        Raises:
+            DataError: a flawed record, unless they may be left out; then, that none is left.
+        """
+        found = self.reading.each(make, records)
+        if not found and self.reading.flaws:
+            raise DataError(f"{self.reading.flaws[0]} No sound record is left. {self.hint}")
+        return found
+
+    def file(self, pattern: str) -> Path:
+        """The one file that matches `pattern`; the knob `file` chooses where there are several.
+
+        Raises:
+            DataError: nothing there, or several candidates: their names and how to choose.
+        """
+        there = found = self.files(pattern)
+        wanted = str(self.difficulty.get("file", ""))
+        if wanted:
+            exact = [path for path in there if path.name == wanted]
+            found = exact or [path for path in there if wanted in path.name]
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(path.name for path in found or there)
+        choose = " or name one with difficulty={'file': '…'}" if "file" in self.knobs else ""
+        expected = f"a file named {wanted!r}" if wanted else f"one file {pattern.split('/')[-1]}"
+        raise DataError(
+            f"{there[0].parent}: expected {expected}, found {names}; leave one there{choose}."
+        )
+
     def files(self, pattern: str) -> list[Path]:
         """Files under data_dir that match `pattern` (relative, globs allowed), sorted; never empty.
 
         Raises:
             DataError: no data_dir, or nothing there: what is missing and where to get it.
         """
-        root = self.config.data_dir or os.environ.get(DATA_VARIABLE)
-        found = sorted(Path(root).glob(pattern)) if root else []
+        own, root = self.config.path, self._root()
+        folder, _, inner = pattern.partition("/")
+        if len({one.split("/")[0] for one in self.spec.files}) > 1:
+            inner = pattern  # the path given is the parent of these folders
+        if own is not None:
+            found, place = self._own(own, inner), (own if own.is_dir() else own.parent) / inner
+            setting = f"{str(own)!r} was given as the folder of {self.name}"
+        else:
+            found, place = sorted(root.glob(pattern)) if root else [], (root or Path()) / pattern
+            setting = f"data_dir is {str(root)!r}" if root else "data_dir is not set"
+            setting += (
+                f": it must be the folder that holds {folder}/ (data_dir=… or the environment "
+                f"variable {DATA_VARIABLE})"
+            )
         if found:
             return found
-        place = str(Path(root) / pattern) if root else pattern
-        setting = f"data_dir is {str(root)!r}" if root else "data_dir is not set"
         raise DataError(
-            f"source {self.name!r} needs {place}, which is missing. Get it from {self.spec.where}. "
-            f"{setting}: it must be the folder that holds {pattern.split('/')[0]}/ "
-            f"(data_dir=… or the environment variable {DATA_VARIABLE})."
+            f"source {self.name!r} needs {place}, which is missing. {self.hint} {setting}."
         )
+
+    def _own(self, path: Path, inner: str) -> list[Path]:
+        """What matches in the source's own folder; a single file stands for the file of its name.
+
+        Where the source has one file only, that file may have any name.
+        """
+        if path.is_dir():
+            return sorted(path.glob(inner)) if inner else [path]
+        named = len(self.spec.files) == 1 or path.match(inner.split("/")[-1])
+        return [path] if path.is_file() and named else []
+
+    def _root(self) -> Path | None:
+        root = self.config.data_dir or os.environ.get(DATA_VARIABLE)
+        return Path(root) if root else None

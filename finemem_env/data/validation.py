@@ -9,7 +9,29 @@ from finemem_env.scoring import METRICS
 from finemem_env.text import normalise
 from finemem_env.types import Episode, Question
 
-__all__ = ["validate"]
+__all__ = ["check_told", "validate"]
+
+# What a metric needs in the question's metadata: a list that is not empty.
+_NEEDS = {
+    **{metric: "titles" for metric in METRICS if "recall@" in metric},
+    "mab/summary_judge": "keypoints",
+    "beam/nuggets": "rubric",
+}
+
+
+def check_told(episode: Episode, where: str) -> None:
+    """Check that `episode` tells and asks something: what every reward divides by.
+
+    Raises:
+        DataError: no chunk, a blank chunk or no final question.
+    """
+    if not episode.chunks:
+        raise DataError(f"{where}: chunks: expected at least one chunk, found an empty list.")
+    for number, chunk in enumerate(episode.chunks):
+        if not chunk.text.strip():
+            raise DataError(f"{where}: chunks[{number}]: text: expected a non-empty string.")
+    if not episode.questions:
+        raise DataError(f"{where}: questions: expected at least one final question, found none.")
 
 
 def validate(episode: Episode, where: str = "episode") -> None:
@@ -19,10 +41,7 @@ def validate(episode: Episode, where: str = "episode") -> None:
         DataError: no chunks or no final questions, a repeated chunk or question id, a question that
             is both a chunk and a final question, or one of its fields that does not fit.
     """
-    if not episode.chunks:
-        raise DataError(f"{where}: chunks: expected at least one chunk, found an empty list.")
-    if not episode.questions:
-        raise DataError(f"{where}: questions: expected at least one final question, found none.")
+    check_told(episode, where)
     _unique((chunk.id for chunk in episode.chunks), f"{where}: chunks: id")
     _unique((question.id for _, _, question in _all(episode)), f"{where}: questions: id")
     for chunk in episode.chunks:
@@ -68,8 +87,17 @@ def _check_question(question: Question, where: str) -> None:
         len(question.choices) < 2
     ):
         raise DataError(f"{where}: choices: expected at least two, found {question.choices!r}.")
+    need = _NEEDS.get(question.metric)
+    if need is not None and not _is_list(question.metadata.get(need)):
+        raise DataError(
+            f"{where}: metadata: metric {question.metric!r} needs a list {need!r}, found none."
+        )
     for text in (question.question, *question.answers):
         _check_unicode(text, where)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value)
 
 
 def _check_indices(question: Question, step: int | None, count: int, where: str) -> None:

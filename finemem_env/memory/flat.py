@@ -6,9 +6,10 @@ text only, however large the memory is.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from finemem_env.memory.items import Change, Item, MemorySnapshot, Sentence, dump, load
 from finemem_env.memory.provenance import Provenance
@@ -16,7 +17,7 @@ from finemem_env.operations import Parsed, is_blank
 from finemem_env.text import normalise, sentence_key, split_sentences
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
-__all__ = ["Memory"]
+__all__ = ["Memory", "says_the_same"]
 
 _STORES = (None, "flat", "memory")
 # Marks that only part words or sentences. Every other sign can carry the meaning: -5, C++, A-, 2:1.
@@ -112,6 +113,14 @@ class Memory:
         self._next_id, self.budget = snapshot["next_id"], snapshot["budget"]
         for item in items:
             self._put(item, _form(item.content, [sentence.text for sentence in item.sentences]))
+
+    def fork(self) -> Self:
+        """A copy that goes on exactly as this one would, and apart from it."""
+        other = copy.copy(self)
+        other._items, other._forms = dict(self._items), dict(self._forms)
+        other._ids = dict(self._ids)
+        other._provenance = self._provenance.fork()
+        return other
 
     def _clear(self) -> None:
         self._items: dict[int, Item] = {}
@@ -254,6 +263,12 @@ def _form(content: str, sentences: Sequence[str]) -> _Form:
 def _says_the_same(one: _Form, other: _Form) -> bool:
     """Whether two texts differ in nothing but case, white space and pauses."""
     return _words(one) == _words(other) and _unpaused(one) == _unpaused(other)
+
+
+def says_the_same(text: str, other: str) -> bool:
+    """Whether an UPDATE from one to the other would change nothing."""
+    one, two = (_form(each, split_sentences(each)) for each in (text, other))
+    return _says_the_same(one, two)
 
 
 def _words(form: _Form) -> str:

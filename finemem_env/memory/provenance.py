@@ -11,6 +11,7 @@ only, and a reworded sentence counts as new.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ class Provenance:
         self._steps: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self._old: list[_Old] = []
+        self._oldest = sys.maxsize  # the earliest step of them
         self._gone: list[str] = []
         self._searched = 0
 
@@ -60,6 +62,7 @@ class Provenance:
     def edits(self, keys: tuple[str, ...], steps: tuple[int, ...]) -> None:
         """Note, before anything else in a step, that it edits or deletes an item."""
         self._old.append(_Old(f" {' '.join(keys)} ", keys, steps))
+        self._oldest = min([self._oldest, *steps])
 
     def settle(self) -> None:
         """End the step: what it removed and did not write again is forgotten."""
@@ -68,7 +71,14 @@ class Provenance:
                 del self._counts[key], self._steps[key]
         self._gone.clear()
         self._old.clear()
+        self._oldest = sys.maxsize
         self._searched = 0
+
+    def fork(self) -> Provenance:
+        """A copy between two steps, when nothing is being edited."""
+        other = Provenance()
+        other._steps, other._counts = dict(self._steps), dict(self._counts)
+        return other
 
     def _moved(self, key: str, step: int) -> int:
         """The earliest step of the old text that `key` is a run of words of, else `step`."""
@@ -76,7 +86,7 @@ class Provenance:
         for old in self._old:
             self._searched += len(old.words) + _CALL_CHARS
             if self._searched > _SEARCH_CHARS:
-                return min(step, min(min(old.steps) for old in self._old))
+                return min(step, self._oldest)
             start = old.words.find(wanted)
             if start >= 0:
                 return _earliest(old, start, start + len(wanted))

@@ -5,9 +5,11 @@ Rendered items are cached, so a step renders only what it changed; the text itse
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
+from typing import Self
 
 from finemem_env.memory.flat import Memory
 from finemem_env.memory.hierarchical import CORE, CORE_ID, STORES, HierarchicalMemory
@@ -64,6 +66,12 @@ class ObservationView:
             self._lines[item.id] = line
             self._tokens += line.tokens
             self._chars += len(text) + 1
+
+    def fork(self) -> Self:
+        """A copy that goes on apart from this one."""
+        other = copy.copy(self)
+        other._lines = dict(self._lines)
+        return other
 
     def render(
         self,
@@ -179,6 +187,12 @@ class StoreView(ObservationView):
         for item in change.added:
             if item.store != CORE:
                 self._ids[item.store].setdefault(item.id)
+
+    def fork(self) -> Self:
+        """A copy that goes on apart from this one."""
+        other = super().fork()
+        other._ids = {store: dict(ids) for store, ids in self._ids.items()}
+        return other
 
     def _render_item(self, item: Item) -> str:
         if item.store == CORE:

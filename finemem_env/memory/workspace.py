@@ -1,66 +1,171 @@
-"""The memory of one episode with what finds and shows its items, as the settings say."""
+"""The memory with what finds and what shows its items, moved in step.
+
+    workspace = Workspace(settings, count_tokens, input_tokens=9000)
+    workspace.apply(0, parse(action))
+    workspace.search("Where does Mara live?", k=5)
+    workspace.render(chunk, tokens, 1, 10)
+
+The only place where a change of the memory reaches retriever and view: sessions, `MemoryManager`
+and whoever else keeps a memory go through it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import copy
+from collections.abc import Callable, Sequence
 
+from finemem_env.errors import ConfigError
 from finemem_env.memory.flat import Memory
 from finemem_env.memory.hierarchical import STORES, HierarchicalMemory
+from finemem_env.memory.items import Change, Item, MemorySnapshot
 from finemem_env.memory.view import ObservationView, StoreView
+from finemem_env.operations import Parsed
 from finemem_env.prompts import instructions_for
 from finemem_env.retrieval import Retriever, StoreRetriever, make_retriever
 from finemem_env.settings import Settings
+from finemem_env.types import Chunk
 
-__all__ = ["Parts", "budget_tokens", "make_parts"]
+__all__ = ["Workspace", "observation_chars"]
 
-
-class Parts(NamedTuple):
-    """What a session holds beside its episode."""
-
-    memory: Memory
-    retriever: Retriever
-    view: ObservationView
-    instructions: str
+_UNLIMITED_CHARS = 2**22  # longest observation when max_observation_tokens is unlimited
+_CHARS_PER_TOKEN = 8
 
 
-def make_parts(
-    settings: Settings, input_tokens: int, count_tokens: Callable[[str], int], max_chars: int
-) -> Parts:
+def observation_chars(settings: Settings) -> int:
+    """Most characters of an observation, without the instructions."""
+    limit = settings.max_observation_tokens
+    return _UNLIMITED_CHARS if limit is None else limit * _CHARS_PER_TOKEN
+
+
+class Workspace:
     """An empty memory of the kind of `settings.memory`, with its retriever and view.
 
     Args:
         settings: resolved settings.
-        input_tokens: tokens of all chunks, which a budget may be a share of.
         count_tokens: the token counter of `settings.tokenizer`.
-        max_chars: longest observation in characters.
+        input_tokens: tokens of all chunks, which a budget may be a share of.
+        max_chars: longest observation in characters; None follows from the settings.
+        retriever: an empty one to use; None makes the one that the settings name.
+
+    Raises:
+        ConfigError: a retriever object for a hierarchical memory, which needs one a store.
     """
-    instructions = instructions_for(settings.memory)
-    limit = settings.max_observation_tokens
-    if limit is not None and settings.include_instructions:
-        limit -= count_tokens(instructions)
-    hierarchical = settings.memory == "hierarchical"
-    memory = (HierarchicalMemory if hierarchical else Memory)(
-        count_tokens=count_tokens,
-        budget=budget_tokens(settings.memory_budget, input_tokens),
-        max_item_tokens=settings.max_item_tokens,
-        max_operations=settings.max_operations,
-    )
 
-    def make() -> Retriever:
-        return make_retriever(settings.retriever, bm25=settings.bm25)
+    def __init__(
+        self,
+        settings: Settings,
+        count_tokens: Callable[[str], int],
+        *,
+        input_tokens: int = 0,
+        max_chars: int | None = None,
+        retriever: Retriever | None = None,
+    ) -> None:
+        self.settings = settings
+        self.instructions = instructions_for(settings.memory)
+        self._count_tokens = count_tokens
+        self._max_chars = observation_chars(settings) if max_chars is None else max_chars
+        hierarchical = settings.memory == "hierarchical"
+        self.memory = (HierarchicalMemory if hierarchical else Memory)(
+            count_tokens=count_tokens,
+            max_item_tokens=settings.max_item_tokens,
+            max_operations=settings.max_operations,
+        )
+        self.set_input(input_tokens)
+        self.retriever = self._make_retriever() if retriever is None else retriever
+        if hierarchical and retriever is not None:
+            raise ConfigError(
+                "retriever: a hierarchical memory searches each store on its own; name the "
+                f"retriever instead of giving one, got {type(retriever).__name__}."
+            )
+        self._view = self._make_view()
 
-    view = StoreView if hierarchical else ObservationView
-    return Parts(
-        memory,
-        StoreRetriever(make, STORES, memory.store_of)
-        if isinstance(memory, HierarchicalMemory)
-        else make(),
-        view(settings.memory_view, limit, max_chars, count_tokens),
-        instructions,
-    )
+    @property
+    def tokens(self) -> int:
+        """Tokens of all items together."""
+        return self.memory.tokens
 
+    @property
+    def budget(self) -> int | None:
+        """Most tokens of all items together, None for no limit."""
+        return self.memory.budget
 
-def budget_tokens(budget: int | float | None, input_tokens: int) -> int | None:
-    """The budget in tokens: a float is a share of `input_tokens`, None is no limit."""
-    return max(1, int(budget * input_tokens)) if isinstance(budget, float) else budget
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.memory)
+
+    def items(self) -> tuple[Item, ...]:
+        """All items by id."""
+        return self.memory.items()
+
+    def set_input(self, tokens: int) -> None:
+        """Say how many tokens are read in all (so far): a budget that is a share is one of them."""
+        budget = self.settings.memory_budget
+        self.memory.budget = max(1, int(budget * tokens)) if isinstance(budget, float) else budget
+
+    def apply(self, step: int, parsed: Sequence[Parsed]) -> Change:
+        """Apply what was emitted at `step`, in order; one result per entry."""
+        change = self.memory.apply(step, parsed)
+        self._follow(change)
+        return change
+
+    def search(self, query: str, k: int) -> tuple[Item, ...]:
+        """At most `k` items that fit the query, best first.
+
+        Of a hierarchical memory at most `k` of each store, store after store, without the core.
+        """
+        found = (self.memory.get(item_id) for item_id in self.retriever.search(query, k))
+        return tuple(item for item in found if item is not None)
+
+    def render(self, chunk: Chunk | None, chunk_tokens: int, index: int, total: int) -> str:
+        """The observation before step `index` of `total` (-1: unknown); see `ObservationView`."""
+        text = self._view.render(chunk, chunk_tokens, index, total, self.memory, self.retriever)
+        return f"{self.instructions}\n\n{text}" if self.settings.include_instructions else text
+
+    def snapshot(self) -> MemorySnapshot:
+        """The whole memory, JSON-able; retriever and view follow from it."""
+        return self.memory.snapshot()
+
+    def restore(self, snapshot: MemorySnapshot) -> None:
+        """Become what `snapshot` was taken of, budget included.
+
+        Raises:
+            DataError: it is not a snapshot of a memory; nothing was changed.
+        """
+        before = self.memory.items()
+        self.memory.restore(snapshot)
+        self._follow(Change(before, (), ()))
+        self._follow(Change((), self.memory.items(), ()))
+
+    def fork(self) -> Workspace:
+        """A copy that goes on exactly as this one would, and apart from it."""
+        other = copy.copy(self)
+        other.memory = memory = self.memory.fork()
+        other._view = self._view.fork()
+        if isinstance(self.retriever, StoreRetriever) and isinstance(memory, HierarchicalMemory):
+            other.retriever = self.retriever.fork(memory.store_of)
+        else:
+            other.retriever = copy.deepcopy(self.retriever)
+        return other
+
+    def _follow(self, change: Change) -> None:
+        if change.removed or change.added:
+            self.retriever.update(
+                [(item.id, item.content) for item in change.removed],
+                [(item.id, item.content) for item in change.added],
+            )
+            self._view.update(change)
+
+    def _make_retriever(self) -> Retriever:
+        def make() -> Retriever:
+            return make_retriever(self.settings.retriever, bm25=self.settings.bm25)
+
+        if isinstance(self.memory, HierarchicalMemory):
+            return StoreRetriever(make, STORES, self.memory.store_of)
+        return make()
+
+    def _make_view(self) -> ObservationView:
+        limit = self.settings.max_observation_tokens
+        if limit is not None and self.settings.include_instructions:
+            limit -= self._count_tokens(self.instructions)
+        view = StoreView if isinstance(self.memory, HierarchicalMemory) else ObservationView
+        return view(self.settings.memory_view, limit, self._max_chars, self._count_tokens)

@@ -102,7 +102,7 @@ class _Reply:
         if self._text[start] == "[" or not _OBJECT.match(self._text, start):
             return start + 1
         outline, end = _outline(self._text, start)
-        self._found.extend(_whole(self._text, outline, _LEVELS))
+        self._found.extend(_whole(self._text, outline))
         return end
 
     def _call(self, start: int) -> int:
@@ -125,27 +125,23 @@ class _Node:
     """An object by its brackets: start, end (-1: never closed), and the objects in its lists."""
 
     start: int
+    depth: int
     end: int = -1
     parts: list[_Node] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Open:
-    closer: str
-    parts: list[_Node]
-    node: _Node | None = None
-
-
 def _outline(text: str, start: int) -> tuple[_Node, int]:
     """Brackets of the object that starts at `start`, and where it, or the reply's hope, ends."""
-    root = _Node(start)
-    stack = [_Open("}", root.parts, root)]
+    root = _Node(start, 0)
+    # Closers of the open brackets, each with the object that it, or whose list it, ends.
+    stack: list[tuple[str, _Node | None]] = [("}", root)]
     waiting = {"}": 1, "]": 0}
     for token in _INSIDE.finditer(text, start + 1):
         mark = token[0]
         if mark == "{" or mark == "[":
-            stack.append(_opened(mark, token.start(), stack[-1]))
-            waiting[stack[-1].closer] += 1
+            entry = _opened(mark, token.start(), *stack[-1])
+            stack.append(entry)
+            waiting[entry[0]] += 1
         elif mark == "}" or mark == "]":
             if waiting[mark]:
                 _close(mark, token.end(), stack, waiting)
@@ -156,32 +152,35 @@ def _outline(text: str, start: int) -> tuple[_Node, int]:
     return root, len(text)
 
 
-def _opened(mark: str, start: int, parent: _Open) -> _Open:
-    in_list = parent.closer == "]"
+def _opened(mark: str, start: int, closer: str, around: _Node | None) -> tuple[str, _Node | None]:
+    """What closes `mark`; only objects in the lists of objects are kept, down to `_LEVELS`."""
+    in_list = closer == "]"
     if mark == "[":
-        return _Open("]", [] if in_list else parent.parts)
-    node = _Node(start)
-    if in_list:
-        parent.parts.append(node)
-    return _Open("}", node.parts, node)
+        return "]", None if in_list else around
+    if not in_list or around is None or around.depth == _LEVELS:
+        return "}", None
+    node = _Node(start, around.depth + 1)
+    around.parts.append(node)
+    return "}", node
 
 
-def _close(mark: str, end: int, stack: list[_Open], waiting: dict[str, int]) -> None:
+def _close(
+    mark: str, end: int, stack: list[tuple[str, _Node | None]], waiting: dict[str, int]
+) -> None:
     """Close the innermost bracket that `mark` fits; those inside it stay unclosed."""
     closer = ""
     while closer != mark:
-        entry = stack.pop()
-        closer = entry.closer
+        closer, node = stack.pop()
         waiting[closer] -= 1
-    if entry.node is not None:
-        entry.node.end = end
+    if mark == "}" and node is not None:
+        node.end = end
 
 
-def _whole(text: str, node: _Node, levels: int) -> Iterator[object]:
+def _whole(text: str, node: _Node) -> Iterator[object]:
     """The object at `node`; if it is broken, those in its lists, else `BROKEN`."""
     value = decode(text[node.start : node.end]) if node.end >= 0 else BROKEN
-    if value is BROKEN and node.parts and levels:
+    if value is BROKEN and node.parts:
         for part in node.parts:
-            yield from _whole(text, part, levels - 1)
+            yield from _whole(text, part)
     else:
         yield value

@@ -7,13 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from finemem_env.backends import Backend, ChatRequest, Message, Sampling
+from finemem_env.backends import Backend, ChatRequest, Completion, Message, Sampling
 from finemem_env.backends.cached import CachedBackend
 from finemem_env.backends.disk_cache import DiskCache
 from finemem_env.backends.options import check_number, read_options
 from finemem_env.backends.registry import backend_options, make_backend
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.readers.prompted import MAX_PROMPT_TOKENS, PROMPT, PromptedReader
+from finemem_env.scoring import strip_reasoning
 from finemem_env.types import Answer, JudgeRequest
 
 __all__ = [
@@ -124,14 +125,14 @@ class ModelJudge:
     def judge(self, requests: Sequence[JudgeRequest]) -> list[Answer]:
         """The reply to each request, in order; a call that failed is a failed `Answer`.
 
+        So is one whose reply is empty, cut at its length, or nothing but reasoning: what the judge
+        would have said is not known.
+
         Raises:
             BackendError: the model cannot be used at all.
         """
         replies = self.backend.complete([self._chat(request) for request in requests])
-        return [
-            Answer(reply.text, failed=reply.failure is not None, tokens=reply.tokens)
-            for reply in replies
-        ]
+        return [Answer(one.text, failed=_says_nothing(one), tokens=one.tokens) for one in replies]
 
     def _chat(self, request: JudgeRequest) -> ChatRequest:
         return ChatRequest(
@@ -139,6 +140,11 @@ class ModelJudge:
             Sampling(request.temperature, max_tokens=request.max_tokens, seed=self.seed),
             prompt=request.prompt,
         )
+
+
+def _says_nothing(reply: Completion) -> bool:
+    cut_short = reply.failure is not None or reply.cut
+    return cut_short or not strip_reasoning(reply.text).strip()
 
 
 def make_model_judge(config: Mapping[str, object]) -> ModelJudge:

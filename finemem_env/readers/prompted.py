@@ -1,7 +1,8 @@
 """A language model as the reasoning agent: numbered items in the prompt, a short answer back.
 
 The model names the items that its answer rests on, which fills `Answer.used`; a reply that does not
-is still an answer, with `used` empty. A call that failed gives a failed answer, never a wrong one.
+is still an answer, with `used` empty. A call that failed gives a failed answer, never a wrong one;
+so does a reply that is empty or nothing but reasoning, as one is that was cut while thinking.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class PromptedReader:
             for (number, count), reply in zip(shown.items(), replies, strict=True):
                 if reply.failure is Failure.TOO_LONG and count:
                     again[number] = count // 2
-                elif reply.failure is None:
+                elif reply.failure is None and strip_reasoning(reply.text).strip():
                     text, used = parse_reply(reply.text, count)
                     answers[number] = Answer(text, used, tokens=reply.tokens)
             shown = again

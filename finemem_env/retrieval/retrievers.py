@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -123,6 +124,14 @@ class StoreRetriever:
     def search(self, query: str, k: int) -> list[int]:
         """Ids of at most `k` items of each store, best first, store after store."""
         return [found for one in self._retrievers.values() for found in one.search(query, k)]
+
+    def fork(self, store_of: Callable[[int], str]) -> StoreRetriever:
+        """A copy for a copy of the memory, whose `store_of` it is given."""
+        other = copy.copy(self)
+        other._retrievers = copy.deepcopy(self._retrievers)
+        other._stores = dict(self._stores)
+        other._store_of = store_of
+        return other
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ __all__ = ["names_another", "takes_back"]
 
 _Gram = tuple[str, ...]
 _OPENING = 4
-_OPPOSITES = {("yes",): "no", ("no",): "yes"}
+_OPPOSITES: dict[_Gram, str] = {("yes",): "no", ("no",): "yes"}
 
 
 class _Table(NamedTuple):

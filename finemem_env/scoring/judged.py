@@ -1,7 +1,9 @@
 """Metrics that a judge decides: what it is asked, and how its replies become a score.
 
-No model is called here. Wordings are ours (prompt file "judge/1"), criteria, reply formats, token
-limits and parsing rules those of the publications.
+No model is called here. Wordings are ours (prompt files "judge/1" and "nugget/1"), criteria, reply
+formats, token limits and parsing rules those of the publications. A judge's reasoning in <think>
+tags is no part of its verdict, and a reply of which nothing else is left is a failed call under
+every rule.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from finemem_env.types import JudgeRequest, Question
 __all__ = ["JUDGED", "Judged", "content_request", "content_verdict"]
 
 PROMPT = "judge/1"
+NUGGETS = "nugget/1"
 _CONTENT_TOKENS = 512  # and temperature 0.1: Mem-α's server
 _SHORT_TOKENS = 10  # MemoryAgentBench's yes or no
+_OWN_TOKENS = 64  # room for a sentence, since a reply that is cut is a failed call
 _LONG_TOKENS = 4096  # lists of key points
 _OBJECT = re.compile(r"\{[^{}]*\}")
 _FIRST_WORD = re.compile(r"[^\W\d_]+")
@@ -54,19 +58,38 @@ def _compare(section: str, prediction: str, question: Question, tokens: int) -> 
     return _request(
         section,
         tokens,
-        question=question.question,
+        question=_dated(question),
         gold="; ".join(question.answers),
         prediction=prediction,
     )
 
 
+def _dated(question: Question) -> str:
+    """The question with the day on which it is asked, where that is known."""
+    date = question.metadata.get("question_date")
+    return f"{question.question} (asked on {date})" if date else question.question
+
+
+def _section(question: Question, default: str) -> str:
+    """The rubric for a kind of question: no answer, a date, a change, a preference, or another."""
+    if question.unanswerable or question.metadata.get("abstention"):
+        return "abstention"
+    return _SECTIONS.get(str(question.metadata.get("question_type", "")), default)
+
+
+def _verdict(reply: str) -> str:
+    """What a judge says after its reasoning, in lower case; "" when that is all there is."""
+    return strip_reasoning(reply).strip().lower()
+
+
 def _ask_ours(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:
-    return (_compare("answer", strip_reasoning(prediction), question, _SHORT_TOKENS),)
+    section = _section(question, "answer")
+    return (_compare(section, strip_reasoning(prediction), question, _OWN_TOKENS),)
 
 
 def _read_ours(replies: Sequence[str], question: Question) -> float | None:
     """The first word decides; anything but yes or no cannot be read."""
-    words = _FIRST_WORD.findall(strip_reasoning(replies[0]).lower())
+    words = _FIRST_WORD.findall(_verdict(replies[0]))
     return {"yes": 1.0, "no": 0.0}.get(words[0] if words else "")
 
 
@@ -74,32 +97,25 @@ def _ask_rubric(prediction: str, question: Question) -> tuple[JudgeRequest, ...]
     return (_compare("rubric", without_reasoning(prediction), question, _CONTENT_TOKENS),)
 
 
-def _read_rubric(replies: Sequence[str], question: Question) -> float:
+def _read_rubric(replies: Sequence[str], question: Question) -> float | None:
     """Mem-α's rule: "yes" and nowhere "no", so that "yes, as noted" is wrong."""
-    reply = replies[0].lower()
-    return float("yes" in reply and "no" not in reply)
+    reply = _verdict(replies[0])
+    return float("yes" in reply and "no" not in reply) if reply else None
 
 
 def _ask_conversation(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:
-    kind = str(question.metadata.get("question_type", ""))
-    section = _SECTIONS.get(kind, "conversation")
-    if question.metadata.get("abstention"):
-        section = "abstention"
+    section = _section(question, "conversation")
     return (_compare(section, strip_reasoning(prediction), question, _SHORT_TOKENS),)
 
 
-def _read_conversation(replies: Sequence[str], question: Question) -> float:
+def _read_conversation(replies: Sequence[str], question: Question) -> float | None:
     """MemoryAgentBench's rule: "yes" anywhere in the reply."""
-    return float("yes" in replies[0].lower())
+    reply = _verdict(replies[0])
+    return float("yes" in reply) if reply else None
 
 
 def _ask_summary(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:
-    points = question.metadata.get("keypoints")
-    if not isinstance(points, list | tuple) or not points:
-        raise DataError(
-            f"question {question.id!r}: metric {question.metric!r} needs the key points of the "
-            'book in its metadata, {"keypoints": […]}.'
-        )
+    points = _needed(question, "keypoints", "the key points of the book")
     text = strip_reasoning(prediction)
     numbered = "\n".join(f"{i}. {point}" for i, point in enumerate(points, start=1))
     return (
@@ -149,6 +165,38 @@ def _last_object(reply: str) -> dict[str, object]:
     return {}
 
 
+def _ask_nuggets(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:
+    text = strip_reasoning(prediction)
+    return tuple(
+        JudgeRequest(
+            load_prompt(NUGGETS).fill(
+                "nugget", question=_dated(question), prediction=text, criterion=str(nugget)
+            ),
+            NUGGETS,
+            _CONTENT_TOKENS,
+        )
+        for nugget in _needed(question, "rubric", "the criteria of a good reply")
+    )
+
+
+def _read_nuggets(replies: Sequence[str], question: Question) -> float | None:
+    """The mean over the criteria, each 0, 0.5 or 1."""
+    scores = [_number(reply, "score") for reply in replies]
+    read = [score for score in scores if score is not None and score in (0.0, 0.5, 1.0)]
+    return sum(read) / len(read) if read and len(read) == len(replies) else None
+
+
+def _needed(question: Question, key: str, what: str) -> Sequence[object]:
+    """A list in the question's metadata that its metric cannot do without."""
+    found = question.metadata.get(key)
+    if not isinstance(found, list | tuple) or not found:
+        raise DataError(
+            f"question {question.id!r}: metric {question.metric!r} needs {what} in its metadata, "
+            f'{{"{key}": […]}}.'
+        )
+    return found
+
+
 def content_request(store: str, content: str) -> JudgeRequest:
     """Mem-α's content judge on one written text of the store "core", "semantic" or "episodic".
 
@@ -174,6 +222,11 @@ JUDGED: dict[str, Judged] = {
         'MemoryAgentBench, LongMemEval: a judge by question type; "yes" anywhere is a yes',
         _ask_conversation,
         _read_conversation,
+    ),
+    "beam/nuggets": Judged(
+        "BEAM: a judge gives 0, 0.5 or 1 for every criterion, and their mean counts",
+        _ask_nuggets,
+        _read_nuggets,
     ),
     "mab/summary_judge": Judged(
         "MemoryAgentBench, summaries: fluency times F1 of key points, three judge calls",

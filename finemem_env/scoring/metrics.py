@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.registry import Registry
-from finemem_env.scoring import mab, mem_alpha
+from finemem_env.scoring import films, locomo, mab, mem_alpha
+from finemem_env.scoring.abstention import NO_ANSWER, abstains
 from finemem_env.scoring.alternatives import names_another, takes_back
 from finemem_env.scoring.judged import JUDGED
 from finemem_env.scoring.matching import Form, contains, equal, form, strip_reasoning
@@ -56,8 +57,10 @@ def score(prediction: str, question: Question) -> float:
     """How right `prediction` is, by `question.metric`: 0.0 wrong, 1.0 right.
 
     An answer that lists alternatives is wrong: one that holds a value of `question.excluded`, or
-    yes and no where one of them is the gold (`alternatives`). Reasoning in <think> tags is removed
-    first (Mem-α's metrics remove it in their own way).
+    yes and no where one of them is the gold (`alternatives`).
+
+    Reasoning in <think> tags is removed first (Mem-α's metrics remove it in their own way). To a
+    question that is unanswerable, saying so is right under every metric, and nothing else is.
 
     Raises:
         ConfigError: unknown metric, or one that needs a judge.
@@ -66,6 +69,8 @@ def score(prediction: str, question: Question) -> float:
     metric = METRICS.get(question.metric)
     if metric is None:
         raise ConfigError(nearest("metric", question.metric, METRICS))
+    if question.unanswerable:
+        return float(abstains(strip_reasoning(prediction)))
     if metric.compare is None:
         raise ConfigError(needs_judge(question))
     if not question.answers:
@@ -113,10 +118,14 @@ def normalise_answer(text: str) -> str:
 
 def gold_prediction(question: Question) -> str:
     """A prediction that scores 1.0: the first gold, or all of them where all are asked for."""
+    if question.unanswerable:
+        return NO_ANSWER
     if question.metric in mem_alpha.METRICS:
         return mem_alpha.gold_prediction(question)
     if question.metric in mab.METRICS:
         return mab.gold_prediction(question)
+    if question.metric in films.METRICS:
+        return films.gold_prediction(question)
     if question.answers_mode == "any" or question.metric in ("boxed_label", "multiple_choice"):
         return question.answers[0]
     return "; ".join(question.answers)
@@ -257,10 +266,11 @@ _OWN: dict[str, tuple[str, Callable[[str, Question], float]]] = {
         _multiple_choice,
     ),
 }
+_ALL = _OWN | films.METRICS | locomo.METRICS | mem_alpha.METRICS | mab.METRICS
 METRICS: Registry[Metric] = Registry(
     "metric",
     {
-        **{name: Metric(*one) for name, one in (_OWN | mem_alpha.METRICS | mab.METRICS).items()},
+        **{name: Metric(*one) for name, one in _ALL.items()},
         **{name: Metric(judged.description, None) for name, judged in JUDGED.items()},
     },
 )

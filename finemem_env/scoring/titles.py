@@ -77,7 +77,16 @@ def edit_distance(one: str, two: str) -> int:
 
 
 def recalled(text: str, golds: Sequence[str], titles: Sequence[str], places: int) -> float:
-    """Share of `golds` among the titles nearest to the first `places` recommendations."""
-    known = tuple(titles)
+    """Share of `golds` among the titles nearest to the first `places` recommendations.
+
+    What is in parentheses is taken off titles and golds as it is off recommendations, so that films
+    of different years are one; the published titles have none.
+    """
+    known = _plain(tuple(titles))
     found = {nearest_title(name, known) for name in recommended(text)[:places]}
-    return sum(gold in found for gold in golds) / len(golds)
+    return sum(gold in found for gold in _plain(tuple(golds))) / len(golds)
+
+
+@lru_cache(maxsize=8)
+def _plain(titles: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(" ".join(_PARENTHESES.sub("", title).split()) or title for title in titles)

@@ -1,23 +1,29 @@
 """One episode and its memory.
 
-`session` is the only definition of a step; `questions` says which questions are asked, `grading`
-scores the answers, `records` is what comes out, `stream` reads episodes while they arrive, `info`
-and `render` make them plain values and plain text.
+`session` is the only definition of a step, `rounds` drives it; `feed` is what it reads, `stream`
+makes episodes of what arrives, `questions` says which questions are asked, `grading` scores the
+answers, `records` is what comes out, `info` and `render` make them plain values and plain text.
 """
 
-from finemem_env.session.info import make_info
+from finemem_env.session.feed import Stream, Streamed
+from finemem_env.session.info import agent_info, limits_of, make_info, public, versions_of
 from finemem_env.session.records import StepResult
 from finemem_env.session.render import render_text
-from finemem_env.session.session import Session, run_step
-from finemem_env.session.stream import Streamed, StreamSession, StreamSource
+from finemem_env.session.rounds import run_step
+from finemem_env.session.session import Session
+from finemem_env.session.stream import StreamSource
 
 __all__ = [
     "Session",
     "StepResult",
-    "StreamSession",
+    "Stream",
     "StreamSource",
     "Streamed",
+    "agent_info",
+    "limits_of",
     "make_info",
+    "public",
     "render_text",
     "run_step",
+    "versions_of",
 ]

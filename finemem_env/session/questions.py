@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Container
 
@@ -56,6 +57,12 @@ class ChunkQuestions:
         if self._ends.pop(t, 0):
             self._pool = [q for q in self._pool if q.valid_until is None or q.valid_until >= t]
         return _draw(self._pool, self._count, self._rng)
+
+    def fork(self) -> ChunkQuestions:
+        """A copy that draws what this one would."""
+        other = ChunkQuestions(self._scope, self._count, copy.deepcopy(self._rng))
+        other._pool, other._ends = list(self._pool), self._ends.copy()
+        return other
 
 
 def draw_chunk_questions(

@@ -2,39 +2,38 @@
 
 A step is two halves around the reader. `advance(action)` applies the operations and says what must
 be read; `settle(answers)` turns answers into more requests or into the step's result. Every caller
-(environment, vector environment, rescoring) drives sessions through `run_step`, which sends the
-requests of all of them as one batch a round, grading calls to the judge. A session knows nothing of
-Gymnasium.
+(environment, vector environment, rescoring) drives sessions through `rounds.run_step`. A session
+knows nothing of Gymnasium.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from finemem_env.errors import ConfigError, ReaderError
-from finemem_env.memory import CORE, Item, make_parts
+from finemem_env.memory import CORE, Item, Memory, Workspace
 from finemem_env.operations import Parsed, parse
+from finemem_env.retrieval import Retriever
 from finemem_env.rewards import formulas as rewards
 from finemem_env.scoring import is_judged, needs_judge
+from finemem_env.session.feed import Stream, make_feed
 from finemem_env.session.grading import Grader, Request, content_requests, content_scores
-from finemem_env.session.questions import draw_chunk_questions, draw_finals
 from finemem_env.session.records import Asked, StepResult, final_outcome, make_asked, step_outcome
 from finemem_env.settings import Settings
 from finemem_env.types import (
     Answer,
     Episode,
-    Judge,
     JudgeRequest,
     OperationResult,
     Question,
-    Reader,
     ReadRequest,
 )
 
-__all__ = ["Session", "run_step"]
+__all__ = ["Session"]
 
 
 @dataclass(slots=True)
@@ -47,6 +46,15 @@ class _Record:
     steps: list[rewards.StepOutcome] = field(default_factory=list)
     finals: list[tuple[Asked, rewards.FinalOutcome]] = field(default_factory=list)
 
+    def fork(self) -> _Record:
+        return _Record(
+            list(self.actions),
+            list(self.results),
+            list(self.judged),
+            list(self.steps),
+            list(self.finals),
+        )
+
 
 _Step = Generator[list[Request], Sequence[Answer], StepResult]
 
@@ -55,38 +63,74 @@ class Session:
     """Drives one episode: memory, retrieval, questions, rewards.
 
     Args:
-        episode: the chunks and questions.
+        episode: the chunks and questions, or a `Stream` that they arrive from.
         settings: resolved settings.
         rng: draws the final and chunk questions; nothing else is random.
         count_tokens: the token counter of `settings.tokenizer`.
-        max_chars: longest observation in characters.
+        max_chars: longest observation in characters; None follows from the settings.
+
+    Raises:
+        ConfigError: questions that only a judge can grade, where there is none; and see `feed`.
     """
 
     def __init__(
         self,
-        episode: Episode,
+        episode: Episode | Stream,
         settings: Settings,
         rng: np.random.Generator,
         count_tokens: Callable[[str], int],
-        max_chars: int,
+        max_chars: int | None = None,
     ) -> None:
-        self.episode = episode
         self.settings = settings
-        self.chunk_tokens = tuple(count_tokens(chunk.text) for chunk in episode.chunks)
-        self.finals = draw_finals(episode.questions, settings.question_fraction, rng)
-        self.drawn = self._draw_chunk_questions(rng)
+        self.feed = make_feed(episode, settings, rng, count_tokens)
         self._check_judge()
-        parts = make_parts(settings, sum(self.chunk_tokens), count_tokens, max_chars)
-        self.memory, self.retriever, self.view, self.instructions = parts
+        self.workspace = Workspace(
+            settings, count_tokens, input_tokens=sum(self.chunk_tokens), max_chars=max_chars
+        )
         self._grader = Grader()
         self.step_index = 0
         self.record = _Record()
         self._running: _Step | None = None
 
     @property
+    def episode(self) -> Episode:
+        """What is read; of a stream, what has arrived."""
+        return self.feed.episode
+
+    @property
+    def chunk_tokens(self) -> tuple[int, ...]:
+        """Tokens of each chunk."""
+        return self.feed.chunk_tokens
+
+    @property
+    def finals(self) -> tuple[Question, ...]:
+        """The final questions that are scored."""
+        return self.feed.finals
+
+    @property
+    def drawn(self) -> tuple[tuple[Question, ...], ...]:
+        """The chunk questions of each step."""
+        return self.feed.drawn
+
+    @property
+    def memory(self) -> Memory:
+        """The memory of the workspace."""
+        return self.workspace.memory
+
+    @property
+    def retriever(self) -> Retriever:
+        """The retriever of the workspace."""
+        return self.workspace.retriever
+
+    @property
+    def instructions(self) -> str:
+        """The action grammar."""
+        return self.workspace.instructions
+
+    @property
     def num_chunks(self) -> int:
         """T, which never depends on the policy; -1 in a stream that has not ended."""
-        return len(self.episode.chunks)
+        return self.feed.num_chunks
 
     @property
     def terminated(self) -> bool:
@@ -102,8 +146,22 @@ class Session:
         t = self.step_index
         chunk = None if self.terminated else self.episode.chunks[t]
         tokens = 0 if chunk is None else self.chunk_tokens[t]
-        text = self.view.render(chunk, tokens, t, self.num_chunks, self.memory, self.retriever)
-        return f"{self.instructions}\n\n{text}" if self.settings.include_instructions else text
+        return self.workspace.render(chunk, tokens, t, self.num_chunks)
+
+    def fork(self) -> Session:
+        """A copy that goes on exactly as this one would, with the same questions, apart from it.
+
+        What a stream still has to bring is kept until both have read it.
+
+        Raises:
+            ReaderError: between `advance` and the step's result.
+        """
+        if self._running is not None:
+            raise ReaderError("fork() inside a step: settle its questions first.")
+        other = copy.copy(self)
+        other.feed, other.workspace = self.feed.fork(), self.workspace.fork()
+        other._grader, other.record = Grader(), self.record.fork()
+        return other
 
     def advance(self, action: str) -> list[Request]:
         """Apply the agent's text and return the first round of questions (perhaps none)."""
@@ -124,7 +182,7 @@ class Session:
     def _run(self, action: str) -> _Step:
         t = self.step_index
         parsed = parse(action)
-        operations = self._apply(parsed)
+        operations = self.workspace.apply(t, parsed).results
         chunk_questions, finals = self.drawn[t], self._finals_now()
         questions = (*chunk_questions, *finals)
         shown = [self._retrieve(question) for question in questions]
@@ -146,12 +204,6 @@ class Session:
         step = step_outcome(operations, asked[:split], content if written else ())
         return self._close(action, operations, tuple(asked[:split]), step)
 
-    def _draw_chunk_questions(self, rng: np.random.Generator) -> tuple[tuple[Question, ...], ...]:
-        settings = self.settings
-        return draw_chunk_questions(
-            self.episode, settings.chunk_question_scope, settings.chunk_questions_asked, rng
-        )
-
     def _content_requests(
         self, parsed: Sequence[Parsed], operations: Sequence[OperationResult]
     ) -> dict[int, JudgeRequest]:
@@ -165,16 +217,6 @@ class Session:
             for question in (*self.finals, *(one for drawn in self.drawn for one in drawn)):
                 if is_judged(question.metric):
                     raise ConfigError(needs_judge(question))
-
-    def _apply(self, parsed: Sequence[Parsed]) -> tuple[OperationResult, ...]:
-        change = self.memory.apply(self.step_index, parsed)
-        if change.removed or change.added:
-            self.retriever.update(
-                [(item.id, item.content) for item in change.removed],
-                [(item.id, item.content) for item in change.added],
-            )
-            self.view.update(change)
-        return change.results
 
     def _finals_now(self) -> tuple[Question, ...]:
         """Final questions due after this step: those asked_after it, at the end all others."""
@@ -190,8 +232,7 @@ class Session:
         query = question.question
         if self.settings.publication.prefix_in_query:
             query = question.query_prefix + query
-        found = self.retriever.search(query, self.settings.top_k)
-        items = [item for item_id in found if (item := self.memory.get(item_id)) is not None]
+        items: Sequence[Item] = self.workspace.search(query, self.settings.top_k)
         core = self.memory.core
         if self.settings.max_read_tokens is not None:
             items = self._within(
@@ -279,7 +320,9 @@ class Session:
         self.record.judged.append(self._grader.take())
         reward = rewards.stream_reward(step, self.settings.reward)
         self.step_index += 1
-        self._read_on()
+        if self.feed.read_on(self.step_index):
+            self._check_judge()
+            self.workspace.set_input(sum(self.chunk_tokens))
         if self.terminated:
             result = self._finish(reward, operations, chunk_answers)
         else:
@@ -287,9 +330,6 @@ class Session:
             result = StepResult(reward, False, operations, chunk_answers, terms)
         self.record.results.append(result)
         return result
-
-    def _read_on(self) -> None:
-        """What a stream does between two steps."""
 
     def _finish(
         self,
@@ -319,61 +359,3 @@ class Session:
             memory_tokens=self.memory.tokens,
             input_tokens=sum(self.chunk_tokens),
         )
-
-
-def run_step(
-    sessions: Sequence[Session],
-    actions: Sequence[str],
-    reader: Reader,
-    judge: Judge | None = None,
-) -> list[StepResult]:
-    """One step of every session, all their questions sent as one reader batch per round.
-
-    Args:
-        sessions: those that take a step.
-        actions: one for each.
-        reader: answers the questions.
-        judge: grades, where a metric or the reward asks for it.
-
-    Raises:
-        ReaderError: the reader or judge broke its contract (not one `Answer` per request), or there
-            is no judge where one is needed.
-    """
-    results: dict[int, StepResult] = {}
-    rounds = [
-        (number, session.advance(action))
-        for number, (session, action) in enumerate(zip(sessions, actions, strict=True))
-    ]
-    while rounds:
-        batch = [request for _, requests in rounds for request in requests]
-        answers = _send(batch, reader, judge) if batch else []
-        following, start = [], 0
-        for number, requests in rounds:
-            end = start + len(requests)
-            outcome = sessions[number].settle(answers[start:end])
-            if isinstance(outcome, StepResult):
-                results[number] = outcome
-            else:
-                following.append((number, outcome))
-            start = end
-        rounds = following
-    return [results[number] for number in range(len(sessions))]
-
-
-def _send(batch: list[Request], reader: Reader, judge: Judge | None) -> list[Answer]:
-    """The answers of one round, in order: one batch to the reader, one to the judge."""
-    reads = [request for request in batch if isinstance(request, ReadRequest)]
-    grades = [request for request in batch if isinstance(request, JudgeRequest)]
-    if grades and judge is None:
-        raise ReaderError("run_step: there are grading calls, and no judge was given.")
-    read = iter(_checked(reader.answer(reads), reads, reader) if reads else ())
-    graded = iter(_checked(judge.judge(grades), grades, judge) if grades and judge else ())
-    return [next(read if isinstance(request, ReadRequest) else graded) for request in batch]
-
-
-def _checked(answers: list[Answer], requests: Sequence[Request], who: object) -> list[Answer]:
-    if len(answers) != len(requests):
-        raise ReaderError(
-            f"{type(who).__name__}: expected {len(requests)} answers, got {len(answers)}."
-        )
-    return answers

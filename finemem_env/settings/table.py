@@ -172,9 +172,17 @@ SOURCE_KEYWORDS: dict[str, tuple[str, str]] = {
         "a source, a `{name: weight}` mixture, the path of an episode file, or `module:Class`; "
         "in Python an iterable too, below",
     ),
-    "split": ('`"train"`', "`train`, `val` or `test`"),
+    "split": ('`"train"`', "`train`, `val` or `test`; one that an episode file lacks is an error"),
     "data_dir": ("`$FINEMEM_DATA`", "parent folder of the sources' folders"),
     "difficulty": ("None", "knobs of the source ([data.md](data.md))"),
+    "exclude": (
+        "None",
+        "ids of questions that are never asked, or a file of them ([data.md](data.md))",
+    ),
+    "on_error": (
+        '`"raise"`',
+        "`skip` leaves flawed records of the source's files out and says how many and where",
+    ),
     "num_chunks": ("None", "chunks per episode of packed and generated sources"),
     "chunk_tokens": ("None", 'their size: a number or `[min, max]` tokens, or `"auto"`, below'),
     "render_mode": ("None", '`"ansi"` or `"human"`'),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -107,13 +107,18 @@ def trace_line(trace: Trace) -> str:
 
     Escapes keep what an agent may write and UTF-8 cannot hold, such as half a surrogate pair.
     """
-    record = {"schema": TRACE_SCHEMA, **asdict(trace)}
+    record = {"schema": TRACE_SCHEMA, **_as_dict(trace)}
     record["steps"] = [_step_record(step) for step in trace.steps]
-    return json.dumps(record, allow_nan=False) + "\n"
+    return json.dumps(record, allow_nan=False, default=_as_dict) + "\n"
+
+
+def _as_dict(record: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The fields of a dataclass as they are; `dataclasses.asdict` would copy every value."""
+    return {one.name: getattr(record, one.name) for one in fields(record)}
 
 
 def _step_record(step: TraceStep) -> dict[str, Any]:
-    record = asdict(step)
+    record = _as_dict(step)
     record["operations"] = [[one.name, one.reason, one.item_id] for one in step.operations]
     if not step.judged:
         del record["judged"]

@@ -7,21 +7,25 @@ share it, so that training and evaluation cannot differ.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finemem_env.memory import says_the_same
 from finemem_env.operations import render
-from finemem_env.prompts import View
-from finemem_env.text import approx_tokens, normalise, split_sentences, words
-from finemem_env.types import Op, Operation
+from finemem_env.prompts import View, parse_observation
+from finemem_env.session import limits_of
+from finemem_env.text import approx_tokens, make_counter, normalise, split_sentences, words
+from finemem_env.types import Limits, Op, Operation
 
-__all__ = ["Draft", "Situation", "Slot", "num_actions", "overlap"]
+__all__ = ["Draft", "Situation", "Slot", "make_draft", "num_actions", "overlap"]
 
-_MAX_OPERATIONS = 64  # the limits of every protocol; an operation beyond them would be refused
-_MAX_ITEM_TOKENS = 4096
+_NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,14 @@ def overlap(sentence: str, text: str) -> tuple[float, float]:
     return same, lead / len(first[0])
 
 
+def make_draft(
+    observation: str, info: Mapping[str, Any], sentences: int = 1, slots: int = 2
+) -> Draft:
+    """The draft of a step, with the limits and the tokenizer that `info` names."""
+    count_tokens = make_counter(info["versions"]["tokenizer"])
+    return Draft(parse_observation(observation), sentences, slots, limits_of(info), count_tokens)
+
+
 @lru_cache(maxsize=65536)
 def _words(text: str) -> tuple[tuple[str, ...], frozenset[str]]:
     found = tuple(words(text))
@@ -87,22 +99,36 @@ class Draft:
         1 + K + S·K + i         DELETE slot i
 
     A sentence that was written leaves the window; an empty window moves on by itself. An action
-    that `mask` rules out counts as SKIP.
+    that `mask` rules out counts as SKIP. What `mask` allows is accepted by the environment, unless
+    it repeats an item that the view hides.
 
     Args:
         view: the observation, taken apart.
         sentences: K, the size of the window.
         slots: S, how many items are in reach.
+        limits: of the environment (`finemem_env.session.limits_of(info)`).
+        count_tokens: its token counter.
     """
 
-    def __init__(self, view: View, sentences: int = 1, slots: int = 2) -> None:
+    def __init__(
+        self,
+        view: View,
+        sentences: int = 1,
+        slots: int = 2,
+        limits: Limits = _NO_LIMITS,
+        count_tokens: Callable[[str], int] = approx_tokens,
+    ) -> None:
         self._size, self._reach = sentences, slots
         self._view = view
+        self._limits = limits
+        self._count_tokens = count_tokens
         self._queue = list(split_sentences(view.chunk or "")) or [""]
         self._total = len(self._queue)
         self._window: list[str] = []
         self._items = dict(view.items)
-        self._held = {normalise(text) for text in self._items.values()}
+        self._before = dict(view.items)  # as they are until their UPDATE or DELETE is executed
+        self._held = Counter(map(normalise, self._items.values()))
+        self._was = Counter(self._held)
         self._written: dict[int, str] = {}
         self._deleted: list[int] = []
         self._tokens = view.memory_tokens
@@ -133,16 +159,17 @@ class Draft:
         sentences, slots = self._size, self._reach
         allowed = np.zeros(num_actions(sentences, slots), dtype=np.bool_)
         allowed[0] = True
-        if self._count() >= _MAX_OPERATIONS:
+        most = self._limits.max_operations
+        if most is not None and self._count() >= most:
             return allowed
         for k, sentence in enumerate(self._window):
-            if not self._fresh(sentence):
+            cost = self._count_tokens(sentence)
+            if not self._writable(sentence, cost):
                 continue
-            cost = approx_tokens(sentence)
             allowed[1 + k] = self._fits(cost)
             for i, slot in enumerate(self._slots):
-                freed = approx_tokens(slot.text)
-                allowed[1 + sentences * (1 + i) + k] = self._fits(cost - freed)
+                fits = self._fits(cost - self._count_tokens(slot.text))
+                allowed[1 + sentences * (1 + i) + k] = fits and self._changes(slot.key, sentence)
         first = 1 + sentences + slots * sentences
         allowed[first : first + len(self._slots)] = True
         return allowed
@@ -163,11 +190,11 @@ class Draft:
         self._advance()
 
     def action(self) -> str:
-        """The step's operations as text; DELETE comes first, to make room."""
+        """The step's operations as text: what makes room comes first."""
         operations = [Operation(Op.DELETE, item_id=key) for key in self._deleted]
-        for key, text in sorted(self._written.items(), reverse=True):
-            if key >= 0:
-                operations.append(Operation(Op.UPDATE, content=text, item_id=key))
+        updates = [(key, text) for key, text in self._written.items() if key >= 0]
+        for key, text in sorted(updates, key=lambda one: (self._growth(*one), -one[0])):
+            operations.append(Operation(Op.UPDATE, content=text, item_id=key))
         for key, text in sorted(self._written.items(), reverse=True):
             if key < 0:
                 operations.append(Operation(Op.INSERT, content=text))
@@ -192,21 +219,31 @@ class Draft:
     def _count(self) -> int:
         return len(self._written) + len(self._deleted)
 
-    def _fresh(self, sentence: str) -> bool:
-        """Whether it holds a word and is not in memory already."""
-        return bool(words(sentence)) and normalise(sentence) not in self._held
+    def _writable(self, sentence: str, tokens: int) -> bool:
+        """Whether it holds a word, is not too long and not in memory already."""
+        most = self._limits.max_item_tokens
+        short = most is None or tokens <= most
+        return short and bool(words(sentence)) and not self._held[normalise(sentence)]
+
+    def _changes(self, key: int, sentence: str) -> bool:
+        """Whether an UPDATE is one, at any place among those of the step; a new item has none."""
+        if key < 0:
+            return True
+        return not self._was[normalise(sentence)] and not says_the_same(sentence, self._before[key])
 
     def _fits(self, more: int) -> bool:
         budget = self._view.budget
-        within = budget is None or self._tokens + more <= budget
-        return within and more <= _MAX_ITEM_TOKENS
+        return budget is None or self._tokens + more <= budget
+
+    def _growth(self, key: int, text: str) -> int:
+        return self._count_tokens(text) - self._count_tokens(self._before[key])
 
     def _write(self, key: int, k: int) -> None:
         sentence = self._window.pop(k)
         self._remove_text(key)
         self._items[key] = self._written[key] = sentence
-        self._held.add(normalise(sentence))
-        self._tokens += approx_tokens(sentence)
+        self._held[normalise(sentence)] += 1
+        self._tokens += self._count_tokens(sentence)
 
     def _delete(self, key: int) -> None:
         self._remove_text(key)
@@ -214,9 +251,10 @@ class Draft:
         self._written.pop(key, None)
         if key >= 0:
             self._deleted.append(key)
+            self._was[normalise(self._before.pop(key))] -= 1
 
     def _remove_text(self, key: int) -> None:
         if key in self._items:
             text = self._items[key]
-            self._held.discard(normalise(text))
-            self._tokens -= approx_tokens(text)
+            self._held[normalise(text)] -= 1
+            self._tokens -= self._count_tokens(text)

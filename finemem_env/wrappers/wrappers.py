@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from finemem_env.errors import ConfigError
 from finemem_env.prompts import parse_observation
-from finemem_env.wrappers.draft import Draft, Situation, num_actions
+from finemem_env.wrappers.draft import Draft, Situation, make_draft, num_actions
 from finemem_env.wrappers.features import SENTENCE_FEATURES, SLOT_FEATURES, STATE_FEATURES, encode
 
 __all__ = ["DiscreteOperations", "FeatureObservation", "feature_array"]
@@ -91,7 +91,7 @@ class DiscreteOperations(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstr
         return self.draft.mask()
 
     def _fresh(self) -> Draft:
-        return Draft(parse_observation(self._observation), self.sentences, self.slots)
+        return make_draft(self._observation, self._info, self.sentences, self.slots)
 
 
 class FeatureObservation(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):

@@ -22,13 +22,13 @@ def test_it_is_at_most_three_megabytes_and_pickles_nothing() -> None:
 
 
 def test_it_has_under_a_million_parameters() -> None:
-    model = load_policy(from_dict(PRESETS["cpu"]).model_config()).model
+    model = load_policy(from_dict(PRESETS["cpu"]).model).model
     assert sum(one.numel() for one in model.parameters()) < 1_000_000
 
 
 def test_it_scores_what_its_record_says() -> None:
     record = json.loads((tiny_folder() / "warmstart.json").read_text())
-    policy = load_policy(from_dict(PRESETS["cpu"]).model_config())
+    policy = load_policy(from_dict(PRESETS["cpu"]).model)
     found = check(policy, WarmStart(**record["config"]), count=record["count"])
     for name, value in record["scores"].items():
         tolerance = 3.0 if name == "tokens" else 0.06

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +172,7 @@ def _plain(key: str) -> str:
 
 
 def test_the_docs_explain_exactly_the_keys_of_a_run(whole: Run, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "training-metrics.md").read_text(encoding="utf-8")
     shown = re.findall(r"^\| `([a-z]+/[^`]+)` \| (.+) \|$", text, re.MULTILINE)
     assert dict(shown) == METRICS
     more = train(small(updates=1, kl_beta=0.1, delta=3.0, eval_every=0), tmp_path)
@@ -197,6 +198,19 @@ def test_tensorboard_holds_scalars_text_and_hparams(whole: Run) -> None:
         tags["scalars"]
     )
     assert any("eval/sample" in tag for tag in tags["tensors"])
+
+
+def test_tensorboard_holds_the_best_score_as_a_curve_in_one_file(whole: Run) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert len(list((whole.folder / "tensorboard").iterdir())) == 1
+    events = EventAccumulator(str(whole.folder / "tensorboard"))
+    events.Reload()
+    best = {one.step: one.value for one in events.Scalars("eval/best_score")}
+    key = "eval/best_score"
+    assert best == pytest.approx({r["update"]: r[key] for r in records(whole.folder) if key in r})
+    assert list(best) == [0, 2, 4]
+    assert "session_start_info" in "".join(events.summary_metadata)
 
 
 def test_an_option_of_weight_zero_is_its_absence(whole: Run, tmp_path: Path) -> None:
@@ -258,41 +272,42 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_update(folder: Path, update: int, process: subprocess.Popen[str]) -> None:
+def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end:
-        last = checkpoint.latest(folder / "checkpoints")
-        if last is not None and int(last.name) >= update:
+        if there():
             return
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.1)
-    pytest.fail("no checkpoint in two minutes")
+    pytest.fail("nothing in two minutes")
+
+
+def saved(folder: Path) -> int:
+    """The update of the last checkpoint, -1 if there is none."""
+    last = checkpoint.latest(folder / "checkpoints")
+    return -1 if last is None else int(last.name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_writes_a_checkpoint_and_exits(tmp_path: Path, number: signal.Signals) -> None:
     process = start(tmp_path, "--save-every", "1000")
-    wait_for_update(tmp_path, 0, process)
-    time.sleep(2.0)
+    metrics = tmp_path / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 1, process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "--resume" in errors
-    last = checkpoint.latest(tmp_path / "checkpoints")
-    assert last is not None
-    assert int(last.name) >= 1
+    assert saved(tmp_path) >= 1
 
 
 @pytest.mark.slow
 def test_after_a_kill_the_run_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
     process = start(tmp_path)
-    wait_for_update(tmp_path, 2, process)
+    wait_for(lambda: saved(tmp_path) >= 2, process)
     process.kill()
     process.communicate()
-    killed = checkpoint.latest(tmp_path / "checkpoints")
-    assert killed is not None
-    done = int(killed.name)
+    done = saved(tmp_path)
     config = small(updates=done + 1, save_every=1, eval_every=0, final_episodes=0)
     resumed = train(config, tmp_path, resume=True)
     straight = train(config, tmp_path / "straight")

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.runs.load import load_run
 from finemem_env.errors import ConfigError
+from tests.agents.forks import free_port, train
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = {
@@ -40,15 +40,10 @@ RUN = {
     "save-every": 2,
     "threads": 1,
 }
+GIVEN = [word for key, value in RUN.items() for word in (f"--{key}", str(value))]
 FILES = ("weights.safetensors", "optimizer.safetensors")
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def start(folder: Path, *more: str, config: Path | None = None) -> subprocess.Popen[str]:
@@ -58,11 +53,10 @@ def start(folder: Path, *more: str, config: Path | None = None) -> subprocess.Po
     else:
         launcher = ["accelerate.commands.accelerate_cli", "launch", "--config_file", str(config)]
         launcher.append("--main_process_port")
-    given = [word for key, value in RUN.items() for word in (f"--{key}", str(value))]
     return subprocess.Popen(
         [
             *[sys.executable, "-m", *launcher, str(free_port()), "-m", "agents.grpo"],
-            *[*given, *more, "--output-dir", str(folder)],
+            *[*GIVEN, *more, "--output-dir", str(folder)],
         ],
         cwd=ROOT,
         env={
@@ -77,13 +71,6 @@ def start(folder: Path, *more: str, config: Path | None = None) -> subprocess.Po
     )
 
 
-def run(folder: Path, *more: str, config: Path | None = None) -> str:
-    process = start(folder, *more, config=config)
-    output, _ = process.communicate(timeout=1200)
-    assert process.returncode == 0, output
-    return output
-
-
 def stored(folder: Path, update: int, file: str) -> dict[str, Tensor]:
     return load_file(folder / "checkpoints" / f"{update:06d}" / file)
 
@@ -95,10 +82,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, options in (("ddp", []), ("fsdp", ["--shard"])):
         folder = tmp_path_factory.mktemp(name)
         found[f"{name} whole"], found[f"{name} halves"] = folder / "whole", folder / "halves"
-        run(folder / "whole", *options, "--updates", "4")
+        train(folder / "whole", *GIVEN, *options, "--updates", "4")
         shutil.copytree(folder / "whole", folder / "halves")
         shutil.rmtree(folder / "halves" / "checkpoints" / "000004")
-        output = run(folder / "halves", *options, "--updates", "4", "--resume")
+        output = train(folder / "halves", *GIVEN, *options, "--updates", "4", "--resume")
         assert "2/4" in output
     return found
 
@@ -135,7 +122,9 @@ def test_accelerate_launch_starts_the_same_run(
     runs: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
     pytest.importorskip("accelerate", reason="accelerate is not installed")
-    run(tmp_path, "--updates", "4", config=accelerate_config(name))
+    process = start(tmp_path, "--updates", "4", config=accelerate_config(name))
+    output, _ = process.communicate(timeout=1200)
+    assert process.returncode == 0, output
     same = runs["ddp whole" if name == "ddp" else "fsdp whole"]
     one, two = (stored(folder, 4, "weights.safetensors") for folder in (tmp_path, same))
     assert all(torch.equal(one[key], two[key]) for key in one)

@@ -58,6 +58,33 @@ def test_evaluate_writes_the_benchmarks_files(folder: Path, tmp_path: Path) -> N
     assert all(line["status"] == "ok" for line in ours)
 
 
+def test_settings_of_an_ablation_are_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any]
+    for given, said in (
+        ({"lr": "3e-4"}, "lr: expected a number (above 0), got '3e-4'."),
+        ({"lrr": 1.0}, "unknown setting 'lrr'"),
+    ):
+        assert ablation.main([str(tmp_path / "cells"), "--set", json.dumps(given)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert said in error
+
+
+def test_a_config_that_does_not_fit_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text, said in (('{"lr": "x"}', "lr: expected"), ("{", "Expecting"), ("[1]", "JSON object")):
+        (tmp_path / "config.json").write_text(text)
+        assert evaluate.main([str(tmp_path)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {tmp_path / 'config.json'}: ")
+        assert said in error
+        assert error.count("\n") == 1
+
+
 def test_evaluate_needs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main([str(tmp_path)]) == 2
     assert "config.json" in capsys.readouterr().err
@@ -87,11 +114,21 @@ def test_export_is_the_best_policy_as_a_plain_folder(folder: Path, tmp_path: Pat
         export.export(folder, target)
 
 
-def test_plot_draws_a_line_per_run(folder: Path, tmp_path: Path) -> None:
+def test_plot_draws_a_line_per_run(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "curves.svg"
     assert plot.main([str(folder), "--key", "rollout/score", "-o", str(output)]) == 0
     assert output.read_text().count("<polyline") == 1
     assert plot.main([str(folder), "--key", "rollout/scores", "-o", str(output)]) == 2
+    capsys.readouterr()
+    for name, said in (("curves.png", "a name that ends in .svg"), ("no/folder.svg", "No such")):
+        assert plot.main([str(folder), "-o", str(tmp_path / name)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert said in error
+        assert error.count("\n") == 1
+        assert not (tmp_path / name).exists()
 
 
 def test_an_ablation_goes_on_cell_by_cell(
@@ -99,7 +136,7 @@ def test_an_ablation_goes_on_cell_by_cell(
 ) -> None:
     settings = {key: SMALL[key] for key in SMALL if key != "env_args"}
     arguments = [str(tmp_path), "--seeds", "0", "--episodes", "1", "--set", json.dumps(settings)]
-    monkeypatch.setitem(ablation.TASKS, "few", SMALL["env_args"])
+    monkeypatch.setitem(ablation.TASKS, "few", {**SMALL["env_args"], "num_chunks": 1})
     assert ablation.main([*arguments, "--methods", "outcome/return"]) == 0
     cell = tmp_path / "few-outcome-return-0" / "cell.json"
     first = cell.stat().st_mtime_ns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests.backends.conftest import make_model
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 transformers = pytest.importorskip("transformers", reason="needs the extra train")
+sampling_module = pytest.importorskip("finemem_env.backends.local.sampling")
 
 
 @pytest.fixture(scope="module")
@@ -118,41 +119,41 @@ def test_replies_end_at_the_end_token_and_keep_it(sampler: HFSampler) -> None:
     assert all(len(one.token_ids) == 40 for one in samples if not one.finished)
 
 
-def test_batches_keep_to_the_token_budget_and_cover_everything(sampler: HFSampler) -> None:
-    sampler.batch_tokens = 100
+def test_batches_keep_to_the_token_budget_and_cover_everything() -> None:
     lengths = [3, 50, 7, 90, 20, 20, 200]
-    batches = list(sampler._batches(lengths, 10))
-    assert sorted(number for batch in batches for number in batch) == list(range(7))
-    for batch in batches:
+    units = [sampling_module.Unit((number,), 0) for number in range(len(lengths))]
+    batches = list(sampling_module._batches(units, [[1] * length for length in lengths], 10, 100))
+    rows = [[i for unit in batch for i in unit.rows] for batch in batches]
+    assert sorted(number for batch in rows for number in batch) == list(range(7))
+    for batch in rows:
         assert len(batch) == 1 or len(batch) * (max(lengths[i] for i in batch) + 10) <= 100
 
 
 def test_a_batch_that_does_not_fit_the_memory_is_halved(
     sampler: HFSampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generate = sampler._generate
+    run = sampling_module._Job.run
     sizes: list[int] = []
+    most = 1
 
-    def tight(
-        prompts: list[Sequence[int]], sampling: Sampling, ends: tuple[int, ...]
-    ) -> list[Sample]:
-        sizes.append(len(prompts))
-        if len(prompts) > 1:
+    def tight(job: object, units: Sequence[Any]) -> Mapping[int, Sample]:
+        rows = sum(len(unit.rows) for unit in units)
+        sizes.append(rows)
+        if rows > most:
             raise torch.OutOfMemoryError("full")
-        return generate(prompts, sampling, ends)
+        return run(job, units)  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(sampler, "_generate", tight)
-    assert len(sampler.sample(PROMPTS, Sampling(max_tokens=2))) == 4
-    assert sizes == [4, 2, 1, 1, 2, 1, 1]
-
-    def full(
-        prompts: list[Sequence[int]], sampling: Sampling, ends: tuple[int, ...]
-    ) -> list[Sample]:
-        raise torch.OutOfMemoryError("full")
-
-    monkeypatch.setattr(sampler, "_generate", full)
+    sampling = Sampling(1.0, max_tokens=2, seed=0)
+    prompts = [[*range(10, 40), number] for number in range(4)]
+    whole = sampler.sample(prompts, sampling, groups=[0, 0, 0, 1])
+    monkeypatch.setattr(sampling_module._Job, "run", tight)
+    halved = sampler.sample(prompts, sampling, groups=[0, 0, 0, 1])
+    assert [one.token_ids for one in halved] == [one.token_ids for one in whole]
+    assert max(sizes) == 3
+    assert sizes.count(1) == 4
+    most = 0
     with pytest.raises(BackendError, match="does not fit the memory of cpu"):
-        sampler.sample(PROMPTS, Sampling(max_tokens=2))
+        sampler.sample(prompts, sampling)
 
 
 def test_sequence_logprobs_equal_the_models(sampler: HFSampler) -> None:

@@ -34,9 +34,12 @@ class Curious:
         self.act("", info)
 
     def act(self, observation: str, info: Any) -> str:  # noqa: ANN401
-        told = {"answers", "chunk_answers", "reward_terms", "evidence_credit"} & set(info)
-        if told:
-            raise AssertionError(f"told {sorted(told)}")
+        known = {"answers", "chunk_answers", "reward_terms", "evidence_credit", "score"} | {
+            "step_rewards",
+            "step_reward_valid",
+        }
+        if known & set(info):
+            raise AssertionError(f"told {sorted(known & set(info))}")
         return '[{"op": "SKIP"}]'
 
 

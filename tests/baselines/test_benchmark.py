@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,41 @@ def test_an_interrupted_command_says_how_to_go_on(
     arguments = ["--episodes", "1", "--agent", "skip", "--time-limit", "0"]
     assert main([*arguments, "--output-dir", str(tmp_path / "run")]) == 130
     assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("full", ["config.json.tmp", "traces.jsonl", "results.jsonl"])
+def test_a_disk_that_takes_no_more_is_one_line_and_the_run_goes_on_later(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    full: str,
+    code: int,
+) -> None:
+    folder = tmp_path / "run"
+    arguments = ["--episodes", "2", "--agent", "skip", "--no-reference", "--time-limit", "0"]
+    arguments += ["--env-args", '{"num_chunks": 2}', "--output-dir", str(folder)]
+    opened = Path.open
+
+    def refuse(path: Path, mode: str = "r", *rest: Any, **keywords: Any) -> Any:  # noqa: ANN401
+        file = opened(path, mode, *rest, **keywords)
+        if path.name == full and mode != "r":
+            file.write("{")  # what was written before there was no room
+            file.close()
+            raise OSError(code, os.strerror(code))
+        return file
+
+    for resume in ([], ["--resume"]):  # a full disk is no better the second time
+        monkeypatch.setattr(Path, "open", refuse)
+        assert main([*arguments, *resume]) == 2
+        hint = "Finished episodes are kept: the same command with --resume goes on."
+        error = capsys.readouterr().err.rpartition("\r")[2].rpartition("\x1b[A")[2]
+        assert f"error: {folder}: {os.strerror(code)}. {hint}\n" in error
+        assert "Traceback" not in error
+        monkeypatch.setattr(Path, "open", opened)
+    assert main([*arguments, "--resume"]) == 0
+    assert len(lines(folder / "results.jsonl")) == 2
+    assert len(list(read_traces(folder / "traces.jsonl"))) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import pytest
@@ -9,6 +12,7 @@ import pytest
 pytest.importorskip("stable_baselines3", reason="the extra sb3 is not installed")
 
 from baselines.agents import make_agent
+from baselines.benchmark import main as benchmark
 from baselines.runs.runner import Entry, run_episode
 from baselines.sb3 import ALGORITHMS, Sb3Config, main, train
 from finemem_env.errors import ConfigError, DataError
@@ -39,6 +43,78 @@ def test_a_training_run_leaves_logs_and_a_checkpoint_that_plays(tmp_path: Path, 
     assert trace is not None
     with pytest.raises(ConfigError, match="already holds a run"):
         train(config, tmp_path / "run", log=False)
+
+
+class Stop:
+    """Ctrl-C after so many choices."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def __call__(self, base: type) -> Callable[[], Any]:
+        after = self.after
+
+        class Callback(base):  # type: ignore[misc]
+            def _on_step(self) -> bool:
+                if self.num_timesteps >= after:
+                    raise KeyboardInterrupt
+                return True
+
+        return Callback
+
+
+ARGUMENTS = ["--env", "FineMem-CR-v0", "--env-args", json.dumps(SMALL), "--steps", "256"]
+ARGUMENTS += ["--envs", "2", "--options", json.dumps(PPO)]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_what_ctrl_c_stops_is_kept_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    arguments = [*ARGUMENTS, "--output-dir", str(folder)]
+    monkeypatch.setattr("baselines.sb3._score_callback", Stop(140))
+    assert main(arguments) == 130
+    error = capsys.readouterr().err.splitlines()
+    hint = "The model is kept: the same command with --resume goes on."
+    assert error[-1] == f"interrupted: {hint}"
+    assert "Traceback" not in error
+    assert _choices(folder) == 140
+    monkeypatch.undo()
+    assert main(arguments) == 2
+    assert "--resume goes on with it" in capsys.readouterr().err
+    assert main([*arguments, "--slots", "3", "--resume"]) == 2
+    assert "holds a run with another slots: 2, not 3." in capsys.readouterr().err
+    assert main([*arguments, "--resume"]) == 0
+    assert _choices(folder) >= 256
+    assert len(list((folder / "tensorboard").glob("progress*.csv"))) == 2
+    assert main([*arguments, "--resume"]) == 0  # nothing is left to do
+    with pytest.raises(DataError, match="settings of a training run"):
+        train(Sb3Config(), tmp_path / "none", resume=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_printed_command_scores_it_as_it_was_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "a run"
+    assert main([*ARGUMENTS[:5], "64", *ARGUMENTS[6:], "--output-dir", str(folder)]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].removeprefix("score it: ")
+    assert line.startswith("python -m baselines.benchmark ")
+    assert benchmark([*shlex.split(line)[3:], "--episodes", "1", "--time-limit", "0"]) == 0
+    record = json.loads((folder / "benchmark" / "config.json").read_text())
+    assert record["env"] == "FineMem-CR-v0"
+    assert record["env_args"] == {"split": "test", **SMALL}
+    trained = json.loads((folder / "settings.json").read_text())["environment"]
+    assert record["settings"] == trained
+
+
+def _choices(folder: Path) -> int:
+    import stable_baselines3 as library
+
+    return int(library.PPO.load(folder / "model.zip", device="cpu").num_timesteps)
 
 
 def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -255,7 +255,9 @@ def test_runs_of_the_same_episodes_share_a_report(played: Path, tmp_path: Path) 
     }["fifo"]
     other = RunConfig(env_args=SMALL, agents=(AgentChoice("skip"),), episodes=2, seed=9)
     run(other, tmp_path / "other")
-    with pytest.raises(ConfigError, match="different episodes"):
+    with pytest.raises(
+        ConfigError, match=r"different episodes: .*other has 2 of FineMem-AR-v0.* seed 9"
+    ):
         report.load([played, tmp_path / "other"])
     with pytest.raises(ConfigError, match="not among the agents"):
         report.load([played], "nobody")

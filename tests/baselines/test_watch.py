@@ -21,6 +21,11 @@ def test_shows_rejections() -> None:
     assert "rejected: memory full" in blocks[1]
 
 
+def test_an_agent_is_told_what_the_benchmark_tells_it() -> None:
+    agent = "tests.baselines.broken_agents:Curious"
+    assert len(list(watch("FineMem-AR-v0", {"num_chunks": 2}, agent, 0))) == 5
+
+
 def test_unknown_agent_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--agent", "orcle"]) == 2
     assert "Did you mean 'oracle'?" in capsys.readouterr().err

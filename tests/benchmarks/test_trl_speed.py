@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from benchmarks import trl_speed
-from benchmarks.trl_speed import Round, Task
+from benchmarks.trl_speed import Round, UpdateTask
 
 MIB = 2**20
 
 
 def side(name: str, seconds: list[float], peak: int, device: str = "cpu") -> Any:  # noqa: ANN401
     rounds = [Round(one, 2 * one, one / 4, 2, peak * MIB) for one in seconds]
-    task = Task(device=device)
+    task = UpdateTask(device=device)
     return SimpleNamespace(name=name, task=task, imports=100 * MIB, rounds=rounds)
 
 
@@ -56,7 +56,7 @@ def test_one_small_round_of_both_sides() -> None:
     for module in ("torch", "trl", "datasets"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
-    task = Task(prompt=24, shared=18, completion=5, rows=8, group=4, threads=1)
+    task = UpdateTask(prompt=24, shared=18, completion=5, rows=8, group=4, threads=1)
     sides = trl_speed.measure(task, ["ours", "trl/2"], rounds=1, updates=2)
     assert [one.process.returncode for one in sides.values()] == [0, 0]
     for one in sides.values():

@@ -20,6 +20,7 @@ from finemem_env.chunk_qa.pipeline import Yield, write_chunk_questions
 from finemem_env.chunk_qa.quality import measure
 from finemem_env.chunk_qa.selection import choose
 from finemem_env.cli import chunk_qa as command
+from finemem_env.cli import options
 from finemem_env.data.schema import read_episodes, write_episodes
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.readers import LocalReader
@@ -268,9 +269,6 @@ def test_command_refuses_bad_options(tmp_path: Path, option: str, value: str, me
 
 
 def test_command_line_models() -> None:
-    assert command.parse_model("--x", "local") == {"name": "local"}
-    assert command.parse_model("--x", "openai:org/m:tag") == {
-        "name": "openai",
-        "model": "org/m:tag",
-    }
-    assert command.parse_model("--x", '{"name": "vllm", "model": "m"}')["name"] == "vllm"
+    assert options.model("local") == {"name": "local"}
+    assert options.model("openai:org/m:tag") == {"name": "openai", "model": "org/m:tag"}
+    assert options.model('{"name": "vllm", "model": "m"}')["name"] == "vllm"

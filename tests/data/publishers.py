@@ -6,13 +6,14 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 __all__ = ["WRITERS", "write_all"]
 
 
 def _squad(root: Path) -> None:
     for file, articles in (("dev-v1.1.json", 30), ("train-v1.1.json", 4)):
-        data = [
+        data: list[Any] = [
             {
                 "title": f"Place_{a}_of_{file[:3]}",
                 "paragraphs": [_paragraph(a, p) for p in range(6)],
@@ -20,6 +21,12 @@ def _squad(root: Path) -> None:
             for a in range(articles)
         ]
         (root / file).write_text(json.dumps({"version": "1.1", "data": data}))
+        for article in data:
+            for paragraph in article["paragraphs"]:
+                for asked in paragraph["qas"][::2]:
+                    asked |= {"is_impossible": True, "answers": [], "plausible_answers": []}
+        second = file.replace("v1.1", "v2.0")
+        (root / second).write_text(json.dumps({"version": "v2.0", "data": data}))
 
 
 def _paragraph(article: int, number: int) -> dict[str, object]:

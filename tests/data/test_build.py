@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import importlib.util
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from finemem_env.__main__ import main as program
 from finemem_env.cli.build import main
 from finemem_env.data.closed_book import ClosedBook
 from finemem_env.data.registry import load_source
@@ -120,6 +122,20 @@ def test_missing_data_is_a_data_error(tmp_path: Path) -> None:
         main(["squad", "--out", str(tmp_path / "a.jsonl"), "--data-dir", str(tmp_path)])
 
 
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: str, mode: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("finemem_env.data.schema.os.chmod", full)
+    out = tmp_path / "a.jsonl"
+    assert program(["build", "synthetic", "--episodes", "1", "--out", str(out)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == f"error: {out}: No space left on device. {out} is not written."
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_progress_without_tqdm(
     small: Path,
     tmp_path: Path,
@@ -128,7 +144,9 @@ def test_progress_without_tqdm(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tqdm", None)
     _build(small, "squality", "--out", str(tmp_path / "a.jsonl"))
-    assert capsys.readouterr().err.endswith("\r3/3 episodes\n")
+    lines = capsys.readouterr().err.split("\r")
+    assert [line.split(",")[0] for line in lines[1:]] == [f"{n}/3 episodes" for n in (1, 2, 3)]
+    assert lines[-1].endswith("\n")
 
 
 def test_progress_with_tqdm(

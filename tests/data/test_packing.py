@@ -6,7 +6,6 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finemem_env.data.adapters.passages import Layout
 from finemem_env.data.packing import (
     Passage,
     deal_questions,
@@ -15,6 +14,7 @@ from finemem_env.data.packing import (
     sentence_spans,
     split_evenly,
 )
+from finemem_env.data.passages import Layout
 from finemem_env.text import approx_tokens, normalise, split_sentences
 from finemem_env.types import Evidence, Question
 

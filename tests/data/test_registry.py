@@ -116,7 +116,7 @@ def test_any_episode_file_is_a_source(small: Path, tmp_path: Path) -> None:
     squad = load_source("squad", SourceConfig(data_dir=small, num_chunks=3, chunk_tokens=200))
     path = tmp_path / "some.jsonl"
     write_episodes(path, [squad.episode(i) for i in range(3)])
-    source = load_source(str(path), SourceConfig(split="test"), "AR")
+    source = load_source(str(path), SourceConfig(), "AR")
     assert isinstance(source, Source)
     assert source.size == 3
     assert [source.episode(i) for i in range(3)] == [squad.episode(i) for i in range(3)]

@@ -25,7 +25,7 @@ IDS = sorted(ENVIRONMENTS)
 INFO_KEYS = {
     "reward_terms", "weights", "instructions", "chunk_answers", "operations", "memory_tokens",
     "memory_items", "chunk_index", "num_chunks", "episode_id", "anchor", "step_rewards",
-    "step_reward_valid", "evidence_credit", "answers", "versions",
+    "step_reward_valid", "evidence_credit", "answers", "versions", "score", "limits",
 }  # fmt: skip
 HEADINGS = (
     "Description", "Action Space", "Observation Space", "Rewards", "Starting State", "Episode End",

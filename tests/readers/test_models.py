@@ -8,6 +8,7 @@ import pytest
 
 from finemem_env.backends import ChatRequest, Completion, Failure, Message, Sampling
 from finemem_env.backends.cached import CachedBackend
+from finemem_env.backends.disk_cache import DiskCache
 from finemem_env.backends.policy import OPERATION_TOOLS, ModelPolicy
 from finemem_env.backends.registry import BACKENDS, backend_options, make_backend
 from finemem_env.errors import BackendError, ConfigError
@@ -20,7 +21,9 @@ from finemem_env.readers.models import (
     make_model_reader,
     split_options,
 )
-from finemem_env.types import Judge, JudgeRequest, Operation
+from finemem_env.readers.prompted import PromptedReader
+from finemem_env.session.grading import Grader
+from finemem_env.types import Answer, Judge, JudgeRequest, Operation, Question, ReadRequest
 from tests.backends.fakes import FakeBackend
 
 
@@ -152,3 +155,57 @@ def test_backends_in_this_process_are_shared_while_they_live(tmp_path: Path) -> 
     first = make_backend(config)
     assert make_backend(dict(config)) is first
     assert make_backend(config | {"batch_tokens": 64}) is not first
+
+
+SILENT = [
+    "",
+    " \n",
+    "<think>yes, it is",
+    "<think>yes</think>",
+    "yes</think> ",
+    Completion("Yes, since", cut=True),
+    Completion("yes", cut=True),
+    Completion(failure=Failure.SERVER),
+]
+
+
+@pytest.mark.parametrize("reply", SILENT)
+@pytest.mark.parametrize("metric", ["judge", "mem-alpha/judge", "mab/judge"])
+def test_a_judge_that_says_nothing_is_a_failed_call_in_every_dialect(
+    reply: str | Completion, metric: str
+) -> None:
+    question = Question("q", "Where?", ("Osta",), metric=metric)
+    grader = Grader()
+    scoring = grader.score([Answer("In Osta")], [question])
+    requests = next(scoring)
+    judge = ModelJudge(FakeBackend(lambda _: reply))
+    with pytest.raises(StopIteration) as stop:
+        scoring.send(judge.judge([one for one in requests if isinstance(one, JudgeRequest)]))
+    assert stop.value.value == [None]
+    assert grader.take() == {}
+
+
+def test_a_judge_that_thinks_and_then_speaks_is_heard() -> None:
+    judge = ModelJudge(FakeBackend(lambda _: "<think>no?</think> Yes."))
+    (answer,) = judge.judge([JudgeRequest("Is it?", "judge/1")])
+    assert not answer.failed
+
+
+@pytest.mark.parametrize("reply", ["", "\n", "<think>It is Osta", "<think>Osta</think>"])
+def test_a_reader_that_says_nothing_failed_and_did_not_abstain(reply: str) -> None:
+    reader = PromptedReader(FakeBackend(lambda _: Completion(reply, cut=True)))
+    (answer,) = reader.answer([ReadRequest("Where?", ("Mara lives in Osta.",))])
+    assert answer.failed
+    (said,) = PromptedReader(FakeBackend(lambda _: "Answer:\nUsed: none")).answer(
+        [ReadRequest("Where?", ())]
+    )
+    assert (said.text, said.failed) == ("", False)
+
+
+def test_an_empty_reply_is_not_kept(tmp_path: Path) -> None:
+    replies = iter(["", "In Osta"])
+    backend = FakeBackend(lambda _: next(replies))
+    cached = CachedBackend(backend, DiskCache(tmp_path / "cache.sqlite"))
+    request = ChatRequest((Message("user", "Where?"),))
+    assert [cached.complete([request])[0].text for _ in range(3)] == ["", "In Osta", "In Osta"]
+    assert backend.calls == 2

@@ -194,7 +194,7 @@ def test_recall_needs_the_titles() -> None:
     st.lists(st.text("aB,; 19-.", min_size=1, max_size=12), min_size=1, max_size=3),
 )
 def test_scores_stay_in_the_unit_interval(metric: str, prediction: str, golds: list[str]) -> None:
-    question = asked(metric, *golds, titles=TITLES, keypoints=["one", "two"])
+    question = asked(metric, *golds, titles=TITLES, keypoints=["one", "two"], rubric=["one"])
     if is_judged(metric):
         assert judge_requests(prediction, question)
         replies = [prediction] * len(judge_requests(prediction, question))
@@ -224,11 +224,17 @@ def test_the_gold_scores_one(metric: str, golds: tuple[str, ...]) -> None:
         ("Yes, I know it is", 1.0, 0.0, 1.0),
         ("No. A yes would need more", 0.0, 0.0, 1.0),
         ("correct", None, 0.0, 0.0),  # ours cannot be read: a failed call
-        ("", None, 0.0, 0.0),
+        ("<think>yes maybe</think> no", 0.0, 0.0, 0.0),  # reasoning is no verdict
+        ("<think>no?</think> Yes.", 1.0, 1.0, 1.0),
+        ("so it is</think>yes", 1.0, 1.0, 1.0),  # the tag may be opened in the prompt
+        ("", None, None, None),  # nothing was said: a failed call
+        (" \n", None, None, None),
+        ("<think>yes, it says so</think>", None, None, None),
+        ("<think>The answer is right, yes", None, None, None),
     ],
 )
 def test_the_judges_yes_and_no(
-    reply: str, ours: float | None, mem_alpha_rule: float, mab_rule: float
+    reply: str, ours: float | None, mem_alpha_rule: float | None, mab_rule: float | None
 ) -> None:
     assert judged_score([reply], asked("judge", "x")) == ours
     assert judged_score([reply], asked("mem-alpha/judge", "x")) == mem_alpha_rule

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import pytest
 
 import finemem_env  # noqa: F401
+from finemem_env.data.schema import write_episodes
+from finemem_env.env import MemoryEnv
 from finemem_env.readers import make_reader
 from finemem_env.testing import (
     ConformanceError,
@@ -17,7 +21,7 @@ from finemem_env.testing import (
     check_reader,
     trajectory_hash,
 )
-from finemem_env.types import Answer, ReadRequest
+from finemem_env.types import Answer, Episode, Question, ReadRequest
 
 STORE = '[{"op": "INSERT", "content": "%s"}]'
 
@@ -65,6 +69,17 @@ class Meddles(Good):
         return super().act(observation, info)
 
 
+class Peeks(Good):
+    key = "step_rewards"
+
+    def act(self, observation: str, info: Any) -> Any:  # noqa: ANN401
+        return super().act(observation, info) if info[self.key] is None else ""
+
+
+class PeeksAtScores(Peeks):
+    key = "score"
+
+
 class HalfAnAgent:
     def reset(self, info: Any) -> None:  # noqa: ANN401
         """Has no act."""
@@ -88,6 +103,8 @@ def test_a_good_agent_passes() -> None:
         (Carries, "in another way after another episode"),
         (Babbles, "accepts none of its operations"),
         (Meddles, "changes the info"),
+        (Peeks, "act raises KeyError: 'step_rewards'"),
+        (PeeksAtScores, "act raises KeyError: 'score'"),
         (HalfAnAgent, "no method act"),
         (NeedsArguments, "building it raises TypeError"),
     ],
@@ -229,3 +246,29 @@ def test_canonical_text_and_hash() -> None:
     actions = [STORE % "note"]
     assert trajectory_hash(small(), actions, seed=0) == trajectory_hash(small(), actions, seed=0)
     assert trajectory_hash(small(), actions, seed=0) != trajectory_hash(small(), [""], seed=0)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_episodes_are_no_fault(count: int, tmp_path: Path, tiny_episode: Episode) -> None:
+    path = tmp_path / "few.jsonl"
+    named = [dataclasses.replace(tiny_episode, episode_id=f"e{i}") for i in range(count)]
+    write_episodes(path, named)
+    check_environment(lambda: gym.make("FineMem-AR-v0", source=str(path)))
+
+
+def test_a_list_of_chunks_is_one_episode() -> None:
+    told = ["Mara lives in Osta.", Question("q0", "Where does Mara live?", ("Osta",))]
+    check_environment(lambda: MemoryEnv(source=told))
+
+
+def test_few_episodes_must_be_drawn_all_the_same(tmp_path: Path, tiny_episode: Episode) -> None:
+    path = tmp_path / "few.jsonl"
+    named = [dataclasses.replace(tiny_episode, episode_id=f"e{i}") for i in range(3)]
+    write_episodes(path, named)
+
+    class Stuck(gym.Wrapper[Any, Any, Any, Any]):
+        def reset(self, **given: Any) -> Any:  # noqa: ANN401
+            return super().reset(**given | {"seed": 0})
+
+    with pytest.raises(ConformanceError, match="another seed gives the same trajectory"):
+        check_environment(lambda: Stuck(gym.make("FineMem-AR-v0", source=str(path))))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -14,7 +15,7 @@ import finemem_env  # noqa: F401
 from finemem_env.errors import ConfigError
 from finemem_env.operations import parse
 from finemem_env.prompts import View
-from finemem_env.types import Operation
+from finemem_env.types import Limits, Operation
 from finemem_env.wrappers import DiscreteOperations, Draft, FeatureObservation
 from finemem_env.wrappers.draft import num_actions, overlap
 from finemem_env.wrappers.features import encode, hashed
@@ -102,6 +103,58 @@ def test_masked_choices_are_never_rejected(data: st.DataObject) -> None:
         choice = allowed[data.draw(st.integers(0, len(allowed) - 1))]
         _, _, over, _, info = env.step(choice)
         assert all(one["accepted"] for one in info["operations"])
+
+
+LIMITS = st.fixed_dictionaries(
+    {
+        "max_operations": st.sampled_from([1, 2, 3, 5, "unlimited"]),
+        "max_item_tokens": st.sampled_from([5, 8, 12, 20, "unlimited"]),
+        "memory_budget": st.sampled_from([6, 20, 40, 0.05, "unlimited"]),
+        "memory": st.sampled_from(["flat", "hierarchical"]),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(LIMITS, st.sampled_from(["FineMem-CR-v0", "FineMem-TTL-v0"]), st.data())
+def test_every_approved_choice_is_accepted_under_any_limits(
+    limits: dict[str, Any], env_id: str, data: st.DataObject
+) -> None:
+    inner = gym.make(env_id, disable_env_checker=True, num_chunks=3, **limits)
+    env = DiscreteOperations(inner, data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3)))
+    env.reset(seed=data.draw(st.integers(0, 5)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    over = False
+    while not over:
+        allowed = np.flatnonzero(env.action_masks())
+        # Skipping seldom: the limits are reached by choices that write.
+        choice = 0 if len(allowed) == 1 or rng.random() < 0.1 else rng.choice(allowed[1:])
+        _, _, over, _, info = env.step(np.int64(choice))
+        assert all(one["accepted"] for one in info["operations"]), (limits, info["operations"])
+
+
+def test_limits_are_those_of_the_environment_and_its_tokenizer() -> None:
+    sentences = "Mara is here. Otto is there. Una is nowhere."
+    limited = Draft(view(sentences), 3, 1, Limits(max_operations=2))
+    limited.apply(INSERT)
+    assert limited.mask()[INSERT]
+    limited.apply(INSERT)
+    assert limited.mask().sum() == 1  # SKIP
+    assert len(operations(limited)) == 2
+    short = Draft(view(sentences), 1, 1, Limits(max_item_tokens=3))
+    assert not short.mask()[INSERT]
+    letters = Draft(view(sentences, budget=13), 1, 1, Limits(max_item_tokens=13), len)
+    assert letters.mask()[INSERT]
+    assert not Draft(view(sentences, budget=12), 1, 1, Limits(), len).mask()[INSERT]
+
+
+def test_updates_that_make_room_come_before_those_that_need_it() -> None:
+    held = {1: "The old gate was red and wide.", 2: "The old key was small."}
+    draft = Draft(view("The gate is red. The old key was found again.", held), 1, 2)
+    for word in ("gate", "key"):
+        (place,) = (i for i, slot in enumerate(draft.situation.slots) if word in slot.text)
+        draft.apply(2 + place)
+    assert [(op, item_id) for op, _, item_id in operations(draft)] == [("UPDATE", 1), ("UPDATE", 2)]
 
 
 @settings(max_examples=30, deadline=None)

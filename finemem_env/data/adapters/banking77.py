@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from finemem_env.data.adapters.labelled import LabelledSource, Pool, Pools, make_pool
-from finemem_env.data.files import bucket, parsed, read_csv
+from finemem_env.data.adapters.labelled import LabelledSource, Parts, Pool, make_pool
+from finemem_env.data.files import Reading, bucket, parsed, read_csv
 
 __all__ = ["Banking77Source"]
 
@@ -25,22 +25,24 @@ class Banking77Source(LabelledSource):
 
     knobs: ClassVar[Mapping[str, object]] = {"labels": 10}
 
-    def pools(self) -> Pools:
-        """Train asks what it may show, val the other tenth of train.csv, test test.csv."""
-        shown, tenth = parsed(_parse, self.files("banking77/train.csv")[0], self.hint)
-        if self.config.split == "train":
-            return Pools(shown, shown)
-        if self.config.split == "val":
-            return Pools(shown, tenth)
-        kept, rest = parsed(_parse, self.files("banking77/test.csv")[0], self.hint)
-        return Pools(shown, {label: texts + rest.get(label, ()) for label, texts in kept.items()})
+    def parts(self) -> Parts:
+        """Nine tenths of train.csv, the other tenth, and test.csv."""
+        train, val = parsed(_parse_train, self.file("banking77/train.csv"), self.reading)
+        test = parsed(_parse_test, self.file("banking77/test.csv"), self.reading)
+        return Parts(train, val, test)
 
 
-def _parse(path: Path, hint: str) -> tuple[Pool, Pool]:
-    """(nine tenths, the tenth that a hash of the text picks) of a file."""
-    pairs = [
-        (row.text("text"), row.text("category"))
-        for row in read_csv(path, ("text", "category"), hint)
-    ]
+def _parse_train(path: Path, reading: Reading) -> tuple[Pool, Pool]:
+    """(nine tenths, the tenth that a hash of the text picks) of the training file."""
+    pairs = _pairs(path, reading)
     kept = [pair for pair in pairs if bucket(pair[0], 10) < 9]
     return make_pool(kept), make_pool([pair for pair in pairs if bucket(pair[0], 10) == 9])
+
+
+def _parse_test(path: Path, reading: Reading) -> Pool:
+    return make_pool(_pairs(path, reading))
+
+
+def _pairs(path: Path, reading: Reading) -> list[tuple[str, str]]:
+    rows = read_csv(path, ("text", "category"), reading)
+    return reading.each(lambda row: (row.text("text"), row.text("category")), rows)

@@ -21,11 +21,11 @@ from typing import ClassVar
 import numpy as np
 
 from finemem_env.data.adapters.keywords import keywords_of
-from finemem_env.data.adapters.passages import PassageSource
-from finemem_env.data.adapters.whole import unwrapped
 from finemem_env.data.dialogue import book_chunk, dates, pack_sentences
-from finemem_env.data.files import parsed, read_jsonl
+from finemem_env.data.files import Reading, parsed, read_jsonl
+from finemem_env.data.passages import PassageSource
 from finemem_env.data.source import SourceConfig, SourceSpec
+from finemem_env.data.whole import unwrapped
 from finemem_env.errors import ConfigError
 from finemem_env.fields import Fields
 from finemem_env.types import Chunk, Episode, Question
@@ -60,11 +60,11 @@ class BooksumSource(PassageSource):
             )
         if spec.options.get("squality"):
             file = "dev" if config.split == "val" else config.split
-            path = self.files(f"squality/{file}.jsonl")[0]
-            self._chapters = parsed(_parse_squality, path, self.hint)
+            path = self.file(f"squality/{file}.jsonl")
+            self._chapters = parsed(_parse_squality, path, self.reading)
         else:
-            path = self.files(f"booksum/{config.split}.jsonl")[0]
-            self._chapters = parsed(_parse, path, self.hint)
+            path = self.file(f"booksum/{config.split}.jsonl")
+            self._chapters = parsed(_parse, path, self.reading)
         self.size = len(self._chapters)
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
@@ -101,8 +101,8 @@ class BooksumSource(PassageSource):
         return max(-(-size // most), min(default, -(-size // least)))
 
 
-def _parse(path: Path, hint: str) -> tuple[_Chapter, ...]:
-    return tuple(_chapter(record) for record in read_jsonl(path, hint))
+def _parse(path: Path, reading: Reading) -> tuple[_Chapter, ...]:
+    return tuple(reading.each(_chapter, read_jsonl(path, reading)))
 
 
 def _chapter(record: Fields) -> _Chapter:
@@ -115,8 +115,8 @@ def _chapter(record: Fields) -> _Chapter:
     return _Chapter(name, text, tuple(one.replace(",", " ") for one in found))
 
 
-def _parse_squality(path: Path, hint: str) -> tuple[_Chapter, ...]:
-    return tuple(_story(record) for record in read_jsonl(path, hint))
+def _parse_squality(path: Path, reading: Reading) -> tuple[_Chapter, ...]:
+    return tuple(reading.each(_story, read_jsonl(path, reading)))
 
 
 def _story(record: Fields) -> _Chapter:

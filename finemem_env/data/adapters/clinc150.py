@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from finemem_env.data.adapters.labelled import LabelledSource, Pool, Pools, make_pool
-from finemem_env.data.files import parsed, read_json
+from finemem_env.data.adapters.labelled import LabelledSource, Parts, Pool, make_pool
+from finemem_env.data.files import Reading, parsed, read_json
 from finemem_env.data.source import SPLITS
 from finemem_env.fields import Fields
 
@@ -27,18 +27,19 @@ class Clinc150Source(LabelledSource):
     # 100 short training texts a label: ten labels would not always fill ten chunks.
     knobs: ClassVar[Mapping[str, object]] = {"labels": 20}
 
-    def pools(self) -> Pools:
-        """Examples from train, questions from the split."""
-        found = parsed(_parse, self.files("clinc150/data_full.json")[0], self.hint)
-        return Pools(found["train"], found[self.config.split])
+    def parts(self) -> Parts:
+        """The publisher's own."""
+        return parsed(_parse, self.file("clinc150/data_full.json"), self.reading)
 
 
-def _parse(path: Path, hint: str) -> dict[str, Pool]:
-    fields = Fields(read_json(path, hint), str(path), hint=hint)
-    return {
-        split: make_pool([_pair(entry, fields, split) for entry in fields.items(split)])
-        for split in SPLITS
-    }
+def _parse(path: Path, reading: Reading) -> Parts:
+    fields = Fields(read_json(path, reading), str(path), hint=reading.hint)
+
+    def pool(split: str) -> Pool:
+        pairs = reading.each(lambda entry: _pair(entry, fields, split), fields.items(split))
+        return make_pool(pairs)
+
+    return Parts(*map(pool, SPLITS))
 
 
 def _pair(entry: object, fields: Fields, key: str) -> tuple[str, str]:

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from finemem_env.data.adapters.labelled import LabelledSource, Pool, Pools, make_pool
-from finemem_env.data.files import parsed, read_jsonl
+from finemem_env.data.adapters.labelled import LabelledSource, Parts, Pool, make_pool
+from finemem_env.data.files import Reading, parsed, read_jsonl
+from finemem_env.fields import Fields
 
 __all__ = ["CSAbstructSource"]
 
@@ -23,19 +24,19 @@ class CSAbstructSource(LabelledSource):
 
     knobs: ClassVar[Mapping[str, object]] = {"labels": 5}
 
-    def pools(self) -> Pools:
-        """Examples from train, questions from the split."""
-        file = "dev" if self.config.split == "val" else self.config.split
-        shown = parsed(_parse, self.files("csabstruct/train.jsonl")[0], self.hint)
-        asked = parsed(_parse, self.files(f"csabstruct/{file}.jsonl")[0], self.hint)
-        return Pools(shown, asked)
+    def parts(self) -> Parts:
+        """The publisher's own."""
+        files = [self.file(f"csabstruct/{part}.jsonl") for part in ("train", "dev", "test")]
+        return Parts(*(parsed(_parse, file, self.reading) for file in files))
 
 
-def _parse(path: Path, hint: str) -> Pool:
-    pairs: list[tuple[str, str]] = []
-    for record in read_jsonl(path, hint):
-        sentences, labels = record.texts("sentences"), record.texts("labels")
-        if len(sentences) != len(labels):
-            raise record.error("labels", f"{len(sentences)} labels, one a sentence")
-        pairs += zip(sentences, labels, strict=True)
-    return make_pool(pairs)
+def _parse(path: Path, reading: Reading) -> Pool:
+    abstracts = reading.each(_abstract, read_jsonl(path, reading))
+    return make_pool([pair for abstract in abstracts for pair in abstract])
+
+
+def _abstract(record: Fields) -> list[tuple[str, str]]:
+    sentences, labels = record.texts("sentences"), record.texts("labels")
+    if len(sentences) != len(labels):
+        raise record.error("labels", f"{len(sentences)} labels, one a sentence")
+    return list(zip(sentences, labels, strict=True))

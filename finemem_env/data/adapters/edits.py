@@ -20,14 +20,14 @@ One record of the publisher's MQuAKE-hard.json (MQuAKE-CF-3k*.json and -T.json l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from finemem_env.data.files import read_list
+from finemem_env.data.aliases import telling
+from finemem_env.data.files import Reading, read_list
 from finemem_env.fields import Fields
 from finemem_env.scoring import score
 from finemem_env.text import split_sentences
@@ -36,9 +36,6 @@ from finemem_env.types import Question
 __all__ = ["Case", "Fact", "Selection", "arrange", "parse_cases", "sentence_of"]
 
 _Key = tuple[str, str]  # (subject, relation id)
-# Shorter aliases are country codes and the like, which turn up in any text as other words.
-_ALIAS_LETTERS = 4
-_LETTERS = re.compile(r"[^\W_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +122,13 @@ def sentence_of(cloze: str, value: str) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def parse_cases(path: Path, hint: str) -> tuple[Case, ...]:
+def parse_cases(path: Path, reading: Reading) -> tuple[Case, ...]:
     """The cases of a MQuAKE file; those are left out that have a fact of more than one sentence.
 
     Raises:
         DataError: the file is not of the publisher's form.
     """
-    cases = [_case(record) for record in read_list(path, hint)]
+    cases = reading.each(_case, read_list(path, reading))
     return tuple(
         case
         for case in cases
@@ -205,10 +202,8 @@ def _fact(key: _Key, hop: Fields, superseded: tuple[str, ...]) -> Fact:
 def _fair(golds: Sequence[str], wrong: Sequence[str]) -> tuple[str, ...]:
     """The golds that no text of `wrong` contains; () if the first, the answer, is not one."""
     kept = []
-    for number, gold in enumerate(golds):
-        if number and len(_LETTERS.findall(gold)) < _ALIAS_LETTERS:
-            continue
+    for gold in telling(golds):
         probe = Question(id="", question="", answers=(gold,))
         if not any(score(text, probe) for text in wrong):
             kept.append(gold)
-    return tuple(dict.fromkeys(kept)) if kept[:1] == list(golds[:1]) else ()
+    return tuple(kept) if kept[:1] == list(golds[:1]) else ()

@@ -24,9 +24,9 @@ import numpy as np
 from finemem_env.data.adapters.edit_questions import final_questions, shuffled, split_cases
 from finemem_env.data.adapters.edits import Fact, Selection, arrange, parse_cases
 from finemem_env.data.adapters.pararel import filler_facts
-from finemem_env.data.adapters.passages import Layout, PassageSource
-from finemem_env.data.files import parsed
+from finemem_env.data.files import Reading, parsed
 from finemem_env.data.packing import CHUNK_QUESTIONS, FINAL_QUESTIONS, Passage
+from finemem_env.data.passages import Layout, PassageSource
 from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.text import normalise
 from finemem_env.types import Episode, Evidence, Question
@@ -54,8 +54,8 @@ class FactConsolidationSource(PassageSource):
         (clozes,) = self.files("mquake/cloze_templates.json")
         (questions,) = self.files("mquake/question_templates.json")
         pairs = self.files("pararel_trex/trex_lms_vocab/P*.jsonl")
-        self._cases = split_cases(parsed(parse_cases, cases, self.hint), config.split)
-        self._fillers = parsed(_fillers, (cases, clozes, questions, *pairs), self.hint)
+        self._cases = split_cases(parsed(parse_cases, cases, self.reading), config.split)
+        self._fillers = parsed(_fillers, (cases, clozes, questions, *pairs), self.reading)
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
         """Merge cases and filler facts into one list, number it, and fill the chunks with it."""
@@ -93,12 +93,12 @@ class FactConsolidationSource(PassageSource):
         return selection
 
 
-def _fillers(paths: tuple[Path, ...], hint: str) -> tuple[Fact, ...]:
+def _fillers(paths: tuple[Path, ...], reading: Reading) -> tuple[Fact, ...]:
     cases, clozes, questions, *pairs = paths
     taken = [
-        fact for case in parsed(parse_cases, cases, hint) for fact in (*case.before, *case.after)
+        fact for case in parsed(parse_cases, cases, reading) for fact in (*case.before, *case.after)
     ]
-    return filler_facts(pairs, clozes, questions, taken, hint)
+    return filler_facts(pairs, clozes, questions, taken, reading)
 
 
 def _lines(facts: Iterable[Fact], told: list[Fact]) -> Iterator[Passage]:

@@ -23,12 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
-from finemem_env.data.adapters.passages import Layout
-from finemem_env.data.adapters.whole import WholeSource, unwrapped
-from finemem_env.data.files import parsed, read_csv
+from finemem_env.data.files import Reading, parsed, read_csv
 from finemem_env.data.packing import Passage, sentence_spans
+from finemem_env.data.passages import Layout
 from finemem_env.data.source import SourceConfig, SourceSpec
-from finemem_env.errors import DataError
+from finemem_env.data.whole import WholeSource, unwrapped
 from finemem_env.fields import Fields
 from finemem_env.scoring import score
 from finemem_env.text import words
@@ -59,32 +58,41 @@ class _Gold:
 _Linked = tuple[tuple[Question, tuple[_Gold, ...]], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Tale:
+    """A story's sections by the publisher's number, and the questions on it."""
+
+    name: str
+    sections: Mapping[int, Passage]
+    rows: tuple[_Row, ...]
+
+
 class FairytaleSource(WholeSource):
     """One story an episode; `size` is the number of stories in the split."""
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
-        self._stories = self.files(f"{_ROOT}/section-stories/{config.split}/*-story.csv")
-        self._asked = [
-            self.files(f"{_ROOT}/questions/{config.split}/{_name(path)}-questions.csv")[0]
-            for path in self._stories
-        ]
+        stories = self.files(f"{_ROOT}/section-stories/{config.split}/*-story.csv")
+        self._tales = self.sound(self._tale, stories)
         self._linked: dict[int, _Linked] = {}
-        self.size = len(self._stories)
+        self.size = len(self._tales)
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
         """Cut story `index` and deal out its questions."""
-        sections = parsed(_parse_story, self._stories[index], self.hint)
+        tale = self._tales[index]
         if index not in self._linked:
-            rows = parsed(_parse_questions, self._asked[index], self.hint)
-            self._linked[index] = _link(rows, sections, self._asked[index], self.hint)
-        layout = self.cut(rng, tuple(sections.values()))
+            self._linked[index] = _link(tale)
+        layout = self.cut(rng, tuple(tale.sections.values()))
         questions = [
             dataclasses.replace(question, evidence=_evidence(layout, golds))
             for question, golds in self._linked[index]
         ]
-        metadata = {"story": _name(self._stories[index])}
-        return self.extractive(rng, index, layout, questions, metadata)
+        return self.extractive(rng, index, layout, questions, {"story": tale.name})
+
+    def _tale(self, story: Path) -> _Tale:
+        name = _name(story)
+        asked = self.file(f"{_ROOT}/questions/{self.config.split}/{name}-questions.csv")
+        return parsed(_parse, (story, asked), self.reading)
 
 
 def _name(path: Path) -> str:
@@ -102,19 +110,13 @@ def _evidence(layout: Layout, golds: Sequence[_Gold]) -> tuple[Evidence, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _link(rows: Sequence[_Row], sections: Mapping[int, Passage], path: Path, hint: str) -> _Linked:
+def _link(tale: _Tale) -> _Linked:
     """Find every gold in its sections, and settle the metric on what was found."""
-    order = list(sections)
+    order = list(tale.sections)
     linked = []
-    for row in rows:
-        for number in row.sections:
-            if number not in sections:
-                raise DataError(
-                    f"{path}: question {row.question.id!r}: cor_section: expected sections of the "
-                    f"story (1 to {order[-1]}), found {number}. {hint}"
-                )
+    for row in tale.rows:
         golds = tuple(
-            _Gold(order.index(number), _span(sections[number].text, row.question))
+            _Gold(order.index(number), _span(tale.sections[number].text, row.question))
             for number in row.sections
         )
         said = any(gold.span for gold in golds)
@@ -137,26 +139,30 @@ def _span(text: str, question: Question) -> tuple[int, int] | None:
     return -start, end
 
 
-def _parse_story(path: Path, hint: str) -> dict[int, Passage]:
-    """Passage of every section, by number, in story order."""
+def _parse(paths: tuple[Path, ...], reading: Reading) -> _Tale:
+    story, asked = paths
     sections: dict[int, Passage] = {}
-    for row in read_csv(path, ("section", "text"), hint):
-        number = row.text("section").strip()
-        if not number.isdecimal():
-            raise row.error("section", "a section number")
-        text = unwrapped(row.text("text"))
+    for number, text in reading.each(_section, read_csv(story, ("section", "text"), reading)):
         # One story of the publisher's (remarkable-rocket) has two rows for section 5.
-        before = sections.get(int(number))
-        sections[int(number)] = Passage(f"{before.text}\n\n{text}" if before else text)
-    return dict(sorted(sections.items()))
-
-
-def _parse_questions(path: Path, hint: str) -> tuple[_Row, ...]:
+        before = sections.get(number)
+        sections[number] = Passage(f"{before.text}\n\n{text}" if before else text)
+    sections = dict(sorted(sections.items()))
     columns = ("question_id", "cor_section", "question", *_ANSWERS)
-    return tuple(_row(row) for row in read_csv(path, columns, hint))
+    lines = read_csv(asked, columns, reading)
+    rows = reading.each(lambda row: _row(row, sections), lines)
+    if not rows:
+        raise lines[0].error("question", "at least one sound question in the file")
+    return _Tale(_name(story), sections, tuple(rows))
 
 
-def _row(row: Fields) -> _Row:
+def _section(row: Fields) -> tuple[int, str]:
+    number = row.text("section").strip()
+    if not number.isdecimal():
+        raise row.error("section", "a section number")
+    return int(number), unwrapped(row.text("text"))
+
+
+def _row(row: Fields, sections: Mapping[int, Passage]) -> _Row:
     golds = [" ".join(str(row.get(column) or "").split()) for column in _ANSWERS]
     answers = tuple(dict.fromkeys(gold for gold in golds if gold))
     if not answers:
@@ -164,6 +170,10 @@ def _row(row: Fields) -> _Row:
     numbers = [number.strip() for number in row.text("cor_section").split(",")]
     if not all(number.isdecimal() for number in numbers):
         raise row.error("cor_section", "a section number, or several with commas")
+    if not all(int(number) in sections for number in numbers):
+        raise row.error(
+            "cor_section", f"sections of the story ({min(sections)} to {max(sections)})"
+        )
     question = Question(
         id=f"q{row.text('question_id').strip()}",
         question=" ".join(row.text("question").split()),

@@ -21,11 +21,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from finemem_env.data.adapters.passages import Layout, PassageSource
-from finemem_env.data.files import bucket, parsed, read_list
+from finemem_env.data.files import Reading, bucket, parsed, read_list
 from finemem_env.data.packing import FINAL_QUESTIONS, Passage
-from finemem_env.data.source import SourceConfig, SourceSpec
-from finemem_env.errors import ConfigError, DataError
+from finemem_env.data.passages import Layout, PassageSource
+from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
+from finemem_env.errors import ConfigError
 from finemem_env.fields import Fields
 from finemem_env.text import normalise
 from finemem_env.types import Episode, Evidence, Question
@@ -59,10 +59,11 @@ class _Record:
 class HotpotSource(PassageSource):
     """Questions drawn without replacement, each with its two gold paragraphs and distractors.
 
-    Knob `distractors` (default 3, at most 8): paragraphs per question beside its gold ones.
+    Knobs: `distractors` (default 3, at most 8), paragraphs per question beside its gold ones;
+    `file` (""), which of several files.
     """
 
-    knobs: ClassVar[Mapping[str, object]] = {"distractors": 3}
+    knobs: ClassVar[Mapping[str, object]] = {"distractors": 3, **FILE_KNOB}
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
@@ -73,13 +74,9 @@ class HotpotSource(PassageSource):
             )
         training = config.split == "train"
         pattern = "hotpot_train*.json" if training else "hotpot_dev_distractor*.json"
-        found = self.files(f"hotpotqa/{pattern}")
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
-            raise DataError(f"{found[0].parent}: expected one file {pattern}, found {names}.")
         self._records = [
             record
-            for record in parsed(_parse, found[0], self.hint)
+            for record in parsed(_parse, self.file(f"hotpotqa/{pattern}"), self.reading)
             if training or ("val" if bucket(record.id, 10) < 5 else "test") == config.split
         ]
 
@@ -140,8 +137,8 @@ def _evidence(record: _Record, layout: Layout, numbers: Mapping[str, int]) -> tu
     return tuple(dict.fromkeys(entry for part in parts for entry in part)) if all(parts) else ()
 
 
-def _parse(path: Path, hint: str) -> tuple[_Record, ...]:
-    return tuple(_record(fields) for fields in read_list(path, hint))
+def _parse(path: Path, reading: Reading) -> tuple[_Record, ...]:
+    return tuple(reading.each(_record, read_list(path, reading)))
 
 
 def _record(fields: Fields) -> _Record:

@@ -6,25 +6,26 @@ scores there not what they seem.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from finemem_env.data.adapters.labelled import Pool
-from finemem_env.data.files import parsed
+from finemem_env.data.files import Reading, parsed
+from finemem_env.data.published.memalpha import json_list
 from finemem_env.data.published.parquet import local_rows
 from finemem_env.errors import DataError
+from finemem_env.fields import Fields
 from finemem_env.text import normalise
 
 __all__ = ["without_published"]
 
 
-def without_published(pool: Pool, path: str, hint: str) -> Pool:
+def without_published(pool: Pool, path: str, reading: Reading) -> Pool:
     """`pool` without the texts that occur in a question of the parquet files at `path`.
 
     Args:
         pool: texts by label.
         path: a folder or file of MemoryAgentBench, original or processed; "" changes nothing.
-        hint: where to get the data, for errors.
+        reading: how the files are read.
 
     Raises:
         ConfigError: pyarrow is not installed.
@@ -36,21 +37,18 @@ def without_published(pool: Pool, path: str, hint: str) -> Pool:
     files = sorted(folder.glob("**/*.parquet")) if folder.is_dir() else [folder]
     if not files or not files[0].is_file():
         raise DataError(f"exclude: expected parquet files of MemoryAgentBench at {path!r}.")
-    asked = "\n".join(parsed(_questions, file, hint) for file in files)
-    kept = {
-        label: tuple(text for text in texts if normalise(text) not in asked)
-        for label, texts in pool.items()
-    }
-    return {label: texts for label, texts in kept.items() if texts}
+    asked = "\n".join(parsed(_questions, file, reading) for file in files)
+    return pool.where(lambda text: normalise(text) not in asked)
 
 
-def _questions(path: Path, hint: str) -> str:
+def _questions(path: Path, reading: Reading) -> str:
     """All questions of a file, one a line, in the form in which texts are compared."""
     found: list[str] = []
-    for row in local_rows([path], (), hint).rows:
+    for row in local_rows([path], (), reading).rows:
         questions = row.values.get("questions")
         if questions is None:
-            asked = json.loads(str(row.values.get("questions_and_answers", "[]")))
-            questions = [str(one.get("question", "")) for one in asked]
+            fields = Fields(row.values, row.where, hint=reading.hint)
+            asked = json_list(fields, "questions_and_answers")
+            questions = [one.get("question", "") for one in asked if isinstance(one, dict)]
         found.extend(normalise(str(question)) for question in questions)
     return "\n".join(found)

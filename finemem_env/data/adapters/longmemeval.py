@@ -9,28 +9,33 @@ One record of the publisher's longmemeval_oracle.json (also longmemeval_s.json):
      "haystack_sessions": [[{"role": "user", "content": "I …", "has_answer": true}, …], …],
      "answer_session_ids": ["answer_…"]}
 
-Built as Mem-α's LME-Train (arXiv 2509.25911): the conversations of four or five questions together,
-10,000 to 30,000 tokens, in order of their dates, in chunks of at most 2,048 tokens. Questions are
-split 80/10/10 by a hash of their id, and are graded by a judge.
+A file may be the oracle one or that with 40 or 500 conversations a question (longmemeval_s,
+longmemeval_m); where several lie side by side, the knob `file` chooses. Built as Mem-α's LME-Train
+(arXiv 2509.25911): the conversations of four or five questions together, 10,000 to 30,000 tokens,
+in order of their dates, in chunks of at most 2,048 tokens. Questions are split 80/10/10 by a hash
+of their id, carry the date on which they are asked, and are graded by a judge with the rubric of
+their kind; those whose id says "_abs" have no answer, and their gold says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from finemem_env.data.adapters.passages import Layout, PassageSource
-from finemem_env.data.files import bucket, parsed, read_list
+from finemem_env.data.files import Reading, bucket, parsed, read_list
 from finemem_env.data.packing import Passage, pack
+from finemem_env.data.passages import Layout, PassageSource
 from finemem_env.data.published.memalpha import answer_texts
-from finemem_env.data.source import SourceConfig, SourceSpec
+from finemem_env.data.sessions import Session, Transcript, date_prefix, tell
+from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError
 from finemem_env.fields import Fields
-from finemem_env.types import Chunk, Episode, Evidence, Question
+from finemem_env.types import Episode, Question
 
 __all__ = ["LongMemEvalSource"]
 
@@ -40,13 +45,17 @@ _MOST_TOKENS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Session:
+class _Talk:
     """One conversation; `proof` are the turns that hold an answer."""
 
     id: str
-    date: str
-    turns: tuple[str, ...]
+    session: Session
     proof: frozenset[int]
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...]]:
+        """What makes two conversations the same: records share them, with dates of their own."""
+        return self.id, self.session.turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +65,24 @@ class _Record:
     answers: tuple[str, ...]
     kind: str
     date: str
-    sessions: tuple[_Session, ...]
+    talks: tuple[_Talk, ...]
 
 
 class LongMemEvalSource(PassageSource):
-    """Groups of questions over their joined conversations."""
+    """Groups of questions over their joined conversations.
+
+    Knob `file` (""): which of several files, such as "oracle".
+    """
 
     separator = "\n"
     chunk_tokens: ClassVar[tuple[int, int]] = (2048, 2048)
+    knobs: ClassVar[Mapping[str, object]] = FILE_KNOB
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
         if config.num_chunks is not None:
             raise ConfigError(f"source {self.name!r}: num_chunks does not apply; use chunk_tokens.")
-        records = parsed(_parse, self.files("longmemeval/longmemeval_*.json")[0], self.hint)
+        records = parsed(_parse, self.file("longmemeval/longmemeval_*.json"), self.reading)
         self._records = [one for one in records if _split(one.id) == config.split]
         if not self._records:
             raise ConfigError(f"source {self.name!r} has no question in split {config.split!r}.")
@@ -79,19 +92,16 @@ class LongMemEvalSource(PassageSource):
     def build(self, rng: np.random.Generator, index: int) -> Episode:
         """Questions until their conversations are long enough, then these in order of date."""
         chosen = self._choose(rng)
-        sessions = {session.id: session for record in chosen for session in record.sessions}
-        ordered = sorted(sessions.values(), key=lambda session: (session.date, session.id))
-        layout, numbers = self._pack(ordered)
-        chunks = tuple(
-            Chunk(f"c{i}", text, _first_date(text) or None)
-            for i, text in enumerate(chunk.text for chunk in layout.chunks)
-        )
+        talks = {talk.key: talk for record in chosen for talk in record.talks}
+        ordered = sorted(talks.values(), key=lambda talk: (talk.session.date, talk.id))
+        places = {talk.key: place for place, talk in enumerate(ordered)}
+        transcript = tell((talk.session for talk in ordered), self._cut)
         return Episode(
             episode_id=self.episode_id(index),
             competency="AR",
             source=self.name,
-            chunks=chunks,
-            questions=tuple(_question(record, layout, numbers) for record in chosen),
+            chunks=transcript.chunks(),
+            questions=tuple(_question(record, transcript, places) for record in chosen),
             metadata={"split": self.config.split, "index": index, "data_source": "lme_train"},
         )
 
@@ -101,7 +111,7 @@ class LongMemEvalSource(PassageSource):
         most = _LEAST_QUESTIONS + int(rng.integers(_MOST_QUESTIONS - _LEAST_QUESTIONS + 1))
         for place in rng.permutation(len(self._records)).tolist():
             record = self._records[place]
-            size = sum(self.count(turn) for one in record.sessions for turn in one.turns)
+            size = sum(self.count(turn) for one in record.talks for turn in one.session.turns)
             if chosen and tokens + size > _MOST_TOKENS:
                 continue
             tokens += size
@@ -110,35 +120,25 @@ class LongMemEvalSource(PassageSource):
                 break
         return chosen
 
-    def _pack(self, sessions: Sequence[_Session]) -> tuple[Layout, dict[tuple[str, int], int]]:
-        """Turns packed, a dated header before each conversation; where each turn went."""
-        passages: list[Passage] = []
-        numbers: dict[tuple[str, int], int] = {}
-        for session in sessions:
-            header = f"[Dialogue between User and Assistant on {session.date}]"
-            for turn, text in enumerate(session.turns):
-                numbers[session.id, turn] = len(passages)
-                passages.append(Passage(text, header if turn == 0 else ""))
+    def _cut(self, passages: Sequence[Passage]) -> Layout:
         _, most = self.config.token_range(self.chunk_tokens)
-        packed = pack(passages, [most] * len(passages) * 8, self.count, self.separator)
-        return Layout.of(passages, packed), numbers
+        targets = [most] * len(passages) * 8
+        return Layout.of(passages, pack(passages, targets, self.count, self.separator))
 
 
-def _question(record: _Record, layout: Layout, numbers: dict[tuple[str, int], int]) -> Question:
-    proof = [
-        numbers[session.id, turn] for session in record.sessions for turn in sorted(session.proof)
-    ]
-    steps = {step for number in proof for step, _, _ in layout.places.get(number, ())}
-    metadata: dict[str, object] = {"question_type": record.kind, "question_date": record.date}
-    if record.id.endswith("_abs"):
-        metadata["abstention"] = True
+def _question(
+    record: _Record, transcript: Transcript, places: Mapping[tuple[str, tuple[str, ...]], int]
+) -> Question:
+    proof = [(places[talk.key], turn) for talk in record.talks for turn in talk.proof]
     return Question(
         id=record.id,
         question=record.question,
         answers=record.answers,
         metric="judge",
-        evidence=tuple(Evidence(step) for step in sorted(steps)),
-        metadata=metadata,
+        query_prefix=date_prefix(record.date),
+        evidence=transcript.evidence(proof),
+        metadata={"question_type": record.kind, "question_date": record.date},
+        unanswerable="_abs" in record.id,
     )
 
 
@@ -147,38 +147,47 @@ def _split(name: str) -> str:
     return "train" if part < 8 else "val" if part == 8 else "test"
 
 
-def _first_date(text: str) -> str:
-    """The date of the first conversation that begins in a chunk, "" for none."""
-    _, found, rest = text.partition("[Dialogue between User and Assistant on ")
-    return rest.partition("]")[0] if found else ""
-
-
-def _parse(path: Path, hint: str) -> tuple[_Record, ...]:
-    return tuple(_record(fields) for fields in read_list(path, hint))
+def _parse(path: Path, reading: Reading) -> tuple[_Record, ...]:
+    return tuple(reading.each(_record, read_list(path, reading)))
 
 
 def _record(fields: Fields) -> _Record:
     dates, ids = fields.texts("haystack_dates"), fields.texts("haystack_session_ids")
-    sessions = fields.items("haystack_sessions")
-    if not len(dates) == len(ids) == len(sessions):
+    told = fields.items("haystack_sessions")
+    if not len(dates) == len(ids) == len(told):
         raise fields.error("haystack_sessions", f"{len(dates)} conversations, one a date")
     golds = answer_texts(fields.get("answer"))
     if not golds:
         raise fields.error("answer", "a text or a number")
+    talks = [
+        _talk(fields, name, date, turns) for name, date, turns in zip(ids, dates, told, strict=True)
+    ]
+    talks = [talk for talk in talks if talk.session.turns]
+    if not talks:
+        raise fields.error("haystack_sessions", "at least one turn that says something")
     return _Record(
         id=fields.text("question_id"),
         question=fields.text("question"),
         answers=golds,
         kind=fields.text("question_type"),
         date=fields.text("question_date", ""),
-        sessions=tuple(
-            _session(fields, name, date, turns)
-            for name, date, turns in zip(ids, dates, sessions, strict=True)
-        ),
+        talks=tuple(_with_proof(talks, fields.texts("answer_session_ids", []))),
     )
 
 
-def _session(fields: Fields, name: str, date: str, turns: object) -> _Session:
+def _with_proof(talks: Sequence[_Talk], named: Sequence[str]) -> Sequence[_Talk]:
+    """`talks`; where no turn is marked, all turns of the conversations that hold the answer."""
+    if any(talk.proof for talk in talks):
+        return talks
+    return [
+        dataclasses.replace(talk, proof=frozenset(range(len(talk.session.turns))))
+        if talk.id in named
+        else talk
+        for talk in talks
+    ]
+
+
+def _talk(fields: Fields, name: str, date: str, turns: object) -> _Talk:
     if not isinstance(turns, list):
         raise fields.error("haystack_sessions", "lists of turns", turns)
     told: list[str] = []
@@ -191,4 +200,5 @@ def _session(fields: Fields, name: str, date: str, turns: object) -> _Session:
             if turn.get("has_answer"):
                 proof.add(len(told))
             told.append(f"<{speaker}> {content}")
-    return _Session(name, date, tuple(told), frozenset(proof))
+    header = f"[Dialogue between User and Assistant on {date}]"
+    return _Talk(name, Session(header, date, tuple(told)), frozenset(proof))

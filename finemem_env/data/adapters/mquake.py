@@ -15,10 +15,10 @@ import numpy as np
 
 from finemem_env.data.adapters.edit_questions import final_questions, shuffled, split_cases
 from finemem_env.data.adapters.edits import Fact, Selection, arrange, parse_cases
-from finemem_env.data.adapters.whole import WholeSource
 from finemem_env.data.files import parsed
 from finemem_env.data.packing import Passage
 from finemem_env.data.source import SourceConfig, SourceSpec
+from finemem_env.data.whole import WholeSource
 from finemem_env.errors import ConfigError
 from finemem_env.types import Episode, Evidence
 
@@ -39,7 +39,7 @@ class MquakeSource(WholeSource):
         self._most = int(str(self.difficulty["cases"]))
         if self._most < 1:
             raise ConfigError(f"difficulty['cases']: expected at least 1, got {self._most}.")
-        found = parsed(parse_cases, self.files("mquake/MQuAKE-hard.json")[0], self.hint)
+        found = parsed(parse_cases, self.file("mquake/MQuAKE-hard.json"), self.reading)
         self._cases = split_cases(found, config.split)
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:

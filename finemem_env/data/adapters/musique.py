@@ -11,7 +11,8 @@ paragraphs each):
 
 Train is the training file; val and test are the development file, split in two by `id`. Questions
 that cannot be answered (the "full" files) are left out. Evidence is the supporting paragraphs;
-there are no chunk questions.
+there are no chunk questions. Aliases shorter than four letters, such as "US", are left out, since
+almost any answer contains them.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from finemem_env.data.adapters.passages import Layout, PassageSource
-from finemem_env.data.files import bucket, parsed, read_jsonl
+from finemem_env.data.aliases import telling
+from finemem_env.data.files import Reading, bucket, parsed, read_jsonl
 from finemem_env.data.packing import FINAL_QUESTIONS, Passage
-from finemem_env.data.source import SourceConfig, SourceSpec
+from finemem_env.data.passages import Layout, PassageSource
+from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError
 from finemem_env.fields import Fields
 from finemem_env.text import normalise
@@ -50,10 +52,11 @@ class _Record:
 class MusiqueSource(PassageSource):
     """Questions drawn without replacement, each with its supporting paragraphs and distractors.
 
-    Knob `distractors` (default 3, at most 18): paragraphs per question beside supporting ones.
+    Knobs: `distractors` (default 3, at most 18), paragraphs per question beside supporting ones;
+    `file` (""), which of several files, such as "ans".
     """
 
-    knobs: ClassVar[Mapping[str, object]] = {"distractors": 3}
+    knobs: ClassVar[Mapping[str, object]] = {"distractors": 3, **FILE_KNOB}
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
@@ -66,7 +69,7 @@ class MusiqueSource(PassageSource):
         file = f"musique/musique_*_{'train' if training else 'dev'}.jsonl"
         self._records = [
             record
-            for record in parsed(_parse, self.files(file)[0], self.hint)
+            for record in parsed(_parse, self.file(file), self.reading)
             if training or ("val" if bucket(record.id, 10) < 5 else "test") == config.split
         ]
 
@@ -127,8 +130,8 @@ def _evidence(
     return tuple(dict.fromkeys(entry for part in parts for entry in part)) if all(parts) else ()
 
 
-def _parse(path: Path, hint: str) -> tuple[_Record, ...]:
-    records = [_record(fields) for fields in read_jsonl(path, hint)]
+def _parse(path: Path, reading: Reading) -> tuple[_Record, ...]:
+    records = reading.each(_record, read_jsonl(path, reading))
     return tuple(record for record in records if record is not None)
 
 
@@ -147,7 +150,7 @@ def _record(fields: Fields) -> _Record | None:
     return _Record(
         fields.text("id"),
         fields.text("question"),
-        tuple(dict.fromkeys(golds)),
+        telling(golds),
         tuple(dict.fromkeys(support)),
         tuple(dict.fromkeys(distractors)),
     )

@@ -7,8 +7,9 @@ answer_normalised;answer;question
     1;1;alarm;set;;wake me up at [time : five am] [date : this week];;;wake me up at five am this \
 week;wake me up at five am this week;Write what you would tell your PDA …
 
-The label is "<scenario>_<intent>". The file is split 80/10/10 by a hash of the request, so that no
-request that is tested on is ever shown or asked in training.
+The label is "<scenario>_<intent>". Rows whose status starts with IRR are left out, as the publisher
+asks, and so is the answer "null", which stands where there is none. The file is split 80/10/10 by a
+hash of the request, so that no request that is tested on is ever shown or asked in training.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from finemem_env.data.adapters.labelled import LabelledSource, Pool, Pools, make_pool
+from finemem_env.data.adapters.labelled import LabelledSource, Parts, make_pool
 from finemem_env.data.adapters.leaks import without_published
-from finemem_env.data.files import bucket, parsed, read_csv
+from finemem_env.data.files import Reading, bucket, parsed, read_csv
+from finemem_env.fields import Fields
 from finemem_env.text import normalise
 
 __all__ = ["NluSource"]
@@ -36,24 +38,33 @@ class NluSource(LabelledSource):
 
     knobs: ClassVar[Mapping[str, object]] = {"labels": 20, "exclude": ""}
 
-    def pools(self) -> Pools:
-        """Examples from the training part, questions from the split's."""
-        parts = parsed(_parse, self.files(_FILE)[0], self.hint)
-        train, asked = parts["train"], parts[self.config.split]
-        if self.config.split == "test":
-            return Pools(train, asked)
+    def parts(self) -> Parts:
+        """Three parts of the file, the first two without what MemoryAgentBench asks."""
+        parts = parsed(_parse, self.file(_FILE), self.reading)
         path = str(self.difficulty["exclude"])
-        shown = without_published(train, path, self.hint)
-        same = self.config.split == "train"
-        return Pools(shown, shown if same else without_published(asked, path, self.hint))
+        return Parts(
+            without_published(parts.train, path, self.reading),
+            without_published(parts.val, path, self.reading),
+            parts.test,
+        )
 
 
-def _parse(path: Path, hint: str) -> dict[str, Pool]:
+def _parse(path: Path, reading: Reading) -> Parts:
     columns = ("scenario", "intent", "answer")
     pairs: dict[str, list[tuple[str, str]]] = {"train": [], "val": [], "test": []}
-    for row in read_csv(path, columns, hint, delimiter=";"):
-        text = row.text("answer", "")
+    told = filter(_is_request, read_csv(path, columns, reading, delimiter=";"))
+    for text, label in reading.each(_pair, told):
         part = bucket(normalise(text), 10)
         split = "train" if part < 8 else "val" if part == 8 else "test"
-        pairs[split].append((text, f"{row.text('scenario')}_{row.text('intent')}"))
-    return {split: make_pool(found) for split, found in pairs.items()}
+        pairs[split].append((text, label))
+    return Parts(**{split: make_pool(found) for split, found in pairs.items()})
+
+
+def _is_request(row: Fields) -> bool:
+    """False for rows that the publisher marks as irrelevant (IRR_XL, IRR_XR), and for no answer."""
+    text, status = str(row.get("answer") or "").strip(), str(row.get("status") or "").strip()
+    return bool(text) and text.casefold() != "null" and not status.upper().startswith("IRR")
+
+
+def _pair(row: Fields) -> tuple[str, str]:
+    return row.text("answer"), f"{row.text('scenario')}_{row.text('intent')}"

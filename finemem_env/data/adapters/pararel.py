@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from finemem_env.data.adapters.edits import Fact, sentence_of
-from finemem_env.data.files import parsed, read_json, read_jsonl
+from finemem_env.data.files import Reading, parsed, read_json, read_jsonl
 from finemem_env.fields import Fields
 from finemem_env.text import normalise, split_sentences
 
@@ -39,7 +39,7 @@ _TEMPLATES: dict[str, tuple[str, str]] = {
 
 
 def filler_facts(
-    files: Iterable[Path], clozes: Path, questions: Path, taken: Collection[Fact], hint: str
+    files: Iterable[Path], clozes: Path, questions: Path, taken: Collection[Fact], reading: Reading
 ) -> tuple[Fact, ...]:
     """Every pair as a fact, without those that contradict each other or touch a fact of `taken`.
 
@@ -51,10 +51,10 @@ def filler_facts(
         clozes: MQuAKE's cloze_templates.json.
         questions: MQuAKE's question_templates.json.
         taken: facts whose (subject, relation) or question must stay theirs alone.
-        hint: ends every error message.
+        reading: how the files are read.
     """
-    templates = parsed(_parse_templates, clozes, hint)
-    asked = parsed(_parse_templates, questions, hint)
+    templates = parsed(_parse_templates, clozes, reading)
+    asked = parsed(_parse_templates, questions, reading)
     keys = {_folded(fact.key) for fact in taken}
     texts = {normalise(fact.question) for fact in taken}
     facts: dict[tuple[str, str], Fact] = {}
@@ -66,7 +66,7 @@ def filler_facts(
         cloze, question = templates.get(relation, own[0]), asked.get(relation, own[1])
         if not cloze or not question:
             continue
-        for subject, value in parsed(_parse_pairs, path, hint):
+        for subject, value in parsed(_parse_pairs, path, reading):
             fact = _fact(subject, relation, value, cloze, question)
             key = _folded(fact.key)
             twin = asked_by.setdefault(normalise(fact.question), fact)
@@ -99,13 +99,14 @@ def _fact(subject: str, relation: str, value: str, cloze: str, question: str) ->
     )
 
 
-def _parse_templates(path: Path, hint: str) -> Mapping[str, str]:
-    fields = Fields(read_json(path, hint), str(path), hint=hint)
+def _parse_templates(path: Path, reading: Reading) -> Mapping[str, str]:
+    fields = Fields(read_json(path, reading), str(path), hint=reading.hint)
     return {relation: fields.text(relation) for relation in fields}
 
 
-def _parse_pairs(path: Path, hint: str) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (" ".join(record.text("sub_label").split()), " ".join(record.text("obj_label").split()))
-        for record in read_jsonl(path, hint)
-    )
+def _parse_pairs(path: Path, reading: Reading) -> tuple[tuple[str, str], ...]:
+    return tuple(reading.each(_pair, read_jsonl(path, reading)))
+
+
+def _pair(record: Fields) -> tuple[str, str]:
+    return " ".join(record.text("sub_label").split()), " ".join(record.text("obj_label").split())

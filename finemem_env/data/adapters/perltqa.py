@@ -20,16 +20,17 @@ question is kept when all of them are in its chunk. People are split 80/10/10 by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from finemem_env.data.adapters.passages import PassageSource
-from finemem_env.data.files import bucket, parsed, read_json
+from finemem_env.data.files import Reading, bucket, parsed, read_json
 from finemem_env.data.packing import FINAL_QUESTIONS, deal_questions
-from finemem_env.data.source import SourceConfig, SourceSpec
+from finemem_env.data.passages import PassageSource
+from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
 from finemem_env.text import normalise
@@ -56,7 +57,12 @@ class _Person:
 
 
 class PerltqaSource(PassageSource):
-    """One person an episode; `size` is the number of people in the split with 20 questions."""
+    """One person an episode; `size` is the number of people in the split with 20 questions.
+
+    Knob `file` (""): which of several versions, such as "v2".
+    """
+
+    knobs: ClassVar[Mapping[str, object]] = FILE_KNOB
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
@@ -66,10 +72,10 @@ class PerltqaSource(PassageSource):
                 "apply."
             )
         paths = (
-            self.files("perltqa/perltmem_en*.json")[0],
-            self.files("perltqa/perltqa_en*.json")[0],
+            self.file("perltqa/perltmem_en*.json"),
+            self.file("perltqa/perltqa_en*.json"),
         )
-        people = parsed(_parse, paths, self.hint)
+        people = parsed(_parse, paths, self.reading)
         self._people = [one for one in people if _split(one.name) == config.split]
         self.size = len(self._people)
         if not self._people:
@@ -99,22 +105,25 @@ def _split(name: str) -> str:
     return "train" if part < 8 else "val" if part == 8 else "test"
 
 
-def _parse(paths: tuple[Path, ...], hint: str) -> tuple[_Person, ...]:
-    memories, asked = (read_json(path, hint) for path in paths)
+def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[_Person, ...]:
+    memories, asked = (read_json(path, reading) for path in paths)
     if not isinstance(asked, list):
-        raise DataError(f"{paths[1]}: expected a list of people. {hint}")
+        raise DataError(f"{paths[1]}: expected a list of people. {reading.hint}")
     by_name: dict[str, object] = {}
     for entry in asked:
-        by_name.update(Fields(entry, str(paths[1]), hint=hint).mapping_of_all())
-    people = []
-    for name, memory in Fields(memories, str(paths[0]), hint=hint).mapping_of_all().items():
-        events = _events(Fields(memory, f"{paths[0]}: {name}", hint=hint))
-        if name in by_name:
-            section = Fields(by_name[name], f"{paths[1]}: {name}", hint=hint)
-            found = _questions(section, dict(events))
-            if len(found) >= _LEAST_QUESTIONS:
-                people.append(_Person(name, events, found))
-    return tuple(people)
+        by_name.update(Fields(entry, str(paths[1]), hint=reading.hint).mapping_of_all())
+
+    def person(named: tuple[str, object]) -> _Person:
+        name, memory = named
+        events = _events(Fields(memory, f"{paths[0]}: {name}", hint=reading.hint))
+        section = Fields(
+            by_name.get(name, {"events": []}), f"{paths[1]}: {name}", hint=reading.hint
+        )
+        return _Person(name, events, _questions(section, dict(events), reading))
+
+    told = Fields(memories, str(paths[0]), hint=reading.hint).mapping_of_all()
+    people = reading.each(person, told.items())
+    return tuple(one for one in people if len(one.asked) >= _LEAST_QUESTIONS)
 
 
 def _events(person: Fields) -> tuple[tuple[str, str], ...]:
@@ -138,17 +147,20 @@ def _events(person: Fields) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _questions(section: Fields, events: Mapping[str, str]) -> tuple[_Asked, ...]:
+def _questions(section: Fields, events: Mapping[str, str], reading: Reading) -> tuple[_Asked, ...]:
     found: dict[str, _Asked] = {}
     for entry in section.children("events"):
         for key in entry:
             if key in events:
                 text = normalise(events[key])
-                for one in entry.children(key):
-                    asked = _Asked(key, one.text("Question"), _anchors(one))
+                for asked in reading.each(_asked_on(key), entry.children(key)):
                     if asked.keywords and all(normalise(k) in text for k in asked.keywords):
                         found.setdefault(normalise(asked.question), asked)
     return tuple(found.values())
+
+
+def _asked_on(event: str) -> Callable[[Fields], _Asked]:
+    return lambda record: _Asked(event, record.text("Question"), _anchors(record))
 
 
 def _anchors(record: Fields) -> tuple[str, ...]:

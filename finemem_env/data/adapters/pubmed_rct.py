@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from finemem_env.data.adapters.labelled import LabelledSource, Pool, Pools, make_pool
-from finemem_env.data.files import parsed, read_lines
+from finemem_env.data.adapters.labelled import LabelledSource, Parts, Pool, make_pool
+from finemem_env.data.files import Reading, parsed, read_lines
 from finemem_env.errors import DataError
 
 __all__ = ["PubMedSource"]
@@ -31,26 +31,26 @@ class PubMedSource(LabelledSource):
     knobs: ClassVar[Mapping[str, object]] = {"labels": 5}
     chunk_tokens: ClassVar[tuple[int, int]] = (1024, 2048)
 
-    def pools(self) -> Pools:
-        """Examples from train, questions from the split."""
-        file = "dev" if self.config.split == "val" else self.config.split
-        shown = parsed(_parse, self.files("pubmed_rct/train.txt")[0], self.hint)
-        asked = parsed(_parse, self.files(f"pubmed_rct/{file}.txt")[0], self.hint)
-        return Pools(shown, asked)
+    def parts(self) -> Parts:
+        """The publisher's own."""
+        files = [self.file(f"pubmed_rct/{part}.txt") for part in ("train", "dev", "test")]
+        return Parts(*(parsed(_parse, file, self.reading) for file in files))
 
 
-def _parse(path: Path, hint: str) -> Pool:
-    pairs = []
-    for number, line in enumerate(read_lines(path, hint), start=1):
-        if not line.strip() or line.startswith("###"):
-            continue
+def _parse(path: Path, reading: Reading) -> Pool:
+    def pair(numbered: tuple[int, str]) -> tuple[str, str]:
+        number, line = numbered
         section, tab, sentence = line.partition("\t")
         if not tab or section not in _SECTIONS:
             raise DataError(
                 f"{path}, line {number}: expected a section ({', '.join(sorted(_SECTIONS))}), a "
-                f"tab and a sentence, found {line[:60]!r}. {hint}"
+                f"tab and a sentence, found {line[:60]!r}. {reading.hint}"
             )
-        pairs.append((sentence, section))
-    if not pairs:
-        raise DataError(f"{path}: expected at least one sentence, found none. {hint}")
+        return sentence, section
+
+    numbered = enumerate(read_lines(path, reading), start=1)
+    told = [one for one in numbered if one[1].strip() and not one[1].startswith("###")]
+    pairs = reading.each(pair, told)
+    if not told:
+        raise DataError(f"{path}: expected at least one sentence, found none. {reading.hint}")
     return make_pool(pairs)

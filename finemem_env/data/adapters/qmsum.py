@@ -8,21 +8,23 @@ One line of the publisher's data/ALL/jsonl/{train,val,test}.jsonl:
                               "relevant_text_span": [["9", "18"]]}],
      "meeting_transcripts": [{"speaker": "The Chair", "content": "I call the meeting …"}, …]}
 
-Spans count turns from 0, both ends included; the chunks of these turns are the evidence.
+Spans count turns from 0, empty ones too, both ends included; the chunks of these turns are the
+evidence.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from finemem_env.data.adapters.passages import Layout
-from finemem_env.data.adapters.whole import WholeSource
-from finemem_env.data.files import parsed, read_jsonl
+from finemem_env.data.files import Reading, parsed, read_jsonl
 from finemem_env.data.packing import Passage
+from finemem_env.data.passages import Layout
 from finemem_env.data.source import SourceConfig, SourceSpec
+from finemem_env.data.whole import WholeSource
 from finemem_env.fields import Fields
 from finemem_env.types import Episode, Evidence, Question
 
@@ -33,7 +35,7 @@ __all__ = ["QmsumSource"]
 class _Asked:
     question: str
     answer: str
-    turns: frozenset[int]
+    turns: frozenset[int]  # places in the meeting's turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,8 @@ class QmsumSource(WholeSource):
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
-        path = self.files(f"qmsum/{config.split}.jsonl")[0]
-        self._meetings = parsed(_parse, path, self.hint)
+        path = self.file(f"qmsum/{config.split}.jsonl")
+        self._meetings = parsed(_parse, path, self.reading)
         self.size = len(self._meetings)
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
@@ -77,35 +79,44 @@ def _evidence(asked: _Asked, layout: Layout) -> tuple[Evidence, ...]:
     return tuple(Evidence(step) for step in sorted(steps))
 
 
-def _parse(path: Path, hint: str) -> tuple[_Meeting, ...]:
-    return tuple(_meeting(record) for record in read_jsonl(path, hint))
+def _parse(path: Path, reading: Reading) -> tuple[_Meeting, ...]:
+    records = read_jsonl(path, reading)
+    return tuple(reading.each(lambda record: _meeting(record, reading), records))
 
 
-def _meeting(record: Fields) -> _Meeting:
-    turns = tuple(
-        Passage(f"{' '.join(turn.text('speaker').split())}: {' '.join(content.split())}")
-        for turn in record.children("meeting_transcripts")
-        if (content := turn.text("content", "")).strip()
-    )
+def _meeting(record: Fields, reading: Reading) -> _Meeting:
+    turns: list[Passage] = []
+    places: list[int | None] = []  # of the publisher's turn i among those that say something
+    for turn in record.children("meeting_transcripts"):
+        content = " ".join(turn.text("content", "").split())
+        places.append(len(turns) if content else None)
+        if content:
+            turns.append(Passage(f"{' '.join(turn.text('speaker').split())}: {content}"))
     if not turns:
-        raise record.error("meeting_transcripts", "at least one turn")
+        raise record.error("meeting_transcripts", "at least one turn that says something")
     asked: dict[str, _Asked] = {}
     for key in ("general_query_list", "specific_query_list"):
-        for entry in record.children(key):
-            question = " ".join(entry.text("query").split())
-            answer = " ".join(entry.text("answer").split())
-            asked.setdefault(question.casefold(), _Asked(question, answer, _turns(entry)))
+        queries = record.children(key)
+        for one in reading.each(lambda entry: _query(entry, places), queries):
+            asked.setdefault(one.question.casefold(), one)
     if not asked:
         raise record.error("general_query_list", "at least one query")
-    return _Meeting(turns, tuple(asked.values()))
+    return _Meeting(tuple(turns), tuple(asked.values()))
 
 
-def _turns(entry: Fields) -> frozenset[int]:
-    """The turns of the publisher's spans; some ends are not numbers, such as "19 "."""
-    found: set[int] = set()
+def _query(entry: Fields, places: Sequence[int | None]) -> _Asked:
+    question = " ".join(entry.text("query").split())
+    answer = " ".join(entry.text("answer").split())
+    told = [places[turn] for turn in _turns(entry, len(places))]
+    return _Asked(question, answer, frozenset(place for place in told if place is not None))
+
+
+def _turns(entry: Fields, count: int) -> list[int]:
+    """Those of `count` turns that are in the spans; some ends are not numbers, such as "19 "."""
+    found: list[int] = []
     for span in entry.items("relevant_text_span", []):
         ends = [str(end).strip() for end in span] if isinstance(span, list) else []
         if len(ends) != 2 or not all(end.isdecimal() for end in ends):
             raise entry.error("relevant_text_span", "pairs of turn numbers", span)
-        found.update(range(int(ends[0]), int(ends[1]) + 1))
-    return frozenset(found)
+        found += range(int(ends[0]), min(int(ends[1]) + 1, count))
+    return found

@@ -10,30 +10,35 @@ One line of the publisher's train_data.jsonl and test_data.jsonl; "@" and a numb
      "initiatorQuestions": {…}}
 
 The context are whole conversations of the training file; a question is a held-out conversation up
-to its first recommendation, to be answered by a numbered list of films. The golds are the films
-that were suggested in it, and recall@5 matches the nearest titles of the set.
+to its first recommendation, to be answered by a numbered list of films. Golds are the films that
+the recommender names from then on, without those that the forms at the end mark as not suggested
+(the seeker's form decides where both have the film) and those named before. recall@5 matches the
+nearest titles of the set. Titles keep their years: "Heat (1995)" and "Heat (1986)" are two films.
+What the forms say of each gold is in the question's metadata: suggested, seen, liked (0 no, 1 yes,
+2 not said).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from finemem_env.data.adapters.passages import PassageSource
-from finemem_env.data.files import bucket, parsed, read_jsonl
+from finemem_env.data.files import Reading, bucket, parsed, read_jsonl
 from finemem_env.data.packing import FINAL_QUESTIONS, Passage
+from finemem_env.data.passages import PassageSource
 from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.fields import Fields
-from finemem_env.scoring.titles import title_of
 from finemem_env.types import Episode, Question
 
 __all__ = ["RedialSource"]
 
 _FILM = re.compile(r"@(\d+)")
+_FORMS = ("respondentQuestions", "initiatorQuestions")  # the later one decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,9 @@ class _Talk:
     id: str
     text: str
     opening: str
-    suggested: tuple[str, ...]
     titles: tuple[str, ...]
+    # What the forms say of each film.
+    suggested: Mapping[str, Mapping[str, int]] = field(hash=False)
 
 
 class RedialSource(PassageSource):
@@ -56,8 +62,8 @@ class RedialSource(PassageSource):
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
-        training = parsed(_parse, self.files("redial/train_data.jsonl")[0], self.hint)
-        testing = parsed(_parse, self.files("redial/test_data.jsonl")[0], self.hint)
+        training = parsed(_parse, self.file("redial/train_data.jsonl"), self.reading)
+        testing = parsed(_parse, self.file("redial/test_data.jsonl"), self.reading)
         self._titles = _all_titles(training, testing)
         shown = tuple(talk for talk in training if bucket(talk.id, 10) != 9)
         asked = {
@@ -84,9 +90,9 @@ class RedialSource(PassageSource):
             Question(
                 id=f"q{talk.id}",
                 question=f"{talk.opening}\nWhich films should I watch?",
-                answers=talk.suggested,
-                metric="mab/recall@5",
-                metadata={"titles": self._titles},
+                answers=tuple(talk.suggested),
+                metric="recall@5",
+                metadata={"titles": self._titles, "forms": talk.suggested},
             )
             for talk in asked
         ]
@@ -99,38 +105,62 @@ def _all_titles(*files: tuple[_Talk, ...]) -> list[str]:
     return sorted({title for talks in files for talk in talks for title in talk.titles})
 
 
-def _parse(path: Path, hint: str) -> tuple[_Talk, ...]:
-    return tuple(_talk(record) for record in read_jsonl(path, hint))
+def _parse(path: Path, reading: Reading) -> tuple[_Talk, ...]:
+    return tuple(reading.each(_talk, read_jsonl(path, reading)))
 
 
 def _talk(record: Fields) -> _Talk:
     mentions = record.get("movieMentions")
     films = {
-        key: title_of(str(title))
-        for key, title in (mentions.items() if isinstance(mentions, dict) else ())
+        key: " ".join(str(title).split())
+        for key, title in (mentions.items() if isinstance(mentions, Mapping) else ())
         if title and str(title).strip()
     }
+    marks = _marks(record)
     seeker = str(record.get("initiatorWorkerId"))
-    turns, opening, suggested = [], [], []
+    turns: list[str] = []
+    opening: list[str] = []
+    suggested: dict[str, Mapping[str, int]] = {}
+    named: set[str] = set()  # before the first suggestion
     for message in record.children("messages"):
         raw = " ".join(message.text("text", "").split())
         mine = str(message.get("senderWorkerId")) == seeker
         if not raw:
             continue
         turns.append(f"{'User' if mine else 'Recommender'}: {_named(raw, films)}")
+        said = [key for key in _FILM.findall(raw) if key in films]
         if not mine:
-            suggested += [films[key] for key in _FILM.findall(raw) if key in films]
+            for key in said:
+                about = marks.get(key, {})
+                if about.get("suggested", 1) and films[key] not in named:
+                    suggested[films[key]] = about
         if not suggested:
             opening.append(turns[-1])
-    asks = bool(opening) and any(turn.startswith("User") for turn in opening)
+            named |= {films[key] for key in said}
+    asks = any(turn.startswith("User") for turn in opening)
     return _Talk(
         id=str(record.get("conversationId")),
         text="\n".join(turns),
         opening="\n".join(opening) if asks else "",
-        suggested=tuple(dict.fromkeys(suggested)),
+        suggested=suggested,
         titles=tuple(films.values()),
     )
 
 
-def _named(text: str, films: dict[str, str]) -> str:
+def _marks(record: Fields) -> dict[str, Mapping[str, int]]:
+    """What the forms say of each film; an empty form is a list."""
+    found: dict[str, Mapping[str, int]] = {}
+    for form in _FORMS:
+        answers = record.get(form)
+        for key, about in answers.items() if isinstance(answers, Mapping) else ():
+            if isinstance(about, Mapping):
+                found[str(key)] = {
+                    mark: int(about[mark])
+                    for mark in ("suggested", "seen", "liked")
+                    if isinstance(about.get(mark), int)
+                }
+    return found
+
+
+def _named(text: str, films: Mapping[str, str]) -> str:
     return _FILM.sub(lambda match: films.get(match[1], match[0]), text)

@@ -1,4 +1,4 @@
-"""SQuAD 1.1: paragraphs of Wikipedia articles, shuffled and packed; single-hop questions.
+"""SQuAD: paragraphs of Wikipedia articles, shuffled and packed; single-hop questions.
 
 One record of the publisher's file (`data[i]`):
 
@@ -9,7 +9,9 @@ One record of the publisher's file (`data[i]`):
                               "answers": [{"text": "October 1973", "answer_start": 29}]}]}]}
 
 `squad` splits the development file by article, 80/10/10. `squad_full` trains on the training file
-and keeps the development file, split in two by article, for val and test.
+and keeps the development file, split in two by article, for val and test; so does `squad2` with the
+files of SQuAD 2.0, where `"is_impossible": true` marks a question that its paragraph does not
+answer (it has no "answers"). Either form is read under every name.
 """
 
 from __future__ import annotations
@@ -19,19 +21,23 @@ from pathlib import Path
 
 import numpy as np
 
-from finemem_env.data.adapters.passages import PassageSource
-from finemem_env.data.files import bucket, parsed, read_json
+from finemem_env.data.files import Reading, bucket, parsed, read_json
 from finemem_env.data.packing import Passage
+from finemem_env.data.passages import PassageSource
 from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.fields import Fields
-from finemem_env.types import Episode, Question
+from finemem_env.scoring.abstention import NO_ANSWER
+from finemem_env.types import Episode, Evidence, Question
 
 __all__ = ["SquadSource"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A question with its golds and where the first of them is written: [start, end)."""
+    """A question with its golds and where the first of them is written: [start, end).
+
+    Without golds there is no answer, and the span is the paragraph that fails to give one.
+    """
 
     id: str
     question: str
@@ -53,8 +59,10 @@ class SquadSource(PassageSource):
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
         full = bool(spec.options.get("full"))
-        file = "train-v1.1.json" if full and config.split == "train" else "dev-v1.1.json"
-        paragraphs = parsed(_parse, self.files(f"squad/{file}")[0], self.hint)
+        version = spec.options.get("version", "v1.1")
+        part = "train" if full and config.split == "train" else "dev"
+        file = f"{part}-{version}.json"
+        paragraphs = parsed(_parse, self.file(f"squad/{file}"), self.reading)
         self._paragraphs = [
             paragraph
             for paragraph in paragraphs
@@ -67,12 +75,18 @@ class SquadSource(PassageSource):
         order = rng.permutation(len(self._paragraphs)).tolist()
         layout = self.pack((self._paragraphs[i].passage for i in order), targets)
         questions = [
-            Question(asked.id, asked.question, asked.answers, evidence=evidence)
+            _question(asked, evidence)
             for number in layout.passages
             for asked in self._paragraphs[order[number]].asked
             if (evidence := layout.evidence(number, asked.start, asked.end))
         ]
         return self.extractive(rng, index, layout, questions)
+
+
+def _question(asked: _Asked, evidence: tuple[Evidence, ...]) -> Question:
+    if asked.answers:
+        return Question(asked.id, asked.question, asked.answers, evidence=evidence)
+    return Question(asked.id, asked.question, (NO_ANSWER,), unanswerable=True)
 
 
 def _split(article: str, full: bool) -> str:
@@ -82,36 +96,50 @@ def _split(article: str, full: bool) -> str:
     return "train" if part < 8 else "val" if part == 8 else "test"
 
 
-def _parse(path: Path, hint: str) -> tuple[_Paragraph, ...]:
-    found: list[_Paragraph] = []
-    articles = Fields(read_json(path, hint), str(path), hint=hint).items("data")
-    for i, record in enumerate(articles):
-        article = Fields(record, f"{path}: data[{i}]", hint=hint)
-        title = article.text("title")
-        for j, entry in enumerate(article.items("paragraphs")):
-            where = f"{path}: data[{i}].paragraphs[{j}]"
-            found.append(_paragraph(Fields(entry, where, hint=hint), where, title, hint))
-    if not found:
-        raise Fields({"data": articles}, str(path), hint=hint).error("data", "paragraphs")
-    return tuple(found)
+def _parse(path: Path, reading: Reading) -> tuple[_Paragraph, ...]:
+    content = Fields(read_json(path, reading), str(path), hint=reading.hint)
+
+    def article(numbered: tuple[int, object]) -> list[_Paragraph]:
+        where = f"{path}: data[{numbered[0]}]"
+        fields = Fields(numbered[1], where, hint=reading.hint)
+        title = fields.text("title")
+
+        def paragraph(numbered: tuple[int, object]) -> _Paragraph:
+            spot = f"{where}.paragraphs[{numbered[0]}]"
+            return _paragraph(Fields(numbered[1], spot, hint=reading.hint), title, reading)
+
+        return reading.each(paragraph, enumerate(fields.items("paragraphs")))
+
+    articles = reading.each(article, enumerate(content.items("data")))
+    found = tuple(paragraph for article in articles for paragraph in article)
+    if not found and not reading.flaws:
+        raise content.error("data", "paragraphs")
+    return found
 
 
-def _paragraph(fields: Fields, where: str, title: str, hint: str) -> _Paragraph:
+def _paragraph(fields: Fields, title: str, reading: Reading) -> _Paragraph:
     context = fields.text("context")
-    asked = []
-    for k, entry in enumerate(fields.items("qas")):
-        record = Fields(entry, f"{where}.qas[{k}]", hint=hint)
-        golds = [
-            Fields(gold, f"{where}.qas[{k}].answers[{n}]", hint=hint)
-            for n, gold in enumerate(record.items("answers"))
-        ]
-        if not golds:
-            raise record.error("answers", "at least one answer")
-        texts = tuple(dict.fromkeys(gold.text("text") for gold in golds))
-        start = golds[0].index("answer_start")
-        if start is None or not context.startswith(texts[0], start):
-            raise golds[0].error("answer_start", f"the offset of {texts[0]!r} in the context")
-        asked.append(
-            _Asked(record.text("id"), record.text("question"), texts, start, start + len(texts[0]))
-        )
-    return _Paragraph(title, Passage(context, title.replace("_", " ")), tuple(asked))
+
+    def asked(numbered: tuple[int, object]) -> _Asked:
+        spot = f"{fields.where}.qas[{numbered[0]}]"
+        return _asked(Fields(numbered[1], spot, hint=reading.hint), context)
+
+    found = reading.each(asked, enumerate(fields.items("qas")))
+    return _Paragraph(title, Passage(context, title.replace("_", " ")), tuple(found))
+
+
+def _asked(record: Fields, context: str) -> _Asked:
+    name, question = record.text("id"), record.text("question")
+    golds = [
+        Fields(gold, f"{record.where}.answers[{n}]", hint=record.hint)
+        for n, gold in enumerate(record.items("answers"))
+    ]
+    if record.flag("is_impossible"):
+        return _Asked(name, question, (), 0, len(context))
+    if not golds:
+        raise record.error("answers", "at least one answer, or is_impossible (SQuAD 2.0)")
+    texts = tuple(dict.fromkeys(gold.text("text") for gold in golds))
+    start = golds[0].index("answer_start")
+    if start is None or not context.startswith(texts[0], start):
+        raise golds[0].error("answer_start", f"the offset of {texts[0]!r} in the context")
+    return _Asked(name, question, texts, start, start + len(texts[0]))

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from finemem_env.data.adapters.whole import WholeSource, unwrapped
-from finemem_env.data.files import parsed, read_jsonl
+from finemem_env.data.files import Reading, parsed, read_jsonl
 from finemem_env.data.packing import Passage
 from finemem_env.data.source import SourceConfig, SourceSpec
+from finemem_env.data.whole import WholeSource, unwrapped
 from finemem_env.fields import Fields
 from finemem_env.types import Episode, Question
 
@@ -41,7 +41,7 @@ class SqualitySource(WholeSource):
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
         file = "dev" if config.split == "val" else config.split
-        self._stories = parsed(_parse, self.files(f"squality/{file}.jsonl")[0], self.hint)
+        self._stories = parsed(_parse, self.file(f"squality/{file}.jsonl"), self.reading)
         self.size = len(self._stories)
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
@@ -52,34 +52,33 @@ class SqualitySource(WholeSource):
         return self.compose(index, texts, story.questions, metadata={"story": story.name})
 
 
-def _parse(path: Path, hint: str) -> tuple[_Story, ...]:
-    return tuple(
-        _story(record, f"{path}, story {i}", hint)
-        for i, record in enumerate(read_jsonl(path, hint))
-    )
+def _parse(path: Path, reading: Reading) -> tuple[_Story, ...]:
+    records = read_jsonl(path, reading)
+    return tuple(reading.each(lambda record: _story(record, reading), records))
 
 
-def _story(record: Fields, where: str, hint: str) -> _Story:
+def _story(record: Fields, reading: Reading) -> _Story:
     text = unwrapped(record.text("document"))
-    questions = tuple(
-        _question(Fields(entry, f"{where}: questions[{i}]", hint=hint), i, hint)
-        for i, entry in enumerate(record.items("questions"))
-    )
+    asked = enumerate(record.items("questions"))
+
+    def question(numbered: tuple[int, object]) -> Question:
+        number, entry = numbered
+        where = f"{record.where}: questions[{number}]"
+        return _question(Fields(entry, where, hint=record.hint), number)
+
+    questions = reading.each(question, asked)
     if not questions:
         raise record.error("questions", "at least one question")
-    passage_id = Fields(record.mapping("metadata"), f"{where}: metadata", hint=hint)
+    about = Fields(record.mapping("metadata"), f"{record.where}: metadata", hint=record.hint)
     return _Story(
         tuple(Passage(paragraph) for paragraph in text.split("\n\n")),
-        questions,
-        passage_id.text("passage_id", ""),
+        tuple(questions),
+        about.text("passage_id", ""),
     )
 
 
-def _question(record: Fields, number: int, hint: str) -> Question:
-    responses = [
-        Fields(entry, f"{record.where}.responses[{i}]", hint=hint).text("response_text")
-        for i, entry in enumerate(record.items("responses"))
-    ]
+def _question(record: Fields, number: int) -> Question:
+    responses = [one.text("response_text") for one in record.children("responses")]
     if not responses:
         raise record.error("responses", "at least one response")
     return Question(

@@ -4,8 +4,8 @@ One line of the publisher's train_5500.label and TREC_10.label (Latin-1), "<coar
 
     DESC:manner How did serfdom develop in and then leave Russia ?
 
-The training file is for training and validation, TREC_10 for testing, so that no question that is
-tested on is ever trained on.
+The training file is for training and validation, TREC_10 for testing. The files share a dozen
+questions, which are left out of training.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from finemem_env.data.adapters.labelled import LabelledSource, Pool, Pools, make_pool
+from finemem_env.data.adapters.labelled import LabelledSource, Parts, Pool, make_pool
 from finemem_env.data.adapters.leaks import without_published
-from finemem_env.data.files import bucket, parsed, read_lines
+from finemem_env.data.files import Reading, bucket, parsed, read_lines
 from finemem_env.errors import DataError
 from finemem_env.text import normalise
 
@@ -35,16 +35,17 @@ class TrecSource(LabelledSource):
 
     knobs: ClassVar[Mapping[str, object]] = {"labels": 6, "exclude": ""}
 
-    def pools(self) -> Pools:
-        """Examples and questions of the split."""
+    def parts(self) -> Parts:
+        """Nine tenths of the training file, the other tenth (shown in "test"), and TREC_10."""
         fine = bool(self.spec.options.get("fine"))
         read = _parse_fine if fine else _parse_coarse
-        training = parsed(read, self.files("trec/train_5500.label")[0], self.hint)
+        training = parsed(read, self.file("trec/train_5500.label"), self.reading)
+        test = parsed(read, self.file("trec/TREC_10.label"), self.reading)
         if self.config.split == "test":
-            return Pools(training, parsed(read, self.files("trec/TREC_10.label")[0], self.hint))
-        training = without_published(training, str(self.difficulty["exclude"]), self.hint)
-        parts = {part: _part(training, part == "val") for part in ("train", "val")}
-        return Pools(parts["train"], parts[self.config.split])
+            return Parts(training, Pool({}), test)
+        training = without_published(training, str(self.difficulty["exclude"]), self.reading)
+        val = training.where(lambda text: bucket(normalise(text), 10) == 9)
+        return Parts(training.without(val.keys), val, test)
 
 
 class FineTrecSource(TrecSource):
@@ -53,35 +54,28 @@ class FineTrecSource(TrecSource):
     knobs: ClassVar[Mapping[str, object]] = {"labels": 20, "exclude": ""}
 
 
-def _part(pool: Pool, val: bool) -> Pool:
-    """The tenth of `pool` that is for validation, or the rest."""
-    found = {
-        label: tuple(text for text in texts if (bucket(normalise(text), 10) == 9) == val)
-        for label, texts in pool.items()
-    }
-    return {label: texts for label, texts in found.items() if texts}
+def _parse_coarse(path: Path, reading: Reading) -> Pool:
+    return _parse(path, reading, fine=False)
 
 
-def _parse_coarse(path: Path, hint: str) -> Pool:
-    return _parse(path, hint, fine=False)
+def _parse_fine(path: Path, reading: Reading) -> Pool:
+    return _parse(path, reading, fine=True)
 
 
-def _parse_fine(path: Path, hint: str) -> Pool:
-    return _parse(path, hint, fine=True)
-
-
-def _parse(path: Path, hint: str, *, fine: bool) -> Pool:
-    pairs = []
-    for number, line in enumerate(read_lines(path, hint, encoding="latin-1"), start=1):
-        if not line.strip():
-            continue
+def _parse(path: Path, reading: Reading, *, fine: bool) -> Pool:
+    def pair(numbered: tuple[int, str]) -> tuple[str, str]:
+        number, line = numbered
         found = _LINE.fullmatch(line.strip())
         if found is None:
             raise DataError(
                 f"{path}, line {number}: expected '<COARSE>:<fine> <question>', found "
-                f"{line[:60]!r}. {hint}"
+                f"{line[:60]!r}. {reading.hint}"
             )
-        pairs.append((found[3], f"{found[1]}:{found[2]}" if fine else found[1]))
-    if not pairs:
-        raise DataError(f"{path}: expected at least one question, found none. {hint}")
+        return found[3], f"{found[1]}:{found[2]}" if fine else found[1]
+
+    numbered = enumerate(read_lines(path, reading, encoding="latin-1"), start=1)
+    told = [one for one in numbered if one[1].strip()]
+    pairs = reading.each(pair, told)
+    if not told:
+        raise DataError(f"{path}: expected at least one question, found none. {reading.hint}")
     return make_pool(pairs)

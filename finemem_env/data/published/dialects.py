@@ -77,7 +77,7 @@ _SUBSTRING = ("substring_exact_match", "mem-alpha/contains", "mab/substring_exac
 _SUBSTRING_MAB = ("substring_exact_match", "mab/substring_exact_match", "mab/substring_exact_match")
 _LABEL = ("boxed_label", "mem-alpha/boxed_digits", "mab/label")
 _JUDGED = ("judge", "mem-alpha/judge", "mab/judge")
-_RECALL = ("mab/recall@5", "mab/recall@5", "mab/recall@5")
+_RECALL = ("recall@5", "mab/recall@5", "mab/recall@5")
 _SMALL = (2048, 512)
 
 # The first pattern that matches the start of a name decides.
@@ -239,8 +239,9 @@ def plain_name(data_source: str) -> str:
 def in_dialect(episode: Episode, dialect: str, prefixes: str) -> Episode:
     """`episode` with the metrics and query prefixes of a publication on its final questions.
 
-    MemoryAgentBench's prefixes bring its longest answers along, in the questions' metadata. An
-    episode of no published sub-dataset, or with both names "own", is returned as it is.
+    A question's own prefix, such as the date on which it is asked, comes after them.
+    MemoryAgentBench's bring its longest answers along, in the questions' metadata. An episode of no
+    published sub-dataset, or with both names "own", is returned as it is.
     """
     if dialect == prefixes == "own":
         return episode
@@ -254,7 +255,8 @@ def in_dialect(episode: Episode, dialect: str, prefixes: str) -> Episode:
         return dataclasses.replace(
             question,
             metric=question.metric if dialect == "own" else rule.metric(dialect),
-            query_prefix=question.query_prefix if prefixes == "own" else rule.prefix(prefixes),
+            query_prefix=("" if prefixes == "own" else rule.prefix(prefixes))
+            + question.query_prefix,
             metadata={**question.metadata, **more},
         )
 

@@ -22,13 +22,22 @@ import numpy as np
 from finemem_env.data.dialogue import header_date
 from finemem_env.data.files import bucket
 from finemem_env.data.published.dialects import Published, judged_under, known_rule, plain_name
-from finemem_env.data.published.parquet import Row, Rows, given_path, hub_rows, local_rows
+from finemem_env.data.published.parquet import Row, Rows, given_path, hub_rows, local_rows, one_set
 from finemem_env.data.source import BaseSource, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
 from finemem_env.types import Chunk, Episode, Question
 
-__all__ = ["COLUMNS", "HUB_KNOBS", "MemalphaSource", "answer_texts", "processed_episode", "select"]
+__all__ = [
+    "COLUMNS",
+    "HUB_KNOBS",
+    "MemalphaSource",
+    "answer_texts",
+    "check_processed",
+    "json_list",
+    "processed_episode",
+    "select",
+]
 
 COLUMNS = ("chunks", "questions_and_answers", "data_source")
 HUB_KNOBS: dict[str, object] = {
@@ -58,7 +67,6 @@ class MemalphaSource(BaseSource):
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
-        self.hint = f"Get it from {spec.where}."
         if config.num_chunks is not None or config.chunk_tokens is not None:
             raise ConfigError(
                 f"source {self.name!r} holds chunks as they were cut: num_chunks and chunk_tokens "
@@ -66,40 +74,44 @@ class MemalphaSource(BaseSource):
             )
         read = self._read()
         rows = [row for row in read.rows if self._split_of(row, read) in ("", config.split)]
-        self._rows = select(self, rows, lambda row: str(row.values["data_source"]))
+        self._rows = select(self, rows, _name)
         self.size: int | None = len(self._rows)
         self.provenance: Mapping[str, str] = read.provenance
-        self.data_sources = frozenset(str(row.values["data_source"]) for row in self._rows)
+        self.data_sources = frozenset(map(_name, self._rows))
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
         """Instance `index`, as it is."""
-        row, where = self._rows[index], f"{self.name}, {self.config.split} row {index}"
-        name = str(row.values["data_source"])
+        row = self._rows[index]
         return processed_episode(
-            Fields(row.values, where, hint=self.hint),
+            Fields(row.values, row.where, hint=self.hint),
             self.episode_id(index),
             self.name,
-            known_rule(name, where),
-            {"data_source": name, **self.provenance},
+            known_rule(_name(row), row.where),
+            {"data_source": _name(row), **self.provenance},
         )
 
     def _read(self) -> Rows:
-        hub, path = str(self.difficulty["hub"]), str(self.difficulty["path"])
+        hub, path = str(self.difficulty["hub"]), self._path()
         split = "test" if self.config.split == "test" else "train"
         if hub:
-            return hub_rows(hub, str(self.difficulty["revision"]), split, COLUMNS, self.hint)
+            revision = str(self.difficulty["revision"])
+            return hub_rows(hub, revision, split, COLUMNS, self.reading, check_processed)
         if not path:
-            return local_rows(self.files(f"memalpha/{split}.parquet"), COLUMNS, self.hint)
-        named = given_path(path, self.hint)
-        found = sorted(named.glob(f"**/{split}*.parquet")) if named.is_dir() else [named]
+            found = self.files(f"memalpha/{split}.parquet")
+        else:
+            named = given_path(path, self.hint)
+            found = sorted(named.glob(f"**/{split}*.parquet")) if named.is_dir() else [named]
         if not found:
             raise DataError(f"{path}: expected {split}*.parquet in it. {self.hint}")
-        return local_rows(found, COLUMNS, self.hint)
+        return local_rows(one_set(found, self.hint), COLUMNS, self.reading, check_processed)
+
+    def _path(self) -> str:
+        return str(self.difficulty["path"] or self.config.path or "")
 
     def _split_of(self, row: Row, read: Rows) -> str:
         """The split a row belongs to, "" for any."""
         part = bucket(row.sha256, 10)
-        if str(self.difficulty["path"]).endswith(".parquet"):
+        if self._path().endswith(".parquet"):
             return "train" if part < 8 else "val" if part == 8 else "test"
         if self.config.split == "test":
             return ""
@@ -143,12 +155,12 @@ def processed_episode(
     Raises:
         DataError: `chunks` or `questions_and_answers` are not what they should be.
     """
-    chunks = _json_list(row, "chunks")
-    if not chunks or not all(isinstance(text, str) for text in chunks):
-        raise row.error("chunks", "a JSON list of texts")
+    chunks = json_list(row, "chunks")
+    if not chunks or not all(isinstance(text, str) and text.strip() for text in chunks):
+        raise row.error("chunks", "a JSON list of texts that are not blank")
     asked = [
         Fields(entry, f"{row.where}: questions_and_answers[{i}]", hint=row.hint)
-        for i, entry in enumerate(_json_list(row, "questions_and_answers"))
+        for i, entry in enumerate(json_list(row, "questions_and_answers"))
     ]
     questions = [_question(fields, i, rule) for i, fields in enumerate(asked)]
     known = tuple(question for question in questions if question is not None)
@@ -169,7 +181,23 @@ def processed_episode(
     )
 
 
-def _json_list(row: Fields, key: str) -> list[Any]:
+def check_processed(row: Row, hint: str) -> None:
+    """Raise a DataError for a row that gives no episode."""
+    fields = Fields(row.values, row.where, hint=hint)
+    processed_episode(fields, "checked", "memalpha", known_rule(_name(row), row.where), {})
+
+
+def _name(row: Row) -> str:
+    """The sub-dataset of a row."""
+    return str(row.values["data_source"])
+
+
+def json_list(row: Fields, key: str) -> list[Any]:
+    """A list that is written as JSON text, or as it is.
+
+    Raises:
+        DataError: it is neither.
+    """
     value = row.get(key)
     try:
         found = json.loads(value) if isinstance(value, str) else value

@@ -24,11 +24,26 @@ from typing import ClassVar
 
 import numpy as np
 
-from finemem_env.data.files import parsed, read_json
+from finemem_env.data.files import Reading, parsed, read_json
 from finemem_env.data.published.context import cut_context
 from finemem_env.data.published.dialects import ORIGINAL, Published, known_rule, plain_name
-from finemem_env.data.published.memalpha import HUB_KNOBS, answer_texts, processed_episode, select
-from finemem_env.data.published.parquet import Row, Rows, given_path, hub_file, hub_rows, local_rows
+from finemem_env.data.published.memalpha import (
+    HUB_KNOBS,
+    answer_texts,
+    check_processed,
+    processed_episode,
+    select,
+)
+from finemem_env.data.published.parquet import (
+    Row,
+    Rows,
+    given_path,
+    hub_file,
+    hub_rows,
+    local_rows,
+    one_set,
+)
+from finemem_env.data.sessions import date_prefix
 from finemem_env.data.source import BaseSource, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
@@ -62,7 +77,6 @@ class MemoryAgentBenchSource(BaseSource):
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
-        self.hint = f"Get it from {spec.where}."
         if config.split != "test":
             raise ConfigError(
                 f"source {self.name!r} is a test set: use split='test'; training on its questions "
@@ -71,7 +85,11 @@ class MemoryAgentBenchSource(BaseSource):
         if config.num_chunks is not None:
             raise ConfigError(f"source {self.name!r}: num_chunks does not apply; use chunk_tokens.")
         read = self._read()
-        self._rows = select(self, list(read.rows), _name)
+        named = self.sound(_known, read.rows)
+        chosen = select(self, named, _name)
+        if any(_name(row).startswith("recsys") for row in chosen):
+            self._titles()
+        self._rows = self.sound(self._checked, chosen)
         self.size: int | None = len(self._rows)
         self.provenance: Mapping[str, str] = read.provenance
         self.data_sources = frozenset(map(_name, self._rows))
@@ -86,9 +104,9 @@ class MemoryAgentBenchSource(BaseSource):
         return self._built[index]
 
     def _build(self, rng: np.random.Generator, index: int) -> Episode:
-        row, where = self._rows[index], f"{self.name}, row {index}"
-        fields, name = Fields(row.values, where, hint=self.hint), _name(row)
-        rule = known_rule(name, where)
+        row = self._rows[index]
+        fields, name = Fields(row.values, row.where, hint=self.hint), _name(row)
+        rule = known_rule(name, row.where)
         about = {"data_source": plain_name(name), **self.provenance}
         if "context" not in row.values:
             return processed_episode(fields, self.episode_id(index), self.name, rule, about)
@@ -101,6 +119,17 @@ class MemoryAgentBenchSource(BaseSource):
             questions=self._questions(fields, rule, name),
             metadata={**about, "original": True, **chosen},
         )
+
+    def _checked(self, row: Row) -> Row:
+        """`row`, found to be sound; only its context is not cut, which is slow."""
+        fields = Fields(row.values, row.where, hint=self.hint)
+        if "context" in row.values:
+            fields.text("context")
+            if not self._questions(fields, known_rule(_name(row), row.where), _name(row)):
+                raise fields.error("questions", "at least one question")
+        else:
+            check_processed(row, self.hint)
+        return row
 
     def _questions(self, row: Fields, rule: Published, name: str) -> tuple[Question, ...]:
         asked = row.texts("questions")
@@ -117,7 +146,9 @@ class MemoryAgentBenchSource(BaseSource):
                 metric=rule.metric("own"),
                 answers_mode=rule.answers_mode,
                 type=rule.task,
+                query_prefix=date_prefix(_listed(extras, "question_dates", i)),
                 metadata=_metadata(extras, i, titles),
+                unanswerable="_abs" in _listed(extras, "question_ids", i),
             )
             for i, (question, answers) in enumerate(zip(asked, golds, strict=True))
         )
@@ -134,41 +165,49 @@ class MemoryAgentBenchSource(BaseSource):
                 f"{path} is missing; the recommendations (recsys_redial_full) need it. {self.hint} "
                 "Choose other sub-datasets with difficulty={'data_source': …} to do without."
             )
-        return parsed(_read_titles, path, self.hint)
+        return parsed(_read_titles, path, self.reading)
+
+    def _path(self) -> str:
+        return str(self.difficulty["path"] or self.config.path or "")
 
     def _folder(self) -> Path:
-        path = str(self.difficulty["path"])
+        path = self._path()
         if path:
             named = given_path(path, self.hint)
             return named if named.is_dir() else named.parent
-        return self.files("memoryagentbench")[0]
+        return self.file("memoryagentbench")
 
     def _read(self) -> Rows:
-        path, hub = str(self.difficulty["path"]), str(self.difficulty["hub"])
+        path, hub = self._path(), str(self.difficulty["hub"])
         parts = [PARTS[one] for one in PARTS if self.config.competency in (None, one)]
         if hub:
             return self._read_hub(hub, parts)
         if path.endswith(".parquet"):
-            return local_rows([given_path(path, self.hint)], (), self.hint)
+            return local_rows([given_path(path, self.hint)], (), self.reading)
         folder = self._folder()
         found = [
-            file for part in parts for file in sorted(folder.glob(f"**/{part}[-.]*parquet"))
-        ] or sorted(folder.glob("**/test*.parquet"))
+            file
+            for part in parts
+            if (files := sorted(folder.glob(f"**/{part}[-.]*parquet")))
+            for file in one_set(files, self.hint)
+        ]
+        if not found and (files := sorted(folder.glob("**/test*.parquet"))):
+            found = one_set(files, self.hint)
         if not found:
             raise DataError(
                 f"{folder}: expected {parts[0]}-*.parquet (or test.parquet of the processed set) "
                 f"in it. {self.hint}"
             )
-        return local_rows(found, (), self.hint)
+        return local_rows(found, (), self.reading)
 
     def _read_hub(self, hub: str, parts: Sequence[str]) -> Rows:
         """The original's splits, or the processed set's "test"."""
         revision = str(self.difficulty["revision"])
         try:
-            read = [hub_rows(hub, revision, part, (), self.hint) for part in parts]
+            read = [hub_rows(hub, revision, part, (), self.reading) for part in parts]
         except DataError as error:
             try:
-                return hub_rows(hub, revision, "test", (), self.hint)
+                return hub_rows(hub, revision, "test", (), self.reading)
             except DataError:
                 raise error from None
         rows = tuple(row for one in read for row in one.rows)
@@ -183,9 +222,15 @@ def _name(row: Row) -> str:
     if isinstance(row.values.get("data_source"), str):
         return str(row.values["data_source"])
     raise DataError(
-        "memoryagentbench: expected rows with a context and metadata.source, or with chunks and "
+        f"{row.where}: expected rows with a context and metadata.source, or with chunks and "
         f"data_source; found the columns {', '.join(map(repr, row.values))}."
     )
+
+
+def _known(row: Row) -> Row:
+    """`row`, found to be of a sub-dataset that has a rule."""
+    known_rule(_name(row), row.where)
+    return row
 
 
 def _golds(row: Fields, answers: object, titles: Mapping[str, str]) -> tuple[str, ...]:
@@ -214,8 +259,6 @@ def _metadata(extras: Fields, number: int, titles: Mapping[str, str]) -> dict[st
     for key, plural in (("question_type", "question_types"), ("question_date", "question_dates")):
         if value := _listed(extras, plural, number):
             found[key] = value
-    if _listed(extras, "question_ids", number).endswith("_abs"):
-        found["abstention"] = True
     points = extras.get("keypoints")
     if isinstance(points, list) and points:
         found["keypoints"] = [str(point) for point in points]
@@ -230,8 +273,8 @@ def _unique_titles(titles: tuple[str, ...]) -> list[str]:
     return sorted(set(titles))
 
 
-def _read_titles(path: Path, hint: str) -> dict[str, str]:
-    entities = read_json(path, hint)
+def _read_titles(path: Path, reading: Reading) -> dict[str, str]:
+    entities = read_json(path, reading)
     if not isinstance(entities, dict) or not entities:
-        raise DataError(f"{path}: expected an object of entity to id. {hint}")
+        raise DataError(f"{path}: expected an object of entity to id. {reading.hint}")
     return {str(number): title_of(str(entity)) for entity, number in entities.items()}

@@ -8,27 +8,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from finemem_env.data.files import parsed
+from finemem_env.data.files import Reading, parsed
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.extras import load
 
-__all__ = ["Row", "Rows", "given_path", "hub_file", "hub_rows", "local_rows"]
+__all__ = ["Check", "Row", "Rows", "given_path", "hub_file", "hub_rows", "local_rows", "one_set"]
 
 _WHAT = "parquet data"
+_SHARD = re.compile(r"-\d+-of-(\d+)(?=\.parquet$)")
+
+
+Check = Callable[["Row", str], None]
+"""Raises a DataError for a row that cannot be used; the text ends every error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its values by column, and the SHA-256 of them as JSON."""
+    """One row: its values by column, the SHA-256 of them as JSON, and its file and number there.
+
+    Rows are counted from 0.
+    """
 
     values: Mapping[str, Any]
     sha256: str
+    where: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +73,65 @@ def given_path(path: str, hint: str) -> Path:
     raise DataError(f"{path}: expected a folder or a file *.parquet that exists. {hint}")
 
 
-def local_rows(files: Sequence[Path], columns: Sequence[str], hint: str) -> Rows:
-    """The rows of `files` in order, parsed once per process and state of the files.
+def one_set(files: Sequence[Path], hint: str) -> list[Path]:
+    """`files`, which must be one file or all the shards (NAME-00000-of-00002.parquet) of one.
+
+    Raises:
+        DataError: several files that are not shards of one, or shards that are missing.
+    """
+    shards = [_SHARD.search(path.name) for path in files]
+    folders = {(path.parent, _SHARD.sub("", path.name)) for path in files}
+    named = [match for match in shards if match]
+    if len(folders) == 1 and len(named) == len(files) == int(named[0][1] if named else 0):
+        return list(files)
+    if len(files) == 1 and not named:
+        return list(files)
+    names = ", ".join(path.name if len(folders) < 2 else str(path) for path in files)
+    raise DataError(
+        f"{files[0].parent}: expected one file, or every shard of one, found {names}; leave one "
+        f"there or name it with difficulty={{'path': '…'}}. {hint}"
+    )
+
+
+def local_rows(
+    files: Sequence[Path], columns: Sequence[str], reading: Reading, check: Check | None = None
+) -> Rows:
+    """The rows of `files` in order, read and checked once per process and state of the files.
 
     Raises:
         ConfigError: pyarrow is not installed.
-        DataError: a file that is not parquet, lacks one of `columns`, or no rows at all.
+        DataError: a file that is not parquet, lacks one of `columns`, has a row that fails `check`
+            (unless such rows are left out), or no rows at all.
     """
-    rows: list[Row] = []
-    for file in files:
-        found = parsed(_read_file, file, hint)
-        _check_columns(found[0].values if found else columns, columns, str(file), hint)
-        rows += found
-    return _checked(rows, "local", ", ".join(map(str, files)), hint)
+    read = _reader(tuple(columns), check)
+    rows = [row for file in files for row in parsed(read, file, reading)]
+    return _whole(rows, "local", ", ".join(map(str, files)), reading.hint)
 
 
-def hub_rows(name: str, revision: str, split: str, columns: Sequence[str], hint: str) -> Rows:
+@lru_cache(maxsize=16)
+def _reader(columns: tuple[str, ...], check: Check | None) -> Callable[[Path, Reading], list[Row]]:
+    """One function for equal arguments, by which `parsed` knows what it has read."""
+
+    def read(path: Path, reading: Reading) -> list[Row]:
+        parquet, arrow = load("pyarrow.parquet", _WHAT), load("pyarrow", _WHAT)
+        try:
+            table = parquet.read_table(path)
+        except (OSError, arrow.ArrowInvalid) as error:
+            raise DataError(f"{path}: expected a parquet file: {error}. {reading.hint}") from error
+        _check_columns(table.column_names, columns, str(path), reading.hint)
+        return _rows(table.to_pylist(), str(path), reading, check)
+
+    return read
+
+
+def hub_rows(
+    name: str,
+    revision: str,
+    split: str,
+    columns: Sequence[str],
+    reading: Reading,
+    check: Check | None = None,
+) -> Rows:
     """The rows of one split of a data set on the Hugging Face hub, or of a folder of its layout.
 
     Args:
@@ -86,31 +139,46 @@ def hub_rows(name: str, revision: str, split: str, columns: Sequence[str], hint:
         revision: a commit, tag or branch; required for a hub id. What it resolves to is recorded.
         split: the data set's own name of the split.
         columns: columns that must be there.
-        hint: where to get the data, for errors.
+        reading: where to get the data, and what becomes of flawed rows.
+        check: of every row.
 
     Raises:
         ConfigError: `datasets` is not installed, or a hub id without a revision.
-        DataError: no such data set, split or column.
+        DataError: no such data set, split or column, or a row that fails `check`.
     """
     if not revision and not Path(name).is_dir():
         raise ConfigError(
             f"hub={name!r} needs a revision, best a commit: the set is edited in place, and "
             "scores on one state of it do not compare with another's."
         )
-    return _hub_rows(name, revision, split, tuple(columns), hint)
+    rows, flaws = _hub_rows(
+        name, revision, split, tuple(columns), reading.hint, reading.skip, check
+    )
+    reading.note(flaws)
+    return rows
 
 
 @lru_cache(maxsize=16)
-def _hub_rows(name: str, revision: str, split: str, columns: tuple[str, ...], hint: str) -> Rows:
+def _hub_rows(
+    name: str,
+    revision: str,
+    split: str,
+    columns: tuple[str, ...],
+    hint: str,
+    skip: bool,
+    check: Check | None,
+) -> tuple[Rows, tuple[str, ...]]:
     datasets = load("datasets", _WHAT)
-    commit = _commit(name, revision)
+    commit, where = _commit(name, revision), f"{name}, split {split!r}"
     options = {} if commit == "local" else {"revision": commit}
     try:
         data = datasets.load_dataset(name, split=split, **options)
     except Exception as error:  # whatever the hub's client raises
-        raise DataError(f"{name}, split {split!r}: cannot be loaded: {error}. {hint}") from error
-    _check_columns(data.column_names, columns, f"{name}, split {split!r}", hint)
-    return _checked(_rows(data), commit, f"{name}, split {split!r}", hint)
+        raise DataError(f"{where}: cannot be loaded: {error}. {hint}") from error
+    _check_columns(data.column_names, columns, where, hint)
+    reading = Reading(hint, skip)
+    rows = _rows(data, where, reading, check)
+    return _whole(rows, commit, where, hint), tuple(reading.flaws)
 
 
 def hub_file(name: str, revision: str, file: str) -> Path:
@@ -141,18 +209,17 @@ def _commit(name: str, revision: str) -> str:
         raise DataError(f"{name}, revision {revision!r}: cannot be reached: {error}.") from error
 
 
-def _read_file(path: Path, hint: str) -> list[Row]:
-    parquet = load("pyarrow.parquet", _WHAT)
-    arrow = load("pyarrow", _WHAT)
-    try:
-        table = parquet.read_table(path)
-    except (OSError, arrow.ArrowInvalid) as error:
-        raise DataError(f"{path}: expected a parquet file: {error}. {hint}") from error
-    return _rows(table.to_pylist())
+def _rows(
+    records: Iterable[Mapping[str, Any]], where: str, reading: Reading, check: Check | None
+) -> list[Row]:
+    def made(numbered: tuple[int, Mapping[str, Any]]) -> Row:
+        number, record = numbered
+        row = Row(record, _digest(record), f"{where}, row {number} (counted from 0)")
+        if check is not None:
+            check(row, reading.hint)
+        return row
 
-
-def _rows(records: Iterable[Mapping[str, Any]]) -> list[Row]:
-    return [Row(record, _digest(record)) for record in records]
+    return reading.each(made, enumerate(records))
 
 
 def _check_columns(found: Iterable[str], wanted: Sequence[str], where: str, hint: str) -> None:
@@ -165,7 +232,7 @@ def _check_columns(found: Iterable[str], wanted: Sequence[str], where: str, hint
             )
 
 
-def _checked(rows: list[Row], commit: str, where: str, hint: str) -> Rows:
+def _whole(rows: list[Row], commit: str, where: str, hint: str) -> Rows:
     if not rows:
         raise DataError(f"{where}: expected at least one row, found none. {hint}")
     return Rows.of(rows, commit)

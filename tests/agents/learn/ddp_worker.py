@@ -1,12 +1,7 @@
-"""One process of `test_distributed`: prints the gradient that all processes agree on.
-
-Usage: python ddp_worker.py STORE_FILE RANK PROCESSES MODEL_FOLDER OUTPUT [shard]. Rank 0 writes
-OUTPUT.
-"""
+"""One process of `test_distributed`: finds the gradient that all processes agree on."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,20 +78,15 @@ def gradients(
     }
 
 
-def main(store: str, rank: int, processes: int, folder: str, output: str, shard: bool) -> None:
+def main(rank: int, processes: int, folder: str, output: Path, shard: bool) -> None:
+    """Rank 0 writes `output`."""
     if processes > 1:
-        dist.init_process_group(
-            "gloo", init_method=f"file://{store}", rank=rank, world_size=processes
-        )
+        store = f"file://{output.with_suffix('.store')}"
+        dist.init_process_group("gloo", init_method=store, rank=rank, world_size=processes)
     found: dict[str, Tensor] = {}
     for loss_type in ("grpo", "dapo", "dr_grpo", "bnpo"):
         found |= gradients(folder, rank, processes, loss_type, shard)
     if rank == 0:
-        torch.save(found, Path(output))
+        torch.save(found, output)
     if processes > 1:
         dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    store, rank, processes, folder, output, *options = sys.argv[1:]
-    main(store, int(rank), int(processes), folder, output, "shard" in options)

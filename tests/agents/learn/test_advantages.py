@@ -204,14 +204,14 @@ def test_golden_literal_of_the_paper() -> None:
 
 def test_floor_keeps_a_small_difference_small() -> None:
     rows = [RolloutRewards("c", [0.01 if i == 7 else 0.0], [0.0], [True]) for i in range(8)]
-    paper = compute_advantages(rows, Estimator(scale="cell", floor=0.0)).values
-    ours = compute_advantages(rows, Estimator(scale="cell")).values
+    paper = compute_advantages(rows, Estimator("step", scale="cell", floor=0.0)).values
+    ours = compute_advantages(rows, Estimator("step", scale="cell")).values
     assert paper[7][0] == pytest.approx(2.474, abs=1e-3)
     assert ours[7][0] == pytest.approx(0.00875 / 0.010001, abs=1e-6)
 
 
 def test_statistics_reported() -> None:
-    result = compute_advantages(rollouts_of(), Estimator())
+    result = compute_advantages(rollouts_of(), Estimator("step"))
     assert result.zero_spread == pytest.approx(1 / 6)
     assert result.spread == pytest.approx(math.sqrt(23 / 6))
 
@@ -231,7 +231,7 @@ def with_valid(rollout: RolloutRewards, valid: list[bool], junk: float) -> Rollo
 def test_invalid_row_leaves_its_cell(junk: float) -> None:
     rows = rollouts_of()
     rows[0] = with_valid(rows[0], [True, False, True], junk)
-    result = compute_advantages(rows, Estimator(scale="group"))
+    result = compute_advantages(rows, Estimator("step", scale="group"))
     values = np.stack(result.values)
     # Cell (A, 1) keeps 0 and 3: mean 3/2, squares 9/2, one degree of freedom.
     spread = math.sqrt((2 + 4.5 + 6) / (2 + 1 + 2)) + 1e-6
@@ -257,7 +257,7 @@ def test_context_baseline_counts_each_rollout_once() -> None:
         RolloutRewards("c", [1.0, 0.0, 0.0], [0.0] * 3, [True, False, False]),
         RolloutRewards("c", [4.0, 4.0, 4.0], [0.0] * 3, [True] * 3),
     ]
-    values = compute_advantages(rows, Estimator(baseline="context", scale="none")).values
+    values = compute_advantages(rows, Estimator("step", baseline="context", scale="none")).values
     np.testing.assert_allclose(values[0], [-1.5, 0, 0])
     np.testing.assert_allclose(values[1], [1.5, 1.5, 1.5])
 
@@ -266,14 +266,14 @@ def test_batch_spread_counts_each_context_once() -> None:
     """A context repeated over 50 steps moves the batch spread no more than one of 1 step."""
     short = [RolloutRewards("short", [x], [x], [True]) for x in (0.0, 2.0)]  # variance 2
     long = [RolloutRewards("long", [x] * 50, [x] * 50, [True] * 50) for x in (0.0, 4.0)]  # 8
-    result = compute_advantages([*short, *long], Estimator(scale="batch", epsilon=0.0))
+    result = compute_advantages([*short, *long], Estimator("step", scale="batch", epsilon=0.0))
     assert result.spread == pytest.approx(math.sqrt(5))
     assert result.values[1][0] == pytest.approx(1 / math.sqrt(5))
 
 
 def test_batch_spread_is_reduced_over_processes() -> None:
     """Two halves that add up their sums get the values of one whole."""
-    whole = compute_advantages(rollouts_of(), Estimator(scale="batch"))
+    whole = compute_advantages(rollouts_of(), Estimator("step", scale="batch"))
     parts: list[tuple[float, int]] = []
 
     def collect(total: float, count: int) -> tuple[float, int]:
@@ -281,9 +281,11 @@ def test_batch_spread_is_reduced_over_processes() -> None:
         return total, count
 
     for name in "AB":
-        compute_advantages(rollouts_of(name), Estimator(scale="batch"), collect)
+        compute_advantages(rollouts_of(name), Estimator("step", scale="batch"), collect)
     total, count = sum(p[0] for p in parts), sum(p[1] for p in parts)
-    half = compute_advantages(rollouts_of("A"), Estimator(scale="batch"), lambda *_: (total, count))
+    half = compute_advantages(
+        rollouts_of("A"), Estimator("step", scale="batch"), lambda *_: (total, count)
+    )
     np.testing.assert_allclose(np.stack(half.values), np.stack(whole.values[:3]))
 
 

@@ -21,7 +21,8 @@ from finemem_env.errors import ConfigError
 
 if TYPE_CHECKING:
     from agents.learn.rollout import Rollout
-    from agents.model.sampling import Completion, SamplingConfig
+    from finemem_env.backends import Sampling as BackendSampling
+    from finemem_env.backends.sampler import Sample
 
 ENV = "FineMem-AR-v0"
 ARGS: dict[str, Any] = {**PRESETS["cpu"]["env_args"], "num_chunks": 3}
@@ -30,7 +31,7 @@ SAMPLING = Sampling(max_new_tokens=100, instructions=False)
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load_policy(from_dict(PRESETS["cpu"]).model_config())
+    return load_policy(from_dict(PRESETS["cpu"]).model)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_rows_hold_the_sampled_ids_of_the_text_that_acted(
     for rollout in rollouts:
         for step, action in zip(rollout.steps, rollout.session.record.actions, strict=True):
             assert step.completion is not None
-            assert policy.chat.decode([step.completion.ids]) == [action]
+            assert policy.decode([step.completion.token_ids]) == [action]
 
 
 def test_the_plain_environment_gives_the_same_rewards(rollouts: list[Rollout]) -> None:
@@ -109,28 +110,26 @@ def test_no_prompt_that_fits_is_one_clear_error(
 
 
 def test_a_step_without_replies_has_no_texts(policy: Policy) -> None:
-    assert policy.chat.decode([]) == []
+    assert policy.decode([]) == []
 
 
 @pytest.mark.parametrize("fault", ["not finite", "no reply"])
 def test_a_fault_of_the_sampler_fails_the_row(
     policy: Policy, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    draw = policy.sampler.draw
+    draw = policy.sampler.sample
 
     def broken(
         prompts: Sequence[Sequence[int]],
-        config: SamplingConfig,
-        *,
-        seed: int,
+        sampling: BackendSampling,
         groups: Sequence[Hashable | None],
-    ) -> list[Completion | None]:
-        first, *rest = draw(prompts, config, seed=seed, groups=groups)
+    ) -> list[Sample | None]:
+        first, *rest = draw(prompts, sampling, groups=groups)
         assert first is not None
-        nan = dataclasses.replace(first, logprobs=(float("nan"),) * len(first.ids))
+        nan = dataclasses.replace(first, logprobs=(float("nan"),) * len(first.token_ids))
         return [nan if fault == "not finite" else None, *rest]
 
-    monkeypatch.setattr(policy.sampler, "draw", broken)
+    monkeypatch.setattr(policy.sampler, "sample", broken)
     rollouts = roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], SAMPLING, seed=0)
     assert rollouts[0].rewards().valid == [False] * 3
     assert rollouts[1].rewards().valid == [True] * 3
@@ -152,4 +151,4 @@ def test_another_environment_is_refused() -> None:
 def _first_prompts(policy: Policy) -> list[tuple[int, ...]]:
     env = make_rollout_env(ENV, ARGS, 3)
     observations, _ = env.reset(seed=[1, 2, 3])
-    return policy.chat.encode([("", one) for one in observations])
+    return policy.encode([("", one) for one in observations])

@@ -20,7 +20,7 @@ from agents.learn.loss import Denominators, LossConfig
 from agents.learn.update import accumulate_gradients, count_batches
 from agents.model.batching import Row, collate, flatten, micro_batches, plan, unflatten
 from agents.model.logprobs import Scorer, score_rows
-from agents.model.prefix import Unit, find_units
+from finemem_env.backends.local import Unit, find_units
 from finemem_env.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +17,11 @@ import torch
 from agents.learn.loss import Denominators, LossConfig
 from agents.learn.update import accumulate_gradients
 from agents.model.batching import Row, micro_batches
-from agents.model.chat import Chat
 from agents.model.logprobs import score_rows
 from agents.model.policy import ModelConfig, Policy, load_policy
-from agents.model.prefix import find_units
+from finemem_env.backends.local import find_units
+from finemem_env.backends.policy import manage_request
+from finemem_env.backends.template import ChatTemplate, give_plain_template
 from finemem_env.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,12 +51,12 @@ def load(folder: str, **options: Any) -> Policy:  # noqa: ANN401
 
 
 def rollout(policy: Policy, temperature: float = 0.6) -> list[Row]:
-    prompts = policy.chat.encode(PROMPTS)
+    prompts = policy.encode(PROMPTS)
     found = policy.sample(
         prompts, max_new_tokens=8, temperature=temperature, seed=0, groups=[0] * len(prompts)
     )
     return [
-        Row(p, c.ids, c.logprobs, advantage=(-1.0) ** i, group=0)
+        Row(p, c.token_ids, c.logprobs, advantage=(-1.0) ** i, group=0)
         for i, (p, c) in enumerate(zip(prompts, found, strict=True))
     ]
 
@@ -92,13 +95,59 @@ def test_sampler_and_trainer_agree(
 def test_gradient_checkpointing_changes_nothing(folder: str) -> None:
     plain, saving = load(folder), load(folder, gradient_checkpointing=True)
     assert plain.shares_prefixes
-    assert not saving.shares_prefixes
+    assert saving.shares_prefixes
     rows = rollout(plain)
     first = gradient(plain, rows, share=True)
-    second = gradient(saving, rows, share=False)
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        torch.testing.assert_close(value, second[name], atol=1e-5, rtol=1e-3)
+    for share in (True, False):
+        second = gradient(saving, rows, share=share)
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            torch.testing.assert_close(value, second[name], atol=1e-5, rtol=1e-3)
+
+
+def saved_bytes(policy: Policy, rows: list[Row]) -> int:
+    """What the forward pass of an update keeps for the backward pass."""
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, torch.nn.Parameter):
+            kept[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    (batch,) = micro_batches(rows, 4000, share=policy.shares_prefixes)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        policy.scorer()(batch).logprobs.sum()
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=str)
+def test_gradient_checkpointing_saves_memory(folder: str, options: dict[str, Any]) -> None:
+    if options:
+        pytest.importorskip("peft", reason="LoRA needs peft")
+    rows = rollout(load(folder))
+    plain = saved_bytes(load(folder, **options), rows)
+    saving = saved_bytes(load(folder, gradient_checkpointing=True, **options), rows)
+    assert saving < 0.6 * plain
+
+
+def test_dropout_is_off_in_training(folder: str, tmp_path: Path) -> None:
+    """Sampler and trainer must compute the same function, with checkpointing too."""
+    shutil.copytree(folder, tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text()) | {"attention_dropout": 0.5}
+    path.write_text(json.dumps(config))
+    policy = load(str(tmp_path / "model"), gradient_checkpointing=True)
+    model: Any = policy.model
+    assert model.config.attention_dropout == 0.5
+    assert not any(part.training for part in policy.model.modules())
+    rows = rollout(policy)
+    (batch,) = micro_batches(rows, 4000)
+    torch.testing.assert_close(
+        torch.cat([torch.tensor(rows[i].sampler_logprobs) for i in batch.rows]),
+        policy.scorer(0.6)(batch).logprobs.detach(),
+        atol=1e-4,
+        rtol=0,
+    )
 
 
 def test_lora(folder: str, tmp_path: Path) -> None:
@@ -152,52 +201,58 @@ def test_lower_precision(folder: str, precision: str) -> None:
 
 
 def test_group_shares_instructions_and_chunk(folder: str) -> None:
-    prompts = load(folder).chat.encode(PROMPTS)
+    prompts = load(folder).encode(PROMPTS)
     (unit,) = find_units(prompts, [0] * 4)
     assert unit.prefix > 0.7 * len(prompts[0])
     (batch,) = micro_batches([Row(p, (5,), group=0) for p in prompts], 1000)
     assert batch.computed_tokens < 0.5 * sum(map(len, prompts))
 
 
+def render(tokenizer: Any, instructions: str, *, tools: bool = False) -> str:  # noqa: ANN401
+    return ChatTemplate(tokenizer, {}).render(manage_request("Chunk", instructions, tools=tools))
+
+
 def test_prompt_with_the_chat_template(folder: str) -> None:
-    chat = load(folder).chat
-    text = chat.render("Keep facts.", "Chunk")
+    policy = load(folder)
+    text = render(policy.tokenizer, "Keep facts.")
     assert text == (
         "<|im_start|>system\nKeep facts.<|im_end|>\n"
         "<|im_start|>user\nChunk<|im_end|>\n<|im_start|>assistant\n"
     )
-    (ids,) = chat.encode([("Keep facts.", "Chunk")])
-    assert chat.tokenizer.decode(ids) == text
-    assert chat.encode([]) == []
-    assert chat.decode([chat.target("café")]) == ["café"]
-    assert chat.target("a")[-1] == chat.tokenizer.eos_token_id
+    (ids,) = policy.encode([("Keep facts.", "Chunk")])
+    assert policy.tokenizer.decode(ids) == text
+    assert policy.encode([]) == []
+    assert policy.decode([policy.template.target("café")]) == ["café"]
+    assert policy.template.target("a")[-1] == policy.tokenizer.eos_token_id
 
 
-def test_prompt_without_a_template_or_a_system_role(folder: str) -> None:
-    chat = load(folder).chat
+def test_prompt_without_a_template_or_a_system_role(folder: str, tmp_path: Path) -> None:
+    tokenizer = load(folder).tokenizer
     refusing = (
         "{% for m in messages %}{% if m['role'] == 'system' %}"
         "{{ raise_exception('no system role') }}{% endif %}[{{ m['content'] }}]{% endfor %}"
     )
-    chat.tokenizer.chat_template = refusing
-    assert Chat(chat.tokenizer).render("Keep.", "Chunk") == "[Keep.\n\nChunk]"
-    chat.tokenizer.chat_template = None
-    plain = Chat(chat.tokenizer)
-    assert plain.render("Keep.", "Chunk") == "Keep.\n\nChunk\n\nOperations:\n"
+    tokenizer.chat_template = refusing
+    assert render(tokenizer, "Keep.") == "[Keep.\n\nChunk]"
+    tokenizer.chat_template = "{{ messages[-1]['content'] }}"  # drops it without a word
+    assert render(tokenizer, "Keep.") == "Keep.\n\nChunk"
+    tokenizer.chat_template = None
     with pytest.raises(ConfigError, match="chat template"):
-        Chat(chat.tokenizer, tools=True)
+        Policy(load(folder).model, tokenizer, tools=True)
+    give_plain_template(tokenizer)
+    assert render(tokenizer, "Keep.") == "Keep.\n\nChunk\n\nOperations:\n"
+    policy = Policy(load(folder).model, tokenizer)
+    policy.save(tmp_path)  # what is deployed reads the same prompts
+    assert load(str(tmp_path)).encode([("Keep.", "Chunk")]) == policy.encode([("Keep.", "Chunk")])
 
 
 def test_tools_reach_the_template(folder: str) -> None:
-    chat = load(folder).chat
-    chat.tokenizer.chat_template = (
-        "{% for t in tools %}{{ t.function.name }} {% endfor %}{{ messages[0]['content'] }}"
+    tokenizer = load(folder).tokenizer
+    tokenizer.chat_template = (
+        "{% for t in tools or [] %}{{ t.function.name }} {% endfor %}{{ messages[0]['content'] }}"
     )
-    assert (
-        Chat(chat.tokenizer, tools=True)
-        .render("Keep.", "Chunk")
-        .startswith("INSERT UPDATE DELETE SKIP Keep.")
-    )
+    shown = render(tokenizer, "Keep.", tools=True)
+    assert shown.startswith("INSERT UPDATE DELETE SKIP Keep.")
 
 
 def test_prompt_beyond_the_context(folder: str) -> None:
@@ -209,13 +264,13 @@ def test_prompt_beyond_the_context(folder: str) -> None:
 
 def test_stop_tokens(folder: str) -> None:
     policy = load(folder)
-    tokenizer = policy.chat.tokenizer
+    tokenizer = policy.tokenizer
     assert policy.stop_ids == (tokenizer.eos_token_id, tokenizer.pad_token_id)
-    assert policy.pad_id == tokenizer.pad_token_id
+    assert policy.own.pad == tokenizer.pad_token_id
 
 
 def test_refusals(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected the folder or hub id"):
+    with pytest.raises(ConfigError, match="expected a folder or a hub id"):
         load(str(tmp_path / "missing" / "model"))
     with pytest.raises(ConfigError, match="precision"):
         ModelConfig("x", precision="fp16")  # type: ignore[arg-type]

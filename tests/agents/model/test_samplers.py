@@ -22,9 +22,8 @@ import torch
 from agents.grpo import main
 from agents.learn.distributed import World
 from agents.model import samplers
-from agents.model.policy import ModelConfig, Policy, load_policy
+from agents.model.policy import ModelConfig, ModelSampler, Policy, load_policy
 from agents.model.samplers import EngineSampler, make_sampler
-from agents.model.sampling import ModelSampler, SamplingConfig
 from agents.runs.config import PRESETS, from_dict
 from agents.settings import EngineOptions, SamplerSetup, ServerOptions, check_sampler
 from agents.trainer import Run
@@ -64,9 +63,9 @@ class Engine:
     def __init__(self, policy: Policy, folder: Path) -> None:
         from transformers import AutoModelForCausalLM
 
-        save_weights(policy.model, folder, policy.chat.tokenizer)
+        save_weights(policy.model, folder, policy.tokenizer)
         model = AutoModelForCausalLM.from_pretrained(folder)
-        self.inner = HFSampler(model, policy.chat.tokenizer)
+        self.inner = HFSampler(model, policy.tokenizer)
         self.context_tokens: int | None = 400
         self.updates = 0
         self.fault = ""
@@ -108,7 +107,7 @@ class Engine:
 
 @pytest.fixture
 def policy() -> Policy:
-    return load_policy(from_dict(PRESETS["cpu"]).model_config())
+    return load_policy(from_dict(PRESETS["cpu"]).model)
 
 
 @pytest.fixture
@@ -181,25 +180,24 @@ def test_an_engine_gets_every_update_and_its_draws_are_the_trainers(
     policy: Policy, engines: list[Engine], tmp_path: Path
 ) -> None:
     sampler = make_sampler(policy, setup(tmp_path / "sampler", temperature=0.7))
-    assert sampler.context == 400
+    assert sampler.context_tokens == 400
     shake(policy)
     assert sampler.refresh()["train/sampler_difference"] < 1e-3
-    prompts = policy.chat.encode([("", f"Chunk {i}: Anna moved.") for i in range(3)])
-    config = SamplingConfig(12, 0.7, policy.stop_ids)
-    drawn = sampler.draw(prompts, config, seed=1)
+    prompts = policy.encode([("", f"Chunk {i}: Anna moved.") for i in range(3)])
+    drawn = sampler.sample(prompts, Sampling(0.7, max_tokens=12, seed=1))
     for prompt, one in zip(prompts, drawn, strict=True):
         assert one is not None
-        ids = torch.tensor([[*prompt, *one.ids]])
+        ids = torch.tensor([[*prompt, *one.token_ids]])
         with torch.no_grad():
             logits = policy.model(ids).logits[0, len(prompt) - 1 : -1] / 0.7
-        expected = logits.log_softmax(-1).gather(-1, torch.tensor(one.ids)[:, None])[:, 0]
+        expected = logits.log_softmax(-1).gather(-1, torch.tensor(one.token_ids)[:, None])[:, 0]
         assert torch.allclose(expected, torch.tensor(one.logprobs), atol=1e-4)
-        assert one.finished == (one.ids[-1] in policy.stop_ids)
+        assert one.finished == (one.token_ids[-1] in policy.stop_ids)
     assert engines[0].updates == 2
 
 
 def test_adapters_arrive_merged(engines: list[Engine], tmp_path: Path) -> None:
-    model = from_dict(PRESETS["cpu"]).model_config().model
+    model = from_dict(PRESETS["cpu"]).model.model
     policy = load_policy(ModelConfig(model, device="cpu", lora_rank=2))
     sampler = make_sampler(policy, setup(tmp_path / "sampler"))
     shake(policy)
@@ -224,13 +222,13 @@ def test_a_row_without_a_reply_is_none_and_a_batch_without_any_is_an_error(
     sampler = make_sampler(policy, setup(tmp_path / "sampler"))
     prompts = [(5, 6, 7), (5, 6)]
     engines[0].fault = "one away"
-    first, second = sampler.draw(prompts, SamplingConfig(4), seed=0)
+    first, second = sampler.sample(prompts, Sampling(1.0, max_tokens=4, seed=0))
     assert first is None
     assert second is not None
     engines[0].fault = "away"
     with pytest.raises(BackendError, match=r"none of 2 replies in time.*--resume"):
-        sampler.draw(prompts, SamplingConfig(4), seed=0)
-    assert sampler.draw([], SamplingConfig(4), seed=0) == []
+        sampler.sample(prompts, Sampling(1.0, max_tokens=4, seed=0))
+    assert sampler.sample([], Sampling()) == []
 
 
 def test_several_training_processes_are_refused(policy: Policy, tmp_path: Path) -> None:
@@ -265,7 +263,7 @@ def test_training_hands_over_the_weights_after_every_update(
     probe = [list(range(20, 60))]
     found = engine.logprobs(probe)
     assert largest_difference(found, sequence_logprobs(run.policy.model, probe)) < 1e-4
-    fresh = load_policy(run.config.model_config())
+    fresh = load_policy(run.config.model)
     assert largest_difference(found, sequence_logprobs(fresh.model, probe)) > 1e-3
     text = (run.folder / "metrics.jsonl").read_text()
     assert text.count("train/sampler_difference") == 2

@@ -13,21 +13,18 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 import torch
 
 from agents.model.batching import Row
-from agents.model.cache import (
-    cache_of,
-    can_share,
-    fix_capacity,
-    is_plain,
-    new_cache,
-    select_rows,
-    with_cache,
-)
 from agents.model.logprobs import Scorer, score_rows
-from agents.model.sampling import SHRINK, SamplingConfig, _pick, sample
+from finemem_env.backends import Sampling
+from finemem_env.backends.local import abilities, sample, with_cache
+from finemem_env.backends.local.cache import fix_capacity, is_plain, select_rows
+from finemem_env.backends.local.causal_lm import new_cache
+from finemem_env.backends.local.decoding import SHRINK, _pick
 from finemem_env.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from finemem_env.backends.sampler import Sample
 
 MakeModel = Callable[..., "PreTrainedModel"]
 
@@ -79,13 +76,19 @@ def test_sampler_and_trainer_agree(
     make_model: MakeModel, temperature: float, share: bool, kind: str
 ) -> None:
     model = make_model() if kind == "plain" else sliding_model()
-    assert can_share(model) == (kind == "plain")
+    assert abilities(model).share == (kind == "plain")
     prompts, groups = make_prompts()
-    config = SamplingConfig(12, temperature, stop_ids=tuple(range(3, 30)))
-    found = sample(model, prompts, config, seed=1, groups=groups, share=share)
-    assert len({len(c.ids) for c in found}) > 2  # some stop early
+    found = sample(
+        model,
+        prompts,
+        Sampling(temperature, max_tokens=12, seed=1),
+        stop_ids=range(3, 30),
+        groups=groups,
+        share=share,
+    )
+    assert len({len(c.token_ids) for c in found}) > 2  # some stop early
     rows = [
-        Row(p, c.ids, c.logprobs, group=g if share and kind == "plain" else None)
+        Row(p, c.token_ids, c.logprobs, group=g if share and kind == "plain" else None)
         for p, c, g in zip(prompts, found, groups, strict=True)
     ]
     scorer = Scorer(model, temperature=temperature)
@@ -97,12 +100,12 @@ def test_against_a_plain_forward_pass(make_model: MakeModel) -> None:
     """Row by row, without padding, cache or sharing."""
     model = make_model()
     prompts, groups = make_prompts()
-    found = sample(model, prompts, SamplingConfig(8, 0.7), seed=2, groups=groups)
+    found = sample(model, prompts, Sampling(0.7, max_tokens=8, seed=2), groups=groups)
     for prompt, completion in zip(prompts, found, strict=True):
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([prompt + completion.ids])).logits[0]
+            logits = model(input_ids=torch.tensor([prompt + completion.token_ids])).logits[0]
         scores = torch.log_softmax(logits[len(prompt) - 1 : -1] / 0.7, dim=-1)
-        plain = scores[range(len(completion.ids)), list(completion.ids)]
+        plain = scores[range(len(completion.token_ids)), list(completion.token_ids)]
         assert completion.logprobs == pytest.approx(plain.tolist(), abs=1e-4)
         assert not completion.finished
 
@@ -110,55 +113,53 @@ def test_against_a_plain_forward_pass(make_model: MakeModel) -> None:
 def test_greedy_equals_generate(make_model: MakeModel) -> None:
     model = make_model()
     prompts, groups = make_prompts()
-    found = sample(model, prompts, SamplingConfig(10, 0.0), seed=0, groups=groups)
+    found = sample(model, prompts, Sampling(0.0, max_tokens=10), groups=groups)
     for prompt, completion in zip(prompts, found, strict=True):
         own: Any = model
         ids = own.generate(
             torch.tensor([prompt]), max_new_tokens=10, do_sample=False, eos_token_id=-1
         )
-        assert list(completion.ids) == ids[0, len(prompt) :].tolist()
+        assert list(completion.token_ids) == ids[0, len(prompt) :].tolist()
 
 
 def test_draws_depend_on_seed_and_row_only(make_model: MakeModel) -> None:
     """Not on sharing, on the cut into batches, or on which rows have stopped."""
     model = make_model()
     prompts, groups = make_prompts()
-    config = SamplingConfig(12, 1.0, stop_ids=tuple(range(3, 60)))
-    whole = sample(model, prompts, config, seed=1, groups=groups)
-    again = sample(model, prompts, config, seed=1, groups=groups)
-    assert whole == again
-    others = [
-        sample(model, prompts, config, seed=1, groups=None),
-        sample(model, prompts, config, seed=1, groups=groups, share=False),
-        sample(
-            model,
-            prompts,
-            SamplingConfig(12, 1.0, stop_ids=tuple(range(3, 60)), max_tokens=100),
-            seed=1,
-            groups=groups,
-        ),
-        sample(model, prompts[:5], config, seed=1),
-    ]
-    for other in others[:3]:
-        assert [c.ids for c in other] == [c.ids for c in whole]
-    assert [c.ids for c in sample(model, prompts, config, seed=2)] != [c.ids for c in whole]
+    sampling, stops = Sampling(1.0, max_tokens=12, seed=1), range(3, 60)
+
+    def draw(rows: list[Any] = prompts, **options: Any) -> list[Sample]:  # noqa: ANN401
+        return sample(model, rows, options.pop("how", sampling), stop_ids=stops, **options)
+
+    whole = draw(groups=groups)
+    assert draw(groups=groups) == whole
+    for other in (
+        draw(),
+        draw(groups=groups, share=False),
+        draw(groups=groups, batch_tokens=100),
+    ):
+        assert [c.token_ids for c in other] == [c.token_ids for c in whole]
+    assert [c.token_ids for c in draw(prompts[:5])] == [c.token_ids for c in whole[:5]]
+    seeded = draw(how=Sampling(1.0, max_tokens=12, seed=2))
+    assert [c.token_ids for c in seeded] != [c.token_ids for c in whole]
 
 
 def test_stop_token_stays_and_ends(make_model: MakeModel) -> None:
     prompts, groups = make_prompts()
     stops = tuple(range(3, 60))
-    config = SamplingConfig(12, 1.0, stop_ids=stops)
-    found = sample(make_model(), prompts, config, seed=1, groups=groups)
+    sampling = Sampling(1.0, max_tokens=12, seed=1)
+    found = sample(make_model(), prompts, sampling, stop_ids=stops, groups=groups)
     assert {c.finished for c in found} == {True, False}
     for completion in found:
-        assert completion.finished == (completion.ids[-1] in stops)
-        assert not set(completion.ids[:-1]) & set(stops)
-        assert len(completion.logprobs) == len(completion.ids)
-        assert completion.finished or len(completion.ids) == 12
+        assert completion.finished == (completion.token_ids[-1] in stops)
+        assert not set(completion.token_ids[:-1]) & set(stops)
+        assert len(completion.logprobs) == len(completion.token_ids)
+        assert completion.finished or len(completion.token_ids) == 12
 
 
 def test_finished_rows_leave_the_batch(make_model: MakeModel) -> None:
     model: Any = make_model()
+    abilities(model)  # tried before what is counted
     sizes: list[int] = []
     forward = model.forward
 
@@ -168,8 +169,7 @@ def test_finished_rows_leave_the_batch(make_model: MakeModel) -> None:
 
     model.forward = spy
     prompts, _ = make_prompts(4, 8)
-    config = SamplingConfig(40, 1.0, stop_ids=tuple(range(3, 40)))
-    sample(model, prompts, config, seed=1)
+    sample(model, prompts, Sampling(1.0, max_tokens=40, seed=1), stop_ids=range(3, 40))
     assert sizes[0] == 32
     assert sizes[-1] <= SHRINK * 32
     assert sizes == sorted(sizes, reverse=True)
@@ -179,7 +179,7 @@ def test_mode_of_the_model_is_kept(make_model: MakeModel) -> None:
     model: Any = make_model()
     for training in (True, False):
         model.train(training)
-        sample(model, [(1, 2)], SamplingConfig(2), seed=0)
+        sample(model, [(1, 2)], Sampling(max_tokens=2))
         assert model.training == training
 
 
@@ -187,13 +187,13 @@ def test_pick_follows_the_distribution() -> None:
     """Evenly spread draws give every token its share, and none to impossible ones."""
     logits = torch.tensor([[2.0, 0.0, -torch.inf, 1.0, -torch.inf]])
     draws = (torch.arange(10_000) + 0.5) / 10_000
-    tokens, logprobs = _pick(logits.expand(10_000, -1), draws, 0.5)
+    tokens, logprobs = _pick(logits.expand(10_000, -1), draws, Sampling(0.5))
     shares = torch.bincount(tokens, minlength=5) / 10_000
     expected = torch.softmax(logits[0] / 0.5, dim=-1)
     torch.testing.assert_close(shares, expected, atol=2e-4, rtol=0)
     torch.testing.assert_close(logprobs.exp(), expected[tokens])
     for edge in (0.0, 1.0 - 2**-24):
-        token, _ = _pick(logits, torch.tensor([edge]), 1.0)
+        token, _ = _pick(logits, torch.tensor([edge]), Sampling(1.0))
         assert int(token) in (0, 3)
 
 
@@ -217,14 +217,26 @@ def test_fixed_cache_equals_the_growing_one(make_model: MakeModel) -> None:
     torch.testing.assert_close(*outputs)
 
 
+def test_top_p_draws_from_the_nucleus_and_reports_the_whole(make_model: MakeModel) -> None:
+    logits = torch.tensor([[2.0, 0.0, 1.5, 1.0]])
+    draws = (torch.arange(10_000) + 0.5) / 10_000
+    tokens, logprobs = _pick(logits.expand(10_000, -1), draws, Sampling(1.0, top_p=0.7))
+    whole = torch.softmax(logits[0], dim=-1)
+    assert whole[0] < 0.7 < whole[0] + whole[2]
+    shares = torch.bincount(tokens, minlength=4) / 10_000
+    nucleus = torch.tensor([whole[0], 0.0, whole[2], 0.0]) / (whole[0] + whole[2])
+    torch.testing.assert_close(shares, nucleus, atol=2e-4, rtol=0)
+    torch.testing.assert_close(logprobs.exp(), whole[tokens])
+
+
 def test_refusals(make_model: MakeModel) -> None:
-    with pytest.raises(ConfigError, match="max_new_tokens"):
-        SamplingConfig(0)
+    with pytest.raises(ConfigError, match="max_tokens"):
+        Sampling(max_tokens=0)
     with pytest.raises(ConfigError, match="temperature"):
-        SamplingConfig(1, float("nan"))
+        Sampling(float("nan"))
     with pytest.raises(ConfigError, match="at least one token"):
-        sample(make_model(), [()], SamplingConfig(1), seed=0)
-    assert sample(make_model(), [], SamplingConfig(1), seed=0) == []
+        sample(make_model(), [()], Sampling())
+    assert sample(make_model(), [], Sampling()) == []
 
 
 class _OldNames:
@@ -237,9 +249,7 @@ class _NewNames:
     def forward(self, cache: object = None) -> None: ...
 
 
-def test_caches_go_in_and_out_under_either_name() -> None:
+def test_caches_go_in_under_either_name() -> None:
     cache: Any = object()
     assert with_cache(_OldNames(), cache) == {"past_key_values": cache}
     assert with_cache(_NewNames(), cache) == {"cache": cache}
-    assert cache_of({"past_key_values": cache}) is cache
-    assert cache_of({"cache": cache}) is cache

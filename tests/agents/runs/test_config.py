@@ -1,84 +1,174 @@
+"""Settings: one flat name each, checked wherever they are made, with the defaults that run."""
+
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
-from agents.runs.config import PRESETS, TINY, TrainConfig, add_arguments, from_dict, parse_config
+from agents.grpo import main
+from agents.learn.advantages import Estimator
+from agents.runs.config import PRESETS, SETTINGS, TINY, TrainConfig, from_dict
+from agents.runs.options import add_arguments, parse_config
+from agents.settings import LossConfig, ModelConfig, OptimizerConfig
 from finemem_env.errors import ConfigError
 
 
 def parse(*arguments: str) -> TrainConfig:
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parse_config(parser.parse_args(arguments))
+    add_arguments(parser, arguments)
+    return parse_config(parser.parse_args(arguments)).config
 
 
-def test_every_field_has_one_line_of_help() -> None:
+def shown(*arguments: str) -> str:
+    """The text of --help, in one line."""
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    shown = parser.format_help()
-    for one in fields(TrainConfig):
-        text = one.metadata["help"]
-        assert text
-        assert "\n" not in text
-        assert len(text) <= 80
-        assert "--" + one.name.replace("_", "-") in shown
+    add_arguments(parser, arguments)
+    return " ".join(parser.format_help().split())
+
+
+def test_every_setting_has_one_line_of_help() -> None:
+    text = shown()
+    for name, one in SETTINGS.items():
+        line = one.field.metadata["help"]
+        assert line
+        assert "\n" not in line
+        assert len(line) <= 80
+        assert "--" + name.replace("_", "-") in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--preset", "paper"), ("--model", "Qwen/Qwen3-4B"), ("--smoke",)],
+    ids=" ".join,
+)
+def test_help_shows_the_defaults_that_the_command_uses(arguments: tuple[str, ...]) -> None:
+    text, settings = shown(*arguments), parse(*arguments).as_dict()
+    for name, one in SETTINGS.items():
+        if name in ("model", "env_args"):  # given, and a long object
+            continue
+        value = settings[name]
+        default = json.dumps(value) if isinstance(value, dict) else value
+        assert f"{one.field.metadata['help']} (default: {default})" in text, name
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_presets_resolve_and_survive_json(name: str) -> None:
     config = parse("--preset", name)
-    assert from_dict(config.as_dict()) == config
+    assert from_dict(json.loads(json.dumps(config.as_dict()))) == config
 
 
 def test_no_arguments_is_the_cpu_preset() -> None:
-    assert parse() == parse("--preset", "cpu")
-    assert parse().model == TINY
-    assert not parse().instructions
+    config = parse()
+    assert config == parse("--preset", "cpu")
+    assert config.model.model == TINY
+    assert not config.sampling.instructions
+    assert (config.optimizer.updates, config.optimizer.lr) == (150, 3e-4)
 
 
 def test_command_line_beats_preset_and_json_is_merged() -> None:
     config = parse("--lr", "0.5", "--env-args", '{"num_chunks": 3}', "--epsilon-high", "0.3")
-    assert config.lr == 0.5
-    assert config.epsilon_high == 0.3
-    assert config.env_args["num_chunks"] == 3
-    assert config.env_args["memory_view"] == "recent:1"
+    assert config.optimizer.lr == 0.5
+    assert config.loss.epsilon_high == 0.3
+    assert config.environment.env_args["num_chunks"] == 3
+    assert config.environment.env_args["memory_view"] == "recent:1"
 
 
 def test_the_paper_preset_is_the_paper() -> None:
     config = parse("--preset", "paper")
-    assert (config.group_size, config.lr, config.epsilon) == (8, 1e-6, 0.2)
-    assert config.env_args == {"question_fraction": 0.2, "chunk_questions": 5}
-    assert config.protocol == "fine-mem"
-    estimator = config.estimator()
-    assert (estimator.credit, estimator.baseline, estimator.scale, estimator.floor) == (
-        "step",
-        "context_step",
-        "cell",
-        0.0,
-    )
+    assert (config.sampling.group_size, config.optimizer.lr, config.loss.epsilon) == (8, 1e-6, 0.2)
+    environment = config.environment
+    assert environment.env_args == {"question_fraction": 0.2, "chunk_questions": 5}
+    assert environment.protocol == "fine-mem"
+    assert config.estimator == Estimator("step", "context_step", "mean", "cell", 0.0)
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("arguments", "kept"),
     [
-        {"group_size": 1},
-        {"updates": 0},
-        {"temperature": 0.0},
-        {"lr": 0.0},
-        {"center": "leave_one_out", "scale": "cell"},
-        {"epsilon": 2.0},
-        {"learning_rate": 1.0},
+        (("--source", "squad"), {"num_chunks"}),
+        (("--source", '{"squad": 1, "synthetic": 2}'), {"num_chunks"}),
+        (("--env-args", '{"source": "squad"}'), {"num_chunks"}),
+        (("--source", "notes.jsonl"), set()),
+        (("--env", "Mine-v0"), set()),
+        (("--source", "synthetic"), {"num_chunks", "difficulty"}),
+        (("--source", "Synthetic-AR"), {"num_chunks", "difficulty"}),
+        (("--env", "FineMem-CR-v0"), {"num_chunks", "difficulty"}),
     ],
+    ids=str,
 )
-def test_settings_that_do_not_fit_are_refused(values: dict[str, object]) -> None:
-    with pytest.raises(ConfigError):
-        from_dict(values)
+def test_what_a_preset_says_of_its_data_is_not_for_others(
+    arguments: tuple[str, ...], kept: set[str]
+) -> None:
+    found = parse(*arguments).environment.env_args
+    assert found.keys() & {"num_chunks", "difficulty"} == kept
+    assert found["memory_view"] == "recent:1"  # what the packaged model was made for
+    typed = '{"num_chunks": 4, "difficulty": {"a": 1}}'
+    if "--env-args" not in arguments:
+        own = parse(*arguments, "--env-args", typed).environment.env_args
+        assert own["num_chunks"] == 4
+        assert own["difficulty"]["a"] == 1
+
+
+def test_a_mixture_is_json() -> None:
+    config = parse("--source", '{"squad": 1, "synthetic": 2}')
+    assert config.environment.training()["source"] == {"squad": 1, "synthetic": 2}
+    assert parse("--source", "none").environment.source is None
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"group_size": 1}, r"group_size: expected an integer \(at least 2\), got 1\."),
+        ({"updates": 0}, r"updates: expected an integer \(at least 1\), got 0\."),
+        ({"updates": 2.5}, r"updates: expected an integer \(at least 1\), got 2\.5\."),
+        ({"updates": True}, r"updates: .*got True"),
+        ({"temperature": 0.0}, r"temperature: expected a number \(above 0\), got 0\.0\."),
+        ({"temperature": float("nan")}, "temperature: .*got nan"),
+        ({"eval_temperature": -1}, "eval_temperature: .*at least 0.*got -1"),
+        ({"lr": 0.0}, r"lr: expected a number \(above 0\), got 0\.0\."),
+        ({"lr": "3e-4"}, r"lr: expected a number \(above 0\), got '3e-4'\."),
+        ({"lr_schedule": "cosine"}, "lr_schedule: expected 'constant' or 'linear', got 'cosine'"),
+        ({"precision": "float16"}, "precision: expected .*'mixed', got 'float16'"),
+        ({"credit": "returns"}, "credit: expected .*got 'returns'"),
+        ({"center": "leave_one_out", "scale": "cell"}, "leave_one_out"),
+        ({"epsilon": 2.0}, r"epsilon: expected a number \(above 0, below 1\), got 2\.0"),
+        ({"epsilon_high": -1}, "epsilon_high: .*got -1"),
+        ({"delta": 1.1}, r"delta: expected more than 1 \+ epsilon_high"),
+        ({"kl_beta": -0.1}, "kl_beta: .*got -0.1"),
+        ({"lora_rank": -1}, "lora_rank: .*got -1"),
+        ({"env_args": "x"}, "env_args: expected a mapping, got 'x'"),
+        ({"source": 3}, "source: expected a text or a mapping or null, got 3"),
+        ({"instructions": "no"}, "instructions: expected true or false, got 'no'"),
+        ({"save_every": 0}, "save_every"),
+        ({"seed": -1}, "seed"),
+        ({"sampler": "vlm"}, "Did you mean 'vllm'"),
+        ({"learning_rate": 1.0}, "unknown setting 'learning_rate'"),
+        ({"warmup": 1}, "Did you mean 'warmup_updates'"),
+    ],
+    ids=str,
+)
+def test_settings_that_do_not_fit_are_refused(values: dict[str, Any], said: str) -> None:
+    for make in (from_dict, lambda given: TrainConfig(**given)):
+        with pytest.raises(ConfigError, match=said) as caught:
+            make(values)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_part_is_checked_where_it_is_made_and_fits_into_the_whole() -> None:
+    with pytest.raises(ConfigError, match=r"precision: .*got 'fp16'"):
+        ModelConfig("x", precision="fp16")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="lr_schedule"):
+        OptimizerConfig(lr_schedule="cosine")  # type: ignore[arg-type]
+    config = TrainConfig(loss=LossConfig(delta=3.0), lr=0.5)
+    assert (config.loss.delta, config.optimizer.lr) == (3.0, 0.5)
+    assert config == TrainConfig(delta=3.0, lr=0.5)
 
 
 def test_digest_allows_a_longer_run_and_nothing_that_changes_it() -> None:
@@ -88,6 +178,42 @@ def test_digest_allows_a_longer_run_and_nothing_that_changes_it() -> None:
 
 
 def test_evaluation_asks_every_question() -> None:
-    config = parse("--preset", "paper")
-    assert config.eval_env("test")["question_fraction"] == 1.0
-    assert config.eval_env("test")["split"] == "test"
+    environment = parse("--preset", "paper").environment
+    assert environment.evaluation("test")["question_fraction"] == 1.0
+    assert environment.evaluation("test")["split"] == "test"
+
+
+@pytest.mark.parametrize("made", [None, "grpo-1"])
+def test_resume_needs_the_folder_of_a_run(
+    made: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if made:
+        (tmp_path / "runs" / made).mkdir(parents=True)
+    for arguments, said in (
+        (["--resume"], "expected the run's folder as --output-dir"),
+        (["--resume", "--output-dir", "runs/mistyped"], "runs/mistyped holds none"),
+    ):
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: --resume: expected")
+        assert error.count("\n") == 1
+        assert said in error
+        assert ("runs/grpo-1" in error) == bool(made)
+    assert not (tmp_path / "runs" / "mistyped").exists()
+
+
+def test_a_device_that_is_not_there_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("cuda:99", "gpu"):
+        assert main(["--smoke", "--device", name, "--output-dir", str(tmp_path / "run")]) == 2
+        error = capsys.readouterr().err
+        assert (
+            f"error: device: expected auto, cpu or an accelerator that this torch has, got '{name}'"
+            in error
+        )
+        assert error.count("\n") == 1

@@ -12,6 +12,8 @@ from baselines.managers.scripted import group, pack
 from finemem_env.errors import ConfigError
 from finemem_env.operations import parse
 from finemem_env.prompts import render_item, render_observation
+from finemem_env.registration import make_env
+from finemem_env.session import public
 from finemem_env.text import approx_tokens
 from finemem_env.types import Operation
 
@@ -218,3 +220,26 @@ def test_group_leaves_at_most_so_many() -> None:
     assert group(list("abcde"), 2) == ["a\nb\nc", "d\ne"]
     assert group(list("ab"), 5) == ["a", "b"]
     assert group([], 3) == []
+
+
+LIMITS: list[dict[str, Any]] = [
+    {"max_operations": 1},
+    {"max_operations": 3, "memory_budget": 0.2},
+    {"max_item_tokens": 6},
+    {"max_item_tokens": 15, "max_operations": 2, "memory_budget": "unlimited"},
+    {"max_item_tokens": "unlimited", "max_operations": "unlimited"},
+]
+
+
+@pytest.mark.parametrize("name", UNPRIVILEGED)
+@pytest.mark.parametrize("limits", LIMITS)
+def test_no_reply_breaks_the_limits_that_info_names(name: str, limits: dict[str, Any]) -> None:
+    env = make_env("FineMem-CR-v0", num_chunks=4, **limits)
+    observation, info = env.reset(seed=3)
+    agent = make_agent(name)
+    agent.reset(public(info))
+    over, reasons = False, set()
+    while not over:
+        observation, _, over, _, info = env.step(agent.act(observation, public(info)))
+        reasons |= {one["reason"] for one in info["operations"]}
+    assert not reasons & {"too many operations", "content too long"}

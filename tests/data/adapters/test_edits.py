@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from finemem_env.data.adapters.edits import Fact, Selection, arrange, parse_cases, sentence_of
 from finemem_env.data.adapters.factconsolidation import HEADER
+from finemem_env.data.files import Reading
 from finemem_env.data.registry import load_source
 from finemem_env.data.source import SourceConfig
 from finemem_env.scoring import score
@@ -36,7 +37,8 @@ def _list(data_dir: Path, name: str, split: str = "test", **packing: object) -> 
 
 
 def test_a_case_knows_what_was_true_and_what_is(small: Path) -> None:
-    case = next(c for c in parse_cases(small / "mquake/MQuAKE-hard.json", "") if c.id == "3")
+    cases = parse_cases(small / "mquake/MQuAKE-hard.json", Reading(""))
+    case = next(case for case in cases if case.id == "3")
     assert {fact.sentence for fact in case.before} == {
         "Song3 was performed by Band3.",
         "Band3 is a citizen of Country3.",
@@ -55,7 +57,7 @@ def test_a_case_knows_what_was_true_and_what_is(small: Path) -> None:
 
 
 def test_cases_that_contradict_each_other_do_not_meet(small: Path) -> None:
-    cases = parse_cases(small / "mquake/MQuAKE-hard.json", "")
+    cases = parse_cases(small / "mquake/MQuAKE-hard.json", Reading(""))
     selection = Selection()
     assert selection.add(cases[0])
     after = cases[0].after[0]
@@ -126,7 +128,7 @@ def test_the_list_is_headed_and_numbered(data_dir: Path) -> None:
 def test_no_fact_is_told_with_two_values_unless_edited(data_dir: Path) -> None:
     source = load_source("factconsolidation", SourceConfig(data_dir=data_dir, split="test"))
     fillers = source._fillers  # type: ignore[attr-defined]
-    cases = parse_cases(data_dir / "mquake/MQuAKE-hard.json", "")
+    cases = parse_cases(data_dir / "mquake/MQuAKE-hard.json", Reading(""))
     keys = {fact.key for case in cases for fact in (*case.before, *case.after)}
     assert len(fillers) > 25_000
     assert len({fact.question for fact in fillers}) == len(fillers)

@@ -135,7 +135,8 @@ def test_longmemeval_groups_questions(small: Path) -> None:
     for question in episode.questions:
         assert question.metric == "judge"
         assert question.metadata["question_date"] == "2023/06/01 (Thu) 10:00"
-        assert question.metadata.get("abstention", False) == question.id.endswith("_abs")
+        assert question.unanswerable == question.id.endswith("_abs")
+        assert question.query_prefix == "Current date: 2023/06/01 (Thu) 10:00\n"
         (entry,) = question.evidence
         number = question.question.split()[-1].rstrip("?")
         assert f"thing{number} in town" in episode.chunks[entry.chunk].text
@@ -190,6 +191,11 @@ def test_keywords_are_names_and_seldom_words() -> None:
     summary = "Velt sees the lantern while the harbour of Osta burns. Dragons appear. After that…"
     assert keywords_of(summary, text) == ("Velt", "lantern", "harbour", "Osta")
     assert keywords_of(summary, text, most=2) == ("Velt", "lantern")  # a name and a word
+
+
+def test_a_name_is_a_whole_word_that_is_never_written_small() -> None:
+    text = "On the costa of Osta, Will will sing to Anna. Tam came."
+    assert keywords_of("Ann sings. Osta burns. Will sings. Tam dies.", text) == ("Osta",)
 
 
 @pytest.mark.parametrize("name", ["squad", "banking77", "pubmed_rct", "hotpotqa"])

@@ -267,7 +267,13 @@ def test_mab_originals(mab: Path) -> None:
         "question_type": "temporal-reasoning",
         "question_date": "2023/05/30",
     }
-    assert questions[1].metadata["abstention"] is True
+    assert [question.unanswerable for question in questions] == [False, True]
+    assert questions[0].query_prefix == "Current date: 2023/05/30\n"
+    prefix = (
+        in_dialect(found["longmemeval_s*"], "own", "memoryagentbench").questions[0].query_prefix
+    )
+    assert prefix.startswith("Answer from the conversations")
+    assert prefix.endswith("\n\nCurrent date: 2023/05/30\n")
     (film,) = found["recsys_redial_full"].questions
     assert film.answers == ("Film 3", "Film 5")
     assert film.metadata["titles"] == [f"Film {i}" for i in range(8)]
@@ -351,9 +357,8 @@ def test_processed_mab_is_recognised(tmp_path: Path) -> None:
 def test_recommendations_need_the_entities(tmp_path: Path) -> None:
     root = mab_folder(tmp_path / "memoryagentbench")
     (root / "entity2id.json").unlink()
-    source = _load("memoryagentbench", tmp_path, "TTL")
     with pytest.raises(DataError, match="is missing; the recommendations"):
-        _episodes(source)
+        _load("memoryagentbench", tmp_path, "TTL")
     icl = {"data_source": "icl_banking77_5900shot_balance"}
     assert _episodes(_load("memoryagentbench", tmp_path, "TTL", difficulty=icl))
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from finemem_env.data.adapters.passages import Layout, PassageSource
 from finemem_env.data.packing import (
     Passage,
     draw_targets,
@@ -15,6 +14,7 @@ from finemem_env.data.packing import (
     sentence_spans,
     split_evenly,
 )
+from finemem_env.data.passages import Layout, PassageSource
 from finemem_env.data.source import AutoTokens, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError
 
@@ -56,6 +56,10 @@ class WholeSource(PassageSource):
             return Layout.of(
                 passages, split_evenly(passages, self.num_chunks, self.count, self.separator)
             )
+        return self.fill(rng, passages)
+
+    def fill(self, rng: np.random.Generator, passages: Sequence[Passage]) -> Layout:
+        """The layout of all `passages` in as many chunks of a size as it takes."""
         most = sum(len(sentence_spans(passage.text)) for passage in passages)
         targets = draw_targets(rng, most, self._bounds(passages))
         return Layout.of(passages, pack(passages, targets, self.count, self.separator))

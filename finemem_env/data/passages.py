@@ -80,7 +80,6 @@ class PassageSource(BaseSource):
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
-        self.hint = f"Get it from {spec.where}."
         self.count = cached_counter(config.count_tokens)
         self.num_chunks = config.num_chunks or NUM_CHUNKS
         self.chosen: Mapping[str, object] = {}  # about the episode being built, for its metadata

@@ -1,29 +1,21 @@
-"""Key-value caches: one of fixed capacity that decoding fills in place, and row selection.
+"""Key-value caches: one of fixed capacity that decoding fills in place, and one of shared prefixes.
 
 transformers' growing cache copies itself at every token, which is most of the time of decoding with
-a small model. `fix_capacity` copies once.
+a small model. `fix_capacity` copies once. In updates, `RecordedPrefix` never changes after the
+prefix was read, so a layer that is computed again in the backward pass gets the same.
 """
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicLayer
 
-__all__ = [
-    "cache_of",
-    "can_share",
-    "fix_capacity",
-    "is_plain",
-    "new_cache",
-    "select_rows",
-    "with_cache",
-]
+from finemem_env.backends.local.causal_lm import new_cache
 
-_KEYWORDS: dict[type, str] = {}  # see `_cache_keyword`
+__all__ = ["RecordedPrefix", "fix_capacity", "is_plain", "select_rows"]
 
 
 class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -62,46 +54,71 @@ class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self.keys, self.values
 
 
-def with_cache(model: Any, cache: Cache | None) -> dict[str, Cache | None]:  # noqa: ANN401
-    """The keyword that hands `cache` to a transformers module, by the name its signature knows.
+class _RecordingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Keeps the states of the first pass and returns those of any pass: it starts empty."""
 
-    transformers 5.24 renamed `past_key_values` to `cache`, one module at a time.
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        *args: Any,  # noqa: ANN401 - transformers' signature
+        **kwargs: Any,  # noqa: ANN401
+    ) -> tuple[Tensor, Tensor]:
+        """The states themselves, noted the first time."""
+        if not self.is_initialized:
+            self.keys, self.values, self.is_initialized = key_states, value_states, True
+        return key_states, value_states
+
+
+class _SharedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Keys and values of a prefix, which later states follow without being kept."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        self.keys, self.values = keys, values
+
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        *args: Any,  # noqa: ANN401 - transformers' signature
+        **kwargs: Any,  # noqa: ANN401
+    ) -> tuple[Tensor, Tensor]:
+        """The prefix and the new states; nothing is stored."""
+        prefix: tuple[Any, Any] = (self.keys, self.values)
+        return (
+            torch.cat([prefix[0], key_states], dim=-2),
+            torch.cat([prefix[1], value_states], dim=-2),
+        )
+
+
+class RecordedPrefix:
+    """The cache of prefixes (U, P), computed once and attended to by all rows; gradients flow back.
+
+    Attributes:
+        recording: the cache to read the prefixes with.
     """
-    return {_cache_keyword(type(model)): cache}
 
+    def __init__(self, model: Any) -> None:  # noqa: ANN401 - a model that can share
+        self.recording = new_cache(model)
+        self._model = model
+        self.recording.layers = [_RecordingLayer() for _ in self.recording.layers]  # type: ignore[no-untyped-call]
 
-def cache_of(outputs: Any) -> Cache:  # noqa: ANN401 - a transformers ModelOutput
-    """The cache that a forward pass returned, under either name (see `with_cache`)."""
-    cache: Cache = outputs["cache"] if "cache" in outputs else outputs["past_key_values"]
-    return cache
-
-
-def _cache_keyword(kind: Any) -> str:  # noqa: ANN401 - a class with a `forward`
-    """Asked once per class: reading a signature takes longer than decoding a token should."""
-    if kind not in _KEYWORDS:
-        known = inspect.signature(kind.forward).parameters
-        _KEYWORDS[kind] = "cache" if "cache" in known else "past_key_values"
-    return _KEYWORDS[kind]
-
-
-def new_cache(model: Any) -> Cache:  # noqa: ANN401 - a transformers model
-    """An empty cache with the layer kinds of the model."""
-    return DynamicCache(config=model.config)
+    def shared(self, rows: Tensor) -> Cache:
+        """The cache for rows (B,) of the prefixes, repeats allowed."""
+        cache = new_cache(self._model)
+        layers: list[Any] = self.recording.layers
+        cache.layers = [
+            _SharedLayer(layer.keys.index_select(0, rows), layer.values.index_select(0, rows))
+            for layer in layers
+        ]
+        return cache
 
 
 def is_plain(cache: Cache) -> bool:
     """Whether every layer keeps all keys: no sliding window, no recurrent state."""
     return all(type(layer) is DynamicLayer for layer in cache.layers)
-
-
-def can_share(model: Any) -> bool:  # noqa: ANN401
-    """Whether rows of this model can attend to a prefix computed once.
-
-    Not with sliding windows or recurrent layers, whose caches are more than a list of keys. (Nor in
-    training with gradient checkpointing, under which transformers builds no cache.)
-    """
-    cache = new_cache(model)
-    return bool(cache.layers) and is_plain(cache)
 
 
 def fix_capacity(cache: Cache, spare: int) -> None:

@@ -1,0 +1,128 @@
+"""What a model class can do here, tried out once per model: nothing is believed of a class unseen.
+
+A cache that a model ignores, a mask that it takes for something else or positions that it counts by
+index give other numbers and no error.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from finemem_env.backends.base import Sampling
+from finemem_env.backends.local.cache import is_plain
+from finemem_env.backends.local.causal_lm import FAULTS, known_inputs, new_cache, refused
+from finemem_env.backends.local.decoding import decode, prefill
+from finemem_env.backends.local.prefix import Unit
+from finemem_env.errors import ConfigError
+
+__all__ = ["Abilities", "abilities"]
+
+# Three prompts of different length; the first two share 6 tokens and the third has a prefix of 3.
+_PROMPTS = ((3, 10, 17, 24, 31, 38, 5, 9), (3, 10, 17, 24, 31, 38, 7), (1, 6, 11, 2))
+_ALONE = tuple(Unit((row,), 0) for row in range(3))
+_SHARED = (Unit((0, 1), 6), Unit((2,), 3))
+_TOKENS = 3
+# Names of a window that a class applies by the index in the sequence, beside its cache.
+_WINDOWS = ("attention_window_size", "window_size")
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """`share`: rows may attend to a prefix computed once. `full_mask`: takes masks of 4 dimensions.
+
+    Prefixes are not shared with sliding windows or recurrent layers, whose caches are more than a
+    list of keys, nor without `position_ids`: such models count positions by the index in the
+    padded sequence.
+    """
+
+    share: bool
+    full_mask: bool
+
+
+_KNOWN: weakref.WeakKeyDictionary[Any, Abilities] = weakref.WeakKeyDictionary()
+
+
+def abilities(model: Any) -> Abilities:  # noqa: ANN401 - a transformers causal LM
+    """What `model` can do; it is tried on three short prompts the first time.
+
+    Raises:
+        ConfigError: its class cannot be sampled: it ignores its cache or mask, or fails.
+    """
+    if model not in _KNOWN:
+        training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                _KNOWN[model] = _tried(model)
+        except ConfigError:
+            raise
+        except FAULTS as error:
+            said = " ".join(str(error).split())[:200]
+            raise refused(model, f"{type(error).__name__} when it is tried: {said}") from error
+        finally:
+            model.train(training)
+    return _KNOWN[model]
+
+
+def _tried(model: Any) -> Abilities:  # noqa: ANN401
+    size = model.get_input_embeddings().num_embeddings
+    prompts = [[token % size for token in prompt] for prompt in _PROMPTS]
+    if not _right(model, prompts, _ALONE, full_mask=False):
+        raise refused(model, "with its cache it gives other probabilities than without")
+    plain = is_plain(new_cache(model)) and bool(new_cache(model).layers)
+    full_mask = (
+        plain
+        and model.config._attn_implementation == "sdpa"
+        and _works(model, prompts, _ALONE, full_mask=True)
+    )
+    share = (
+        plain
+        and bool(known_inputs(model.base_model, position_ids=None))
+        and not any(getattr(model.config, name, None) for name in _WINDOWS)
+        and _works(model, prompts, _SHARED, full_mask=full_mask)
+    )
+    return Abilities(share, full_mask)
+
+
+def _works(model: Any, prompts: list[list[int]], units: Sequence[Unit], *, full_mask: bool) -> bool:  # noqa: ANN401
+    try:
+        return _right(model, prompts, units, full_mask=full_mask)
+    except FAULTS:
+        return False
+
+
+def _right(model: Any, prompts: list[list[int]], units: Sequence[Unit], *, full_mask: bool) -> bool:  # noqa: ANN401
+    """Whether decoding reports the log-probabilities that a plain forward pass gives."""
+    sampling = Sampling(1.0, max_tokens=_TOKENS)
+    draws = torch.linspace(0.1, 0.9, len(prompts) * _TOKENS).reshape(len(prompts), _TOKENS)
+    state = prefill(model, prompts, units, 0)
+    replies = decode(model, state, sampling, draws, full_mask=full_mask)
+    # What the context does is the measure of an error: to a model that forgot it, it does nothing.
+    allowed = 0.1 if model.dtype == torch.float32 else 0.5
+    for prompt, reply in zip(prompts, replies, strict=True):
+        ids = [*prompt, *reply.token_ids]
+        whole = _logprobs(model, ids)[-_TOKENS:]
+        forgetful = torch.cat([_logprobs(model, ids[at - 1 : at + 1]) for at in _last(ids)])
+        found = torch.tensor(reply.logprobs)
+        if (found - whole).norm() > allowed * (forgetful - whole).norm() + 1e-5:
+            return False
+    return True
+
+
+def _last(ids: Sequence[int]) -> range:
+    """Places of the reply's tokens."""
+    return range(len(ids) - _TOKENS, len(ids))
+
+
+def _logprobs(model: Any, ids: Sequence[int]) -> Tensor:  # noqa: ANN401
+    """Log-probability of every token but the first, from one plain pass."""
+    given = torch.tensor([list(ids)], device=model.device)
+    logits = model(input_ids=given).logits[0, :-1].float()
+    chosen: Tensor = logits.log_softmax(-1).gather(-1, given[0, 1:, None])[:, 0]
+    return chosen.cpu()

@@ -1,0 +1,163 @@
+"""Batched sampling with exact token ids and the log-probability each was drawn with.
+
+All rows decode together; rows that are done leave the batch. Rows of one group share the prompt
+prefix they have in common, so instructions and chunk are read once per group. Draws depend on the
+seed, the row and the token position only.
+
+Training draws from the full distribution at the temperature: top-p would make the recorded log-
+probabilities those of another distribution than the one that training differentiates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from finemem_env.backends.base import Sampling
+from finemem_env.backends.local.causal_lm import base_causal_lm
+from finemem_env.backends.local.decoding import decode, prefill
+from finemem_env.backends.local.prefix import MIN_SHARED, Unit, find_units
+from finemem_env.backends.local.probe import abilities
+from finemem_env.backends.sampler import Sample
+from finemem_env.errors import BackendError, ConfigError
+
+__all__ = ["sample"]
+
+
+@torch.no_grad()
+def sample(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    *,
+    stop_ids: Sequence[int] = (),
+    pad_id: int = 0,
+    batch_tokens: int | None = None,
+    groups: Sequence[Hashable | None] | None = None,
+    share: bool = True,
+) -> list[Sample]:
+    """One reply per prompt, in order.
+
+    Args:
+        model: a transformers causal LM or a PEFT model around one; left in the mode it was in.
+        prompts: token ids, at least one each.
+        sampling: temperature (0 is greedy, with log-probabilities at temperature 1), top-p, longest
+            reply, seed; without one the draws come from torch's random state.
+        stop_ids: tokens that end a reply; they stay in it and are trained on.
+        pad_id: fills up prompts; its value changes nothing.
+        batch_tokens: cache positions (rows x length) of one batch; None: one batch.
+        groups: rows of equal group may share a prefix; None: rows with nothing known in common.
+        share: False computes every prompt in full.
+
+    Raises:
+        ConfigError: an empty prompt, or a model class that cannot be sampled here.
+        BackendError: not even one row fits the device's memory.
+    """
+    if any(not len(prompt) for prompt in prompts):
+        raise ConfigError("sampling needs a prompt of at least one token for every row.")
+    inner: Any = base_causal_lm(model)
+    job = _Job(inner, prompts, sampling, _draws(len(prompts), sampling), tuple(stop_ids), pad_id)
+    training = inner.training
+    inner.eval()
+    try:
+        sharing = share and groups is not None and abilities(inner).share
+        labels = list(groups) if sharing and groups is not None else [None] * len(prompts)
+        units = find_units(prompts, labels, MIN_SHARED)
+        done: dict[int, Sample] = {}
+        for batch in _batches(units, prompts, sampling.max_tokens, batch_tokens):
+            done |= job.insist(batch)
+    finally:
+        inner.train(training)
+    return [done[i] for i in range(len(prompts))]
+
+
+def _draws(rows: int, sampling: Sampling) -> Tensor:
+    """Uniform numbers (rows, max_tokens), on the CPU so that every device draws the same."""
+    seed = sampling.seed
+    if seed is None:
+        seed = int(torch.randint(2**62, ()))
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    return torch.rand((rows, sampling.max_tokens), generator=generator)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One call of `sample`."""
+
+    model: Any
+    prompts: Sequence[Sequence[int]]
+    sampling: Sampling
+    draws: Tensor  # (rows, max_tokens)
+    stop_ids: tuple[int, ...]
+    pad_id: int
+
+    def insist(self, units: Sequence[Unit]) -> Mapping[int, Sample]:
+        """The replies of a batch by row, in halves where the device's memory does not hold it."""
+        try:
+            return self.run(units)
+        except torch.OutOfMemoryError as error:
+            parts = _halves(units)
+            if parts is None:
+                raise BackendError(
+                    f"a prompt of {len(self.prompts[units[0].rows[0]])} tokens does not fit the "
+                    f"memory of {self.model.device}; use a smaller model or dtype, or shorter "
+                    "prompts."
+                ) from error
+        return {**self.insist(parts[0]), **self.insist(parts[1])}
+
+    def run(self, units: Sequence[Unit]) -> Mapping[int, Sample]:
+        """The replies of a batch by row."""
+        rows = [i for unit in units for i in unit.rows]
+        state = prefill(self.model, self.prompts, units, self.pad_id)
+        replies = decode(
+            self.model,
+            state,
+            self.sampling,
+            self.draws[rows],
+            self.stop_ids,
+            full_mask=abilities(self.model).full_mask,
+        )
+        return dict(zip(rows, replies, strict=True))
+
+
+def _halves(units: Sequence[Unit]) -> tuple[Sequence[Unit], Sequence[Unit]] | None:
+    """Two parts of a batch; None for a single row."""
+    if len(units) > 1:
+        return units[: len(units) // 2], units[len(units) // 2 :]
+    (unit,) = units
+    half = len(unit.rows) // 2
+    if not half:
+        return None
+    return [Unit(unit.rows[:half], unit.prefix)], [Unit(unit.rows[half:], unit.prefix)]
+
+
+def _batches(
+    units: Sequence[Unit],
+    prompts: Sequence[Sequence[int]],
+    reply: int,
+    batch_tokens: int | None,
+) -> Iterator[list[Unit]]:
+    """Units of one kind and similar length, longest first, so that a lack of memory shows at once.
+
+    A batch holds at most `batch_tokens` cache positions, `reply` for each row's reply.
+    """
+
+    def length(unit: Unit) -> int:
+        return max(len(prompts[i]) for i in unit.rows) + reply
+
+    ordered = sorted(units, key=lambda unit: (not unit.prefix, -length(unit), unit.rows))
+    batch: list[Unit] = []
+    for unit in ordered:
+        rows = sum(len(u.rows) for u in [*batch, unit])
+        longest = max(length(u) for u in [*batch, unit])
+        full = batch_tokens is not None and rows * longest > batch_tokens
+        if batch and (full or bool(batch[0].prefix) != bool(unit.prefix)):
+            yield batch
+            batch = []
+        batch.append(unit)
+    if batch:
+        yield batch

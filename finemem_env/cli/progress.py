@@ -1,0 +1,82 @@
+"""The progress of a program on stderr: how much is done, and the time that is left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """A bar of tqdm where it is installed (extra "bench"), else a line that is rewritten.
+
+    Nothing is shown before the first call, so that an early error stands alone.
+
+    Args:
+        total: pieces of work; 0: `reach` says how many.
+        unit: what a piece is, in the singular.
+    """
+
+    def __init__(self, total: int, unit: str) -> None:
+        self.total, self._unit = total, unit
+        self._first = self._done = 0
+        self._start = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def skip(self, count: int) -> None:
+        """Count pieces that an earlier run did; they took no time."""
+        self._first += count
+        self._done += count
+
+    def reach(self, done: int, total: int) -> None:
+        """So many pieces of `total` are done; those of the first call by an earlier run."""
+        if self.total != total:
+            self.total = total
+            self.skip(done)
+        else:
+            self("", done - self._done)
+
+    def __call__(self, text: str = "", count: int = 1) -> None:
+        """`count` more pieces are done; `text` says which."""
+        if self._done == self._first and count:
+            self._bar = self._tqdm()
+        self._done += count
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update(count)
+        elif self._done > self._first:
+            print(f"\r{self._line(text):<78}", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """End the line."""
+        if self._bar is not None:
+            self._bar.close()
+        elif self._done > self._first:
+            print(file=sys.stderr)
+        self._bar, self._first = None, self._done
+
+    def _tqdm(self) -> Any:  # noqa: ANN401
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            return None
+        return tqdm(total=self.total, initial=self._first, unit=self._unit)
+
+    def _line(self, text: str) -> str:
+        each = (time.monotonic() - self._start) / (self._done - self._first)
+        minutes, seconds = divmod(round(each * (self.total - self._done)), 60)
+        return f"{self._done}/{self.total} {self._unit}s, {minutes}:{seconds:02d} left {text}"[:78]

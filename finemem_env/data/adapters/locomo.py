@@ -1,0 +1,231 @@
+"""LoCoMo: two people's conversations over months, session by session, with dated questions.
+
+The publisher's data/locomo10.json is a list of ten such objects; older copies are a folder of files
+with one each, where the sessions stand beside "qa":
+
+    {"sample_id": "conv-26",
+     "conversation": {"speaker_a": "Caroline", "speaker_b": "Melanie",
+                      "session_1_date_time": "1:56 pm on 8 May, 2023",
+                      "session_1": [{"speaker": "Caroline", "dia_id": "D1:1", "text": "Hey Mel! …"},
+                                    {"speaker": "Melanie", "dia_id": "D1:14", "text": "Yeah, …",
+                                     "blip_caption": "a photo of a painting", …}, …], …},
+     "qa": [{"question": "When did Melanie paint a sunrise?", "answer": 2022,
+             "evidence": ["D1:14"], "category": 2}, …]}
+
+An episode is a conversation, a chunk a session (or as `num_chunks`, `chunk_tokens` say). Categories
+are 1 multi-hop, 2 temporal, 3 open-domain, 4 single-hop and 5 adversarial, which has no answer. The
+first conversation is for training, the second for validation, the others for testing, as Memory-R1
+(arXiv 2508.19828) has them. Question j of conversation i is "locomo_<i>_qa<j>", both from 0, as the
+published audit of the golds names it: `exclude=` leaves its list out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from finemem_env.data.files import Reading, parsed, read_json
+from finemem_env.data.published.memalpha import answer_texts
+from finemem_env.data.sessions import Session, TalkSource, Transcript
+from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
+from finemem_env.errors import ConfigError, DataError
+from finemem_env.fields import Fields
+from finemem_env.scoring.abstention import NO_ANSWER
+from finemem_env.types import Episode, Question, Task
+
+__all__ = ["LocomoSource"]
+
+_SESSION = re.compile(r"session_(\d+)")
+_TURN = re.compile(r"D:?(\d+):(\d+)")
+_CATEGORIES: dict[int, tuple[str, Task]] = {
+    1: ("multi-hop", "multi_hop"),
+    2: ("temporal", "fact"),
+    3: ("open-domain", "fact"),
+    4: ("single-hop", "fact"),
+    5: ("adversarial", "fact"),
+}
+_Place = tuple[int, int]  # (session, turn)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    question: Question
+    evidence: tuple[_Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialogue:
+    name: str
+    sessions: tuple[Session, ...]
+    asked: tuple[_Asked, ...]
+
+
+class LocomoSource(TalkSource):
+    """One conversation an episode; `size` is the number of conversations in the split.
+
+    Knobs: `categories` ("1,2,3,4,5"), which are asked; `file` (""), which of several files.
+    """
+
+    knobs: ClassVar[Mapping[str, object]] = {"categories": "1,2,3,4,5", **FILE_KNOB}
+
+    def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
+        super().__init__(spec, config)
+        self._categories = _chosen(str(self.difficulty["categories"]))
+        found = self.files("locomo/*.json")
+        if self.difficulty["file"]:
+            found = [self.file("locomo/*.json")]
+        dialogues = parsed(_parse, tuple(found), self.reading)
+        dialogues = tuple(one for one in dialogues if any(map(self._asks, one.asked)))
+        part = {"train": dialogues[:1], "val": dialogues[1:2], "test": dialogues[2:]}
+        if len(dialogues) < 3:
+            part = {"train": (), "val": (), "test": dialogues}
+        self._dialogues = part[config.split]
+        self.size = len(self._dialogues)
+        if not self._dialogues:
+            raise ConfigError(
+                f"source {self.name!r}: {len(dialogues)} conversation(s) are all for split 'test', "
+                f"there is none for {config.split!r}."
+            )
+
+    def build(self, rng: np.random.Generator, index: int) -> Episode:
+        """Conversation `index`; all its questions are final."""
+        dialogue = self._dialogues[index]
+        transcript = self.tell(rng, dialogue.sessions)
+        asked = [one for one in dialogue.asked if self._asks(one)]
+        return Episode(
+            episode_id=self.episode_id(index),
+            competency="AR",
+            source=self.name,
+            chunks=transcript.chunks(),
+            questions=tuple(_with_evidence(one, transcript) for one in asked),
+            metadata={
+                "split": self.config.split,
+                "index": index,
+                "conversation": dialogue.name,
+                **self.chosen,
+            },
+        )
+
+    def _asks(self, asked: _Asked) -> bool:
+        return asked.question.metadata["category"] in self._categories
+
+
+def _with_evidence(asked: _Asked, transcript: Transcript) -> Question:
+    return dataclasses.replace(asked.question, evidence=transcript.evidence(asked.evidence))
+
+
+def _chosen(text: str) -> frozenset[str]:
+    """The names of the categories in a list of numbers.
+
+    Raises:
+        ConfigError: something else.
+    """
+    numbers = [one.strip() for one in text.split(",")]
+    if not all(one.isdecimal() and int(one) in _CATEGORIES for one in numbers):
+        raise ConfigError(f"difficulty['categories']: expected some of 1,2,3,4,5, got {text!r}.")
+    return frozenset(_CATEGORIES[int(one)][0] for one in numbers)
+
+
+def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[_Dialogue, ...]:
+    contents = [(path, read_json(path, reading)) for path in paths]
+    if len(contents) > 1 and any(isinstance(content, list) for _, content in contents):
+        names = ", ".join(path.name for path in paths)
+        raise DataError(
+            f"{paths[0].parent}: expected one list of conversations, or a file for each, found "
+            f"{names}; leave one there or name it with difficulty={{'file': '…'}}. {reading.hint}"
+        )
+    records = [
+        Fields(record, f"{path}{place}", hint=reading.hint)
+        for path, content in contents
+        for place, record in (
+            [(f": record {i}", one) for i, one in enumerate(content)]
+            if isinstance(content, list)
+            else [("", content)]
+        )
+    ]
+    if not records:
+        raise DataError(
+            f"{paths[0]}: expected at least one conversation, found none. {reading.hint}"
+        )
+    numbered = list(enumerate(records))
+    return tuple(reading.each(lambda one: _dialogue(one[1], one[0], reading), numbered))
+
+
+def _dialogue(record: Fields, number: int, reading: Reading) -> _Dialogue:
+    told = record.child("conversation") if "conversation" in record else record
+    people = " and ".join(told.text(key) for key in ("speaker_a", "speaker_b") if key in told)
+    opening = f"[Dialogue between {people}" if people else "[Dialogue"
+    order = sorted(int(match[1]) for key in told if (match := _SESSION.fullmatch(key)))
+    sessions: list[Session] = []
+    places: dict[_Place, _Place] = {}
+    for name in order:
+        date = " ".join(told.text(f"session_{name}_date_time", "").split())
+        header = f"{opening} on {date}]" if date else f"{opening}]"
+        turns: list[str] = []
+        for turn in told.children(f"session_{name}"):
+            said = _said(turn)
+            if said:
+                places[_named(turn.text("dia_id"), turn)] = (len(sessions), len(turns))
+                turns.append(said)
+        if turns:
+            sessions.append(Session(header, date, tuple(turns)))
+    if not sessions:
+        raise record.error("session_1", "at least one session with a turn that says something")
+
+    def asked(numbered: tuple[int, Fields]) -> _Asked:
+        return _asked(numbered[1], f"locomo_{number}_qa{numbered[0]}", places)
+
+    questions = reading.each(asked, enumerate(record.children("qa")))
+    if not questions:
+        raise record.error("qa", "at least one question")
+    sample = str(record.get("sample_id") or number)
+    return _Dialogue(sample, tuple(sessions), tuple(questions))
+
+
+def _said(turn: Fields) -> str:
+    """What a turn says and shows, "" for nothing."""
+    text = " ".join(turn.text("text", "").split())
+    shown = " ".join(str(turn.get("blip_caption") or "").split())
+    said = f"{text} [shows {shown}]".strip() if shown else text
+    return f"{' '.join(turn.text('speaker').split())}: {said}" if said else ""
+
+
+def _named(dia_id: str, turn: Fields) -> _Place:
+    found = _TURN.fullmatch(dia_id.strip())
+    if found is None:
+        raise turn.error("dia_id", "an id such as D1:3")
+    return int(found[1]), int(found[2])
+
+
+def _asked(entry: Fields, name: str, places: Mapping[_Place, _Place]) -> _Asked:
+    number = entry.index("category")
+    if number not in _CATEGORIES:
+        raise entry.error("category", "1, 2, 3, 4 or 5")
+    category, task = _CATEGORIES[number]
+    golds = (NO_ANSWER,) if number == 5 else answer_texts(entry.get("answer"))
+    if not golds:
+        raise entry.error("answer", "a text or a number")
+    if number == 3:  # what follows a semicolon explains
+        golds = tuple(gold.split(";")[0].strip() or gold for gold in golds)
+    metadata: dict[str, object] = {"category": category}
+    if entry.get("adversarial_answer") is not None:
+        metadata["adversarial_answer"] = str(entry.get("adversarial_answer"))
+    # Several ids may stand in one text, and some are of no turn.
+    named = _TURN.findall(" ".join(map(str, entry.items("evidence", []))))
+    turns = [places.get((int(session), int(turn))) for session, turn in named]
+    question = Question(
+        id=name,
+        question=" ".join(entry.text("question").split()),
+        answers=golds,
+        metric="locomo/f1",
+        type=task,
+        metadata=metadata,
+        unanswerable=number == 5,
+    )
+    return _Asked(question, tuple(dict.fromkeys(turn for turn in turns if turn is not None)))

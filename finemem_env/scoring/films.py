@@ -1,0 +1,93 @@
+"""Recommended films against a list of titles with years: "Heat (1995)" and "Heat (1986)" are two.
+
+A recommendation stands for the film whose title is nearest to it, by edit distance with case aside.
+Where several films share that title its year decides, and without a year it names none of them; a
+year that no film of the title has names none either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+from finemem_env.errors import DataError
+from finemem_env.scoring.titles import nearest_title
+from finemem_env.types import Question
+
+__all__ = ["METRICS", "film_of", "gold_prediction", "recommendations"]
+
+_YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
+_SAID_YEAR = re.compile(r"^(.*?)\s*\((\d{4})\)")
+_MARK = re.compile(r"^\s*(?:\d{1,3}[.):、]|[-*•])\s*")
+_NUMBERED = re.compile(r"^\s*\d{1,3}[.):、]", re.MULTILINE)
+_PARTS = re.compile(r"(?<=\))\s*,|;")
+_QUOTES = "\"'“”‘’*_` "
+
+
+def recommendations(text: str) -> list[str]:
+    """The entries of a list: numbered lines where there are some, else lines, or parts of one line.
+
+    One line is parted at semicolons and at commas, or at commas after a year where it has years,
+    since titles hold commas.
+    """
+    lines = [line for line in text.split("\n") if line.strip()]
+    if _NUMBERED.search(text):
+        lines = [line for line in lines if _NUMBERED.match(line)]
+    elif len(lines) == 1:
+        lines = _PARTS.split(lines[0]) if "(" in lines[0] else re.split("[,;]", lines[0])
+    entries = (_MARK.sub("", line).strip(_QUOTES) for line in lines)
+    return [entry for entry in entries if entry]
+
+
+def film_of(entry: str, films: Sequence[str]) -> str | None:
+    """The film of `films` that a recommendation stands for, None for none or more than one."""
+    said = _SAID_YEAR.match(entry)
+    name, year = (said[1].strip(_QUOTES), said[2]) if said else (entry, "")
+    names, by_name = _by_name(tuple(films))
+    same = by_name.get(nearest_title(name, names), {})
+    if year:
+        return same.get(year) or same.get("")
+    return next(iter(same.values())) if len(same) == 1 else None
+
+
+@lru_cache(maxsize=4)
+def _by_name(
+    films: tuple[str, ...],
+) -> tuple[tuple[str, ...], Mapping[str, Mapping[str, str]]]:
+    """Titles without year, and film by such a title and by year ("" for none)."""
+    found: dict[str, dict[str, str]] = {}
+    for film in films:
+        year = _YEAR.search(film)
+        name = film[: year.start()] if year else film
+        found.setdefault(name, {})[year[1] if year else ""] = film
+    return tuple(found), found
+
+
+def _recall_at(places: int) -> Callable[[str, Question], float]:
+    def metric(prediction: str, question: Question) -> float:
+        films = question.metadata.get("titles")
+        if not isinstance(films, list | tuple) or not films:
+            raise DataError(
+                f"question {question.id!r}: metric {question.metric!r} needs the list of all "
+                'titles in its metadata, {"titles": […]}.'
+            )
+        entries = recommendations(prediction)[:places]
+        found = {film_of(entry, films) for entry in entries}
+        return sum(gold in found for gold in question.answers) / len(question.answers)
+
+    return metric
+
+
+def gold_prediction(question: Question) -> str:
+    """A prediction that scores 1.0 wherever one can."""
+    return "\n".join(f"{i}. {gold}" for i, gold in enumerate(question.answers, start=1))
+
+
+METRICS: dict[str, tuple[str, Callable[[str, Question], float]]] = {
+    f"recall@{places}": (
+        f"share of the golds among the films nearest to the first {places} recommendations",
+        _recall_at(places),
+    )
+    for places in (1, 5, 10)
+}

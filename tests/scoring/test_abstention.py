@@ -1,0 +1,119 @@
+"""Questions without an answer: to say so is right, and an answer with a way out is not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from finemem_env.scoring import METRICS, gold_prediction, is_judged, judge_requests, score
+from finemem_env.scoring.abstention import NO_ANSWER, abstains
+from finemem_env.scoring.judged import JUDGED
+from finemem_env.types import Question
+
+ABSTAIN = [
+    "",
+    "unknown",
+    "Unknown.",
+    "**Unknown**",
+    "None",
+    "N/A",
+    "The answer is unknown.",
+    "It is not mentioned.",
+    "Not mentioned",
+    "No information available.",
+    "not enough information",
+    "No mention of it.",
+    "I don't know.",
+    "I do not know where Mara lives",
+    "I couldn’t find that.",
+    "The items do not say where Mara lives.",
+    "Your memory items don't specify the date.",
+    "There is no information about that.",
+    "Based on the provided chat, there is no information related to your background.",
+    "The question cannot be answered.",
+    "It cannot be determined from the items.",
+    "The memory doesn't mention her dog. I cannot tell.",
+    "答案未知。",
+    "没有提到",
+]
+ANSWER = [
+    "Osta",
+    "No",
+    "Not Osta",
+    "It is not Osta.",
+    "unknown Osta",
+    "Unknown, perhaps Osta.",
+    "Mara lives in Osta, unknown",
+    "The Unknown Soldier",
+    "None of the guests",
+    "I do not know: Osta",
+    "I do not know. Osta.",
+    "unknown\nOsta",
+    "It is not mentioned, but Osta.",
+    "There is no information, so Osta",
+    "They do not know Osta",
+    "he did not say goodbye",
+]
+
+
+@pytest.mark.parametrize("text", ABSTAIN)
+def test_what_abstains(text: str) -> None:
+    assert abstains(text)
+
+
+@pytest.mark.parametrize("text", ANSWER)
+def test_what_does_not(text: str) -> None:
+    assert not abstains(text)
+
+
+@pytest.mark.parametrize("metric", sorted(name for name in METRICS if not is_judged(name)))
+def test_under_every_metric_only_abstaining_is_right(metric: str) -> None:
+    question = Question("q", "Where?", ("Osta",), metric=metric, unanswerable=True)
+    assert score("Osta", question) == 0.0
+    assert score("<think>Osta?</think> The items do not say where.", question) == 1.0
+    assert score("", question) == 1.0
+    assert gold_prediction(question) == NO_ANSWER
+    assert score(gold_prediction(question), question) == 1.0
+
+
+def test_abstaining_is_no_answer_to_another_question() -> None:
+    question = Question("q", "Where?", ("Osta",))
+    assert score("unknown", question) == 0.0
+
+
+@pytest.mark.parametrize("metric", ["judge", "mab/judge"])
+def test_a_judge_is_asked_whether_the_reply_abstains(metric: str) -> None:
+    question = Question("q", "Where?", ("He never says.",), metric=metric, unanswerable=True)
+    (request,) = judge_requests("unknown", question)
+    assert "cannot be answered" in request.text
+    assert "Reason: He never says." in request.text
+    (other,) = judge_requests("unknown", dataclasses.replace(question, unanswerable=False))
+    assert "cannot be answered" not in other.text
+
+
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        ("temporal-reasoning", "off by one"),
+        ("knowledge-update", "mention earlier ones"),
+        ("single-session-preference", "good personal reply"),
+        ("multi-session", "Right answer: Osta"),
+    ],
+)
+def test_our_judge_too_has_a_rubric_for_every_kind(kind: str, words: str) -> None:
+    about = {"question_type": kind, "question_date": "2023/06/01 (Thu) 10:00"}
+    question = Question("q", "Where?", ("Osta",), metric="judge", metadata=about)
+    (request,) = judge_requests("In Osta", question)
+    assert words in request.text
+    assert "Where? (asked on 2023/06/01 (Thu) 10:00)" in request.text
+
+
+@pytest.mark.parametrize("metric", sorted(JUDGED))
+def test_every_dialect_hears_of_the_date(metric: str) -> None:
+    about = {"question_date": "2023/06/01", "keypoints": ["one"], "rubric": ["one"]}
+    question = Question("q", "Where?", ("Osta",), metric=metric, metadata=about)
+    texts = [request.text for request in judge_requests("In Osta", question)]
+    compares = [text for text in texts if "Where?" in text]
+    assert all("asked on 2023/06/01" in text for text in compares)
+    assert bool(compares) == (metric != "mab/summary_judge")
