@@ -203,7 +203,9 @@ class RunConfig:
     """Checkpoints, logs and the machine."""
 
     save_every: int = setting(20, "updates between checkpoints", low=1)
-    seed: int = setting(0, "decides episodes and draws; weights come from the model", low=0)
+    seed: int = setting(
+        0, "decides episodes and draws; weights come from the model", low=0, below=2**32
+    )
     threads: int = setting(0, "CPU threads of torch; 0 leaves torch's default", low=0)
     shard: bool = setting(False, "split weights and optimizer over the processes (FSDP2)")
     track: bool = setting(False, "log to wandb as well, where it is installed")

@@ -137,7 +137,7 @@ def _ours(task: UpdateTask, answers: TextIO) -> None:
     _imported(answers)
     autocast = torch.bfloat16 if task.mixed else None
     policy = Policy(model.to(task.device), tokenizer, autocast=autocast)  # type: ignore[arg-type]
-    policy.stop_ids = ()  # every reply gets its full length
+    policy.own.ends = ()  # every reply gets its full length
     update = _our_update(task, policy)
     number = 0
     for count in _orders():

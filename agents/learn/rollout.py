@@ -133,16 +133,20 @@ def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> Memor
     Raises:
         ConfigError: not an environment of this suite, or a keyword that does not fit.
     """
+    known = [one for one in gym.registry if one.startswith("FineMem-")]
     try:
         made = gym.make_vec(env_id, num_envs=count, autoreset_mode="disabled", **env_args)
-    except gym.error.UnregisteredEnv as error:
-        known = [one for one in gym.registry if one.startswith("FineMem-")]
-        raise ConfigError(f"env: expected one of {known} or an id of yours, {error}") from error
+    except ConfigError:
+        raise
+    except (gym.error.Error, TypeError) as error:  # not registered, or not made like ours
+        raise ConfigError(
+            f"env: expected one of {known} or an id of your own, got {env_id!r}: {error}"
+        ) from error
     env = made.unwrapped
     if not isinstance(env, MemoryVectorEnv):
         made.close()
         raise ConfigError(
-            f"env {env_id!r}: expected an environment of this suite (an id of your own needs "
+            f"env: expected one of {known} or an id of your own, got {env_id!r} (which needs "
             "vector_entry_point='finemem_env.registration:make_vector_env')."
         )
     return env

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 from agents.runs.config import PRESETS, SETTINGS, SMOKE, TINY, TrainConfig, from_dict
-from baselines.runs.options import json_object
+from finemem_env.cli.options import json_object, name_or_object
 from finemem_env.data.registry import SOURCES, SYNTHETIC
 from finemem_env.locate import ENVIRONMENTS
 
@@ -128,9 +128,7 @@ def _option(hint: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def _name_or_json(text: str) -> Any:  # noqa: ANN401
     """A name, or an object when it begins like one."""
-    if text.casefold() == "none":
-        return None
-    return json_object(text) if text.lstrip().startswith("{") else text
+    return None if text.casefold() == "none" else name_or_object(text)
 
 
 def _optional(inner: Any) -> Any:  # noqa: ANN401

@@ -82,9 +82,7 @@ def _in_range(value: object, limits: Mapping[str, Any]) -> bool:
 
 def _describe_range(limits: Mapping[str, Any]) -> str:
     words = {"low": "at least", "above": "above", "below": "below"}
-    parts = [
-        f"{text} {limits[key]:g}" for key, text in words.items() if limits.get(key) is not None
-    ]
+    parts = [f"{text} {limits[key]}" for key, text in words.items() if limits.get(key) is not None]
     return f" ({', '.join(parts)})" if parts else ""
 
 

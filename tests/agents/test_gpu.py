@@ -32,7 +32,7 @@ def test_greedy_tokens_and_their_log_probabilities_are_those_of_the_cpu(
     prompts = [list(range(5, 5 + length)) for length in (4, 9, 17)]
     config = Sampling(0.0, max_tokens=12)
     here = sample(model, prompts, config)
-    there = sample(copy.deepcopy(model).to("cuda"), prompts, config)
+    there = sample(copy.deepcopy(model).to(torch.device("cuda")), prompts, config)
     for ours, theirs in zip(here, there, strict=True):
         assert ours.token_ids == theirs.token_ids
         assert ours.logprobs == pytest.approx(theirs.logprobs, abs=2e-3)

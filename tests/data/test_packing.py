@@ -21,16 +21,16 @@ from finemem_env.types import Evidence, Question
 WORDS = st.sampled_from(["Ana", "met", "Dr. Who", "in", "Rome", "42", "中文", "why", "e.g.", "x"])
 SENTENCES = st.builds(
     lambda words, end: " ".join(words) + end,
-    st.lists(WORDS, min_size=1, max_size=12),
+    st.lists(WORDS, min_size=1, max_size=6),
     st.sampled_from([".", "!", "?", "。", ""]),
 )
-TEXTS = st.lists(SENTENCES, min_size=1, max_size=8).map(" ".join)
+TEXTS = st.lists(SENTENCES, min_size=1, max_size=5).map(" ".join)
 PASSAGES = st.lists(
     st.builds(Passage, TEXTS, st.sampled_from(["", "A title", "Another one"])),
     min_size=1,
-    max_size=12,
+    max_size=6,
 )
-TARGETS = st.lists(st.integers(1, 120), min_size=1, max_size=12)
+TARGETS = st.lists(st.integers(1, 50), min_size=1, max_size=7)
 
 
 def _told(passages: list[Passage], layout: Layout) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from finemem_env.rewards import (
     REWARDS,
@@ -63,65 +64,94 @@ settings = st.builds(
 )
 
 
-@st.composite
-def shown_items(draw: st.DrawFn, horizon: int, forbidden: int | None = None) -> ShownItem:
+# Strategies are made once: making and checking them costs more than drawing from them.
+none_or_scores = st.none() | scores
+at_will = st.booleans()
+answers_used = st.lists(st.tuples(st.integers(-2, 6), st.none() | st.integers(-2, 5)), max_size=4)
+one_in_six = st.integers(0, 5).map(lambda drawn: drawn == 0)
+
+
+@cache
+def asked_after(num_steps: int) -> SearchStrategy[int | None]:
+    return st.none() | st.integers(0, num_steps - 1)
+
+
+@cache
+def one_score_each(count: int) -> SearchStrategy[list[float | None]]:
+    return st.lists(none_or_scores, min_size=count, max_size=count)
+
+
+@cache
+def shown_items(horizon: int, forbidden: int | None = None) -> SearchStrategy[ShownItem]:
     """An item as a memory records it: sentences are by writers, `step` is the latest sentence's."""
-    allowed = [step for step in range(horizon) if step != forbidden]
-    sentences = draw(st.lists(st.sampled_from(allowed), min_size=1, max_size=4))
-    earlier = draw(st.lists(st.sampled_from(allowed), max_size=2))
-    writers = tuple(sorted({*sentences, *earlier}))
-    return ShownItem(max(sentences), writers, tuple(sentences))
+    allowed = st.sampled_from([step for step in range(horizon) if step != forbidden])
+
+    def item(sentences: list[int], earlier: list[int]) -> ShownItem:
+        writers = tuple(sorted({*sentences, *earlier}))
+        return ShownItem(max(sentences), writers, tuple(sentences))
+
+    return st.builds(item, st.lists(allowed, min_size=1, max_size=4), st.lists(allowed, max_size=2))
 
 
-@st.composite
-def final_outcomes(
-    draw: st.DrawFn, num_steps: int, forbidden: int | None = None, *, may_fail: bool = True
-) -> FinalOutcome:
-    """A final question, sometimes asked early, failed, without items or with broken citations."""
-    asked_after = draw(st.none() | st.integers(0, num_steps - 1))
-    horizon = num_steps if asked_after is None else asked_after + 1
+@cache
+def all_shown(horizon: int, forbidden: int | None) -> SearchStrategy[list[ShownItem]]:
     if horizon == 1 and forbidden == 0:
-        shown: list[ShownItem] = []
-    else:
-        shown = draw(st.lists(shown_items(horizon, forbidden), max_size=5))
-    entry = st.tuples(st.integers(-2, 6), st.none() | st.integers(-2, 5))
-    without: Sequence[float | None] = ()
-    if draw(st.booleans()):
-        without = draw(st.lists(st.none() | scores, min_size=len(shown), max_size=len(shown)))
+        return st.just([])
+    return st.lists(shown_items(horizon, forbidden), max_size=5)
+
+
+@cache
+@st.composite
+def final_outcomes(draw: st.DrawFn, num_steps: int, forbidden: int | None = None) -> FinalOutcome:
+    """A final question, sometimes asked early, failed, without items or with broken citations."""
+    after = draw(asked_after(num_steps))
+    shown = draw(all_shown(num_steps if after is None else after + 1, forbidden))
     return FinalOutcome(
         score=draw(scores),
         shown=tuple(shown),
-        used=tuple(draw(st.lists(entry, max_size=4))),
-        without=tuple(without),
-        failed=may_fail and draw(st.integers(0, 5)) == 0,
-        asked_after=asked_after,
+        used=tuple(draw(answers_used)),
+        without=tuple(draw(one_score_each(len(shown)))) if draw(at_will) else (),
+        failed=draw(one_in_six),
+        asked_after=after,
     )
 
 
-@st.composite
-def step_outcomes(draw: st.DrawFn) -> StepOutcome:
-    accepted, memory_full, rejected = (draw(st.integers(0, 20)) for _ in range(3))
-    return StepOutcome(
+@cache
+def all_finals(
+    num_steps: int, most: int, *, least: int = 0, forbidden: int | None = None
+) -> SearchStrategy[list[FinalOutcome]]:
+    return st.lists(final_outcomes(num_steps, forbidden), min_size=least, max_size=most)
+
+
+step_outcomes = st.builds(
+    lambda accepted, memory_full, rejected, chunk_scores, content_scores: StepOutcome(
         emitted=accepted + memory_full + rejected,
         accepted=accepted,
         memory_full=memory_full,
-        chunk_scores=tuple(draw(st.lists(st.none() | scores, max_size=5))),
-        content_scores=tuple(draw(st.lists(scores, max_size=3))),
-    )
+        chunk_scores=tuple(chunk_scores),
+        content_scores=tuple(content_scores),
+    ),
+    *[st.integers(0, 20)] * 3,
+    st.lists(none_or_scores, max_size=5),
+    st.lists(scores, max_size=3),
+)
+all_steps = st.lists(step_outcomes, min_size=1, max_size=12)
+input_sizes = st.integers(0, 100_000)
 
 
 @st.composite
-def episodes(draw: st.DrawFn) -> EpisodeOutcome:
-    steps = tuple(draw(st.lists(step_outcomes(), min_size=1, max_size=12)))
-    input_tokens = draw(st.integers(0, 100_000))
+def any_episode(draw: st.DrawFn) -> EpisodeOutcome:
+    steps = tuple(draw(all_steps))
+    input_tokens = draw(input_sizes)
     return EpisodeOutcome(
         steps=steps,
-        finals=tuple(draw(st.lists(final_outcomes(len(steps)), max_size=8))),
+        finals=tuple(draw(all_finals(len(steps), 8))),
         memory_tokens=draw(st.integers(0, 4 * input_tokens)),
         input_tokens=input_tokens,
     )
 
 
+episodes = any_episode()
 lengths = st.integers(1, 12)
 
 
@@ -145,7 +175,7 @@ def test_shares_are_a_distribution_over_the_steps_taken(
 def test_eara_conserves_the_global_reward(
     mode: str, data: st.DataObject, num_steps: int, beta: float
 ) -> None:
-    finals = data.draw(st.lists(final_outcomes(num_steps), max_size=8))
+    finals = data.draw(all_finals(num_steps, 8))
     found = eara(finals, RewardSettings("any", mode, beta), num_steps)
     assert len(found) == num_steps
     assert min(found) >= 0.0
@@ -157,7 +187,7 @@ def test_eara_conserves_the_global_reward(
 def test_eara_is_the_sum_of_its_definition(
     data: st.DataObject, num_steps: int, mode: str, beta: float
 ) -> None:
-    finals = data.draw(st.lists(final_outcomes(num_steps), min_size=1, max_size=5))
+    finals = data.draw(all_finals(num_steps, 5, least=1))
     counted = [final for final in finals if not final.failed]
     expected = [0.0] * num_steps
     for final in counted:
@@ -176,7 +206,7 @@ def test_eara_is_the_sum_of_its_definition(
 def test_evidence_credit_covers_exactly_the_answers_with_items(
     data: st.DataObject, num_steps: int, mode: str
 ) -> None:
-    finals = data.draw(st.lists(final_outcomes(num_steps), max_size=8))
+    finals = data.draw(all_finals(num_steps, 8))
     counted = [final for final in finals if not final.failed]
     with_items = sum(final.score for final in counted if final.shown)
     credit = evidence_credit(finals, mode, num_steps)
@@ -190,7 +220,7 @@ def test_a_step_that_wrote_nothing_earns_no_evidence_credit(
     data: st.DataObject, num_steps: int, mode: str
 ) -> None:
     idle = data.draw(st.integers(0, num_steps - 1))  # it only deleted, skipped or was rejected
-    finals = data.draw(st.lists(final_outcomes(num_steps, idle), max_size=6))
+    finals = data.draw(all_finals(num_steps, 6, forbidden=idle))
     assert evidence_credit(finals, mode, num_steps)[idle] == 0.0
 
 
@@ -213,7 +243,7 @@ def test_calls_that_are_not_asked_for_would_change_nothing(
 def test_failed_questions_change_no_reward(
     data: st.DataObject, num_steps: int, config: RewardSettings
 ) -> None:
-    finals = data.draw(st.lists(final_outcomes(num_steps), max_size=6))
+    finals = data.draw(all_finals(num_steps, 6))
     kept = [final for final in finals if not final.failed]
     assert global_reward(finals) == global_reward(kept)
     assert eara(finals, config, num_steps) == eara(kept, config, num_steps)
@@ -224,7 +254,7 @@ def test_failed_questions_change_no_reward(
 def test_the_order_of_questions_does_not_matter(
     data: st.DataObject, num_steps: int, mode: str
 ) -> None:
-    finals = data.draw(st.lists(final_outcomes(num_steps), max_size=6))
+    finals = data.draw(all_finals(num_steps, 6))
     mixed = data.draw(st.permutations(finals))
     config = RewardSettings("any", mode)
     assert eara(mixed, config, num_steps) == pytest.approx(
@@ -238,7 +268,7 @@ def streamed_return(outcome: EpisodeOutcome, config: RewardSettings) -> float:
 
 
 @patient
-@given(episodes())
+@given(episodes)
 def test_streamed_and_attributed_returns_agree_in_every_preset(outcome: EpisodeOutcome) -> None:
     for preset in REWARDS.values():
         for scale in SCALES:
@@ -249,7 +279,7 @@ def test_streamed_and_attributed_returns_agree_in_every_preset(outcome: EpisodeO
 
 
 @patient
-@given(episodes(), settings)
+@given(episodes, settings)
 def test_streamed_and_attributed_returns_agree_under_any_settings(
     outcome: EpisodeOutcome, config: RewardSettings
 ) -> None:
@@ -259,7 +289,7 @@ def test_streamed_and_attributed_returns_agree_under_any_settings(
 
 
 @patient
-@given(episodes())
+@given(episodes)
 def test_an_attribution_mode_moves_credit_but_never_the_return(outcome: EpisodeOutcome) -> None:
     base = REWARDS["fine-mem"]
     returns = [
@@ -270,7 +300,7 @@ def test_an_attribution_mode_moves_credit_but_never_the_return(outcome: EpisodeO
 
 
 @patient
-@given(episodes(), st.sampled_from(SCALES))
+@given(episodes, st.sampled_from(SCALES))
 def test_where_brevity_is_earned_an_empty_memory_earns_least(
     outcome: EpisodeOutcome, scale: CompressionScale
 ) -> None:
@@ -294,7 +324,7 @@ def test_where_brevity_is_earned_an_empty_memory_earns_least(
 
 
 @patient
-@given(episodes())
+@given(episodes)
 def test_every_term_is_bounded(outcome: EpisodeOutcome) -> None:
     for step in outcome.steps:
         assert 0.0 <= format_reward(step) <= 1.0
@@ -318,7 +348,7 @@ def test_compression_falls_with_every_token_kept(few: int, more: int, input_toke
 
 
 @patient
-@given(step_outcomes(), st.integers(1, 50))
+@given(step_outcomes, st.integers(1, 50))
 def test_hitting_the_budget_changes_no_format_reward(step: StepOutcome, full: int) -> None:
     assume(step.emitted > step.memory_full)
     flooded = dataclasses.replace(
@@ -328,7 +358,7 @@ def test_hitting_the_budget_changes_no_format_reward(step: StepOutcome, full: in
 
 
 @patient
-@given(step_outcomes(), st.integers(1, 50))
+@given(step_outcomes, st.integers(1, 50))
 def test_rejected_padding_never_raises_the_format_reward(step: StepOutcome, extra: int) -> None:
     assume(step.emitted > 0)
     padded = dataclasses.replace(step, emitted=step.emitted + extra)
@@ -336,7 +366,7 @@ def test_rejected_padding_never_raises_the_format_reward(step: StepOutcome, extr
 
 
 @patient
-@given(episodes(), settings)
+@given(episodes, settings)
 def test_validity_follows_its_definition(outcome: EpisodeOutcome, config: RewardSettings) -> None:
     failed = sum(final.failed for final in outcome.finals)
     too_many = failed > 0.1 * len(outcome.finals)

@@ -146,6 +146,24 @@ def test_time_is_counted_by_part(policy: Policy) -> None:
 def test_another_environment_is_refused() -> None:
     with pytest.raises(ConfigError, match="FineMem-AR-v0"):
         make_rollout_env("CartPole-v1", {}, 2)
+    with pytest.raises(ConfigError, match="FineMem-AR-v0"):
+        make_rollout_env("FineMem-XX-v0", {}, 2)
+
+
+def test_an_id_of_ones_own_is_played() -> None:
+    name = "MineOfRollouts-v0"
+    gym.register(
+        name,
+        entry_point="finemem_env.registration:make_env",
+        vector_entry_point="finemem_env.registration:make_vector_env",
+        kwargs={"env_id": ENV, "num_chunks": 2},
+    )
+    try:
+        assert make_rollout_env(name, {}, 2).num_envs == 2
+        with pytest.raises(ConfigError, match="memory_budge"):
+            make_rollout_env(name, {"memory_budge": 1}, 2)
+    finally:
+        del gym.registry[name]
 
 
 def _first_prompts(policy: Policy) -> list[tuple[int, ...]]:

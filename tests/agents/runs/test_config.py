@@ -148,6 +148,7 @@ def test_a_mixture_is_json() -> None:
         ({"instructions": "no"}, "instructions: expected true or false, got 'no'"),
         ({"save_every": 0}, "save_every"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed: .*below 4294967296"),
         ({"sampler": "vlm"}, "Did you mean 'vllm'"),
         ({"learning_rate": 1.0}, "unknown setting 'learning_rate'"),
         ({"warmup": 1}, "Did you mean 'warmup_updates'"),
