@@ -98,6 +98,7 @@ class Query:
     shares: dict[str, float]  # stem → 1, less for function words
     heads: dict[str, float]  # content stem → nearness to the question word, at most 1
     kind: Kind | None
+    names: frozenset[str]  # stems of whom or what it asks about, as far as capitals tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,7 @@ def _query(question: str) -> Query:
         shares={term: 1.0 if term in heads else _FUNCTION_SHARE for term in sequence},
         heads=heads,
         kind=asked_kind(question),
+        names=stems(" ".join(_NAME.findall(question))) - STOP,
     )
 
 

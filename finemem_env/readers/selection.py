@@ -17,6 +17,7 @@ from finemem_env.text import tie_key
 __all__ = ["DECIMALS", "Scored", "best", "bridge", "idf", "score_sentences"]
 
 # One unit is the weight of a word that a single shown sentence holds.
+_NAMED = 0.5  # share of the names in the question that shown texts must hold
 _BEFORE = 0.4  # share that a question word counts which only the sentence before holds
 _PAIR = 0.15  # share that two neighbours in the question count again, being neighbours here
 _KIND = 0.6  # units for a new word of the asked kind
@@ -53,6 +54,9 @@ def score_sentences(
 ) -> tuple[list[Scored], dict[str, float]]:
     """Every sentence that may answer, with its score, and the weights of the question's stems.
 
+    None may where the shown texts do not name whom or what the question asks about: values without
+    their subjects, and text that says nothing of this subject, answer nothing.
+
     Args:
         query: the question.
         items: shown texts, best ranked first.
@@ -61,6 +65,8 @@ def score_sentences(
     found = [(rank, candidate) for rank, item in enumerate(items) for candidate in CANDIDATES[item]]
     shared = [query.terms & candidate.terms for _, candidate in found]
     counts = Counter([term for terms in shared for term in terms])
+    if len(query.names & counts.keys()) < _NAMED * len(query.names):
+        return [], {}
     weights = {term: share * idf(counts, len(found), term) for term, share in query.shares.items()}
     unit = log(1 + (len(found) - 0.5) / 1.5) if found else 1.0
     weigh = weights.__getitem__
