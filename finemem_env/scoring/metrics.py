@@ -21,6 +21,7 @@ from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.registry import Registry
 from finemem_env.scoring import films, locomo, mab, mem_alpha
 from finemem_env.scoring.abstention import NO_ANSWER, abstains
+from finemem_env.scoring.alternatives import names_another, takes_back
 from finemem_env.scoring.judged import JUDGED
 from finemem_env.scoring.matching import Form, contains, equal, form, strip_reasoning
 from finemem_env.scoring.rouge import common_subsequence, harmonic
@@ -55,6 +56,9 @@ _SAID_LETTER = re.compile(r"(?i:\b(?:answer|option|choice)\s*(?:is|:)?\s*)\(?([A
 def score(prediction: str, question: Question) -> float:
     """How right `prediction` is, by `question.metric`: 0.0 wrong, 1.0 right.
 
+    An answer that lists alternatives is wrong: one that holds a value of `question.excluded`, or
+    yes and no where one of them is the gold (`alternatives`).
+
     Reasoning in <think> tags is removed first (Mem-α's metrics remove it in their own way). To a
     question that is unanswerable, saying so is right under every metric, and nothing else is.
 
@@ -73,7 +77,8 @@ def score(prediction: str, question: Question) -> float:
         raise DataError(f"question {question.id!r} has no gold answer.")
     if not question.metric.startswith("mem-alpha/"):
         prediction = strip_reasoning(prediction)
-    return metric.compare(prediction, question)
+    found = metric.compare(prediction, question)
+    return 0.0 if found and question.excluded and names_another(prediction, question) else found
 
 
 def is_judged(metric: str) -> bool:
@@ -159,8 +164,8 @@ def _exact_any(prediction: str, question: Question) -> float:
 
 
 def _substring(prediction: str, question: Question) -> float:
-    found = form(prediction)
-    values = [float(contains(found, form(answer))) for answer in question.answers]
+    found, golds = form(prediction), [form(answer) for answer in question.answers]
+    values = [float(contains(found, gold) and not takes_back(found, gold, golds)) for gold in golds]
     return _over_golds(question, values)
 
 
