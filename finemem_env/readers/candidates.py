@@ -14,7 +14,6 @@ from typing import NamedTuple
 from finemem_env.readers.lexicon import (
     DATE,
     NUMBER,
-    STOP,
     Kind,
     asked_kind,
     asks,
@@ -24,6 +23,7 @@ from finemem_env.readers.lexicon import (
 )
 from finemem_env.text import TextCache, approx_tokens, parse_example, split_sentences
 from finemem_env.text.folding import nfc
+from finemem_env.text.function_words import STOP
 from finemem_env.text.search_terms import placed_terms, search_terms
 from finemem_env.text.unicode_tables import SYLLABLES, UNSPACED
 

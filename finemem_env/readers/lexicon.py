@@ -18,7 +18,6 @@ from finemem_env.text.unicode_tables import MARK
 __all__ = [
     "DATE",
     "NUMBER",
-    "STOP",
     "Kind",
     "asked_kind",
     "asks",
@@ -29,13 +28,6 @@ __all__ = [
     "verdict",
 ]
 
-_FUNCTION_WORDS = """
-    a an the of in on at to for from by with and or but is are was were be been being am do does did
-    has have had what which who whom whose when where why how that this these those it its as into
-    than then there their they he she his her him them not no so if s t will would can could may
-    might should
-"""
-STOP = frozenset(_FUNCTION_WORDS.split())
 _IRREGULAR = """
     win won, begin began begun, lead led, fight fought, write wrote written, become became,
     give gave given, take took taken, make made, hold held, build built, grow grew grown,

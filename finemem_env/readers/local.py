@@ -17,7 +17,7 @@ it ("Is the gate of Osta open → yes"): this reader draws no conclusions.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from math import fsum
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ _VOTES = 5
 _SPAN = 24  # tokens of what is quoted for a name, a date or a number
 _CUT = 0.85  # of an answer's tokens, for a stretch of a sentence that is longer than an answer
 _COVERED = 0.8  # of the question's content words, in a sentence that answers with yes or no
+_ALIKE = 0.4  # of such a sentence's words, in the question's content
 _NOTHING = Answer("")
 _Place = tuple[int, int]  # item, sentence
 
@@ -110,17 +111,20 @@ def _closed(request: ReadRequest, texts: Sequence[str]) -> Answer:
     """The yes or no of the sentence that says the whole question; else what a fact would get."""
     query = QUERIES[request.question]
     scored, _ = score_sentences(query, texts, request.answer_tokens)
-    least = _COVERED * len(query.heads)
     stated = [
-        one
-        for one in scored
-        if len(query.heads.keys() & one.candidate.terms) >= least and verdict(one.candidate.words)
+        one for one in scored if verdict(one.candidate.words) and _says(one, query.heads.keys())
     ]
     if stated:
         found = best(request.question, stated)
         return Answer(verdict(found.candidate.words), (_place(found),))
     answer = _TASKS[request.task](request, texts)
     return _NOTHING if {"yes", "no"}.intersection(words(answer.text)) else answer
+
+
+def _says(one: Scored, content: Set[str]) -> bool:
+    """Whether a sentence says all that the question does, and not much else: it is no word list."""
+    shared = len(content & one.candidate.terms)
+    return shared >= _COVERED * len(content) and shared >= _ALIKE * len(one.candidate.terms)
 
 
 def _summary(request: ReadRequest, texts: Sequence[str]) -> Answer:

@@ -26,6 +26,7 @@ from finemem_env.scoring.judged import JUDGED
 from finemem_env.scoring.matching import Form, contains, equal, form, strip_reasoning
 from finemem_env.scoring.rouge import common_subsequence, harmonic
 from finemem_env.text import normalise
+from finemem_env.text.function_words import STOP
 from finemem_env.types import JudgeRequest, Question
 
 __all__ = [
@@ -210,6 +211,20 @@ def _rouge_l_f1(prediction: Form, gold: Form) -> float:
     return harmonic(shared, len(prediction.tokens), len(gold.tokens))
 
 
+def _rouge_l_content(prediction: str, question: Question) -> float:
+    found = form(prediction)
+    return max(_content_f1(found, gold) for gold in _references(question))
+
+
+def _content_f1(prediction: Form, gold: Form) -> float:
+    """`_rouge_l_f1` of content words: any two English texts have the others in common."""
+    theirs = [token for token in gold.tokens if token not in STOP]
+    if not theirs:
+        return float(equal(prediction, gold))
+    ours = [token for token in prediction.tokens if token not in STOP]
+    return harmonic(common_subsequence(ours, theirs), len(ours), len(theirs))
+
+
 def _boxed_label(prediction: str, question: Question) -> float:
     boxed = _BOXED.findall(prediction)
     label = _label(boxed[-1] if boxed else _LABEL_PREFIX.sub("", prediction.strip()))
@@ -257,6 +272,7 @@ _OWN: dict[str, tuple[str, Callable[[str, Question], float]]] = {
     "f1": ("F1 of shared tokens; yes and no are all or nothing", _f1),
     "keyword_fraction": ("share of the gold's keywords (split at ; or ,) that occur", _keywords),
     "rouge_l": ("F1 of the longest common subsequence of words", _rouge_l),
+    "rouge_l_content": ("the same without English function words", _rouge_l_content),
     "boxed_label": (
         "the label in \\boxed{}, or else the whole answer, equals the gold",
         _boxed_label,
