@@ -50,6 +50,7 @@ _LABEL_PREFIX = re.compile(
     r"^(?:final\s+)?(?:answer|label|category)\s*(?:is|:|=)\s*", re.IGNORECASE
 )
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
+_UNRELATED = 0.05  # F1 of content words that a summary of another story has
 _LETTER = re.compile(r"^\W*([A-Za-z])\s*(?:[).:\]]|$)")
 _SAID_LETTER = re.compile(r"(?i:\b(?:answer|option|choice)\s*(?:is|:)?\s*)\(?([A-Z])\b(?!\s+[a-z])")
 
@@ -212,8 +213,10 @@ def _rouge_l_f1(prediction: Form, gold: Form) -> float:
 
 
 def _rouge_l_content(prediction: str, question: Question) -> float:
+    """The best F1 of content words, rescaled so that text on another story gets about nothing."""
     found = form(prediction)
-    return max(_content_f1(found, gold) for gold in _references(question))
+    value = max(_content_f1(found, gold) for gold in _references(question))
+    return max(0.0, value - _UNRELATED) / (1 - _UNRELATED)
 
 
 def _content_f1(prediction: Form, gold: Form) -> float:
@@ -272,7 +275,10 @@ _OWN: dict[str, tuple[str, Callable[[str, Question], float]]] = {
     "f1": ("F1 of shared tokens; yes and no are all or nothing", _f1),
     "keyword_fraction": ("share of the gold's keywords (split at ; or ,) that occur", _keywords),
     "rouge_l": ("F1 of the longest common subsequence of words", _rouge_l),
-    "rouge_l_content": ("the same without English function words", _rouge_l_content),
+    "rouge_l_content": (
+        "the same without English function words, above what unrelated texts share",
+        _rouge_l_content,
+    ),
     "boxed_label": (
         "the label in \\boxed{}, or else the whole answer, equals the gold",
         _boxed_label,
