@@ -30,7 +30,7 @@ DATA_HASHES: dict[str, dict[str, str]] = {
         "squad": "fa7a5a7907df7f46211eb269b2f6b3186fdb757a369fb6a5904121435a2eddaf",
         "clinc150": "9fc4fae603cfc6ccd9704ef696e104738040b30ef2f270aa96422b7e3bd325d6",
         "csabstruct": "071b6e8700e5d4aaea26e249796b02d70a36be7e26fe68f3bbe706694978a84c",
-        "squality": "1694f8ccd463b30470523d3428d9257bb6da71b5d713fdfcb41cb99ca95fc72c",
+        "squality": "776e411c06cf5405f5e53b2a2e239266f240a0ef26ebb94b47e3cef1fda3041a",
         "factconsolidation": "9c4bb8f672a9f2e03a2dc13a10e20b47ea083f077eaab1537c755ccbf11db773",
     },
 }
