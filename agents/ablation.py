@@ -9,7 +9,6 @@ cells so far.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -21,11 +20,13 @@ from typing import Any, get_args
 from agents.learn.advantages import Credit
 from agents.runs.ablation_report import mean_curves, table
 from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig, from_dict
-from agents.runs.curves import read_curve, render_svg
+from agents.runs.curves import read_curve
 from agents.runs.load import load_run
-from baselines.runs.options import json_object
-from baselines.tables.summary import Result
-from finemem_env.errors import ConfigError, FineMemError, nearest
+from baselines.tables.charts import curve_chart
+from baselines.tables.results import Result
+from finemem_env.cli.frame import Parser, command, program, saving
+from finemem_env.cli.options import json_object, positive, seed
+from finemem_env.errors import ConfigError, nearest
 from finemem_env.extras import needs
 from finemem_env.rewards import REWARDS
 
@@ -129,7 +130,12 @@ def _score(
 ) -> dict[str, dict[str, list[float]]]:
     """Initial and best weights, skip and oracle, on episodes `factor` times as long."""
     from agents.learn.rollout import Sampling
-    from agents.runs.evaluation import evaluate_policy, play_references, policy_results
+    from agents.runs.evaluation import (
+        evaluate_policy,
+        held_out,
+        play_references,
+        policy_results,
+    )
 
     environment = config.environment
     env_args = environment.evaluation("test")
@@ -139,15 +145,14 @@ def _score(
         config.evaluation.eval_temperature,
         config.sampling.instructions,
     )
-    results = play_references(
-        environment.env, env_args, episodes=episodes, seed=EVAL_SEED, agents=("skip", "oracle")
-    )
+    seeds = held_out(environment.env, env_args, episodes, episodes, EVAL_SEED)
+    results = play_references(environment.env, env_args, seeds=seeds, agents=("skip", "oracle"))
     for label in ("initial", "best"):
-        policy = load_run(folder, label)[1]
+        policy = load_run(folder, label, trust=True)[1]  # of our own config
         played = evaluate_policy(
-            policy, environment.env, env_args, episodes=episodes, seed=EVAL_SEED, sampling=sampling
+            policy, environment.env, env_args, seeds=seeds, seed=EVAL_SEED, sampling=sampling
         )
-        results += policy_results(label, played, EVAL_SEED)
+        results += policy_results(label, played, seeds)
     return {
         label: _per_episode([one for one in results if one.agent == label])
         for label in ("skip", "oracle", "initial", "best")
@@ -166,57 +171,60 @@ def _write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
     (folder / "table.md").write_text(table(results) + "\n", encoding="utf-8")
     curves = mean_curves(results)
     (folder / "curves.svg").write_text(
-        render_svg(curves, "held-out score, mean over seeds,"), encoding="utf-8"
+        curve_chart(curves, "update", "held-out score, mean over seeds"), encoding="utf-8"
     )
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m agents.ablation", description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of the ablation, new or to go on with")
-    parser.add_argument(
+    given = _parser().parse_args(arguments)
+    base = {**PRESETS[given.preset], **SETTINGS, **given.set}
+    cells = [
+        Cell.of(method, task, seed)
+        for seed in given.seeds
+        for task in given.tasks
+        for method in given.methods
+    ]
+    results: list[dict[str, Any]] = []
+    with saving(given.folder, "The same command goes on."):
+        for cell in cells:
+            results.append(run_cell(cell, given.folder, base, given.episodes))
+            _write(given.folder, results)
+            print(f"{cell.name}: done ({len(results)} of {len(cells)})", flush=True)
+    print(table(results))
+    return 0
+
+
+def _parser() -> Parser:
+    parser = program("agents.ablation", __doc__)
+    add = parser.add_argument
+    add("folder", type=Path, help="folder of the ablation, new or to go on with")
+    add(
         "--methods",
         nargs="+",
         default=METHODS,
         metavar="REWARD/CREDIT",
-        help=f"reward presets with a form of credit (default: {' '.join(METHODS)})",
+        help="reward presets with a form of credit",
     )
-    parser.add_argument(
+    add(
         "--tasks",
         nargs="+",
         default=["few"],
         choices=sorted(TASKS),
-        help="few: 10 chunks, 3 final questions, a tight budget (default: %(default)s)",
+        help="few: 10 chunks, 3 final questions, a tight budget",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="(0 1 2)")
-    parser.add_argument("--episodes", type=int, default=40, help="per evaluation of a cell (40)")
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu")
-    parser.add_argument(
+    add("--seeds", nargs="+", type=seed, default=[0, 1, 2], help="one cell each")
+    add("--episodes", type=positive, default=40, help="per evaluation of a cell")
+    add("--preset", choices=sorted(PRESETS), default="cpu", help="starting values")
+    add(
         "--set",
         type=json_object,
         default={},
         metavar="JSON",
         help=f"other settings of agents.grpo (default: {json.dumps(SETTINGS)})",
     )
-    given = parser.parse_args(arguments)
-    base = {**PRESETS[given.preset], **SETTINGS, **given.set}
-    results: list[dict[str, Any]] = []
-    try:
-        cells = [
-            Cell.of(method, task, seed)
-            for seed in given.seeds
-            for task in given.tasks
-            for method in given.methods
-        ]
-        for cell in cells:
-            results.append(run_cell(cell, given.folder, base, given.episodes))
-            _write(given.folder, results)
-            print(f"{cell.name}: done ({len(results)} of {len(cells)})", flush=True)
-    except FineMemError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(table(results))
-    return 0
+    return parser
 
 
 if __name__ == "__main__":

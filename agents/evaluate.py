@@ -6,37 +6,41 @@ summary.json): it is the benchmark that plays, with skip and oracle for the norm
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.runs.load import read_config
+from agents.runs.load import read_config, refuse_reaching
 from baselines import benchmark
-from finemem_env.errors import FineMemError
+from baselines.reaching import add_trust
+from finemem_env.cli.frame import command, program
+from finemem_env.cli.options import json_object
 
 __all__ = ["main"]
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; options that are not listed here go to the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m agents.evaluate", description=__doc__)
+    parser = program("agents.evaluate", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run of agents.grpo")
     parser.add_argument("--env", help="environment id (default: the run's)")
-    parser.add_argument("--env-args", type=json.loads, help="JSON (default: the run's)")
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
+    parser.add_argument(
+        "--env-args", type=json_object, metavar="JSON", help="its keywords (default: the run's)"
+    )
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
     parser.add_argument("--output-dir", type=Path, help="default: RUN/evaluation")
+    add_trust(parser)
     given, rest = parser.parse_known_args(arguments)
-    try:
-        config = read_config(given.run)
-    except FineMemError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    env_args = given.env_args
-    if env_args is None:
-        env_args = {k: v for k, v in config.environment.evaluation("test").items() if k != "split"}
+    config = read_config(given.run)
+    own = {k: v for k, v in config.environment.evaluation("test").items() if k != "split"}
+    if not given.trust_settings:
+        env = {"id": config.environment.env} if given.env is None else {}
+        refuse_reaching(config, given.run, env | (own if given.env_args is None else {}))
+    env_args = own if given.env_args is None else given.env_args
     agent = {"run": str(given.run), "temperature": given.temperature}
+    agent |= {"trust_settings": True} if given.trust_settings else {}
     output = given.output_dir or given.run / "evaluation"
     return benchmark.main(
         [

@@ -6,16 +6,16 @@ keep what will be asked. The loop itself is `agents/trainer.py`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.runs.console import Progress, run_folder, signals
+from agents.runs.console import run_folder, signals
 from agents.runs.options import Chosen, add_arguments, parse_config
-from finemem_env.errors import FineMemError
+from finemem_env.cli.frame import command, program, saving
+from finemem_env.cli.progress import Progress
 from finemem_env.extras import needs
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 for a setting that does not fit, 130 after a signal."""
-    parser = argparse.ArgumentParser(prog="python -m agents.grpo", description=__doc__)
+    parser = program("agents.grpo", __doc__)
     parser.add_argument("--output-dir", type=Path, help="folder of the run (default: runs/grpo-N)")
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint of --output-dir"
@@ -34,29 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     add_arguments(parser, words)
     given = parser.parse_args(words)
-    try:
-        chosen = parse_config(given)
-        folder = run_folder(given.output_dir, resume=given.resume)
-        with needs("training", "train"):
-            import agents.trainer  # noqa: F401 - torch and transformers take seconds
-    except FineMemError as error:
-        return _refuse(error)
-    return _train(chosen, folder, resume=given.resume)
-
-
-def _refuse(error: Exception) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
-
-
-def _train(chosen: Chosen, folder: Path, *, resume: bool) -> int:
-    from agents.learn.distributed import World
-
+    chosen = parse_config(given)
+    folder = run_folder(given.output_dir, resume=given.resume)
+    with needs("training", "train"):
+        from agents.learn.distributed import World
     world = World.start()
     try:
-        return _run(chosen, folder, world, resume=resume)
-    except (FineMemError, OSError) as error:  # an OSError: the disk is full, a folder is not ours
-        return _refuse(error)
+        with saving(folder, f"Go on with --resume --output-dir {folder}."):
+            return _run(chosen, folder, world, resume=given.resume)
     finally:
         world.stop()
 
@@ -64,17 +50,18 @@ def _train(chosen: Chosen, folder: Path, *, resume: bool) -> int:
 def _run(chosen: Chosen, folder: Path, world: World, *, resume: bool) -> int:
     from agents.trainer import Interrupted, Run, TrainingError
 
-    config = chosen.config
+    total = chosen.config.optimizer.updates
     with signals(again=world.size > 1) as stop:
-        run = Run.start(config, folder, resume=resume, world=world)
+        run = Run.start(chosen.config, folder, resume=resume, world=world)
         run.stop = stop
         if world.main:
             print(_headline(chosen, folder, run.position.update))
             settings = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
             print(f"environment: {json.dumps(settings, ensure_ascii=False)}")
-        with Progress(config.optimizer.updates, run.position.update, shown=world.main) as progress:
+        with Progress(total, "update", shown=world.main) as progress:
+            progress.skip(run.position.update)
             try:
-                run.train(progress)
+                run.train(lambda values: progress(_state(values)))
             except Interrupted:
                 run.close()
                 print(f"stopped; go on with --resume --output-dir {folder}", file=sys.stderr)
@@ -87,6 +74,12 @@ def _run(chosen: Chosen, folder: Path, world: World, *, resume: bool) -> int:
         print(table)
         print(f"written to {folder} (tensorboard --logdir {folder})")
     return 0
+
+
+def _state(values: Mapping[str, float]) -> str:
+    """The state of training beside the bar."""
+    shown = {"reward": "return", "score": "score", "accepted": "accepted"}
+    return ", ".join(f"{name} {values[f'rollout/{key}']:.2f}" for name, key in shown.items())
 
 
 def _headline(chosen: Chosen, folder: Path, done: int) -> str:

@@ -6,6 +6,13 @@ sentences of a chunk, an unselective teacher that keeps each with the same proba
 second pass, one that prefers either what is asked about or the rest, at random. No lesson says
 which of the two is worth keeping: reinforcement learning has to find that out by reward. (Starting
 with the unselective teacher does not work: copying is never learned from such noisy targets.)
+With --references, a pass after both, every second lesson numbers the sentences (`line_numbers`),
+and the reply names them instead of copying: what takes thousands of steps to copy is named after
+forty. The other lessons are those of before, so that the model still copies where there are no
+numbers.
+
+With --model a pretrained model learns the action format on chunks of real text, by numbers too
+(`agents/learn/imitation.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +22,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +36,7 @@ from agents.model.tiny import (
     train_tokenizer,
 )
 from agents.runs.config import CPU_ENV_ARGS
+from agents.runs.imitation_options import add_pretrained, run_pretrained
 from agents.settings import ModelConfig
 from finemem_env.data.synthetic.kinds import is_asked_kind
 from finemem_env.errors import FineMemError
@@ -63,6 +71,7 @@ class Stage:
         name: in the log.
         steps: most optimizer steps.
         teacher: what it keeps.
+        also: of every second lesson; None: the same teacher.
         bare: the prompt is one kept sentence alone, and the reply inserts it.
         batch: lessons per step.
         lr: share of the learning rate.
@@ -73,6 +82,7 @@ class Stage:
     name: str
     steps: int
     teacher: Teacher = ALL
+    also: Teacher | None = None
     bare: bool = False
     batch: int = 32
     lr: float = 1.0
@@ -89,6 +99,19 @@ STAGES = (
 # A second pass: exact copies, and kinds of sentences told apart.
 REFINE = (Stage("two tastes", 1600, Teacher(0.6, taste=0.3), lr=0.5, final=0.02),)
 
+# A third pass: numbered sentences are named. It starts from a model that copies.
+REFERENCES = (
+    Stage("name all", 60, Teacher(references=True), also=ALL, lr=0.4, until=0.05),
+    Stage(
+        "two tastes, named",
+        200,
+        Teacher(0.6, taste=0.3, references=True),
+        also=Teacher(0.6, taste=0.3),
+        lr=0.4,
+        final=0.02,
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
@@ -100,6 +123,7 @@ class WarmStart:
         seed: of weights, lessons and tokenizer texts.
         instructions: whether prompts hold the environment's instructions.
         mixed: bfloat16 arithmetic in training; weights stay float32.
+        references: the pass in which numbered sentences are named.
     """
 
     lr: float = 3e-3
@@ -107,6 +131,13 @@ class WarmStart:
     seed: int = 0
     instructions: bool = False
     mixed: bool = True
+    references: bool = False
+
+    def stages(self, refine: bool = False) -> tuple[Stage, ...]:
+        """The curriculum, or a later pass of it."""
+        if self.references:
+            return REFERENCES
+        return REFINE if refine else STAGES
 
 
 Log = Callable[[int, str], None]
@@ -115,7 +146,7 @@ Log = Callable[[int, str], None]
 def train(
     config: WarmStart,
     log: Log,
-    stages: Sequence[Stage] = STAGES,
+    stages: Sequence[Stage] | None = None,
     keep: Callable[[Policy], None] = lambda policy: None,
     start: Path | None = None,
 ) -> Policy:
@@ -124,7 +155,7 @@ def train(
     Args:
         config: what decides the result.
         log: called with the step and a line about progress.
-        stages: the curriculum.
+        stages: the curriculum; None: the config's.
         keep: called after every stage.
         start: folder of a model to go on from.
     """
@@ -139,7 +170,7 @@ def train(
     optimizer = torch.optim.AdamW(weights, lr=config.lr, betas=(0.9, 0.98))
     began, done = time.perf_counter(), 0
     first = config.seed * 100 + 10 * (start is not None)
-    for number, stage in enumerate(stages):
+    for number, stage in enumerate(config.stages() if stages is None else stages):
         source = _rows(policy, stage, config, first + number)
         losses: list[float] = []
         for step in range(stage.steps):
@@ -170,15 +201,16 @@ def _fresh(config: WarmStart) -> Policy:
 
 
 def check(
-    policy: Policy, config: WarmStart, *, stage: Stage = REFINE[-1], count: int = 64
+    policy: Policy, config: WarmStart, *, stage: Stage | None = None, count: int = 64
 ) -> dict[str, float]:
-    """What the model does on `count` unseen lessons, sampled at temperature 1.
+    """What the model does on `count` unseen lessons of a stage's teacher, sampled at temperature 1.
 
     Returns:
         accepted: share of replies that parse without a rejection; copied: share of INSERTs that
         are a sentence of the chunk, word for word; asked, other: shares of the chunk's sentences
         of asked and other kinds that were inserted; tokens: mean length of a reply.
     """
+    stage = replace(stage or config.stages(refine=True)[-1], also=None)
     source = _stage_lessons(stage, config.seed * 100 + 99)
     given = list(islice(source, count))
     prompts = policy.encode([_prompt(lesson, config) for lesson in given])
@@ -189,7 +221,7 @@ def check(
     for lesson, text in zip(given, texts, strict=True):
         view = parse_observation(lesson.observation)
         sentences = [s for s in split_sentences(view.chunk or "") if str(view.time) not in s]
-        operations = parse(text)
+        operations = parse(text, view.lines)
         contents = [
             one.content for one in operations if isinstance(one, Operation) and one.op is Op.INSERT
         ]
@@ -211,7 +243,11 @@ def check(
 
 
 def _stage_lessons(stage: Stage, seed: int) -> Iterator[Lesson]:
-    return lessons(ENV, CPU_ENV_ARGS, stage.teacher, seed)
+    first = lessons(ENV, CPU_ENV_ARGS, stage.teacher, seed)
+    if stage.also is None:
+        return first
+    other = lessons(ENV, CPU_ENV_ARGS, stage.also, seed)
+    return (lesson for pair in zip(first, other, strict=True) for lesson in pair)
 
 
 def _tokenizer_texts(config: WarmStart) -> list[str]:
@@ -259,20 +295,32 @@ def _step(policy: Policy, optimizer: torch.optim.Optimizer, rows: Sequence[Row])
 
 
 def write_record(folder: Path, config: WarmStart, count: int = 128) -> dict[str, float]:
-    """Score the saved weights on unseen lessons and write `warmstart.json` beside them."""
+    """Score the saved weights on unseen lessons and write `warmstart.json` beside them.
+
+    Returns:
+        The scores of the last stage, of named sentences if there are; `copying` are the others.
+    """
     from agents.model.policy import load_policy
 
     policy = load_policy(ModelConfig(str(folder)))
-    scores = check(policy, config, count=count)
+    command, seed = "python -m agents.warmstart", f"--seed {config.seed}"
+    arithmetic = "" if config.mixed else " --no-mixed"
+    copies = "COPIES" if config.references else "FOLDER"
+    commands = [f"{command} PART {seed}", f"{command} {copies} {seed} --refine PART"]
+    stages: tuple[Stage, ...] = (*STAGES, *REFINE)
+    record: dict[str, object] = {}
+    if config.references:
+        commands.append(f"{command} FOLDER {seed} --references{arithmetic} --refine COPIES")
+        stages += REFERENCES
+        record["copying"] = check(policy, config, stage=REFINE[-1], count=count)
+    scores = check(policy, config, stage=stages[-1], count=count)
     record = {
-        "commands": [
-            f"python -m agents.warmstart PART --seed {config.seed}",
-            f"python -m agents.warmstart FOLDER --seed {config.seed} --refine PART",
-        ],
+        "commands": commands,
         "config": asdict(config),
-        "stages": [asdict(stage) for stage in (*STAGES, *REFINE)],
+        "stages": [asdict(stage) for stage in stages],
         "count": count,
         "scores": scores,
+        **record,
     }
     (folder / "warmstart.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return scores
@@ -282,17 +330,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code (2 for a setting that does not fit)."""
     defaults = WarmStart()
     parser = argparse.ArgumentParser(prog="python -m agents.warmstart", description=__doc__)
-    parser.add_argument("output", type=Path, help="folder to write model and tokenizer to")
-    parser.add_argument("--lr", type=float, default=defaults.lr, help="peak learning rate")
+    parser.add_argument(
+        "output", type=Path, nargs="?", help="folder to write to (with --model: runs/warmstart)"
+    )
+    parser.add_argument("--lr", type=float, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="decides everything else")
-    parser.add_argument("--refine", type=Path, help="go on from this folder with stages REFINE")
+    parser.add_argument("--refine", type=Path, help="go on from this folder with the second pass")
+    parser.add_argument(
+        "--references", action="store_true", help="the pass in which numbered sentences are named"
+    )
+    parser.add_argument(
+        "--mixed",
+        action=argparse.BooleanOptionalAction,
+        default=defaults.mixed,
+        help="bfloat16 arithmetic; slower on a CPU without instructions for it",
+    )
     parser.add_argument("--threads", type=int, default=None, help="CPU threads of torch")
     parser.add_argument(
         "--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of saved weights"
     )
+    add_pretrained(parser)
     given = parser.parse_args(arguments)
+    if given.output is None and given.model is None:
+        parser.error("output: expected the folder to write to")
     try:
-        print(json.dumps(_run(given)))
+        print(json.dumps(_run(given) if given.model is None else run_pretrained(given)))
     except FineMemError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -306,11 +368,13 @@ def _run(given: argparse.Namespace) -> dict[str, float]:
         import agents.model.policy  # noqa: F401 - transformers
     if given.threads:
         torch.set_num_threads(given.threads)
-    config = WarmStart(lr=given.lr, seed=given.seed)
+    config = WarmStart(seed=given.seed, mixed=given.mixed, references=given.references)
+    if given.lr is not None:
+        config = replace(config, lr=given.lr)
     policy = train(
         config,
         lambda step, text: print(f"{step}: {text}", flush=True),
-        STAGES if given.refine is None else REFINE,
+        config.stages(refine=given.refine is not None),
         keep=lambda policy: policy.save(given.output),
         start=given.refine,
     )

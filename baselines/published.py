@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -79,7 +79,7 @@ def plan(
         table: which.
         data: "published" or "rebuilt".
         env_args: keywords of every environment.
-        episodes: at most so many instances a sub-dataset; None: all, of rebuilt ones four.
+        episodes: at most so many instances a sub-dataset; None: all, of rebuilt ones ten.
 
     Raises:
         ConfigError: none can be played: the first reason, if it is a setting.
@@ -122,7 +122,7 @@ def _task(table: PublishedTable, data: str, name: str, env_args: Mapping[str, An
         keywords["source"] = name
         if name not in _WHOLE:
             keywords.setdefault("num_chunks", table.chunks)
-    return Task(_plain(name), _ENV, keywords, every=data == "published")
+    return Task(_plain(name), _ENV, keywords, every=data == "published", at_most=True)
 
 
 def _plain(name: str) -> str:
@@ -141,7 +141,7 @@ def _sized(task: Task, episodes: int | None) -> Task:
         count = min(size, episodes or size)
     else:
         count = episodes or _REBUILT_EPISODES
-    return Task(task.name, task.env, task.env_args, count, every=task.every)
+    return replace(task, episodes=count)
 
 
 def fill(table: PublishedTable, data: str, results: Sequence[Result]) -> list[Filled]:
@@ -263,7 +263,9 @@ def _parser() -> Parser:
     add("--reader", type=name_or_object, metavar="JSON", help="who answers (default: local)")
     add("--judge", type=name_or_object, metavar="JSON", help="grades where a metric asks for it")
     add_env_args(parser)
-    add("--episodes", type=positive, metavar="N", help="at most so many of a sub-dataset")
+    add(
+        "--episodes", type=positive, metavar="N", help="at most so many of a sub-dataset, each once"
+    )
     add_seed(parser, "decides the episodes of rebuilt data")
     add_run_options(parser, time_limit=0.0)
     return parser

@@ -71,16 +71,15 @@ def load(runs: Sequence[Path], reference: str | None = None) -> Report:
     if not results:
         raise DataError(f"{runs[0]}: no results yet.")
     budget = headline(result.budget for result in results)
-    seed = int(configs[0]["seed"])
     shown = [result for result in results if result.budget == budget]
-    rows = summarise(shown, seed)
+    rows = summarise(shown)
     own = [(key[0], trace) for key, trace in traces if key[1] == budget]
     return Report(
         configs=tuple(configs),
         budget=budget,
         rows=tuple(rows),
         curves=tuple(curves(results)),
-        differences=tuple(paired_differences(shown, _reference(rows, reference), seed)),
+        differences=tuple(paired_differences(shown, _reference(rows, reference))),
         leaks=tuple(closed_book(own)),
         step_rewards=_step_rewards([trace for _, trace in own]),
     )
@@ -177,7 +176,8 @@ def _facts(report: Report) -> str:
     budget = f"Headline memory budget {report.budget} of the input. " if report.budget else ""
     return (
         f"<p>{escape(budget)}{len(config['episodes'])} episodes per agent and budget, seed "
-        f"{config['seed']}, data <code>{config['data_hash'][:16]}</code>, commit "
+        f"{escape(str(config['seed']))}, "
+        f"data <code>{escape(str(config['data_hash'])[:16])}</code>, commit "
         f"<code>{escape(str(config['git_commit'])[:12])}</code>.<br>{escape(versions)}</p>"
     )
 

@@ -29,6 +29,7 @@ import gymnasium as gym
 import numpy as np
 
 import finemem_env  # noqa: F401  (registers the environments)
+from baselines.sb3_weights import restore, restore_policy
 from finemem_env.cli.frame import Parser, command, program, saving, shell_line
 from finemem_env.cli.options import (
     add_env_options,
@@ -43,7 +44,7 @@ from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.extras import load
 from finemem_env.wrappers import DiscreteOperations, FeatureObservation, feature_array, make_draft
 
-__all__ = ["ALGORITHMS", "Sb3Agent", "Sb3Config", "main", "make_env", "train"]
+__all__ = ["ALGORITHMS", "Sb3Agent", "Sb3Config", "blank", "main", "make_env", "train"]
 
 ALGORITHMS = {
     "ppo": "stable_baselines3:PPO",
@@ -128,11 +129,10 @@ def train(config: Sb3Config, output_dir: Path, *, log: bool = True, resume: bool
     vector = library.make_vec_env(lambda: make_env(config), n_envs=config.envs, seed=config.seed)
     load("torch", _WHAT, "sb3").set_num_threads(1)
     saved = _last_model(output_dir) if resume else None
+    model = factory("MlpPolicy", vector, seed=config.seed, device="cpu", **_options(config))
     if saved is not None:
-        model = factory.load(saved, env=vector, device="cpu")
+        restore(model, saved)
         model.set_random_seed((config.seed + model.num_timesteps) % 2**32)  # other episodes
-    else:
-        model = factory("MlpPolicy", vector, seed=config.seed, device="cpu", **_options(config))
     _log(model, output_dir, log)
     _write_settings(config, output_dir)
     with saving(output_dir, "The model is kept: the same command with --resume goes on."):
@@ -188,7 +188,7 @@ def _check_same(config: Sb3Config, output_dir: Path) -> None:
 
 
 class Sb3Agent:
-    """Plays a checkpoint of `train`, greedily.
+    """Plays a checkpoint of `train`, greedily; of the file it takes nothing but tensors.
 
     Args:
         checkpoint: the folder of the run, or a .zip inside it.
@@ -205,9 +205,9 @@ class Sb3Agent:
         self._config = _read_settings(folder / _SETTINGS)
         if not path.is_file():
             raise DataError(f"{path}: no such checkpoint.")
-        factory = _algorithm(self._config.algo)
         load("torch", _WHAT, "sb3").set_num_threads(1)
-        self._model = factory.load(path, device="cpu")
+        self._model = blank(self._config)
+        restore_policy(self._model, path)
 
     def reset(self, info: Mapping[str, Any]) -> None:
         """Nothing is carried from one episode to the next."""
@@ -224,6 +224,19 @@ class Sb3Agent:
             choice, _ = self._model.predict(features, deterministic=True, **masked)
             draft.apply(int(choice))
         return draft.action()
+
+
+def blank(config: Sb3Config) -> Any:  # noqa: ANN401
+    """An untrained model of the config's shape; of what it was trained on, nothing is opened."""
+    shape = {"policy_kwargs": _options(config).get("policy_kwargs")}
+    small = {"buffer_size": 1} if config.algo == "dqn" else {}
+    with closing(make_env(dataclasses.replace(config, env=Sb3Config().env, env_args={}))) as env:
+        try:
+            return _algorithm(config.algo)("MlpPolicy", env, device="cpu", **shape, **small)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{_SETTINGS}: policy_kwargs of a {config.algo} policy: {error}"
+            ) from error
 
 
 def _algorithm(name: str) -> Any:  # noqa: ANN401

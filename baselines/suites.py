@@ -30,7 +30,9 @@ class Task:
     """One environment and how many episodes of it are played.
 
     `data_hash` is the SHA-256 that the episodes must have; "" where it is not pinned. With `every`
-    the source's first `episodes` instances are played, each once, and not as many that it draws.
+    the source's first `episodes` instances are played, and not as many that it draws. No episode is
+    played twice: a source that holds fewer is an error, or with `at_most` gives all it has, or with
+    `repeat` plays all before any again.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Task:
     episodes: int = 20
     data_hash: str = ""
     every: bool = False
+    at_most: bool = False
+    repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)

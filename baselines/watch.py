@@ -91,7 +91,7 @@ def _step(observation: str, action: str, reward: float, info: dict[str, Any]) ->
     lines += textwrap.wrap(
         " ".join((view.chunk or "").split()), _WIDTH, initial_indent="  ", subsequent_indent="  "
     )
-    for operation, result in zip(parse(action), info["operations"], strict=True):
+    for operation, result in zip(parse(action, view.lines), info["operations"], strict=True):
         text = (operation.content or "") if isinstance(operation, Operation) else ""
         item = f" {result['id']}" if result["id"] >= 0 else ""
         outcome = "" if result["accepted"] else f"   rejected: {result['reason']}"

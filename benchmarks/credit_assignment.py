@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from agents.learn.advantages import Estimator, compute_advantages
+from benchmarks.credit_run import STUDIED
 from benchmarks.estimates import estimate
 from benchmarks.gold import gold_share
 from benchmarks.policy import UPDATE, KindOf, KindPolicy
@@ -51,15 +52,6 @@ ATTRIBUTIONS: dict[str, str | None] = {
     "leave_one_out": "leave_one_out",
     "cited": "cited",
 }
-PRESETS = (
-    "outcome",
-    "chunk",
-    "evidence",
-    "evidence-cited",
-    "fine-mem",
-    "fine-mem-cited",
-    "fine-mem-earned",
-)
 _ONLY_FINAL = Weights(format=0.0, chunk_qa=0.0, compression=0.0)
 
 
@@ -201,7 +193,7 @@ def _signals() -> dict[str, tuple[RewardSettings, Estimator]]:
         signals[f"{name}/cell"] = (settings, paper)
     final = RewardSettings("final", beta=0.0, weights=_ONLY_FINAL)
     signals["final"] = (final, Estimator(credit="return", center="leave_one_out", scale="none"))
-    for name in PRESETS:
+    for name in STUDIED:
         signals[name] = (dataclasses.replace(REWARDS[name], compression_scale="episode"), raw)
     return signals
 
@@ -225,10 +217,10 @@ def _credit_table(measurements: dict[str, Measurement]) -> str:
 def _preset_table(measurements: dict[str, Measurement]) -> str:
     rows = [
         [source, str(measurement.questions), estimate(measurement.scores).text()]
-        + [_hundredths(measurement, name, OTHER) for name in PRESETS]
+        + [_hundredths(measurement, name, OTHER) for name in STUDIED]
         for source, measurement in measurements.items()
     ]
-    return markdown_table(["source", "s_j > 0", "score", *PRESETS], rows, padded=True)
+    return markdown_table(["source", "s_j > 0", "score", *STUDIED], rows, padded=True)
 
 
 def _hundredths(measurement: Measurement, name: str, kind: str) -> str:

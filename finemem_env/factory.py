@@ -89,7 +89,7 @@ class SessionFactory:
         )
         self.reader = make_reader(self.settings.reader) if _named(reader) else check_reader(reader)
         self.judge = judge if isinstance(judge, Judge) else _make_judge(self.settings.judge)
-        self.instructions = instructions_for(self.settings.memory)
+        self.instructions = instructions_for(self.settings.memory, self.settings.line_numbers)
         make_retriever(self.settings.retriever, bm25=self.settings.bm25)  # refuses bad options now
         self.count_tokens = make_counter(self.settings.tokenizer)
         config = SourceConfig(

@@ -22,7 +22,7 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -68,6 +68,7 @@ class MemoryManager:
         max_operations: most operations on one text; the same.
         bm25: the variant of retriever "bm25", "lucene" or "okapi".
         include_instructions: put the instructions in front of every observation.
+        line_numbers: number the sentences of every text, so that operations can name them.
         num_chunks: how many texts there will be, which an episode tells; None: unknown ("?").
         input_tokens: their tokens, of which a budget may be a share; None: those read so far.
 
@@ -90,6 +91,7 @@ class MemoryManager:
         max_operations: int | str | None = None,
         bm25: str = "lucene",
         include_instructions: bool = False,
+        line_numbers: bool = False,
         num_chunks: int | None = None,
         input_tokens: int | None = None,
     ) -> None:
@@ -109,6 +111,7 @@ class MemoryManager:
             "max_operations": max_operations,
             "bm25": bm25,
             "include_instructions": include_instructions,
+            "line_numbers": line_numbers,
             "num_chunks": num_chunks,
             "input_tokens": input_tokens,
         }
@@ -221,18 +224,21 @@ class MemoryManager:
         total = self.settings["num_chunks"]
         known = -1 if total is None or self.steps >= total else total
         observation = self.workspace.render(chunk, tokens, self.steps, known)
-        action = self._act(observation, known)
-        self._last = self.workspace.apply(self.steps, parse(action)).results
+        lines = self.workspace.lines(chunk)
+        action = self._act(observation, known, lines)
+        self._last = self.workspace.apply(self.steps, parse(action, lines)).results
         self.steps += 1
         return self._last
 
-    def _act(self, observation: str, num_chunks: int) -> str:
+    def _act(self, observation: str, num_chunks: int, lines: tuple[str, ...] | None) -> str:
         if not isinstance(self.policy, ManagerPolicy):
             return self.policy(observation)
         versions = versions_of(self.workspace, "")
         return self.policy.act(
             observation,
-            agent_info(self.workspace, _EPISODE, self.steps, num_chunks, self._last, versions),
+            agent_info(
+                self.workspace, _EPISODE, self.steps, num_chunks, self._last, versions, lines
+            ),
         )
 
     def _parts(self, text: str) -> Iterator[str]:
@@ -265,8 +271,11 @@ def _resolved(given: Mapping[str, Any], retriever: str | Mapping[str, object] | 
     return resolve(**shared, **limits, retriever=retriever)
 
 
-def _result(name: str, reason: str | None, item_id: int | None) -> OperationResult:
-    return OperationResult(name, None if reason is None else RejectReason(reason), item_id)
+def _result(
+    name: str, reason: str | None, item_id: int | None, lines: Sequence[int] = ()
+) -> OperationResult:
+    known = None if reason is None else RejectReason(reason)
+    return OperationResult(name, known, item_id, tuple(lines))
 
 
 def _read(path: Path) -> dict[str, Any]:

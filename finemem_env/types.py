@@ -122,16 +122,22 @@ class RejectReason(StrEnum):
     MALFORMED = "malformed"
     ACTION_TOO_LONG = "action too long"
     UNKNOWN_STORE = "unknown store"
+    UNKNOWN_LINE = "unknown line"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A well-formed operation: `item_id` for UPDATE, DELETE; `content` for INSERT, UPDATE."""
+    """A well-formed operation: `item_id` for UPDATE, DELETE; `content` for INSERT, UPDATE.
+
+    `lines`: the numbers of the chunk's sentences that `content` was named by, from 1; none where it
+    was written out.
+    """
 
     op: Op
     content: str | None = None
     item_id: int | None = None
     store: str | None = None
+    lines: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +145,13 @@ class OperationResult:
     """What became of one emitted operation: accepted when `reason` is None.
 
     `name` is the operation name as understood ("" when none could be read) and `item_id` the item
-    it made or touched, None where there is none.
+    it made or touched, None where there is none. `lines` are those of the operation.
     """
 
     name: str
     reason: RejectReason | None = None
     item_id: int | None = None
+    lines: tuple[int, ...] = ()
 
     @property
     def accepted(self) -> bool:

@@ -85,6 +85,7 @@ def test_the_policy_sees_what_it_saw_in_training() -> None:
     "settings",
     [
         {"memory_budget": 300},
+        {"memory_budget": 300, "line_numbers": True},
         {"memory_budget": 0.3, "memory_view": "recent:3"},
         {"memory_budget": 0.6, "max_observation_tokens": 300, "include_instructions": True},
         {"memory_budget": 400, "memory_view": "relevant:2", "bm25": "okapi"},

@@ -1,4 +1,4 @@
-"""The scripted teacher of the warm start: copies sentences of the chunk, on purpose badly chosen.
+"""The scripted teacher of the warm start: keeps sentences of the chunk, on purpose badly chosen.
 
 On average it keeps every sentence with the same probability. With a taste, a coin decides at every
 reply whether it prefers the kinds of sentences that are ever asked about or all the others: lessons
@@ -40,30 +40,38 @@ class Teacher:
     Attributes:
         keep: probability of keeping a sentence.
         taste: how much more likely sentences of the preferred group are kept, and others less.
+        references: the environment numbers the sentences, and the reply names them by that; copies
+            them otherwise.
     """
 
     keep: float = 1.0
     taste: float = 0.0
+    references: bool = False
 
     def act(self, observation: str, rng: np.random.Generator) -> str:
         """Operations for one observation."""
         view = parse_observation(observation)
         prefers_asked = bool(self.taste) and rng.random() < 0.5
         kept = []
-        for sentence in split_sentences(view.chunk or ""):
+        for sentence in view.lines or split_sentences(view.chunk or ""):
             if view.time and view.time in sentence:
                 continue  # the line that says the chunk's date
             preferred = is_asked_kind(sentence) == prefers_asked
             if rng.random() < self.keep + (self.taste if preferred else -self.taste):
                 kept.append(sentence)
-        return reply(inserts(kept, view))
+        return reply(inserts(kept, view), view.lines)
 
 
 def lessons(
     env_id: str, env_args: Mapping[str, Any], teacher: Teacher, seed: int, width: int = 16
 ) -> Iterator[Lesson]:
     """Endless lessons from episodes in which the teacher acts; `width` episodes run in step."""
-    settings = {"reward": "outcome", "chunk_questions": 0, **env_args}
+    settings = {
+        "reward": "outcome",
+        "chunk_questions": 0,
+        **env_args,
+        "line_numbers": teacher.references,
+    }
     env: Any = gym.make_vec(env_id, num_envs=width, autoreset_mode="disabled", **settings)
     rng = np.random.default_rng(np.random.SeedSequence([seed, width]))
     while True:

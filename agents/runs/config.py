@@ -158,7 +158,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_schedule": "linear",
         "warmup_updates": 5,
         "eval_every": 15,
-        "eval_episodes": 32,
     },
     "gpu-1b": {
         "model": "Qwen/Qwen3-1.7B",
@@ -207,8 +206,8 @@ SMOKE: dict[str, Any] = {
     "contexts": 1,
     "group_size": 4,
     "eval_every": 0,
-    "eval_episodes": 2,
-    "final_episodes": 2,
+    "eval_episodes": 1,
+    "final_episodes": 1,
     "save_every": 1,
 }
 

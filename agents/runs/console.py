@@ -1,51 +1,18 @@
-"""What the command line of training needs: signals, a progress bar, a folder for the run."""
+"""What the command line of training needs: signals, and a folder for the run."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any
+from types import FrameType
 
 from finemem_env.errors import ConfigError
-from finemem_env.extras import needs
 
-__all__ = ["Progress", "run_folder", "signals"]
+__all__ = ["run_folder", "signals"]
 
 _RUNS = Path("runs")
-
-
-class Progress:
-    """A bar over the updates with reward, score and accepted share; tqdm adds the time left."""
-
-    def __init__(self, total: int, done: int, *, shown: bool) -> None:
-        with needs("training", "train"):
-            from tqdm import tqdm
-
-        self._bar: Any = tqdm(total=total, initial=done, unit="update", disable=not shown)
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.close()
-
-    def __call__(self, values: Mapping[str, float]) -> None:
-        """One more update is done."""
-        self._bar.set_postfix(
-            reward=f"{values['rollout/return']:.2f}",
-            score=f"{values['rollout/score']:.2f}",
-            accepted=f"{values['rollout/accepted']:.2f}",
-            refresh=False,
-        )
-        self._bar.update()
 
 
 def run_folder(given: Path | None, *, resume: bool) -> Path:

@@ -26,6 +26,7 @@ METRICS: dict[str, str] = {
     "rollout/return": "sum of the rewards of an episode",
     "rollout/accepted": "accepted operations over emitted ones",
     "rollout/memory_tokens": "tokens in memory at the end of an episode",
+    "rollout/chunks": "chunks of an episode, mean (grows with --curriculum)",
     "rollout/prompt_tokens": "model tokens of a prompt, mean",
     "rollout/reply_tokens": "model tokens of a reply, mean",
     "rollout/cut_off": "share of replies that hit max_new_tokens",
@@ -166,6 +167,7 @@ def rollout_metrics(rollouts: Sequence[Rollout], prefix: str = "rollout") -> dic
     steps = [step for rollout in rollouts for step in rollout.steps]
     replies = [step.completion for step in steps if step.completion is not None]
     found |= {
+        "chunks": len(steps) / max(len(rollouts), 1),
         "prompt_tokens": _mean([len(step.prompt) for step in steps]),
         "reply_tokens": _mean([len(reply.token_ids) for reply in replies]),
         "cut_off": _mean([not reply.finished for reply in replies]),

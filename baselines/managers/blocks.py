@@ -15,7 +15,7 @@ from typing import Protocol
 
 from baselines.agents import Info
 from baselines.managers.salience import hash_share, salience
-from baselines.managers.scripted import Reactive, group, inserts
+from baselines.managers.scripted import Reactive, group, inserts, stored_lines
 from finemem_env.backends import ChatRequest, Message, Sampling
 from finemem_env.backends.registry import make_backend
 from finemem_env.errors import BackendError, ConfigError
@@ -120,8 +120,7 @@ class _ConstantSize(Reactive):
     def _write(self, view: View, chunk: str) -> list[str]:
         limit = min(self._tokens, self.item_tokens)
         limit = limit if view.budget is None else min(limit, view.budget)
-        notes = [line for _, text in view.items for line in text.split("\n")]
-        return self._writer.write(notes, chunk, limit)
+        return self._writer.write(stored_lines(view), chunk, limit)
 
 
 class MemAgent(_ConstantSize):

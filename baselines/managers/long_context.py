@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baselines.managers.scripted import PIECE_TOKENS, Reactive, inserts, pack
+from baselines.managers.scripted import PIECE_TOKENS, Reactive, inserts, pack, stored_lines
 from finemem_env.errors import ConfigError
 from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, normalise, split_sentences
@@ -37,8 +37,7 @@ class LongContext(Reactive):
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """Rewrite the window: UPDATE its pages, INSERT or DELETE at its end."""
         limit = self._context if view.budget is None else min(self._context, view.budget)
-        held = [line for _, text in view.items for line in text.split("\n")]
-        window = _last([*held, *split_sentences(chunk)], limit)
+        window = _last([*stored_lines(view), *split_sentences(chunk)], limit)
         pages = pack(window, min(limit, self.item_tokens)) if window else []
         operations: list[Operation] = []
         for (item_id, text), page in zip(view.items, pages, strict=False):

@@ -117,7 +117,7 @@ class Messages:
         view = parse_observation(observation)
         if view.chunk is not None:
             self._message(self._memorise(view.chunk, view.chunk_index, view.time), memorizing=True)
-        return skip()
+        return skip(view.lines)
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
         """Send the questions, one by one.

@@ -159,7 +159,7 @@ class Plan:
         gone = [item_id for key, item_id in held.items() if key not in wanted]
         operations = [Operation(Op.DELETE, item_id=item_id) for item_id in gone]
         operations += inserts(text for key, text in wanted.items() if key not in held)
-        return reply(operations[: session.settings.max_operations])
+        return reply(operations[: session.settings.max_operations], session.lines)
 
     def _note(self, question: Question, start: int) -> Note:
         """The note that answers `question`; without evidence it is written at step `start`."""

@@ -50,7 +50,8 @@ class Rag(Reactive):
         limits = [limit for limit in (view.budget, self._budget) if limit is not None]
         if not limits:
             return inserts(passages, view)
-        kept = _sample([*(text for _, text in view.items), *passages], min(limits))
+        held = [text for _, text in view.items]
+        kept = _sample([*held, *passages], min(limits), numbered=view.lines is not None)
         deleted = [
             Operation(Op.DELETE, item_id=item_id)
             for item_id, text in view.items
@@ -60,10 +61,18 @@ class Rag(Reactive):
         return deleted + inserts([text for text in passages if text in kept], view)
 
 
-def _sample(passages: list[str], limit: int) -> set[str]:
-    """The passages with the smallest hashes that fit into `limit` tokens together."""
+def _sample(passages: list[str], limit: int, *, numbered: bool = False) -> set[str]:
+    """The passages with the smallest hashes that fit into `limit` tokens together.
+
+    Named by `numbered` sentences, a passage is stored in other white space: the same one counts.
+    """
+
+    def share(text: str) -> int:
+        text = "\n".join(split_sentences(text)) if numbered else text
+        return zlib.crc32(text.encode("utf-8", "replace"))
+
     kept: set[str] = set()
-    for text in sorted(passages, key=lambda one: zlib.crc32(one.encode("utf-8", "replace"))):
+    for text in sorted(passages, key=share):
         limit -= approx_tokens(text)
         if limit < 0:
             break

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from baselines.agents import Info
-from finemem_env.operations import render
+from finemem_env.operations import concise
 from finemem_env.prompts import View, parse_observation
 from finemem_env.session import limits_of
 from finemem_env.text import approx_tokens, normalise, split_sentences
@@ -28,14 +28,17 @@ PIECES = 64
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
-def skip() -> str:
+def skip(lines: Sequence[str] | None = None) -> str:
     """The action that leaves the memory as it is."""
-    return render([Operation(Op.SKIP)])
+    return concise([Operation(Op.SKIP)], lines)
 
 
-def reply(operations: Sequence[Operation]) -> str:
-    """`operations` as an action; SKIP when there are none."""
-    return render(operations) if operations else skip()
+def reply(operations: Sequence[Operation], lines: Sequence[str] | None = None) -> str:
+    """`operations` as an action; SKIP when there are none.
+
+    Where the chunk's sentences have numbers (`lines`), what consists of them is named by these.
+    """
+    return concise(operations or [Operation(Op.SKIP)], lines)
 
 
 def inserts(texts: Iterable[str], view: View | None = None) -> list[Operation]:
@@ -45,6 +48,16 @@ def inserts(texts: Iterable[str], view: View | None = None) -> list[Operation]:
     return [
         Operation(Op.INSERT, content=text) for key, text in fresh.items() if key and key not in held
     ]
+
+
+def stored_lines(view: View) -> list[str]:
+    """The sentences of the items in view.
+
+    They were written one a line; named by numbers, they are joined as the environment does it.
+    """
+    if view.lines is None:
+        return [line for _, text in view.items for line in text.split("\n")]
+    return [line for _, text in view.items for line in split_sentences(text)]
 
 
 def group(texts: Sequence[str], limit: int) -> list[str]:
@@ -99,7 +112,7 @@ class Reactive:
         self.max_operations = limits.max_operations or PIECES
         if view.chunk is None:
             return skip()
-        return reply(within(self.operations(view, view.chunk), limits))
+        return reply(within(self.operations(view, view.chunk), limits), view.lines)
 
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """What to do about `chunk` with the memory as seen in `view`."""

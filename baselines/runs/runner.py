@@ -8,31 +8,20 @@ caught.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
-from gymnasium.utils.seeding import np_random
 
 from baselines.agents import Agent, AgentError, AnsweringAgent, Info
 from baselines.tables.results import Result, measured
-from finemem_env.data.source import BaseSource
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.session import Session, public
 from finemem_env.trace import Trace, record_trace
 
-__all__ = [
-    "Clock",
-    "Entry",
-    "episode_seeds",
-    "instance_seeds",
-    "run_episode",
-    "session_of",
-]
+__all__ = ["Clock", "Entry", "run_episode", "session_of"]
 
 
 class _ModelError(Exception):
@@ -45,32 +34,6 @@ class Entry:
 
     label: str
     agent: Agent
-
-
-def episode_seeds(seed: int, episodes: int) -> list[int]:
-    """The reset seed of every episode, a function of (seed, i): the same for every agent."""
-    return [
-        int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) for index in range(episodes)
-    ]
-
-
-def instance_seeds(env: gym.Env[str, str], seed: int, episodes: int) -> list[int]:
-    """Reset seeds that draw instances 0, 1, … of the environment's source, in order.
-
-    Raises:
-        ConfigError: a source that does not draw from a list of instances, or holds fewer.
-    """
-    source = getattr(getattr(env.unwrapped, "factory", None), "source", None)
-    if not isinstance(source, BaseSource) or source.size is None or source.size < episodes:
-        raise ConfigError(f"{env}: expected a source of at least {episodes} instances.")
-    seeds: dict[int, int] = {}
-    draws = itertools.count()
-    while len(seeds) < episodes:
-        drawn = int(np.random.SeedSequence([seed, next(draws)]).generate_state(1)[0])
-        index = source.choose(np_random(drawn)[0])
-        if index < episodes:
-            seeds.setdefault(index, drawn)
-    return [seeds[index] for index in range(episodes)]
 
 
 def session_of(env: gym.Env[str, str]) -> Session:

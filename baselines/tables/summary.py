@@ -13,8 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
+from baselines.tables.intervals import Play, mean_interval
 from baselines.tables.results import Result
 from finemem_env.cli.tables import interval, number, text_table
 
@@ -23,22 +22,21 @@ __all__ = [
     "FLOOR",
     "AgentSummary",
     "Result",
-    "bootstrap_interval",
     "cell",
     "render_table",
     "summarise",
 ]
 
 FLOOR, CEILING = "skip", "oracle"
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSummary:
     """One row of the table. None stands for a number that does not exist.
 
-    `score_macro` is the mean over competencies of their mean scores, beside the arithmetic `score`.
-    `normalised` is 0 at `skip` and 1 at `oracle` on the same episodes.
+    `interval` is over different episodes, within tasks (`tables.intervals`). `score_macro` is the
+    mean over competencies of their mean scores, beside the arithmetic `score`. `normalised` is 0 at
+    `skip` and 1 at `oracle` on the same episodes.
     """
 
     agent: str
@@ -62,26 +60,15 @@ class AgentSummary:
         return asdict(self)
 
 
-def bootstrap_interval(scores: Sequence[float], seed: int) -> tuple[float, float] | None:
-    """95 % percentile bootstrap interval of the mean over episodes; None for fewer than two."""
-    if len(scores) < 2:
-        return None
-    rng = np.random.default_rng(np.random.SeedSequence([seed, len(scores)]))
-    values = np.asarray(scores, dtype=np.float64)  # (n,)
-    picks = rng.integers(len(values), size=(_RESAMPLES, len(values)))
-    low, high = np.quantile(values[picks].mean(axis=1), [0.025, 0.975])
-    return float(low), float(high)
-
-
-def summarise(results: Sequence[Result], seed: int) -> list[AgentSummary]:
-    """One summary per agent, in order of first appearance; `seed` drives the bootstrap."""
+def summarise(results: Sequence[Result]) -> list[AgentSummary]:
+    """One summary per agent, in order of first appearance."""
     by_agent: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         by_agent[result.agent].append(result)
-    return [_summary(agent, by_agent, seed) for agent in by_agent]
+    return [_summary(agent, by_agent) for agent in by_agent]
 
 
-def _summary(agent: str, by_agent: Mapping[str, list[Result]], seed: int) -> AgentSummary:
+def _summary(agent: str, by_agent: Mapping[str, list[Result]]) -> AgentSummary:
     results = by_agent[agent]
     counted = [result for result in results if result.status != "invalid"]
     done = [result for result in counted if result.status == "ok"]
@@ -97,7 +84,7 @@ def _summary(agent: str, by_agent: Mapping[str, list[Result]], seed: int) -> Age
         invalid=len(results) - len(counted),
         score=_mean(counted, lambda result: result.score),
         score_macro=_macro(counted),
-        interval=bootstrap_interval([result.score for result in counted], seed),
+        interval=mean_interval(Play(r.task, r.episode_id, r.score) for r in counted),
         normalised=_normalised(counted, by_agent),
         r_chunk=_mean(done, lambda result: result.r_chunk),
         r_fmt=_mean(done, lambda result: result.r_fmt),

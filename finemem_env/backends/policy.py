@@ -7,9 +7,9 @@ from typing import Any
 
 from finemem_env.backends.base import Backend, ChatRequest, Failure, Message, Sampling
 from finemem_env.errors import BackendError
-from finemem_env.prompts import INSTRUCTIONS
+from finemem_env.prompts import INSTRUCTIONS, has_line_numbers
 
-__all__ = ["OPERATION_TOOLS", "ModelPolicy", "manage_request"]
+__all__ = ["LINE_TOOLS", "OPERATION_TOOLS", "ModelPolicy", "manage_request"]
 
 
 def _tool(name: str, description: str, **fields: str) -> dict[str, object]:
@@ -26,28 +26,57 @@ OPERATION_TOOLS = (
     _tool("DELETE", "Remove an item.", id="Item id."),
     _tool("SKIP", "Leave the memory as it is; only on its own."),
 )
+_LINES: dict[str, object] = {
+    "type": "array",
+    "items": {"type": "integer"},
+    "description": "Numbers of the chunk's sentences that the item consists of.",
+}
+
+
+def _with_lines(tool: Mapping[str, Any]) -> dict[str, object]:
+    """The tool with `lines` beside `content`, of which a call gives one."""
+    function = tool["function"]
+    parameters = function["parameters"]
+    if "content" not in parameters["properties"]:
+        return dict(tool)
+    parameters = {
+        **parameters,
+        "properties": {**parameters["properties"], "lines": _LINES},
+        "required": [name for name in parameters["required"] if name != "content"],
+    }
+    return {**tool, "function": {**function, "parameters": parameters}}
+
+
+LINE_TOOLS = tuple(map(_with_lines, OPERATION_TOOLS))
+"""The operations where the chunk's sentences are numbered."""
 # Fine-Mem's manager runs at temperature 0.1 when it is evaluated; a reply is at most 2,048 tokens
 # in Mem-α (arXiv 2509.25911).
 _SAMPLING = Sampling(temperature=0.1, max_tokens=2048)
 
 
 def manage_request(
-    observation: str, instructions: str = "", *, tools: bool = False, sampling: Sampling = _SAMPLING
+    observation: str,
+    instructions: str = "",
+    *,
+    tools: bool = False,
+    sampling: Sampling = _SAMPLING,
 ) -> ChatRequest:
     """What a memory manager is asked at a step, in training and when it is used.
 
     Args:
         observation: of the environment; instructions at its beginning are taken off.
         instructions: the system message; "" gives none.
-        tools: offer the operations as tools where the model's template takes them.
+        tools: offer the operations as tools where the model's template takes them, with `lines`
+            where the observation numbers its sentences.
         sampling: how the reply is drawn.
     """
     user = Message("user", observation.removeprefix(instructions).lstrip("\n"))
+    offered = LINE_TOOLS if has_line_numbers(user.content) else OPERATION_TOOLS
     return ChatRequest(
         (Message("system", instructions), user) if instructions else (user,),
         sampling,
         prompt="manage",
-        tools=OPERATION_TOOLS if tools else (),
+        tools=offered if tools else (),
     )
 
 

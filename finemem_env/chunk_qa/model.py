@@ -9,6 +9,7 @@ from finemem_env.backends import Backend, ChatRequest, Completion, Message, Samp
 from finemem_env.chunk_qa.candidates import Candidate, Job, holding_sentence
 from finemem_env.operations import find_values
 from finemem_env.prompts import load_prompt
+from finemem_env.scoring import strip_reasoning
 
 __all__ = ["PROMPT", "ModelGenerator"]
 
@@ -47,7 +48,9 @@ class ModelGenerator:
         return f"{self.backend.model} {self.prompt.version} t={temperature:g} n={self.count}"
 
     def generate(self, jobs: Sequence[Job]) -> list[list[Candidate] | None]:
-        """Candidates for each job, in the model's order; None where the call failed.
+        """Candidates for each job, in the model's order.
+
+        None where the call failed, or said nothing beside its reasoning.
 
         Raises:
             BackendError: the model cannot be used at all.
@@ -68,10 +71,11 @@ class ModelGenerator:
 
 
 def _read(reply: Completion, text: str) -> list[Candidate] | None:
-    if reply.failure is not None:
+    said = strip_reasoning(reply.text)
+    if reply.failure is not None or not said.strip():
         return None
     found = []
-    for record in _records(find_values(reply.text)):
+    for record in _records(find_values(said)):
         question, answer = record.get("question"), record.get("answer")
         if isinstance(question, str) and isinstance(answer, str):
             question, answer = " ".join(question.split()), answer.strip().rstrip(".")

@@ -2,7 +2,9 @@
 
 Type a JSON list of operations, or the short forms `+ text` (INSERT), `N = text` (UPDATE item N),
 `- N` (DELETE item N) joined by new lines; an empty line sends them, nothing at all is a SKIP.
-`q` ends the game.
+With `--env-args '{"line_numbers": true}'` the sentences have numbers: `keep 2 5` stores two of
+them, `replace 3 with 4` puts sentence 4 in the place of item 3, `drop 7` is `- 7`. `q` ends the
+game.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ __all__ = ["main", "read_action"]
 
 _UPDATE = re.compile(r"(\d+)\s*=\s*(.+)")
 _DELETE = re.compile(r"-\s*(\d+)")
+_NAMED = re.compile(r"(?:keep|replace|drop)\s+\d|skip$", re.IGNORECASE)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,10 +36,10 @@ def main(arguments: Sequence[str]) -> int:
     name, keywords = env_id(options), env_args(options)
     env = gym.make(name, render_mode="human", **keywords)
     print(__doc__)
-    env.reset(seed=options.seed)
+    _, info = env.reset(seed=options.seed)
     total, over = 0.0, False
     while not over:
-        action = read_action()
+        action = read_action(numbered="lines" in info)
         if action is None:
             print("stopped before the last chunk: no score.")
             return 0
@@ -47,8 +50,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def read_action() -> str | None:
-    """One action from standard input: JSON as it is, short forms translated; None to stop."""
+def read_action(*, numbered: bool = False) -> str | None:
+    """One action from standard input: JSON as it is, short forms translated; None to stop.
+
+    With `numbered` lines, those that name them by number stay as they are too.
+    """
     lines: list[str] = []
     print("> ", end="", flush=True)
     for line in sys.stdin:
@@ -56,22 +62,27 @@ def read_action() -> str | None:
         if text.strip() == "q":
             return None
         if not text.strip():
-            return _translate(lines)
+            return _translate(lines, numbered)
         lines.append(text)
         if text.lstrip().startswith(("[", "{")) and len(lines) == 1:
             return text
-    return _translate(lines) if lines else None
+    return _translate(lines, numbered) if lines else None
 
 
-def _translate(lines: Sequence[str]) -> str:
-    operations = []
+def _translate(lines: Sequence[str], numbered: bool) -> str:
+    parts: list[Operation | str] = []
     for line in lines:
         text = line.strip()
-        if match := _UPDATE.fullmatch(text):
-            operations.append(Operation(Op.UPDATE, content=match[2], item_id=int(match[1])))
+        if numbered and _NAMED.match(text):
+            parts.append(text)
+        elif match := _UPDATE.fullmatch(text):
+            parts.append(Operation(Op.UPDATE, content=match[2], item_id=int(match[1])))
         elif match := _DELETE.fullmatch(text):
-            operations.append(Operation(Op.DELETE, item_id=int(match[1])))
+            parts.append(Operation(Op.DELETE, item_id=int(match[1])))
         else:
             content = text.removeprefix("+").strip()
-            operations.append(Operation(Op.INSERT, content=content))
+            parts.append(Operation(Op.INSERT, content=content))
+    if any(isinstance(part, str) for part in parts):
+        return "\n".join(part if isinstance(part, str) else render([part]) for part in parts)
+    operations = [part for part in parts if isinstance(part, Operation)]
     return render(operations or [Operation(Op.SKIP)])

@@ -18,10 +18,11 @@ class Progress:
     Args:
         total: pieces of work; 0: `reach` says how many.
         unit: what a piece is, in the singular.
+        shown: False for processes that are not the one that speaks.
     """
 
-    def __init__(self, total: int, unit: str) -> None:
-        self.total, self._unit = total, unit
+    def __init__(self, total: int, unit: str, *, shown: bool = True) -> None:
+        self.total, self._unit, self._shown = total, unit, shown
         self._first = self._done = 0
         self._start = time.monotonic()
         self._bar: Any = None
@@ -52,6 +53,8 @@ class Progress:
 
     def __call__(self, text: str = "", count: int = 1) -> None:
         """`count` more pieces are done; `text` says which."""
+        if not self._shown:
+            return
         if self._done == self._first and count:
             self._bar = self._tqdm()
         self._done += count

@@ -7,6 +7,7 @@ text only, however large the memory is.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
@@ -96,7 +97,10 @@ class Memory:
             elif number >= limit:
                 results.append(_reject(entry, RejectReason.TOO_MANY_OPERATIONS))
             else:
-                results.append(self._execute(entry, step, before))
+                result = self._execute(entry, step, before)
+                results.append(
+                    dataclasses.replace(result, lines=entry.lines) if entry.lines else result
+                )
         self._provenance.settle()
         return self._change(before, results)
 

@@ -14,8 +14,15 @@ from typing import Self
 from finemem_env.memory.flat import Memory
 from finemem_env.memory.hierarchical import CORE, CORE_ID, STORES, HierarchicalMemory
 from finemem_env.memory.items import Change, Item
-from finemem_env.prompts import CLIP_MARK, render_item, render_observation, render_stores
+from finemem_env.prompts import (
+    CLIP_MARK,
+    NumberedChunk,
+    render_item,
+    render_observation,
+    render_stores,
+)
 from finemem_env.retrieval import Retriever
+from finemem_env.text import join_lines, paragraph_starts, split_sentences
 from finemem_env.types import Chunk
 
 __all__ = ["ObservationView", "StoreView"]
@@ -29,6 +36,16 @@ class _Line:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What is shown of a chunk, and as what: its text, or its numbered sentences; and the size."""
+
+    text: str
+    chunk: str | NumberedChunk
+    tokens: int
+    chars: int
+
+
 class ObservationView:
     """Renders observations of one episode under `memory_view` and the observation limits.
 
@@ -37,11 +54,18 @@ class ObservationView:
         max_tokens: longest observation in tokens, None for no limit.
         max_chars: longest observation in characters.
         count_tokens: the episode's token counter.
+        line_numbers: number the sentences of the chunk.
     """
 
     def __init__(
-        self, view: str, max_tokens: int | None, max_chars: int, count_tokens: Callable[[str], int]
+        self,
+        view: str,
+        max_tokens: int | None,
+        max_chars: int,
+        count_tokens: Callable[[str], int],
+        line_numbers: bool = False,
     ) -> None:
+        self._numbered = line_numbers
         self._kind, _, count = view.partition(":")
         self._count = int(count) if count else 0
         self._max_tokens = max_tokens
@@ -83,20 +107,57 @@ class ObservationView:
         retriever: Retriever,
     ) -> str:
         """Observation for step `index`; `chunk` None is the view after the last chunk."""
-        text = None if chunk is None else chunk.text
-        if chunk is not None and not self._fits(chunk_tokens, len(chunk.text)):
-            text = self._clip(chunk.text)
-            chunk_tokens = self._count_tokens(text)
-        shown = self._choose(text or "", chunk_tokens, memory, retriever)
+        part = None if chunk is None else self._part(chunk.text, chunk_tokens)
+        shown = self._choose(part or _Shown("", "", 0, 0), memory, retriever)
         time = None if chunk is None else chunk.time
-        return self._compose(text, index, total, time, shown, memory)
+        return self._compose(part.chunk if part else None, index, total, time, shown, memory)
+
+    def lines(self, text: str) -> tuple[str, ...] | None:
+        """The numbered sentences of a chunk's text that are shown; None if there are no numbers."""
+        chunk = self._lines_of(text).chunk if self._numbered else None
+        return chunk.sentences if isinstance(chunk, NumberedChunk) else None
+
+    def _part(self, text: str, tokens: int) -> _Shown:
+        if self._numbered:
+            return self._lines_of(text)
+        if not self._fits(tokens, len(text)):
+            text = self._clip(text)
+            tokens = self._count_tokens(text)
+        return _Shown(text, text, tokens, len(text))
+
+    def _lines_of(self, text: str) -> _Shown:
+        """The sentences of a chunk, without the last ones if they do not all fit."""
+        sentences = split_sentences(text)
+        starts = paragraph_starts(text, sentences)
+        whole = self._size(NumberedChunk(sentences, starts))
+        if self._fits(whole.tokens, whole.chars):
+            return whole
+
+        def clipped(given: tuple[str, ...]) -> _Shown:
+            return self._size(NumberedChunk(given, starts, clipped=True))
+
+        def fits(given: tuple[str, ...]) -> bool:
+            part = clipped(given)
+            return self._fits(part.tokens, part.chars)
+
+        count = _largest(len(sentences) - 1, lambda n: fits(sentences[:n]))
+        if not count and sentences:  # the start of the first is better than nothing
+            size = _largest(len(sentences[0]), lambda n: fits((sentences[0][:n],)))
+            begun = sentences[0][:size].strip()
+            return clipped((begun,) if begun else ())
+        return clipped(sentences[:count])
+
+    def _size(self, chunk: NumberedChunk) -> _Shown:
+        body = chunk.body
+        tokens = 0 if self._max_tokens is None else self._count_tokens(body)
+        return _Shown(join_lines(chunk.sentences), chunk, tokens, len(body))
 
     def _render_item(self, item: Item) -> str:
         return render_item(item.id, item.content)
 
     def _compose(
         self,
-        chunk: str | None,
+        chunk: str | NumberedChunk | None,
         index: int,
         total: int,
         time: str | None,
@@ -118,23 +179,21 @@ class ObservationView:
         within = self._max_tokens is None or tokens + _FRAME_TOKENS <= self._max_tokens
         return within and chars + 4 * _FRAME_TOKENS <= self._max_chars
 
-    def _choose(
-        self, chunk: str, chunk_tokens: int, memory: Memory, retriever: Retriever
-    ) -> Iterable[int]:
+    def _choose(self, chunk: _Shown, memory: Memory, retriever: Retriever) -> Iterable[int]:
         if self._kind == "recent":
             newest = sorted(memory.items(), key=lambda item: (-item.step, -item.id))
             ranked = [item.id for item in newest[: self._count]]
         elif self._kind == "relevant":
-            ranked = retriever.search(chunk, self._count)
+            ranked = retriever.search(chunk.text, self._count)
         else:
             ranked = list(self._lines)
-        tokens = chunk_tokens + self._tokens
-        chars = len(chunk) + self._chars
+        tokens = chunk.tokens + self._tokens
+        chars = chunk.chars + self._chars
         if self._fits(tokens, chars):
             return ranked if self._kind == "all" else sorted(ranked)
         if self._kind == "all":
-            ranked = self._by_relevance(chunk, retriever)
-        return sorted(self._take(ranked, chunk_tokens, len(chunk)))
+            ranked = self._by_relevance(chunk.text, retriever)
+        return sorted(self._take(ranked, chunk.tokens, chunk.chars))
 
     def _by_relevance(self, chunk: str, retriever: Retriever) -> list[int]:
         found = retriever.search(chunk, len(self._lines))
@@ -153,15 +212,24 @@ class ObservationView:
 
     def _clip(self, chunk: str) -> str:
         """The longest prefix of `chunk` that fits, with a visible mark."""
-        low, high = 0, len(chunk)
-        while low < high:
-            middle = (low + high + 1) // 2
-            text = chunk[:middle] + CLIP_MARK
-            if self._fits(self._count_tokens(text), len(text)):
-                low = middle
-            else:
-                high = middle - 1
-        return chunk[:low] + CLIP_MARK
+
+        def fits(size: int) -> bool:
+            text = chunk[:size] + CLIP_MARK
+            return self._fits(self._count_tokens(text), len(text))
+
+        return chunk[: _largest(len(chunk), fits)] + CLIP_MARK
+
+
+def _largest(most: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to `most` that fits, 0 if none does; what is smaller fits too."""
+    low, high = 0, max(0, most)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 class StoreView(ObservationView):
@@ -173,9 +241,14 @@ class StoreView(ObservationView):
     """
 
     def __init__(
-        self, view: str, max_tokens: int | None, max_chars: int, count_tokens: Callable[[str], int]
+        self,
+        view: str,
+        max_tokens: int | None,
+        max_chars: int,
+        count_tokens: Callable[[str], int],
+        line_numbers: bool = False,
     ) -> None:
-        super().__init__(view, max_tokens, max_chars, count_tokens)
+        super().__init__(view, max_tokens, max_chars, count_tokens, line_numbers)
         self._ids: dict[str, dict[int, None]] = {store: {} for store in STORES}
 
     def update(self, change: Change) -> None:
@@ -199,19 +272,17 @@ class StoreView(ObservationView):
             return "  " + item.content.replace("\n", "\n  ")
         return super()._render_item(item)
 
-    def _choose(
-        self, chunk: str, chunk_tokens: int, memory: Memory, retriever: Retriever
-    ) -> Iterable[int]:
+    def _choose(self, chunk: _Shown, memory: Memory, retriever: Retriever) -> Iterable[int]:
         core = self._lines.get(CORE_ID)
-        tokens = chunk_tokens + (core.tokens if core else 0)
-        chars = len(chunk) + (len(core.text) if core else 0)
+        tokens = chunk.tokens + (core.tokens if core else 0)
+        chars = chunk.chars + (len(core.text) if core else 0)
         if self._kind == "recent":
             return self._recent(tokens, chars)
         if self._kind == "relevant":
-            return self._take(retriever.search(chunk, self._count), tokens, chars)
-        if self._fits(chunk_tokens + self._tokens, len(chunk) + self._chars):
+            return self._take(retriever.search(chunk.text, self._count), tokens, chars)
+        if self._fits(chunk.tokens + self._tokens, chunk.chars + self._chars):
             return [item_id for ids in self._ids.values() for item_id in ids]
-        ranked = [one for one in self._by_relevance(chunk, retriever) if one != CORE_ID]
+        ranked = [one for one in self._by_relevance(chunk.text, retriever) if one != CORE_ID]
         return self._take(ranked, tokens, chars)
 
     def _recent(self, tokens: int, chars: int) -> list[int]:
@@ -229,7 +300,7 @@ class StoreView(ObservationView):
 
     def _compose(
         self,
-        chunk: str | None,
+        chunk: str | NumberedChunk | None,
         index: int,
         total: int,
         time: str | None,

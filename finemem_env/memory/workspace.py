@@ -61,7 +61,7 @@ class Workspace:
         retriever: Retriever | None = None,
     ) -> None:
         self.settings = settings
-        self.instructions = instructions_for(settings.memory)
+        self.instructions = instructions_for(settings.memory, settings.line_numbers)
         self._count_tokens = count_tokens
         self._max_chars = observation_chars(settings) if max_chars is None else max_chars
         hierarchical = settings.memory == "hierarchical"
@@ -121,6 +121,10 @@ class Workspace:
         text = self._view.render(chunk, chunk_tokens, index, total, self.memory, self.retriever)
         return f"{self.instructions}\n\n{text}" if self.settings.include_instructions else text
 
+    def lines(self, chunk: Chunk | None) -> tuple[str, ...] | None:
+        """The sentences of `chunk` as its observation numbers them; None without line_numbers."""
+        return self._view.lines("" if chunk is None else chunk.text)
+
     def snapshot(self) -> MemorySnapshot:
         """The whole memory, JSON-able; retriever and view follow from it."""
         return self.memory.snapshot()
@@ -168,4 +172,10 @@ class Workspace:
         if limit is not None and self.settings.include_instructions:
             limit -= self._count_tokens(self.instructions)
         view = StoreView if isinstance(self.memory, HierarchicalMemory) else ObservationView
-        return view(self.settings.memory_view, limit, self._max_chars, self._count_tokens)
+        return view(
+            self.settings.memory_view,
+            limit,
+            self._max_chars,
+            self._count_tokens,
+            self.settings.line_numbers,
+        )

@@ -12,15 +12,29 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-__all__ = ["BROKEN", "decode", "find_values"]
+__all__ = ["BROKEN", "Command", "decode", "find_values"]
 
 BROKEN: Final = object()
 """Stands for an object that is not valid JSON, is cut off, or names one key twice."""
 
+
+class Command(NamedTuple):
+    """A line that begins with the word of a short form, taken apart there."""
+
+    word: str
+    rest: str
+
+
 # What matters outside JSON. `✿…✿` are the marks of Qwen's text protocol for tool calls.
 _MARK = re.compile(r"[\[{]|</?think>|✿(?:FUNCTION|RESULT|RETURN)✿")
+# The same, and whole lines that begin with the word of a short form; a brace leaves a line to JSON.
+_MARK_OR_COMMAND = re.compile(
+    r"(?:^|(?<=</think>))(?:[^\S\n]|[-*•>`_])*+(?:\d{1,3}[.)][^\S\n]++)?[*`_]*+"
+    r"(?P<word>(?i:KEEP|REPLACE|DROP|SKIP))\b(?P<rest>[^\n{]*+)$|" + _MARK.pattern,
+    re.MULTILINE,
+)
 # What matters inside an object, where strings hide everything else. Possessive: no backtracking.
 _INSIDE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]|</?(?:tool_call|think)>|✿', re.DOTALL)
 # A brace that opens an object (of a key, or empty), as opposed to one in prose or LaTeX.
@@ -52,34 +66,40 @@ def decode(text: str) -> object:
         return BROKEN
 
 
-def find_values(text: str) -> list[object]:
+def find_values(text: str, *, commands: bool = False) -> list[object]:
     """JSON objects and lists of `text`, in order, with `BROKEN` for each object that is not whole.
+
+    With `commands`, a `Command` for each line outside them that begins with the word of one.
 
     Thinking is left out: from `<think>` to `</think>` (or the end), and everything before a
     `</think>` that nothing opened. A call of Qwen's text protocol (✿FUNCTION✿: name ✿ARGS✿: {…})
     comes as {"name": …, "arguments": …}; its result marks end the reply. None of these marks
     counts inside a JSON string.
     """
-    return _Reply(text).values()
+    return _Reply(text, _MARK_OR_COMMAND if commands else _MARK).values()
 
 
 class _Reply:
     """One pass over a reply."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, marks: re.Pattern[str]) -> None:
         self._text = text
+        self._marks = marks
         self._found: list[object] = []
         self._valid = True
 
     def values(self) -> list[object]:
         position = 0
-        while mark := _MARK.search(self._text, position):
+        while mark := self._marks.search(self._text, position):
             position = self._follow(mark)
         return self._found
 
     def _follow(self, mark: re.Match[str]) -> int:
         """Take what starts at `mark`; return where to go on."""
         token, end = mark[0], mark.end()
+        if mark.lastgroup:
+            self._found.append(Command(mark["word"], mark["rest"]))
+            return end
         if token in "[{":
             return self._value(mark.start())
         if token == "<think>":

@@ -11,17 +11,21 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from finemem_env.operations.extract import Command
+from finemem_env.operations.references import (
+    MAX_ACTION_CHARS,
+    Parsed,
+    References,
+    is_reference,
+    read_command,
+    read_field,
+)
 from finemem_env.operations.tool_calls import Call, clean, find_calls, reject
 from finemem_env.text import normalise
 from finemem_env.text.folding import shown
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
 __all__ = ["MAX_ACTION_CHARS", "Parsed", "is_blank", "parse", "render"]
-
-MAX_ACTION_CHARS = 262_144
-
-Parsed = Operation | OperationResult
-"""One emitted operation: well-formed, or rejected while parsing."""
 
 _NAMES = {
     **{op.value.casefold(): op for op in Op},
@@ -35,6 +39,7 @@ _NAMES = {
 _CONTENT = ("content", "new_content")
 _ID = ("id", "memory_id")
 _STORE = ("store", "memory_type")
+_LINES = "lines"
 _CORE = "core"  # one text without an id (Mem-α)
 _ID_DIGITS = 18
 
@@ -42,11 +47,16 @@ _TOO_LONG = OperationResult("", RejectReason.ACTION_TOO_LONG)
 _NOTHING = OperationResult("", RejectReason.NO_OPERATION)
 
 
-def parse(action: str) -> tuple[Parsed, ...]:
+def parse(action: str, sentences: Sequence[str] | None = None) -> tuple[Parsed, ...]:
     """Everything that `action` emits, in order; never empty and never raises.
 
     A SKIP is an operation only when it is all that was emitted. Content always encodes to UTF-8.
     Time is linear in the length of the text, whatever the text.
+
+    Args:
+        action: the agent's text.
+        sentences: those of the chunk as its observation numbers them, which operations may name by
+            their numbers; None where it does not, and there are no short forms.
 
     Returns:
         `Operation` for what is well-formed, `OperationResult` for what is rejected already. Without
@@ -54,7 +64,13 @@ def parse(action: str) -> tuple[Parsed, ...]:
     """
     if len(action) > MAX_ACTION_CHARS:
         return (_TOO_LONG,)
-    parsed = [_read(call) for call in find_calls(action)]
+    references = None if sentences is None else References(sentences)
+    parsed: list[Parsed] = []
+    for call in find_calls(action, commands=references is not None):
+        if isinstance(call, Command) and references is not None:
+            parsed.extend(read_command(call, references))
+        elif not isinstance(call, Command):
+            parsed.append(_read(call, references))
     if len(parsed) > 1:
         parsed = [_beside(entry) for entry in parsed]
     return tuple(parsed) or (_NOTHING,)
@@ -63,7 +79,8 @@ def parse(action: str) -> tuple[Parsed, ...]:
 def render(operations: Sequence[Operation]) -> str:
     """The canonical action, a JSON list: `parse(render(x)) == x` for whatever `parse` gives.
 
-    That is: at least one operation, a SKIP only alone, content that is not blank, ids from 0.
+    That is: at least one operation, a SKIP only alone, content that is not blank, ids from 0. What
+    has `lines` is written by their numbers, and read with the same sentences.
     """
     return json.dumps([_record(op) for op in operations], ensure_ascii=False, separators=(",", ":"))
 
@@ -73,11 +90,13 @@ def is_blank(content: str) -> bool:
     return not any(unicodedata.category(mark)[0] in "LNPS" for mark in shown(content))
 
 
-def _record(operation: Operation) -> dict[str, str]:
-    record: dict[str, str] = {"op": operation.op.value}
+def _record(operation: Operation) -> dict[str, object]:
+    record: dict[str, object] = {"op": operation.op.value}
     if operation.item_id is not None:
         record["id"] = str(operation.item_id)
-    if operation.content is not None:
+    if operation.lines:
+        record[_LINES] = list(operation.lines)
+    elif operation.content is not None:
         record["content"] = operation.content
     if operation.store is not None:
         record["store"] = operation.store
@@ -90,7 +109,7 @@ def _beside(entry: Parsed) -> Parsed:
     return entry
 
 
-def _read(call: Call | OperationResult) -> Parsed:
+def _read(call: Call | OperationResult, references: References | None) -> Parsed:
     if isinstance(call, OperationResult):
         return call
     name, fields = call
@@ -99,10 +118,10 @@ def _read(call: Call | OperationResult) -> Parsed:
     op = _NAMES.get(normalise(name))
     if op is None:
         return reject(name, RejectReason.UNKNOWN_OPERATION)
-    return Operation(op) if op is Op.SKIP else _edit(op, fields)
+    return Operation(op) if op is Op.SKIP else _edit(op, fields, references)
 
 
-def _edit(op: Op, fields: Mapping[str, object]) -> Parsed:
+def _edit(op: Op, fields: Mapping[str, object], references: References | None) -> Parsed:
     """An INSERT, UPDATE or DELETE; the first field at fault, in the order store, id, content."""
     store = _field(fields, _STORE)
     if store is not None:
@@ -117,7 +136,13 @@ def _edit(op: Op, fields: Mapping[str, object]) -> Parsed:
             return reject(op.value, found)
         item_id = found
     if op is not Op.DELETE:
-        text = _content(_field(fields, _CONTENT))
+        given, lines = _field(fields, _CONTENT), fields.get(_LINES)
+        if references is not None and given in (None, "") and is_reference(lines):
+            spans = read_field(lines)
+            if isinstance(spans, RejectReason):
+                return reject(op.value, spans)
+            return references.write(op, spans, item_id, store)
+        text = _content(given)
         if isinstance(text, RejectReason):
             return reject(op.value, text)
         content = text

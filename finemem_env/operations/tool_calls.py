@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from finemem_env.operations.extract import BROKEN, decode, find_values
+from finemem_env.operations.extract import BROKEN, Command, decode, find_values
 from finemem_env.types import OperationResult, RejectReason
 
 __all__ = ["Call", "clean", "find_calls", "reject"]
@@ -29,9 +29,18 @@ class Call(NamedTuple):
     arguments: Mapping[str, object]
 
 
-def find_calls(text: str) -> list[Call | OperationResult]:
-    """Everything in `text` that was meant as an operation, in order; a result is a rejection."""
-    return [call for value in find_values(text) for call in _calls(value)]
+def find_calls(text: str, *, commands: bool = False) -> list[Call | Command | OperationResult]:
+    """Everything in `text` that was meant as an operation, in order; a result is a rejection.
+
+    Lines in the short forms are among them where `commands` says so.
+    """
+    found: list[Call | Command | OperationResult] = []
+    for value in find_values(text, commands=commands):
+        if isinstance(value, Command):
+            found.append(value)
+        else:
+            found.extend(_calls(value))
+    return found
 
 
 def clean(text: str) -> str:

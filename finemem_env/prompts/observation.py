@@ -2,7 +2,8 @@
 
 The chunk comes first and the memory after it, so that the rollouts of a group share a prefix which
 a serving engine computes once. `parse_observation` inverts `render_observation` exactly: every line
-of the memory block starts with "[" or two spaces, so no item can forge the tags.
+of the memory block starts with "[" or two spaces, so no item can forge the tags. Where sentences
+are numbered, every line of the chunk starts with its number too.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from finemem_env.prompts.files import load_prompt
+from finemem_env.text import join_lines, number_lines
+
 __all__ = [
     "CLIP_MARK",
     "INSTRUCTIONS",
     "PROMPT_VERSION",
     "PROMPT_VERSIONS",
     "STORE_INSTRUCTIONS",
+    "NumberedChunk",
     "View",
+    "has_line_numbers",
     "instructions_for",
     "parse_observation",
+    "prompt_version",
     "render_item",
     "render_observation",
     "render_stores",
@@ -27,6 +34,7 @@ __all__ = [
 
 PROMPT_VERSION = "1"
 PROMPT_VERSIONS = {"flat": PROMPT_VERSION, "hierarchical": "stores/1"}
+LINES_PROMPT = "manage_lines/1"
 CLIP_MARK = "[... clipped ...]"
 
 INSTRUCTIONS = """\
@@ -61,7 +69,7 @@ or, when the chunk holds nothing worth keeping: [{"op": "SKIP"}]
 The calls new_memory_insert, memory_update and memory_delete with memory_type are understood too. \
 Write all operations at once: there is no second turn."""
 
-_HEAD = re.compile(r'<chunk index="(\d+)" of="(\d+|\?)"(?: time="([^"]*)")?>\n')
+_HEAD = re.compile(r'<chunk index="(\d+)" of="(\d+|\?)"(?: time="([^"]*)")?(?: lines="(\d+)")?>\n')
 _MEMORY = re.compile(r'<memory items="(\d+)" tokens="(\d+)" budget="(\d+|none)">\n')
 _HIDDEN = re.compile(r"\((\d+) more items are not shown\)")
 _STORE = re.compile(r'^<(\w+) shown="(\d+)" of="(\d+)">$', re.MULTILINE)
@@ -69,10 +77,32 @@ _ITEM = re.compile(r"\[(\d+)\] (.*)")
 
 
 @dataclass(frozen=True, slots=True)
+class NumberedChunk:
+    """A chunk whose sentences are numbered.
+
+    `starts`: numbers of those that begin a paragraph after another. `clipped`: some are left out at
+    the end.
+    """
+
+    sentences: tuple[str, ...]
+    starts: frozenset[int] = frozenset()
+    clipped: bool = False
+
+    @property
+    def body(self) -> str:
+        """What is shown."""
+        return number_lines(self.sentences, self.starts) + (
+            f"\n{CLIP_MARK}" if self.clipped else ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """An observation taken apart: `chunk` None after the last one, `budget` None if unlimited.
 
     Of a hierarchical memory, `core` is its core ("" if empty) and `stores` the store of each item.
+    `lines` are the numbered sentences of the chunk, of which `chunk` then consists; None where they
+    have no numbers.
     """
 
     chunk_index: int
@@ -86,11 +116,25 @@ class View:
     budget: int | None
     core: str = ""
     stores: tuple[str, ...] = ()
+    lines: tuple[str, ...] | None = None
 
 
-def instructions_for(memory: str) -> str:
+def instructions_for(memory: str, line_numbers: bool = False) -> str:
     """The action grammar for a kind of memory, "flat" or "hierarchical"."""
+    if line_numbers:
+        return load_prompt(LINES_PROMPT).sections[memory]
     return STORE_INSTRUCTIONS if memory == "hierarchical" else INSTRUCTIONS
+
+
+def has_line_numbers(observation: str) -> bool:
+    """Whether the sentences of the observation's chunk are numbered."""
+    match = _HEAD.search(observation)
+    return match is not None and match[4] is not None
+
+
+def prompt_version(memory: str, line_numbers: bool = False) -> str:
+    """What pins the instructions and the form of the observation."""
+    return f"{LINES_PROMPT} {memory}" if line_numbers else PROMPT_VERSIONS[memory]
 
 
 def render_item(item_id: int, content: str) -> str:
@@ -100,7 +144,7 @@ def render_item(item_id: int, content: str) -> str:
 
 def render_observation(
     *,
-    chunk: str | None,
+    chunk: str | NumberedChunk | None,
     chunk_index: int,
     num_chunks: int,
     time: str | None,
@@ -123,7 +167,7 @@ def render_observation(
 
 def render_stores(
     *,
-    chunk: str | None,
+    chunk: str | NumberedChunk | None,
     chunk_index: int,
     num_chunks: int,
     time: str | None,
@@ -155,11 +199,16 @@ def render_stores(
     return head + _render_memory("\n".join(blocks), memory_items, memory_tokens, budget)
 
 
-def _render_chunk(chunk: str | None, index: int, num_chunks: int, time: str | None) -> str:
+def _render_chunk(
+    chunk: str | NumberedChunk | None, index: int, num_chunks: int, time: str | None
+) -> str:
     if chunk is None:
         return f"All {index} chunks were read."
     of = num_chunks if num_chunks >= 0 else "?"
     at = "" if time is None else ' time="' + time.replace('"', "'") + '"'
+    if isinstance(chunk, NumberedChunk):
+        at += f' lines="{len(chunk.sentences)}"'
+        chunk = chunk.body
     return f'<chunk index="{index}" of="{of}"{at}>\n{chunk}\n</chunk>'
 
 
@@ -181,12 +230,13 @@ def parse_observation(observation: str) -> View:
     body = observation[match.end() : observation.rfind("\n</memory>")]
     core, stores = _parse_stores(body) if body.startswith("<core>\n") else ("", [("", 0, body)])
     parsed = [(name, of, *_parse_items(inner)) for name, of, inner in stores]
-    index, total, time, chunk = _parse_chunk(observation[:start])
+    index, total, time, chunk, lines = _parse_chunk(observation[:start])
     return View(
         chunk_index=index,
         num_chunks=total,
         time=time,
         chunk=chunk,
+        lines=lines,
         items=tuple(item for _, _, items, _ in parsed for item in items),
         hidden=sum(max(hidden, of - len(items)) for _, of, items, hidden in parsed),
         memory_items=int(match[1]),
@@ -222,9 +272,31 @@ def _parse_items(body: str) -> tuple[tuple[tuple[int, str], ...], int]:
     return tuple((item_id, "\n".join(lines)) for item_id, lines in items), hidden
 
 
-def _parse_chunk(head: str) -> tuple[int, int, str | None, str | None]:
+def _parse_chunk(
+    head: str,
+) -> tuple[int, int, str | None, str | None, tuple[str, ...] | None]:
     match = _HEAD.search(head)
     if match is None:
-        return -1, -1, None, None
+        return -1, -1, None, None, None
     total = -1 if match[2] == "?" else int(match[2])
-    return int(match[1]), total, match[3], head[match.end() : -len("\n</chunk>")]
+    chunk = head[match.end() : -len("\n</chunk>")]
+    if match[4] is None:
+        return int(match[1]), total, match[3], chunk, None
+    lines, chunk = _parse_lines(chunk.split("\n"), int(match[4]))
+    return int(match[1]), total, match[3], chunk, lines
+
+
+def _parse_lines(rows: Sequence[str], count: int) -> tuple[tuple[str, ...], str]:
+    """The numbered sentences, and the text that they are: paragraphs parted by blank lines."""
+    paragraphs: list[list[str]] = [[]]
+    rest = ""
+    for row in rows:
+        if not row:
+            paragraphs.append([])
+        elif count:
+            paragraphs[-1].append(row.partition(" ")[2])
+            count -= 1
+        else:
+            rest = f"\n{row}"
+    text = "\n\n".join(join_lines(sentences) for sentences in paragraphs) + rest
+    return tuple(one for sentences in paragraphs for one in sentences), text.lstrip("\n")

@@ -14,7 +14,7 @@ from typing import Any
 
 from finemem_env._version import __version__
 from finemem_env.memory import Workspace
-from finemem_env.prompts import PROMPT_VERSIONS
+from finemem_env.prompts import prompt_version
 from finemem_env.rewards import formulas as rewards
 from finemem_env.session.records import Asked, StepResult
 from finemem_env.session.session import Session
@@ -37,6 +37,7 @@ PUBLIC = frozenset(
         "episode_id",
         "instructions",
         "limits",
+        "lines",
         "memory_items",
         "memory_tokens",
         "num_chunks",
@@ -71,6 +72,7 @@ def make_info(
             session.num_chunks,
             () if result is None else result.operations,
             versions,
+            session.lines,
         ),
         "score": terms["global"],
         "reward_terms": terms,
@@ -89,6 +91,7 @@ def agent_info(
     num_chunks: int,
     operations: Sequence[OperationResult],
     versions: Mapping[str, str],
+    lines: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
     """The part of `info` that `public` keeps.
 
@@ -99,9 +102,10 @@ def agent_info(
         num_chunks: how many there are, -1 if unknown.
         operations: what became of the last step's.
         versions: what pins the behaviour.
+        lines: the numbered sentences of the chunk; None, without numbers, leaves the keys out.
     """
     settings, weights = workspace.settings, workspace.settings.reward.weights
-    return {
+    record: dict[str, Any] = {
         "weights": {
             "format": weights.format,
             "chunk_qa": weights.chunk_qa,
@@ -123,6 +127,11 @@ def agent_info(
         "anchor": (episode_id, step),
         "versions": dict(versions),
     }
+    if lines is not None:
+        record["lines"] = lines
+        for entry, result in zip(record["operations"], operations, strict=True):
+            entry["lines"] = result.lines
+    return record
 
 
 def versions_of(workspace: Workspace, reader: str) -> dict[str, str]:
@@ -133,7 +142,7 @@ def versions_of(workspace: Workspace, reader: str) -> dict[str, str]:
         "reader": reader,
         "retriever": workspace.retriever.version,
         "tokenizer": settings.tokenizer,
-        "prompt": PROMPT_VERSIONS[settings.memory],
+        "prompt": prompt_version(settings.memory, settings.line_numbers),
         "reward": f"{settings.reward.name}/{rewards.REWARD_VERSION}",
     }
 

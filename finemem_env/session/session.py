@@ -148,6 +148,13 @@ class Session:
         tokens = 0 if chunk is None else self.chunk_tokens[t]
         return self.workspace.render(chunk, tokens, t, self.num_chunks)
 
+    @property
+    def lines(self) -> tuple[str, ...] | None:
+        """The numbered sentences of the current step's chunk; None without line_numbers."""
+        return self.workspace.lines(
+            None if self.terminated else self.episode.chunks[self.step_index]
+        )
+
     def fork(self) -> Session:
         """A copy that goes on exactly as this one would, with the same questions, apart from it.
 
@@ -181,7 +188,7 @@ class Session:
 
     def _run(self, action: str) -> _Step:
         t = self.step_index
-        parsed = parse(action)
+        parsed = parse(action, self.lines)
         operations = self.workspace.apply(t, parsed).results
         chunk_questions, finals = self.drawn[t], self._finals_now()
         questions = (*chunk_questions, *finals)

@@ -70,6 +70,7 @@ class Settings:
     question_fraction: float
     tokenizer: str
     include_instructions: bool
+    line_numbers: bool
 
     @property
     def chunk_questions_asked(self) -> int:

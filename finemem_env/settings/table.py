@@ -105,7 +105,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "retriever",
             checks.component,
-            '`bm25`, `{"name": "dense", "model": PATH}`, or `"module:Class"`',
+            '`bm25`, `{"name": "dense", "model": "minilm-l6"}` or a path, or `"module:Class"`',
         ),
         Setting("bm25", checks.one_of(("lucene", "okapi")), "variant of BM25: `lucene` or `okapi`"),
         Setting(
@@ -160,6 +160,12 @@ SETTINGS: dict[str, Setting] = {
             "include_instructions",
             checks.flag,
             "put the action grammar in front of every observation",
+            False,
+        ),
+        Setting(
+            "line_numbers",
+            checks.flag,
+            "number the chunk's sentences, so that operations can name them, above",
             False,
         ),
     )

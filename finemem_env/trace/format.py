@@ -9,7 +9,8 @@
     ANSWER = {"id": "q3", "question": "…", "golds": ["…"], "prediction": "…", "score": 1.0,
               "shown": [4, 9], "used": [[0, 2]], "failed": false, "tokens": 0, "without": []}
 
-An operation is [name, reject reason or null, item id or null]; `shown` are the ids of R_j, best
+An operation is [name, reject reason or null, item id or null], and the numbers of the sentences
+that it names where it does; `shown` are the ids of R_j, best
 first; `used` are (index in `shown`, sentence index or null); `without` are the leave-one-out
 scores. `answers` of a step belong to its chunk questions. Indices are 0-based. One trace is a line.
 """
@@ -119,7 +120,10 @@ def _as_dict(record: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def _step_record(step: TraceStep) -> dict[str, Any]:
     record = _as_dict(step)
-    record["operations"] = [[one.name, one.reason, one.item_id] for one in step.operations]
+    record["operations"] = [
+        [one.name, one.reason, one.item_id, *([list(one.lines)] if one.lines else [])]
+        for one in step.operations
+    ]
     if not step.judged:
         del record["judged"]
     return record
@@ -216,12 +220,16 @@ def _answer(record: object, where: str) -> TraceAnswer:
 
 
 def _operation(found: Fields, entry: object) -> OperationResult:
-    if isinstance(entry, list) and len(entry) == 3:
-        name, reason, item_id = entry
+    if isinstance(entry, list) and len(entry) in (3, 4):
+        name, reason, item_id, lines = (*entry, []) if len(entry) == 3 else entry
         fits = isinstance(name, str) and (item_id is None or type(item_id) is int)
+        fits = fits and isinstance(lines, list) and all(type(one) is int for one in lines)
         if fits and (reason is None or reason in set(RejectReason)):
-            return OperationResult(name, None if reason is None else RejectReason(reason), item_id)
-    raise found.error("operations", "a list of [name, reject reason or null, item id or null]")
+            known = None if reason is None else RejectReason(reason)
+            return OperationResult(name, known, item_id, tuple(lines))
+    raise found.error(
+        "operations", "a list of [name, reject reason or null, item id or null, line numbers]"
+    )
 
 
 def _keys(record: type, *more: str) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finemem_env.memory import says_the_same
-from finemem_env.operations import render
+from finemem_env.operations import concise
 from finemem_env.prompts import View, parse_observation
 from finemem_env.session import limits_of
 from finemem_env.text import approx_tokens, make_counter, normalise, split_sentences, words
@@ -122,7 +122,7 @@ class Draft:
         self._view = view
         self._limits = limits
         self._count_tokens = count_tokens
-        self._queue = list(split_sentences(view.chunk or "")) or [""]
+        self._queue = list(view.lines or split_sentences(view.chunk or "")) or [""]
         self._total = len(self._queue)
         self._window: list[str] = []
         self._items = dict(view.items)
@@ -190,7 +190,10 @@ class Draft:
         self._advance()
 
     def action(self) -> str:
-        """The step's operations as text: what makes room comes first."""
+        """The step's operations as text: what makes room comes first.
+
+        Sentences are named by their numbers where they have some.
+        """
         operations = [Operation(Op.DELETE, item_id=key) for key in self._deleted]
         updates = [(key, text) for key, text in self._written.items() if key >= 0]
         for key, text in sorted(updates, key=lambda one: (self._growth(*one), -one[0])):
@@ -198,7 +201,7 @@ class Draft:
         for key, text in sorted(self._written.items(), reverse=True):
             if key < 0:
                 operations.append(Operation(Op.INSERT, content=text))
-        return render(operations or [Operation(Op.SKIP)])
+        return concise(operations or [Operation(Op.SKIP)], self._view.lines)
 
     def _advance(self) -> None:
         if not self._window:

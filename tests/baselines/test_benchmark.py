@@ -11,8 +11,9 @@ import gymnasium as gym
 import pytest
 
 from baselines.benchmark import main
+from baselines.runs.episodes import episode_seeds
 from baselines.runs.run import AgentChoice, RunConfig, run
-from baselines.runs.runner import episode_seeds, run_episode, session_of
+from baselines.runs.runner import run_episode, session_of
 from finemem_env.errors import ConfigError
 from finemem_env.trace import read_traces, replay
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from baselines.published import fill, main, markdown, partial, plan, published_markdown
-from baselines.runs.runner import instance_seeds
+from baselines.runs.episodes import instance_seeds
 from baselines.tables.published_tables import TABLES, PublishedTable, macro, mean
 from baselines.tables.summary import Result
 from baselines.verify import main as verify

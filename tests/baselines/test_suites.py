@@ -7,7 +7,7 @@ import pytest
 
 from baselines.benchmark import main
 from baselines.runs.choice import AgentChoice
-from baselines.runs.run import RunConfig, _check_hashes, run, task_hashes
+from baselines.runs.run import RunConfig, _check_hashes, run, suite_data
 from baselines.suite_hashes import DATA_HASHES
 from baselines.suites import SUITES, Suite, Task, check_data, get_suite
 from finemem_env.errors import ConfigError, DataError
@@ -42,11 +42,14 @@ def test_the_generated_tasks_of_the_cpu_suite_are_what_was_pinned(
     tasks = tuple(task for task in suite.tasks if task.name.endswith("synthetic"))
     monkeypatch.setitem(SUITES, "part", Suite("part", "", tasks, suite.seed))
     pinned = DATA_HASHES["suite-cpu-v0"]
-    assert task_hashes("part") == {task.name: pinned[task.name] for task in tasks}
+    assert {name: data.data_hash for name, data in suite_data("part").items()} == {
+        task.name: pinned[task.name] for task in tasks
+    }
 
 
 def test_the_real_tasks_of_the_cpu_suite_are_what_was_pinned(data_dir: Path) -> None:
-    assert task_hashes("suite-cpu-v0") == DATA_HASHES["suite-cpu-v0"]
+    found = {name: data.data_hash for name, data in suite_data("suite-cpu-v0").items()}
+    assert found == DATA_HASHES["suite-cpu-v0"]
 
 
 def test_missing_data_is_refused_with_every_file(

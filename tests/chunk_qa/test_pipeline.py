@@ -210,6 +210,12 @@ def test_model_generator_reads_replies(reply: str, found: list[str]) -> None:
     assert [one.answer for one in candidates] == found
 
 
+@pytest.mark.parametrize("reply", ["", " \n", "<think>none</think>", '<think>[{"question": '])
+def test_a_reply_that_says_nothing_is_a_failed_call(reply: str) -> None:
+    generator = ModelGenerator(FakeBackend(lambda _: reply), count=3)
+    assert generator.generate([Job(_episode(), 0)]) == [None]
+
+
 def test_model_generator_prompt_version_and_failures() -> None:
     def reply(chat: ChatRequest) -> Completion | str:
         bad = "Person1" in chat.messages[-1].content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 
@@ -52,6 +53,19 @@ def test_play_understands_short_forms_and_json(
     assert "[1] a newer fact\n[3] as JSON" in out
     assert "SKIP: accepted" in out
     assert "final score 0.000" in out
+
+
+def test_play_names_sentences_by_number(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = "keep 2 3\n+ a fact\ndrop 1\n\nreplace 2 with 1\n\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    arguments = '{"num_chunks": 2, "memory_budget": "unlimited", "line_numbers": true}'
+    assert main(["play", "FineMem-AR-v0", "--seed", "0", "--env-args", arguments]) == 0
+    out = capsys.readouterr().out
+    outcomes = ["INSERT [1]", "INSERT [2]", "INSERT [3]", "DELETE [1]", "UPDATE [2]"]
+    assert re.findall(r"^    (\w+ \[\d\]): accepted", out, re.MULTILINE) == outcomes
+    assert "[3] a fact" in out
 
 
 def test_play_can_be_left(

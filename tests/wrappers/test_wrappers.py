@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -54,6 +55,15 @@ def test_every_number_is_the_operation_it_says() -> None:
         ("UPDATE", "Mara lives in Rome.", 3),
         ("INSERT", "The gate is blue.", None),
     ]
+
+
+def test_numbered_sentences_are_named() -> None:
+    lines = ("Mara lives in Rome.", "It rained.", "The gate is blue.")
+    items = {3: "Mara lives in Osta.", 5: "The gate is red."}
+    draft = Draft(replace(view(" ".join(lines), items), lines=lines))
+    for choice in (UPDATE, INSERT, SKIP):
+        draft.apply(choice)
+    assert draft.action() == "REPLACE 3 WITH 1\nKEEP 2"
 
 
 def test_an_item_written_in_this_step_can_be_replaced_and_taken_back() -> None:

@@ -87,9 +87,9 @@ class SyntheticSource(BaseSource):
             metadata={"language": str(self.difficulty["language"])},
         )
 
-    def draw(self, rng: np.random.Generator) -> Episode:
-        """An episode whose index is uniform over the first three million, which share no person."""
-        return self.episode(int(rng.integers(_DISTINCT)))
+    def choose(self, rng: np.random.Generator) -> int:
+        """An index that is uniform over the first three million, which share no person."""
+        return int(rng.integers(_DISTINCT))
 
     @property
     def capacity(self) -> int:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from finemem_env.backends.sampler import Sampler
 
 # peft reads a property that transformers has renamed.
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 ROOT = Path(__file__).resolve().parents[3]
 SMALL: dict[str, Any] = {
     **PRESETS["cpu"],

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from baselines.runs.choice import AgentChoice
+from baselines.runs.episodes import episode_seeds
 from baselines.runs.run import RunConfig, run
-from baselines.runs.runner import episode_seeds, session_of
+from baselines.runs.runner import session_of
 from baselines.tables.summary import Result
 
 SMALL: dict[str, Any] = {"split": "test", "num_chunks": 3}
@@ -89,25 +90,40 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def benchmark(folder: Path, *more: str) -> subprocess.Popen[bytes]:
+    arguments = ["--agent", "salience", "--agent", "fifo", "--episodes", "6", "--budgets"]
+    arguments += ["0.2,0.4", "--jobs", "2", "--no-reference", "--output-dir", str(folder)]
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments, *more],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The results of a run that nobody kills."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    assert benchmark(folder).wait() == 0
+    return lines(folder / "results.jsonl")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("delay", [1.2, 2.2])
-def test_a_run_killed_at_any_moment_goes_on_where_it_was(tmp_path: Path, delay: float) -> None:
-    arguments = ["--agent", "salience", "--agent", "fifo", "--episodes", "12", "--budgets"]
-    arguments += ["0.2,0.4", "--jobs", "2", "--no-reference"]
-    whole = [sys.executable, "-c", COMMAND, *arguments, "--output-dir", str(tmp_path / "whole")]
-    cut = [*whole[:-1], str(tmp_path / "cut")]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
-    assert subprocess.run(whole, check=False, **quiet).returncode == 0  # type: ignore[call-overload]
-    process = subprocess.Popen(cut, **quiet)  # type: ignore[call-overload]
-    time.sleep(delay)
+@pytest.mark.parametrize("played", [1, 9])
+def test_a_run_killed_at_any_moment_goes_on_where_it_was(
+    whole: list[dict[str, Any]], tmp_path: Path, played: int
+) -> None:
+    results = tmp_path / "cut" / "results.jsonl"
+    process = benchmark(tmp_path / "cut")
+    while not results.exists() or results.read_bytes().count(b"\n") < played:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    again = [*cut, "--resume"]
-    assert subprocess.run(again, check=False, **quiet).returncode == 0  # type: ignore[call-overload]
-    first, second = (lines(tmp_path / name / "results.jsonl") for name in ("whole", "cut"))
-    assert first == second
-    assert len(first) == 48
+    assert results.read_bytes().count(b"\n") < len(whole) == 24
+    assert benchmark(tmp_path / "cut", "--resume").wait() == 0
+    assert lines(results) == whole
 
 
 def test_results_are_told_apart_by_task_and_budget() -> None:

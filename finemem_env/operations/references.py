@@ -1,0 +1,186 @@
+"""Sentences of the chunk by their numbers: what `"lines"` and the short forms refer to.
+
+    {"op": "INSERT", "lines": [2, 5]}               one item of two sentences
+    {"op": "UPDATE", "id": "3", "lines": "4-6"}
+    KEEP 2 5          one INSERT a sentence
+    REPLACE 3 WITH 4  UPDATE of item 3
+    DROP 7            DELETE of item 7
+    SKIP
+
+What is written by reference counts as if it were written out: a reply brings `MAX_ACTION_CHARS`
+characters at most, so that nothing behind the grammar has to read more than that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from finemem_env.operations.extract import Command
+from finemem_env.operations.tool_calls import clean, reject
+from finemem_env.text import join_lines
+from finemem_env.types import Op, Operation, OperationResult, RejectReason
+
+__all__ = [
+    "MAX_ACTION_CHARS",
+    "Parsed",
+    "References",
+    "is_reference",
+    "read_command",
+    "read_field",
+]
+
+MAX_ACTION_CHARS = 262_144
+
+_DIGITS = 18  # a longer number is none of a line or an item
+_NOISE = re.compile(r"[\[\](),;:#`*_&]|\b(?:and|lines?|items?|sentences?)\b|\.\s*$", re.IGNORECASE)
+_SPAN = re.compile(r"(\d+)\s*[-‐‑–—]\s*(\d+)|\d+")
+_WITH = re.compile(r"\b(?:WITH|BY)\b", re.IGNORECASE)
+
+Span = tuple[int, int]  # the first and the last of them
+Parsed = Operation | OperationResult
+"""One emitted operation: well-formed, or rejected while parsing."""
+
+
+class References:
+    """Looks up the lines that one reply refers to.
+
+    Args:
+        sentences: of the chunk, as its observation numbers them from 1.
+    """
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        self._sentences = sentences
+        self._left = MAX_ACTION_CHARS
+
+    def write(
+        self, op: Op, spans: Iterable[Span], item_id: int | None = None, store: str | None = None
+    ) -> Parsed:
+        """The operation whose content is these lines, each once, in the order given."""
+        found: dict[int, None] = {}
+        for span in spans:
+            numbers = self.numbers(span)
+            if isinstance(numbers, RejectReason):
+                return reject(op.value, numbers)
+            found.update(dict.fromkeys(numbers))
+        if not found:
+            return reject(op.value, RejectReason.MISSING_FIELD)
+        return Operation(op, self.text(found), item_id, store, tuple(found))
+
+    def text(self, numbers: Iterable[int]) -> str:
+        """The words of these lines, which are there."""
+        found = [self._sentences[number - 1] for number in numbers]
+        return clean(found[0] if len(found) == 1 else join_lines(found))
+
+    def numbers(self, span: Span) -> range | RejectReason:
+        """The lines from one number to another, taken off what the reply may still bring."""
+        first, last = span
+        if not 1 <= first <= last <= len(self._sentences):
+            return RejectReason.UNKNOWN_LINE
+        numbers = range(first, last + 1)
+        size = 0
+        for number in numbers:
+            size += len(self._sentences[number - 1]) + 1
+            if size > self._left:
+                self._left = 0
+                return RejectReason.ACTION_TOO_LONG
+        self._left -= size
+        return numbers
+
+
+def is_reference(value: object) -> bool:
+    """Whether a field `lines` says something: null and an empty text or list do not."""
+    return value is not None and value != "" and value != []
+
+
+def read_field(value: object) -> list[Span] | RejectReason:
+    """The spans of a field `lines`: a number, a text such as "2 5-7", or a list of these."""
+    found: list[Span] = []
+    for one in value if isinstance(value, list) else (value,):
+        if isinstance(one, str):
+            spans = read_spans(one)
+            if spans is None:
+                return RejectReason.UNKNOWN_LINE
+            found.extend(spans)
+        elif isinstance(one, bool) or not isinstance(one, int):
+            return RejectReason.WRONG_TYPE
+        else:
+            found.append((one, one))
+    return found
+
+
+def read_spans(text: str) -> list[Span] | None:
+    """The numbers and ranges that a text consists of, None where it holds anything else."""
+    text = _NOISE.sub(" ", text)
+    found: list[Span] = []
+    end = 0
+    for match in _SPAN.finditer(text):
+        if text[end : match.start()].strip():
+            return None
+        end = match.end()
+        first, last = match.groups() if match[1] else (match[0], match[0])
+        found.append((_number(first), _number(last)))
+    return None if text[end:].strip() else found
+
+
+def read_command(command: Command, references: References) -> Iterator[Parsed]:
+    """The operations of a line in the short forms.
+
+    A line that cannot be read is prose, unless its word is in capitals: then it was meant as an
+    operation, and is rejected.
+    """
+    found = list(_read(command.word.upper(), command.rest, references))
+    if found or command.word.isupper():
+        yield from found or [reject(_OPS[command.word].value, RejectReason.MALFORMED)]
+
+
+_OPS = {"KEEP": Op.INSERT, "REPLACE": Op.UPDATE, "DROP": Op.DELETE, "SKIP": Op.SKIP}
+
+
+def _read(word: str, rest: str, references: References) -> Iterator[Parsed]:
+    """Nothing where the line is not of its form."""
+    if word == "REPLACE":
+        yield from _replace(rest, references)
+        return
+    spans = read_spans(rest)
+    if spans is None or bool(spans) == (word == "SKIP"):
+        return
+    if word == "SKIP":
+        yield Operation(Op.SKIP)
+    elif word == "DROP":
+        yield from map(_drop, spans)
+    else:
+        for span in spans:
+            yield from _keep(span, references)
+
+
+def _keep(span: Span, references: References) -> Iterator[Parsed]:
+    numbers = references.numbers(span)
+    if isinstance(numbers, RejectReason):
+        yield reject(Op.INSERT.value, numbers)
+        return
+    for number in numbers:
+        yield Operation(Op.INSERT, references.text((number,)), lines=(number,))
+
+
+def _replace(rest: str, references: References) -> Iterator[Parsed]:
+    parts = _WITH.split(rest, 1)
+    ids, spans = [read_spans(part) for part in (parts[0], parts[-1])]
+    if len(parts) < 2 or not ids or not spans or len(ids) > 1:
+        return
+    ((first, last),) = ids
+    if first != last or first < 0:
+        yield reject(Op.UPDATE.value, RejectReason.UNKNOWN_ID)
+    else:
+        yield references.write(Op.UPDATE, spans, first)
+
+
+def _drop(span: Span) -> Parsed:
+    first, last = span
+    if first != last or first < 0:
+        return reject(Op.DELETE.value, RejectReason.UNKNOWN_ID)
+    return Operation(Op.DELETE, item_id=first)
+
+
+def _number(digits: str) -> int:
+    return int(digits) if len(digits) <= _DIGITS else -1
