@@ -268,17 +268,25 @@ class Session:
 
     def _request(self, question: Question, items: Sequence[Item]) -> ReadRequest:
         core = items[-1].content if items and items[-1].store == CORE else ""
+        shown = tuple(item.content for item in items if item.store != CORE)
+        return self.read_request(question, shown, core)
+
+    def read_request(
+        self, question: Question, shown: tuple[str, ...], core: str = ""
+    ) -> ReadRequest:
+        """What the reader is asked when it is shown these texts."""
         return ReadRequest(
             question=question.question,
-            items=tuple(item.content for item in items if item.store != CORE),
+            items=shown,
             task=question.type,
             choices=question.choices,
             query_prefix=question.query_prefix,
-            answer_tokens=self._answer_tokens(question),
+            answer_tokens=self.answer_tokens(question),
             core=core,
         )
 
-    def _answer_tokens(self, question: Question) -> int:
+    def answer_tokens(self, question: Question) -> int:
+        """The longest answer to a question."""
         own = question.metadata.get("answer_tokens")
         if isinstance(own, int) and not self.settings.answer_tokens_given:
             return own
