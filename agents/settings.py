@@ -55,10 +55,14 @@ class ModelConfig:
     `precision`: float32; bfloat16 (weights too); mixed (float32 weights, bfloat16 arithmetic).
     """
 
-    model: str = setting(TINY, "folder or hub id of a causal LM; 'tiny' is the packaged one")
+    model: str = setting(TINY, "name, .gguf file, folder or hub id of a causal LM (docs/models.md)")
     revision: str | None = setting(None, "hub revision of the model")
     precision: Precision = setting("float32", "type of weights and arithmetic")
     device: str = setting("auto", "torch device; auto takes the accelerator if there is one")
+    layers: int | None = setting(None, "keep only so many blocks, the first; none keeps all", low=1)
+    frozen_layers: int = setting(
+        0, "embeddings and so many first blocks are not trained; 0 trains all", low=0
+    )
     gradient_checkpointing: bool = setting(False, "recompute activations: less memory, slower")
     lora_rank: int = setting(
         0, "rank of LoRA adapters on all linear layers; 0 trains all weights", low=0

@@ -6,8 +6,13 @@ sentences of a chunk, an unselective teacher that keeps each with the same proba
 second pass, one that prefers either what is asked about or the rest, at random. No lesson says
 which of the two is worth keeping: reinforcement learning has to find that out by reward. (Starting
 with the unselective teacher does not work: copying is never learned from such noisy targets.)
-With --references the sentences have numbers, which the model learns to name instead of copying: the
-same lessons without the bare ones, and fewer of them.
+With --references, a pass after both, every second lesson numbers the sentences (`line_numbers`),
+and the reply names them instead of copying: what takes thousands of steps to copy is named after
+forty. The other lessons are those of before, so that the model still copies where there are no
+numbers.
+
+With --model a pretrained model learns the action format on chunks of real text, by numbers too
+(`agents/learn/imitation.py`).
 """
 
 from __future__ import annotations
@@ -25,13 +30,13 @@ from typing import TYPE_CHECKING
 from agents.learn.teacher import Lesson, Teacher, lessons
 from agents.model.tiny import (
     ACTION_PHRASES,
-    LINE_PHRASES,
     OBSERVATION_PHRASES,
     TinyConfig,
     build_model,
     train_tokenizer,
 )
 from agents.runs.config import CPU_ENV_ARGS
+from agents.runs.imitation_options import add_pretrained, run_pretrained
 from agents.settings import ModelConfig
 from finemem_env.data.synthetic.kinds import is_asked_kind
 from finemem_env.errors import FineMemError
@@ -66,6 +71,7 @@ class Stage:
         name: in the log.
         steps: most optimizer steps.
         teacher: what it keeps.
+        also: of every second lesson; None: the same teacher.
         bare: the prompt is one kept sentence alone, and the reply inserts it.
         batch: lessons per step.
         lr: share of the learning rate.
@@ -76,6 +82,7 @@ class Stage:
     name: str
     steps: int
     teacher: Teacher = ALL
+    also: Teacher | None = None
     bare: bool = False
     batch: int = 32
     lr: float = 1.0
@@ -92,12 +99,18 @@ STAGES = (
 # A second pass: exact copies, and kinds of sentences told apart.
 REFINE = (Stage("two tastes", 1600, Teacher(0.6, taste=0.3), lr=0.5, final=0.02),)
 
-# The same where sentences are named by their numbers.
+# A third pass: numbered sentences are named. It starts from a model that copies.
 REFERENCES = (
-    Stage("name all", 300, until=0.02),
-    Stage("unselective", 400, Teacher(0.6), lr=0.6, final=0.1),
+    Stage("name all", 40, Teacher(references=True), also=ALL, lr=0.4, until=0.05),
+    Stage(
+        "two tastes, named",
+        100,
+        Teacher(0.6, taste=0.3, references=True),
+        also=Teacher(0.6, taste=0.3),
+        lr=0.4,
+        final=0.02,
+    ),
 )
-REFINE_REFERENCES = (Stage("two tastes", 1200, Teacher(0.6, taste=0.3), lr=0.6, final=0.02),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +123,7 @@ class WarmStart:
         seed: of weights, lessons and tokenizer texts.
         instructions: whether prompts hold the environment's instructions.
         mixed: bfloat16 arithmetic in training; weights stay float32.
-        references: sentences are named by their numbers instead of copied.
+        references: the pass in which numbered sentences are named.
     """
 
     lr: float = 3e-3
@@ -121,13 +134,10 @@ class WarmStart:
     references: bool = False
 
     def stages(self, refine: bool = False) -> tuple[Stage, ...]:
-        """The curriculum, or its second pass."""
-        if not self.references:
-            return REFINE if refine else STAGES
-        stages = REFINE_REFERENCES if refine else REFERENCES
-        return tuple(
-            replace(stage, teacher=replace(stage.teacher, references=True)) for stage in stages
-        )
+        """The curriculum, or a later pass of it."""
+        if self.references:
+            return REFERENCES
+        return REFINE if refine else STAGES
 
 
 Log = Callable[[int, str], None]
@@ -184,22 +194,24 @@ def train(
 def _fresh(config: WarmStart) -> Policy:
     from agents.model.policy import Policy
 
-    phrases = (*ACTION_PHRASES, *OBSERVATION_PHRASES, *(LINE_PHRASES if config.references else ()))
-    tokenizer = train_tokenizer(_tokenizer_texts(config), config.vocab_size, phrases)
+    tokenizer = train_tokenizer(
+        _tokenizer_texts(config), config.vocab_size, (*ACTION_PHRASES, *OBSERVATION_PHRASES)
+    )
     return Policy(build_model(tokenizer, SIZE, seed=config.seed), tokenizer)
 
 
 def check(
     policy: Policy, config: WarmStart, *, stage: Stage | None = None, count: int = 64
 ) -> dict[str, float]:
-    """What the model does on `count` unseen lessons, sampled at temperature 1.
+    """What the model does on `count` unseen lessons of a stage's teacher, sampled at temperature 1.
 
     Returns:
         accepted: share of replies that parse without a rejection; copied: share of INSERTs that
         are a sentence of the chunk, word for word; asked, other: shares of the chunk's sentences
         of asked and other kinds that were inserted; tokens: mean length of a reply.
     """
-    source = _stage_lessons(stage or config.stages(refine=True)[-1], config.seed * 100 + 99)
+    stage = replace(stage or config.stages(refine=True)[-1], also=None)
+    source = _stage_lessons(stage, config.seed * 100 + 99)
     given = list(islice(source, count))
     prompts = policy.encode([_prompt(lesson, config) for lesson in given])
     found = policy.sample(prompts, max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, seed=config.seed)
@@ -231,12 +243,15 @@ def check(
 
 
 def _stage_lessons(stage: Stage, seed: int) -> Iterator[Lesson]:
-    return lessons(ENV, CPU_ENV_ARGS, stage.teacher, seed)
+    first = lessons(ENV, CPU_ENV_ARGS, stage.teacher, seed)
+    if stage.also is None:
+        return first
+    other = lessons(ENV, CPU_ENV_ARGS, stage.also, seed)
+    return (lesson for pair in zip(first, other, strict=True) for lesson in pair)
 
 
 def _tokenizer_texts(config: WarmStart) -> list[str]:
-    stage = next(stage for stage in config.stages() if not stage.bare)
-    source = _stage_lessons(stage, config.seed * 100 + 98)
+    source = _stage_lessons(STAGES[1], config.seed * 100 + 98)
     given = list(islice(source, 2000))
     return [lesson.observation for lesson in given] + [lesson.action for lesson in given[:500]]
 
@@ -280,21 +295,32 @@ def _step(policy: Policy, optimizer: torch.optim.Optimizer, rows: Sequence[Row])
 
 
 def write_record(folder: Path, config: WarmStart, count: int = 128) -> dict[str, float]:
-    """Score the saved weights on unseen lessons and write `warmstart.json` beside them."""
+    """Score the saved weights on unseen lessons and write `warmstart.json` beside them.
+
+    Returns:
+        The scores of the last stage, of named sentences if there are; `copying` are the others.
+    """
     from agents.model.policy import load_policy
 
     policy = load_policy(ModelConfig(str(folder)))
-    scores = check(policy, config, count=count)
-    options = f"--seed {config.seed}" + (" --references" if config.references else "")
+    command, seed = "python -m agents.warmstart", f"--seed {config.seed}"
+    arithmetic = "" if config.mixed else " --no-mixed"
+    copies = "COPIES" if config.references else "FOLDER"
+    commands = [f"{command} PART {seed}", f"{command} {copies} {seed} --refine PART"]
+    stages: tuple[Stage, ...] = (*STAGES, *REFINE)
+    record: dict[str, object] = {}
+    if config.references:
+        commands.append(f"{command} FOLDER {seed} --references{arithmetic} --refine COPIES")
+        stages += REFERENCES
+        record["copying"] = check(policy, config, stage=REFINE[-1], count=count)
+    scores = check(policy, config, stage=stages[-1], count=count)
     record = {
-        "commands": [
-            f"python -m agents.warmstart PART {options}",
-            f"python -m agents.warmstart FOLDER {options} --refine PART",
-        ],
+        "commands": commands,
         "config": asdict(config),
-        "stages": [asdict(stage) for stage in (*config.stages(), *config.stages(refine=True))],
+        "stages": [asdict(stage) for stage in stages],
         "count": count,
         "scores": scores,
+        **record,
     }
     (folder / "warmstart.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return scores
@@ -304,20 +330,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code (2 for a setting that does not fit)."""
     defaults = WarmStart()
     parser = argparse.ArgumentParser(prog="python -m agents.warmstart", description=__doc__)
-    parser.add_argument("output", type=Path, help="folder to write model and tokenizer to")
-    parser.add_argument("--lr", type=float, default=defaults.lr, help="peak learning rate")
+    parser.add_argument(
+        "output", type=Path, nargs="?", help="folder to write to (with --model: runs/warmstart)"
+    )
+    parser.add_argument("--lr", type=float, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="decides everything else")
     parser.add_argument("--refine", type=Path, help="go on from this folder with the second pass")
     parser.add_argument(
-        "--references", action="store_true", help="name sentences by number (line_numbers)"
+        "--references", action="store_true", help="the pass in which numbered sentences are named"
+    )
+    parser.add_argument(
+        "--mixed",
+        action=argparse.BooleanOptionalAction,
+        default=defaults.mixed,
+        help="bfloat16 arithmetic; slower on a CPU without instructions for it",
     )
     parser.add_argument("--threads", type=int, default=None, help="CPU threads of torch")
     parser.add_argument(
         "--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of saved weights"
     )
+    add_pretrained(parser)
     given = parser.parse_args(arguments)
+    if given.output is None and given.model is None:
+        parser.error("output: expected the folder to write to")
     try:
-        print(json.dumps(_run(given)))
+        print(json.dumps(_run(given) if given.model is None else run_pretrained(given)))
     except FineMemError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -331,7 +368,9 @@ def _run(given: argparse.Namespace) -> dict[str, float]:
         import agents.model.policy  # noqa: F401 - transformers
     if given.threads:
         torch.set_num_threads(given.threads)
-    config = WarmStart(lr=given.lr, seed=given.seed, references=given.references)
+    config = WarmStart(seed=given.seed, mixed=given.mixed, references=given.references)
+    if given.lr is not None:
+        config = replace(config, lr=given.lr)
     policy = train(
         config,
         lambda step, text: print(f"{step}: {text}", flush=True),

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTION_PHRASES",
     "CHAT_TEMPLATE",
-    "LINE_PHRASES",
     "OBSERVATION_PHRASES",
     "TinyConfig",
     "build_model",
@@ -47,8 +46,6 @@ ACTION_PHRASES = (
     '[{"op":"SKIP"}]',
     '"}]',
 )
-# With line_numbers: the short forms, and what the observation has more.
-LINE_PHRASES = ("KEEP", "REPLACE", " WITH", "DROP", "SKIP", '" lines="')
 # The first syllable of a capitalised word; its last consonant is not the onset of the next one.
 SYLLABLE = r"[B-Z][aeiou](?:[bdkmnlprstx](?=[^aeiou]))?"
 OBSERVATION_PHRASES = (
