@@ -366,7 +366,10 @@ def test_a_subject_is_the_same_in_every_normal_form(shape: Literal["NFC", "NFD"]
     question, text = "Was eröffnete Özil später?", "Dort eröffnete Özil einen Gasthof."
     assert read(unicodedata.normalize(shape, question), text).text == text
     assert read(question, unicodedata.normalize(shape, text)).text == text
-    assert read(unicodedata.normalize(shape, question), "Später eröffnete wer einen Gasthof.").text == ""
+    assert (
+        read(unicodedata.normalize(shape, question), "Später eröffnete wer einen Gasthof.").text
+        == ""
+    )
 
 
 @pytest.mark.parametrize(
