@@ -17,7 +17,7 @@ from finemem_env.view.record import PARTS
 
 __all__ = ["data_json", "page"]
 
-_SCRIPTS = ("text.js", "draw.js", "details.js", "main.js")
+_SCRIPTS = ("text.js", "draw.js", "details.js", "state.js", "panels.js", "main.js")
 
 
 def page(title: str, collection: Collection, *, follow: bool = False) -> str:

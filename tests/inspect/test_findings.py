@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -242,7 +243,7 @@ def test_places_outside_the_episode_are_no_error() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        {"name": "no_such_module_here:Search"},
+        {"name": "this:Search"},  # a module that shows that it was imported
         {"name": "dense", "model": "/nowhere"},
         {"name": "bm25", "tokens": "no such"},
         {"name": "bm25", "fill": "yes"},
@@ -255,6 +256,7 @@ def test_no_search_that_a_trace_names_is_imported_or_loaded(config: object) -> N
     assert only(trace).trail is not None
     changed = dataclasses.replace(trace, settings={**trace.settings, "retriever": config})
     assert only(changed).text == "not retrieved (not found, item 1)"
+    assert "this" not in sys.modules
 
 
 def test_sentences_that_are_named_by_number_are_found() -> None:

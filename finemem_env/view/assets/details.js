@@ -24,9 +24,18 @@ function shownItems(episode, asked, go) {
     asked.shown.map((entry, rank) => [...entry, rank]),
     ([id, place, used, rank]) => {
       const item = place === null ? null : episode.items[place];
-      const line = el("div", "head", `${rank + 1}. item ${id}${used ? ", cited" : ""}, written at `);
+      const line = el(
+        "div",
+        "head",
+        `${rank + 1}. item ${id}${used ? ", cited" : ""}, written at `,
+      );
       if (item) item[6].forEach((t) => line.append(stepButton(t, go), " "));
-      return el("div", "one", line, item ? block(item[1]) : el("p", "soft", "its text is not known"));
+      return el(
+        "div",
+        "one",
+        line,
+        item ? block(item[1]) : el("p", "soft", "its text is not known"),
+      );
     },
   );
 }
@@ -53,7 +62,9 @@ function questionDetail(episode, n, go) {
       ...(sentence === null ? [] : [block(sentence)]),
     ),
   );
-  const credit = question.credit.map(([t, part]) => el("span", "", stepButton(t, go), ` ${number(part)} `));
+  const credit = question.credit.map(([t, part]) =>
+    el("span", "", stepButton(t, go), ` ${number(part)} `),
+  );
   return [
     el("h3", "", "question ", inline(question.id, 60)),
     el(
@@ -65,7 +76,10 @@ function questionDetail(episode, n, go) {
         row("result", el("span", good ? "fine" : "bad", inline(verdict))),
         ...answerRows(question),
         row("asked", `after step ${question.at}`),
-        row("kind", inline([question.type, question.metric].filter(Boolean).join(", ") || "not recorded")),
+        row(
+          "kind",
+          inline([question.type, question.metric].filter(Boolean).join(", ") || "not recorded"),
+        ),
         row("evidence", ...(evidence.length ? evidence : ["none recorded"])),
         row("credit", ...(credit.length ? credit : ["none"])),
       ),
@@ -78,7 +92,12 @@ function questionDetail(episode, n, go) {
 function operations(step) {
   return many(step.ops, ([name, reason, id, content]) => {
     const of = id === null ? "" : ` item ${id}`;
-    const what = el("div", reason === null ? "head" : "head bad", inline(name || "(no operation)"), of);
+    const what = el(
+      "div",
+      reason === null ? "head" : "head bad",
+      inline(name || "(no operation)"),
+      of,
+    );
     if (reason !== null) what.append(` rejected: ${reason}`);
     return el("div", "one", what, ...(content === null ? [] : [block(content)]));
   });
@@ -86,7 +105,9 @@ function operations(step) {
 
 /** What a step changed: items gone, new and rewritten. */
 function difference(episode, t) {
-  const gone = new Map(episode.ends[t].map((place) => [episode.items[place][0], episode.items[place]]));
+  const gone = new Map(
+    episode.ends[t].map((place) => [episode.items[place][0], episode.items[place]]),
+  );
   const fresh = episode.starts[t].map((place) => episode.items[place]);
   const kept = new Set(fresh.map((item) => item[0]));
   const entries = [
@@ -99,7 +120,12 @@ function difference(episode, t) {
     const item = after || before;
     const body = before && after ? changed(before[1], after[1]) : block(item[1]);
     const store = item[5] ? `, ${item[5]}` : "";
-    return el("div", sign === "+" ? "one add" : sign === "−" ? "one sub" : "one", head(`${sign} item ${item[0]}${store}`), body);
+    return el(
+      "div",
+      sign === "+" ? "one add" : sign === "−" ? "one sub" : "one",
+      head(`${sign} item ${item[0]}${store}`),
+      body,
+    );
   });
 }
 
@@ -109,7 +135,11 @@ function before(episode, t) {
   const box = el("details", "", el("summary", "", `memory before: ${items.length} items`));
   box.addEventListener("toggle", () => {
     if (box.open && box.children.length === 1)
-      box.append(many(items, (item) => el("div", "one", head(`item ${item[0]}, step ${item[2]}`), block(item[1]))));
+      box.append(
+        many(items, (item) =>
+          el("div", "one", head(`item ${item[0]}, step ${item[2]}`), block(item[1])),
+        ),
+      );
   });
   return box;
 }
@@ -122,7 +152,11 @@ function stepDetail(episode, t, go, parts) {
     : [];
   return [
     el("h3", "", `step ${t}`, step.time ? el("span", "soft", " ", inline(step.time, 80)) : ""),
-    el("p", "soft", `reward ${number(step.reward)}: ${rewards}; evidence credit N ${number(step.credit)}; memory ${number(step.tokens)} tokens`),
+    el(
+      "p",
+      "soft",
+      `reward ${number(step.reward)}: ${rewards}; evidence credit N ${number(step.credit)}; memory ${number(step.tokens)} tokens`,
+    ),
     el("h3", "", "what was read"),
     step.chunk === null ? el("p", "soft", "the trace does not hold the chunk") : block(step.chunk),
     before(episode, t),
@@ -142,7 +176,10 @@ function chunkQuestion(episode, one, go) {
   box.append(name);
   box.addEventListener("toggle", () => {
     if (box.open && box.children.length === 1)
-      box.append(el("table", "", el("tbody", "", ...answerRows(one))), shownItems(episode, one, go));
+      box.append(
+        el("table", "", el("tbody", "", ...answerRows(one))),
+        shownItems(episode, one, go),
+      );
   });
   return box;
 }

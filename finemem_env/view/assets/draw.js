@@ -20,7 +20,9 @@ function canvas(size, height, label) {
   const made = shape("svg", { width: size.width, height, role: "img", "aria-label": label });
   if (label === GRID)
     for (let row = 1; row < size.rows.length; row += 2)
-      made.append(shape("rect", { class: "band", y: row * size.high, width: size.width, height: size.high }));
+      made.append(
+        shape("rect", { class: "band", y: row * size.high, width: size.width, height: size.high }),
+      );
   made.append(shape("rect", { class: "cursor", width: size.wide, height, x: -99, y: 0 }));
   return made;
 }
@@ -30,7 +32,8 @@ function drawAxis(size) {
   const made = canvas(size, HIGH.axis, "numbers of the steps");
   const every = Math.ceil(28 / size.wide);
   size.columns.forEach((t, n) => {
-    if (n % every === 0) made.append(shape("text", { x: n * size.wide + 1, y: HIGH.axis - 3 }, String(t)));
+    if (n % every === 0)
+      made.append(shape("text", { x: n * size.wide + 1, y: HIGH.axis - 3 }, String(t)));
   });
   return made;
 }
@@ -44,14 +47,17 @@ function drawFill(episode, size) {
   size.columns.forEach((t, n) => {
     const tokens = episode.steps[t].tokens;
     if (tokens === null) return;
-    const at = { x: n * size.wide, y: y(tokens), width: size.wide - 1, height: HIGH.fill - y(tokens) };
+    const at = {
+      x: n * size.wide,
+      y: y(tokens),
+      width: size.wide - 1,
+      height: HIGH.fill - y(tokens),
+    };
     made.append(shape("rect", { class: "area", ...at }));
   });
   if (episode.limit !== null) {
     const height = y(episode.limit);
-    made.append(
-      shape("line", { class: "limit", x1: 0, x2: size.width, y1: height, y2: height }),
-    );
+    made.append(shape("line", { class: "limit", x1: 0, x2: size.width, y1: height, y2: height }));
   }
   return made;
 }
@@ -78,7 +84,9 @@ function drawOps(episode, size) {
       if (!found[kind]) continue;
       const height = Math.max(2, (found[kind] / top) * (HIGH.ops - 2));
       y -= height;
-      made.append(shape("rect", { class: kind, x: n * size.wide, y, width: size.wide - 1, height }));
+      made.append(
+        shape("rect", { class: kind, x: n * size.wide, y, width: size.wide - 1, height }),
+      );
     }
   });
   return made;
@@ -103,9 +111,14 @@ function lossMark(where, x, y, side) {
 function drawGrid(episode, size) {
   const height = Math.max(1, size.rows.length * size.high);
   const made = canvas(size, height, GRID);
-  made.append(shape("rect", { class: "cursor row", width: size.width, height: size.high, x: 0, y: -99 }));
+  made.append(
+    shape("rect", { class: "cursor row", width: size.width, height: size.high, x: 0, y: -99 }),
+  );
   const place = new Map(size.columns.map((t, n) => [t, n * size.wide]));
-  const top = Math.max(1e-12, ...episode.questions.flatMap((one) => one.credit.map((pair) => pair[1])));
+  const top = Math.max(
+    1e-12,
+    ...episode.questions.flatMap((one) => one.credit.map((pair) => pair[1])),
+  );
   const side = Math.max(11, Math.min(size.wide, size.high) - 1);
   const aside = (size.wide - 1 - side) / 2;
   size.rows.forEach((n, row) => {
@@ -115,14 +128,29 @@ function drawGrid(episode, size) {
     for (const [t, part] of question.credit)
       if (place.has(t))
         made.append(
-          shape("rect", { class: "credit", x: place.get(t), ...cell, "fill-opacity": 0.25 + (0.75 * part) / top }),
+          shape("rect", {
+            class: "credit",
+            x: place.get(t),
+            ...cell,
+            "fill-opacity": 0.25 + (0.75 * part) / top,
+          }),
         );
     for (const [t] of question.evidence)
       if (place.has(t))
-        made.append(shape("rect", { class: "evidence", x: place.get(t) + 0.5, ...cell, width: size.wide - 2 }));
+        made.append(
+          shape("rect", {
+            class: "evidence",
+            x: place.get(t) + 0.5,
+            ...cell,
+            width: size.wide - 2,
+          }),
+        );
     if (question.outcome === "answered" || question.outcome === "failed") return;
     const at = lossPlace(question);
-    if (place.has(at)) made.append(lossMark(question.where, place.get(at) + aside, y + (size.high - side) / 2, side));
+    if (place.has(at))
+      made.append(
+        lossMark(question.where, place.get(at) + aside, y + (size.high - side) / 2, side),
+      );
   });
   return made;
 }
@@ -154,7 +182,9 @@ function drawBars(episode, size) {
       if (height < 0.05) return;
       const y = part > 0 ? (above -= height) : below;
       if (part < 0) below += height;
-      made.append(shape("rect", { class: `p${kind}`, x: n * size.wide, y, width: size.wide - 1, height }));
+      made.append(
+        shape("rect", { class: `p${kind}`, x: n * size.wide, y, width: size.wide - 1, height }),
+      );
     });
   });
   made.append(shape("line", { class: "zero", x1: 0, x2: size.width, y1: zero, y2: zero }));

@@ -1,7 +1,8 @@
 // Text of agents and data: only ever written as text, with what is not seen spelled out.
 
 const SVG = "http://www.w3.org/2000/svg";
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]/gu;
+const UNSEEN =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]/gu;
 const FIRST = 4000; // characters of a text that are shown at once
 const MORE = 40000;
 const ITEMS = 50; // entries of a list that are shown at once
@@ -13,7 +14,9 @@ function visible(text) {
 
 /** The start of a text as one line. */
 function brief(text, most) {
-  const line = visible(text.slice(0, 4 * most)).replace(/\s+/g, " ").trim();
+  const line = visible(text.slice(0, 4 * most))
+    .replace(/\s+/g, " ")
+    .trim();
   return line.length > most || text.length > 4 * most ? line.slice(0, most - 1) + "…" : line;
 }
 
@@ -75,7 +78,10 @@ function changed(before, after) {
   let start = 0;
   while (start < Math.min(a.length, b.length) && a[start] === b[start]) start++;
   let end = 0;
-  while (end < Math.min(a.length, b.length) - start && a[a.length - 1 - end] === b[b.length - 1 - end])
+  while (
+    end < Math.min(a.length, b.length) - start &&
+    a[a.length - 1 - end] === b[b.length - 1 - end]
+  )
     end++;
   const cut = before.length > FIRST || after.length > FIRST ? "…" : "";
   const shown = el("pre", "text", visible(a.slice(0, start)));
