@@ -16,6 +16,7 @@ __all__ = [
     "add_env_options",
     "add_output_options",
     "add_seed",
+    "add_verbose",
     "at_least",
     "at_least_zero",
     "env_args",
@@ -115,6 +116,12 @@ def add_output_options(parser: argparse.ArgumentParser, resumes: str) -> None:
     add = parser.add_argument
     add("--output-dir", type=Path, required=True, metavar="DIR", help="a new folder for the run")
     add("--resume", action="store_true", help=f"continue the run in DIR: {resumes}")
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """`--verbose`: also what a run's folder holds anyway."""
+    text = "also print the resolved settings of the environment"
+    parser.add_argument("--verbose", action="store_true", help=text)
 
 
 def add_env_options(parser: argparse.ArgumentParser, *, positional: bool = False) -> None:
