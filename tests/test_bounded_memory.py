@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium as gym
 import pytest
@@ -12,7 +13,10 @@ import pytest
 import finemem_env  # noqa: F401
 from finemem_env.text import TextCache
 
-TINY = {"num_chunks": 2, "difficulty": {"facts_per_chunk": 1, "distractors_per_chunk": 1}}
+TINY: dict[str, Any] = {
+    "num_chunks": 2,
+    "difficulty": {"facts_per_chunk": 1, "distractors_per_chunk": 1},
+}
 ACTION = '[{"op": "INSERT", "content": "Number %d lives in Osta."}]'
 
 
@@ -44,7 +48,7 @@ def single(seed: int) -> None:
 
 
 def batched(seed: int) -> None:
-    VECTOR.reset(seed=[seed, seed + 1000])
+    VECTOR.reset(seed=[seed, seed + 1000])  # type: ignore[arg-type]
     for step in range(2):
         VECTOR.step((ACTION % (seed + step), "[]"))
 
