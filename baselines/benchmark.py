@@ -17,7 +17,7 @@ from baselines.runs.options import (
     add_agent_options,
     add_run_options,
     play,
-    print_settings,
+    print_place,
 )
 from baselines.runs.run import EPISODES, AgentChoice, RunConfig
 from baselines.suites import SUITES, UNLIMITED
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in rows:
         if row.failed or row.invalid:
             print(f"{row.agent}: {row.failed} failed, {row.invalid} invalid; see results.jsonl")
-    print_settings(options.output_dir)
+    print_place(options.output_dir, verbose=options.verbose)
     return 0
 
 

@@ -19,7 +19,7 @@ import gymnasium as gym
 import finemem_env  # noqa: F401  (registers the environments)
 from baselines.runs.choice import AgentChoice
 from baselines.runs.folder import RunFolder
-from baselines.runs.options import add_agent_options, add_run_options, play, print_settings
+from baselines.runs.options import add_agent_options, add_run_options, play, print_place
 from baselines.runs.run import RunConfig
 from baselines.suites import Task
 from baselines.tables.published_tables import TABLES, Column, PublishedTable, macro, mean
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for status, count in Counter(r.status for r in results if r.status != "ok").items():
         print(f"\n{count} episodes {status}; see results.jsonl")
     print()
-    print_settings(options.output_dir)
+    print_place(options.output_dir, verbose=options.verbose)
     return 0
 
 

@@ -28,6 +28,7 @@ from baselines.tables.curves import headline, run_table
 from baselines.tables.results import Result
 from baselines.tables.summary import summarise
 from finemem_env.cli.frame import command, program
+from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import number
 
 __all__ = ["main", "problems"]
@@ -152,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.trust_settings:
         envs = (trace.env for trace in submission.traces.values())
         refuse("the submission", (name for env in envs for name in reaching(env)))
+    begin(f"{len(submission.results)} episodes of {options.file}, scored again")
     if wrong := problems(submission):
         print(f"NOT VERIFIED: {len(wrong)} problems", *wrong[:_SHOWN], sep="\n  ")
         return 1

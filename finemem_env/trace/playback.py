@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from finemem_env.errors import DataError, FineMemError, ReaderError
+from finemem_env.rewards.attribution import answered, shares
+from finemem_env.rewards.formulas import FinalOutcome
 from finemem_env.session import Session, StepResult
 from finemem_env.session.grading import Request, judge_key
 from finemem_env.session.records import Asked
@@ -45,34 +48,62 @@ def record_trace(
         source=session.episode.source,
         settings=session.settings.as_dict(),
         versions=dict(versions or {}),
-        steps=tuple(map(_step, record.actions, record.results, record.judged)),
-        answers=tuple(_answer(asked, final.without) for asked, final in record.finals),
+        steps=tuple(_step(session, t) for t in range(session.num_chunks)),
+        answers=tuple(_final(session, *final) for final in record.finals),
         step_rewards=last.step_rewards,
         step_valid=last.step_valid,
         evidence_credit=last.evidence_credit,
         memory_tokens=session.memory.tokens,
         input_tokens=sum(session.chunk_tokens),
+        memory_budget=session.memory.budget,
     )
 
 
-def _step(action: str, result: StepResult, judged: Mapping[str, str]) -> TraceStep:
-    answers = tuple(_answer(asked) for asked in result.chunk_answers)
-    terms = dict(result.terms)
-    return TraceStep(action, result.operations, result.reward, terms, answers, dict(judged))
+def _step(session: Session, t: int) -> TraceStep:
+    record, chunk = session.record, session.episode.chunks[t]
+    result = record.results[t]
+    return TraceStep(
+        action=record.actions[t],
+        operations=result.operations,
+        reward=result.reward,
+        terms=dict(result.terms),
+        answers=tuple(_answer(session, asked, t) for asked in result.chunk_answers),
+        judged=dict(record.judged[t]),
+        memory_tokens=record.memory_tokens[t],
+        chunk=chunk.text,
+        time=chunk.time,
+    )
 
 
-def _answer(asked: Asked, without: tuple[float | None, ...] = ()) -> TraceAnswer:
+def _final(session: Session, asked: Asked, final: FinalOutcome) -> TraceAnswer:
+    """A final question with what it adds to the credit of each step."""
+    steps, count = session.num_chunks, len(answered([one for _, one in session.record.finals]))
+    credit: tuple[tuple[int, float], ...] = ()
+    if final.score > 0.0 and not final.failed:
+        parts = shares(final, session.settings.reward.attribution, steps)
+        credit = tuple((t, final.score * part / count) for t, part in enumerate(parts) if part)
+    when = steps - 1 if final.asked_after is None else final.asked_after
+    return replace(_answer(session, asked, when), without=final.without, credit=credit)
+
+
+def _answer(session: Session, asked: Asked, when: int) -> TraceAnswer:
+    question = asked.question
     return TraceAnswer(
-        id=asked.question.id,
-        question=asked.question.question,
-        golds=asked.question.answers,
+        id=question.id,
+        question=question.question,
+        golds=question.answers,
         prediction=asked.answer.text,
         score=asked.score,
         shown=tuple(item.id for item in asked.items),
         used=asked.answer.used,
         failed=asked.answer.failed,
         tokens=asked.answer.tokens,
-        without=without,
+        type=question.type,
+        metric=question.metric,
+        evidence=question.evidence,
+        credit=(),
+        query=session.query(question),
+        asked_after=when,
     )
 
 

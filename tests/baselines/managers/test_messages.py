@@ -193,7 +193,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main([*given, "{}", "--output-dir", str(tmp_path / "a")]) == 2
     assert "cannot be imported" in capsys.readouterr().err
     named = json.dumps({"agent": f"{AGENTS}:Notebook"})
-    more = ["--episodes", "1", "--no-reference", "--output-dir", str(tmp_path / "b")]
+    more = ["--episodes", "1", "--no-reference", "--output-dir", str(tmp_path / "b"), "--verbose"]
     assert main([*given, named, *more, "--protocol", "memoryagentbench"]) == 0
     out = capsys.readouterr().out
     assert '\nsettings: {"protocol": "memoryagentbench"' in out
