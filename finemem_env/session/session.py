@@ -70,6 +70,7 @@ class Session:
         rng: draws the final and chunk questions; nothing else is random.
         count_tokens: the token counter of `settings.tokenizer`.
         max_chars: longest observation in characters; None follows from the settings.
+        retriever: an empty one to use; None makes the one that the settings name.
 
     Raises:
         ConfigError: questions that only a judge can grade, where there is none; and see `feed`.
@@ -82,12 +83,17 @@ class Session:
         rng: np.random.Generator,
         count_tokens: Callable[[str], int],
         max_chars: int | None = None,
+        retriever: Retriever | None = None,
     ) -> None:
         self.settings = settings
         self.feed = make_feed(episode, settings, rng, count_tokens)
         self._check_judge()
         self.workspace = Workspace(
-            settings, count_tokens, input_tokens=sum(self.chunk_tokens), max_chars=max_chars
+            settings,
+            count_tokens,
+            input_tokens=sum(self.chunk_tokens),
+            max_chars=max_chars,
+            retriever=retriever,
         )
         self._grader = Grader()
         self.step_index = 0

@@ -114,6 +114,7 @@ def replay(
     judge: Judge | None = None,
     *,
     trust: bool = True,
+    search: bool = True,
 ) -> StepResult:
     """Drive a fresh `session` of the same episode and seed with the stored actions.
 
@@ -121,7 +122,8 @@ def replay(
     and stored replies for the judge; what the trace does not hold (leave-one-out calls under
     another attribution, other retrieval settings) is put to `reader` and `judge`. Without `trust`
     every question is put to `reader` again, so that only the actions are taken from the trace.
-    Returns the last step's result.
+    Without `search` questions are shown what the trace says they were shown: for a trace whose
+    retriever cannot be had. Returns the last step's result.
 
     Raises:
         DataError: the session's episode is not the trace's.
@@ -132,6 +134,8 @@ def replay(
             f"replay: the trace is of {trace.episode_id!r} with {len(trace.steps)} steps, the "
             f"session of {session.episode.episode_id!r} with {session.num_chunks}."
         )
+    if not search:
+        session.workspace.retriever = _Shown(trace, session)
     for step in trace.steps:
         requests: list[Request] | StepResult = session.advance(step.action)
         stored = _stored(session, (*step.answers, *trace.answers)) if trust else {}
@@ -143,6 +147,37 @@ def replay(
             answers = [next(read if isinstance(one, ReadRequest) else graded) for one in requests]
             requests = session.settle(answers)
     return session.record.results[-1]
+
+
+class _Shown:
+    """In a retriever's place: finds for a question what its trace says was shown for it."""
+
+    def __init__(self, trace: Trace, session: Session) -> None:
+        self.version = trace.versions.get("retriever", "")
+        self._session = session
+        self._left = [_queues(step.answers) for step in trace.steps]
+        self._finals = _queues(trace.answers)
+
+    def update(self, removed: Sequence[tuple[int, str]], added: Sequence[tuple[int, str]]) -> None:
+        """Nothing is searched."""
+
+    def search(self, query: str, k: int) -> list[int]:
+        """Ids of what was shown; the chunk questions of a step are asked before final ones."""
+        for queues in (self._left[self._session.step_index], self._finals):
+            asked = max((one for one in queues if query.endswith(one)), key=len, default=None)
+            if asked is not None and queues[asked]:
+                core = self._session.memory.core
+                shown = queues[asked].pop(0).shown
+                return [one for one in shown if core is None or one != core.id][:k]
+        return []
+
+
+def _queues(answers: Sequence[TraceAnswer]) -> dict[str, list[TraceAnswer]]:
+    """Answers by the question, in the order in which they were asked."""
+    queues: dict[str, list[TraceAnswer]] = {}
+    for answer in answers:
+        queues.setdefault(answer.question, []).append(answer)
+    return queues
 
 
 # (question, texts shown, the core last) -> answer
