@@ -50,8 +50,10 @@ def rouge_lsum_stemmed(prediction: str, gold: str) -> float:
     wanted = Counter(word for line in theirs for word in line)
     sizes = left.total(), wanted.total()
     hits = 0
+    distinct = list(dict.fromkeys(map(tuple, ours)))
     for line in theirs:
-        places = sorted({place for candidate in ours for place in _places(line, candidate)})
+        sharing = [one for one in distinct if not set(line).isdisjoint(one)]
+        places = sorted({place for candidate in sharing for place in _places(line, candidate)})
         for word in (line[place] for place in places):
             if left[word] > 0 and wanted[word] > 0:
                 left[word] -= 1
