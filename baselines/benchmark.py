@@ -17,7 +17,7 @@ from baselines.runs.options import (
     add_agent_options,
     add_run_options,
     play,
-    print_settings,
+    print_place,
 )
 from baselines.runs.run import EPISODES, AgentChoice, RunConfig
 from baselines.suites import SUITES, UNLIMITED
@@ -61,7 +61,7 @@ score 0 for that episode; the episode is counted as failed, its error is in resu
 run goes on. Agents are not told questions, golds and scores.
 
 examples:
-  python -m baselines.benchmark --suite suite-cpu-v0 --jobs 2 --output-dir runs/cpu
+  python -m baselines.benchmark --suite suite-cpu-v1 --jobs 2 --output-dir runs/cpu
   python -m baselines.benchmark --env FineMem-AR-v0 --source squad --agent store_chunks \\
       --agent random --agent-args '{{"seed": 1}}' --episodes 20 --output-dir runs/squad
 """
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in rows:
         if row.failed or row.invalid:
             print(f"{row.agent}: {row.failed} failed, {row.invalid} invalid; see results.jsonl")
-    print_settings(options.output_dir)
+    print_place(options.output_dir, verbose=options.verbose)
     return 0
 
 

@@ -19,7 +19,7 @@ import gymnasium as gym
 import finemem_env  # noqa: F401  (registers the environments)
 from baselines.runs.choice import AgentChoice
 from baselines.runs.folder import RunFolder
-from baselines.runs.options import add_agent_options, add_run_options, play, print_settings
+from baselines.runs.options import add_agent_options, add_run_options, play, print_place
 from baselines.runs.run import RunConfig
 from baselines.suites import Task
 from baselines.tables.published_tables import TABLES, Column, PublishedTable, macro, mean
@@ -160,7 +160,8 @@ def _line(table: PublishedTable, data: str, agent: str, results: Sequence[Result
         done = [[r for r in group if r.status == "ok"] for group in valid]
         count += sum(map(len, valid))
         scores.append(mean([mean([result.score for result in group]) for group in valid]))
-        memories.append(mean([mean([r.memory_tokens / 1000 for r in group]) for group in done]))
+        sizes = [[r.memory_tokens for r in group if r.memory_tokens is not None] for group in done]
+        memories.append(mean([mean([size / 1000 for size in group]) for group in sizes]))
     held = [memory for memory in memories if memory is not None]
     return Filled(agent, tuple(scores), mean(held), count)
 
@@ -247,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for status, count in Counter(r.status for r in results if r.status != "ok").items():
         print(f"\n{count} episodes {status}; see results.jsonl")
     print()
-    print_settings(options.output_dir)
+    print_place(options.output_dir, verbose=options.verbose)
     return 0
 
 

@@ -23,12 +23,14 @@ from typing import Any
 import gymnasium as gym
 
 import finemem_env  # noqa: F401  (registers the environments)
+from baselines.agents import answers_itself, searches_itself
 from baselines.reaching import add_trust, reaching, refuse
 from baselines.runs.folder import RunFolder, own_file
 from baselines.runs.runner import session_of
 from baselines.tables.results import Result, measured
 from baselines.tables.summary import render_table, summarise
 from finemem_env.cli.frame import command, program, saving
+from finemem_env.cli.progress import begin
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.rewards import REWARDS
 from finemem_env.testing import canonical
@@ -74,8 +76,10 @@ class Rescorer:
             )
         factory = getattr(env.unwrapped, "factory", None)
         reader, judge = getattr(factory, "reader", None), getattr(factory, "judge", None)
-        last = replay(trace, session, reader, judge, trust=self.trust)
-        return replace(result, **measured(session)), last.step_rewards
+        search = not searches_itself(trace.versions)
+        last = replay(trace, session, reader, judge, trust=self.trust, search=search)
+        found = measured(session, hidden=answers_itself(trace.versions))
+        return replace(result, **found), last.step_rewards
 
     def close(self) -> None:
         """Close the environments."""
@@ -133,9 +137,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.config()  # refuses what is no run
     if not options.trust_settings:
         refuse(str(options.run), (name for _, one in folder.traces() for name in reaching(one.env)))
+    output = folder.path / "rescored" / (reward or _OWN)
+    begin(f"the rewards of {options.run} again, from its traces", output)
     with closing(Rescorer(reward)) as rescorer:
         rows = list(_rescored(folder, rescorer))
-    output = folder.path / "rescored" / (reward or _OWN)
     with saving(output, f"{output} is not whole; the run is as it was."):
         _write(output, rows)
     for budget in dict.fromkeys(result.budget for _, result, _ in rows):

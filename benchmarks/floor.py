@@ -22,6 +22,7 @@ from baselines.runs.runner import Entry, run_episode
 from baselines.tables.summary import FLOOR
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
+from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import markdown_table, number
 from finemem_env.data.registry import SOURCES
 from finemem_env.errors import ConfigError, DataError
@@ -59,7 +60,7 @@ def returns(
                 agent.attach(env)
             entry = Entry(name, agent)
             results = [run_episode(env, entry, i, one, {})[0] for i, one in enumerate(seeds)]
-            found[name] = math.fsum(result.episode_return for result in results) / len(results)
+            found[name] = math.fsum(one.episode_return or 0.0 for one in results) / len(results)
     return found
 
 
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--num-chunks", type=positive, default=4, metavar="N", help="an episode's (default: 4)")
     add_seed(parser, "of the episodes")
     options = parser.parse_args(arguments)
+    begin("every scripted agent on every source, with and without chunk questions")
     rows, wrong = [], 0
     for name, env_id, keywords in tasks(options.source):
         for questions, setting in QUESTIONS.items():

@@ -23,7 +23,7 @@ from baselines.runs.workers import play_parallel
 from baselines.suites import Task, check_data, get_suite
 from baselines.tables.results import Result
 from baselines.tables.summary import AgentSummary
-from finemem_env.cli.progress import Progress
+from finemem_env.cli.progress import Progress, begin, tail
 from finemem_env.data.schema import content_hash
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace
@@ -116,15 +116,36 @@ def run(
         if progress is not None:
             progress.total = len(planned)
             progress.skip(len(planned) - len(open_))
+            begin(_what(config, planned, open_), output_dir, tail(output_dir / "results.jsonl"))
         for job, result, trace in _play(open_, player, jobs, time_limit):
             folder.add(result, trace)
             results.append(result)
             if progress is not None:
-                progress(f"{job.task.name} {job.budget} {job.choice.label}".strip())
+                progress(_state(job, results))
     order = {job.key: rank for rank, job in enumerate(planned)}
     results.sort(key=lambda result: order[result.key])
     folder.sort(order)
     return folder.finish(results, record)
+
+
+def _what(config: RunConfig, planned: Sequence[Job], open_: Sequence[Job]) -> str:
+    """The run in one line."""
+    agents = ", ".join(choice.label for choice in config.agents)
+    place = config.suite or ", ".join(dict.fromkeys(task.env for task in config.tasks))
+    done = len(planned) - len(open_)
+    kept = f", {done} of them done" if done else ""
+    return f"{len(planned)} episodes{kept}: {place}, agents {agents}"
+
+
+def _state(job: Job, results: Sequence[Result]) -> str:
+    """What is played, and how its agent does so far: beside the bar."""
+    place = job.task.name, job.budget, job.choice.label
+    own = [result for result in results if (result.task, result.budget, result.agent) == place]
+    score = np.mean([result.score for result in own])
+    formats = [result.r_fmt for result in own if result.r_fmt is not None]
+    accepted = f", accepted {np.mean(formats):.2f}" if formats else ""
+    name = " ".join(part for part in place if part)
+    return f"{name}: score {score:.2f}{accepted}"
 
 
 def _play(

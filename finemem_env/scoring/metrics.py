@@ -52,7 +52,9 @@ _LABEL_PREFIX = re.compile(
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
 _UNRELATED = 0.05  # F1 of content words that a summary of another story has
 _LETTER = re.compile(r"^\W*([A-Za-z])\s*(?:[).:\]]|$)")
-_SAID_LETTER = re.compile(r"(?i:\b(?:answer|option|choice)\s*(?:is|:)?\s*)\(?([A-Z])\b(?!\s+[a-z])")
+_SAID_LETTER = re.compile(
+    r"(?i:\b(?:answer|option|choice)\s*+(?:(?:is|:)\s*+)?)\(?([A-Z])\b(?!\s+[a-z])"
+)
 
 
 def score(prediction: str, question: Question) -> float:

@@ -172,7 +172,8 @@ def test_judged_columns_are_left_out_and_named_without_a_judge(
     published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ["memoryagentbench", "--data-dir", str(published), "--agent", "rag"]
-    assert main([*given, "--episodes", "1", "--output-dir", str(tmp_path / "run")]) == 0
+    given += ["--episodes", "1", "--verbose"]
+    assert main([*given, "--output-dir", str(tmp_path / "run")]) == 0
     out, err = capsys.readouterr()
     assert (
         "left out: longmemeval_s*: source 'memoryagentbench': answers of longmemeval_s* are" in err

@@ -56,7 +56,7 @@ class Stop:
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def __call__(self, base: type) -> Callable[[], Any]:
+    def __call__(self, base: type, progress: object) -> Callable[[], Any]:
         after = self.after
 
         class Callback(base):  # type: ignore[misc]
