@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, get_args
 
 from agents.learn.advantages import Credit
@@ -26,8 +28,9 @@ from baselines.tables.charts import curve_chart
 from baselines.tables.results import Result
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import json_object, positive, seed
+from finemem_env.cli.progress import Progress, begin
 from finemem_env.errors import ConfigError, nearest
-from finemem_env.extras import needs
+from finemem_env.extras import needs, require
 from finemem_env.rewards import REWARDS
 
 __all__ = ["METHODS", "SETTINGS", "TASKS", "Cell", "main", "run_cell"]
@@ -130,7 +133,12 @@ def _score(
 ) -> dict[str, dict[str, list[float]]]:
     """Initial and best weights, skip and oracle, on episodes `factor` times as long."""
     from agents.learn.rollout import Sampling
-    from agents.runs.evaluation import evaluate_policy, play_references, policy_results
+    from agents.runs.evaluation import (
+        evaluate_policy,
+        held_out,
+        play_references,
+        policy_results,
+    )
 
     environment = config.environment
     env_args = environment.evaluation("test")
@@ -140,15 +148,14 @@ def _score(
         config.evaluation.eval_temperature,
         config.sampling.instructions,
     )
-    results = play_references(
-        environment.env, env_args, episodes=episodes, seed=EVAL_SEED, agents=("skip", "oracle")
-    )
+    seeds = held_out(environment.env, env_args, episodes, episodes, EVAL_SEED)
+    results = play_references(environment.env, env_args, seeds=seeds, agents=("skip", "oracle"))
     for label in ("initial", "best"):
-        policy = load_run(folder, label)[1]
+        policy = load_run(folder, label, trust=True)[1]  # of our own config
         played = evaluate_policy(
-            policy, environment.env, env_args, episodes=episodes, seed=EVAL_SEED, sampling=sampling
+            policy, environment.env, env_args, seeds=seeds, seed=EVAL_SEED, sampling=sampling
         )
-        results += policy_results(label, played, EVAL_SEED)
+        results += policy_results(label, played, seeds)
     return {
         label: _per_episode([one for one in results if one.agent == label])
         for label in ("skip", "oracle", "initial", "best")
@@ -158,7 +165,7 @@ def _score(
 def _per_episode(results: Sequence[Result]) -> dict[str, list[float]]:
     return {
         "scores": [round(float(one.score or 0.0), 6) for one in results],
-        "memory": [float(one.memory_tokens) for one in results],
+        "memory": [float(one.memory_tokens or 0) for one in results],
     }
 
 
@@ -183,13 +190,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for method in given.methods
     ]
     results: list[dict[str, Any]] = []
-    with saving(given.folder, "The same command goes on."):
+    for cell in cells:
+        cell.config(base)  # refuses settings that do not fit, of any cell, before one is trained
+    require(("torch", "transformers"), "an ablation", "train")
+    watch = shlex.join(["tensorboard", "--logdir", str(given.folder)])
+    begin(f"{len(cells)} trainings, one after the other", given.folder, watch)
+    hint = "The same command goes on."
+    with saving(given.folder, hint), Progress(len(cells), "cell") as progress:
         for cell in cells:
             results.append(run_cell(cell, given.folder, base, given.episodes))
             _write(given.folder, results)
-            print(f"{cell.name}: done ({len(results)} of {len(cells)})", flush=True)
+            progress(_state(cell, results[-1]))
     print(table(results))
     return 0
+
+
+def _state(cell: Cell, result: Mapping[str, Any]) -> str:
+    """A cell and the score of its best weights, beside the bar."""
+    return f"{cell.name}: score {fmean(result['same']['best']['scores']):.2f}"
 
 
 def _parser() -> Parser:

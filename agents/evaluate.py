@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.runs.load import read_config
+from agents.runs.load import read_config, refuse_reaching
 from baselines import benchmark
+from baselines.reaching import add_trust
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import json_object
 
@@ -30,12 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
     parser.add_argument("--output-dir", type=Path, help="default: RUN/evaluation")
+    add_trust(parser)
     given, rest = parser.parse_known_args(arguments)
     config = read_config(given.run)
-    env_args = given.env_args
-    if env_args is None:
-        env_args = {k: v for k, v in config.environment.evaluation("test").items() if k != "split"}
+    own = {k: v for k, v in config.environment.evaluation("test").items() if k != "split"}
+    if not given.trust_settings:
+        env = {"id": config.environment.env} if given.env is None else {}
+        refuse_reaching(config, given.run, env | (own if given.env_args is None else {}))
+    env_args = own if given.env_args is None else given.env_args
     agent = {"run": str(given.run), "temperature": given.temperature}
+    agent |= {"trust_settings": True} if given.trust_settings else {}
     output = given.output_dir or given.run / "evaluation"
     return benchmark.main(
         [

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from agents.runs.config import TrainConfig
 from agents.runs.load import load_run
+from baselines.reaching import add_trust
 from finemem_env.cli.frame import command, program
 from finemem_env.errors import ConfigError
 
@@ -38,7 +40,7 @@ SKIP) on an external memory. Trained with `python -m agents.grpo` on `{env}` fro
 Prompts {instructions} the environment's instructions{numbers}. Play it in the benchmark:
 
 ```bash
-python -m baselines.benchmark --env {env}{env_option} --agent agents.policy:Manager \\
+python -m baselines.benchmark --env {shell_env}{env_option} --agent agents.policy:Manager \\
     --agent-args '{{"model": "{folder}", "instructions": {flag}}}' --output-dir runs/exported
 ```
 
@@ -47,15 +49,16 @@ as a general assistant.
 """
 
 
-def export(run: Path, folder: Path, which: str = "best") -> None:
+def export(run: Path, folder: Path, which: str = "best", *, trust: bool = False) -> None:
     """Model (adapters merged), tokenizer and model card of a run.
 
     Raises:
-        ConfigError: not a run, no such weights, or a folder that is not empty.
+        ConfigError: not a run, no such weights, a folder that is not empty, or a run that names a
+            model other than the packaged one and is not trusted.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: expected a new or empty folder.")
-    config, policy = load_run(run, which)
+    config, policy = load_run(run, which, trust=trust)
     folder.mkdir(parents=True, exist_ok=True)
     policy.save(folder)
     (folder / "README.md").write_text(_card(config, run, folder, which), encoding="utf-8")
@@ -74,6 +77,7 @@ def _card(config: TrainConfig, run: Path, folder: Path, which: str) -> str:
         which=which,
         score=score,
         folder=folder,
+        shell_env=shlex.quote(config.environment.env),
         instructions="hold" if config.sampling.instructions else "do not hold",
         numbers=", and number the sentences of every chunk (`line_numbers`)" if numbered else "",
         env_option=" --env-args '{\"line_numbers\": true}'" if numbered else "",
@@ -88,8 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="folder of a run of agents.grpo")
     parser.add_argument("folder", type=Path, help="new folder for the model")
     parser.add_argument("--weights", choices=("best", "last"), default="best", help="which ones")
+    add_trust(parser)
     given = parser.parse_args(arguments)
-    export(given.run, given.folder, given.weights)
+    export(given.run, given.folder, given.weights, trust=given.trust_settings)
     print(f"written to {given.folder}")
     return 0
 

@@ -7,6 +7,7 @@ keep what will be asked. The loop itself is `agents/trainer.py`.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 from agents.runs.console import run_folder, signals
 from agents.runs.options import Chosen, add_arguments, parse_config
 from finemem_env.cli.frame import command, program, saving
-from finemem_env.cli.progress import Progress
+from finemem_env.cli.options import add_verbose
+from finemem_env.cli.progress import Progress, begin
 from finemem_env.extras import needs
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint of --output-dir"
     )
+    add_verbose(parser)
     words = sys.argv[1:] if arguments is None else list(arguments)
     add_arguments(parser, words)
     given = parser.parse_args(words)
@@ -42,12 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     world = World.start()
     try:
         with saving(folder, f"Go on with --resume --output-dir {folder}."):
-            return _run(chosen, folder, world, resume=given.resume)
+            return _run(chosen, folder, world, resume=given.resume, verbose=given.verbose)
     finally:
         world.stop()
 
 
-def _run(chosen: Chosen, folder: Path, world: World, *, resume: bool) -> int:
+def _run(chosen: Chosen, folder: Path, world: World, *, resume: bool, verbose: bool) -> int:
     from agents.trainer import Interrupted, Run, TrainingError
 
     total = chosen.config.optimizer.updates
@@ -55,9 +58,10 @@ def _run(chosen: Chosen, folder: Path, world: World, *, resume: bool) -> int:
         run = Run.start(chosen.config, folder, resume=resume, world=world)
         run.stop = stop
         if world.main:
-            print(_headline(chosen, folder, run.position.update))
+            begin(_what(chosen, run.position.update), folder, _tensorboard(folder))
+        if world.main and verbose:
             settings = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-            print(f"environment: {json.dumps(settings, ensure_ascii=False)}")
+            print(f"settings: {json.dumps(settings, ensure_ascii=False)}")
         with Progress(total, "update", shown=world.main) as progress:
             progress.skip(run.position.update)
             try:
@@ -72,7 +76,7 @@ def _run(chosen: Chosen, folder: Path, world: World, *, resume: bool) -> int:
     table = run.finish()
     if world.main:
         print(table)
-        print(f"written to {folder} (tensorboard --logdir {folder})")
+        print(f"written to {folder} ({_tensorboard(folder)})")
     return 0
 
 
@@ -82,13 +86,17 @@ def _state(values: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {values[f'rollout/{key}']:.2f}" for name, key in shown.items())
 
 
-def _headline(chosen: Chosen, folder: Path, done: int) -> str:
+def _what(chosen: Chosen, done: int) -> str:
     """What runs, in one line."""
-    updates = chosen.config.optimizer.updates
+    config, kept = chosen.config, f", {done} of them done" if done else ""
     return (
-        f"run: {folder} (preset {chosen.preset or 'none'}, model {chosen.config.model.model}, "
-        f"{updates} updates, {done} done)"
+        f"{config.optimizer.updates} updates{kept}: model {config.model.model} on "
+        f"{config.environment.env}, preset {chosen.preset or 'none'}"
     )
+
+
+def _tensorboard(folder: Path) -> str:
+    return shlex.join(["tensorboard", "--logdir", str(folder)])
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ class Manager:
         instructions: put the environment's instructions into the prompt; None takes the run's,
             else all models but "tiny" get them.
         seed: of the draws.
+        trust_settings: load whichever model the run's config names; otherwise the packaged one
+            only, since the run may be somebody else's.
 
     Raises:
         ConfigError: a folder that holds no run, or no such model.
@@ -35,8 +37,9 @@ class Manager:
         max_new_tokens: int | None = None,
         instructions: bool | None = None,
         seed: int = 0,
+        trust_settings: bool = False,
     ) -> None:
-        config, self.policy = load_manager(run, model)
+        config, self.policy = load_manager(run, model, trust=trust_settings)
         self.max_new_tokens = max_new_tokens or config.sampling.max_new_tokens
         self.instructions = config.sampling.instructions if instructions is None else instructions
         self.temperature = temperature

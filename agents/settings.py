@@ -20,6 +20,8 @@ from finemem_env.backends.transport import Address, Patience
 from finemem_env.errors import ConfigError, nearest
 
 __all__ = [
+    "EVAL_EPISODES",
+    "FINAL_EPISODES",
     "SAMPLERS",
     "TINY",
     "EngineOptions",
@@ -43,6 +45,7 @@ Precision = Literal["float32", "bfloat16", "mixed"]
 Schedule = Literal["constant", "linear"]
 SAMPLERS = ("transformers", "vllm")
 TINY = "tiny"  # the model that comes with the package
+EVAL_EPISODES, FINAL_EPISODES = 32, 50  # where nothing else is said and there are so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,14 @@ class ModelConfig:
     `precision`: float32; bfloat16 (weights too); mixed (float32 weights, bfloat16 arithmetic).
     """
 
-    model: str = setting(TINY, "folder or hub id of a causal LM; 'tiny' is the packaged one")
+    model: str = setting(TINY, "name, .gguf file, folder or hub id of a causal LM (docs/models.md)")
     revision: str | None = setting(None, "hub revision of the model")
     precision: Precision = setting("float32", "type of weights and arithmetic")
     device: str = setting("auto", "torch device; auto takes the accelerator if there is one")
+    layers: int | None = setting(None, "keep only so many blocks, the first; none keeps all", low=1)
+    frozen_layers: int = setting(
+        0, "embeddings and so many first blocks are not trained; 0 trains all", low=0
+    )
     gradient_checkpointing: bool = setting(False, "recompute activations: less memory, slower")
     lora_rank: int = setting(
         0, "rank of LoRA adapters on all linear layers; 0 trains all weights", low=0
@@ -197,10 +204,16 @@ class EvaluationConfig:
     """Which held-out episodes are played, and when."""
 
     eval_every: int = setting(20, "updates between evaluations; 0: only at start and end", low=0)
-    eval_episodes: int = setting(20, "held-out episodes of an evaluation during training", low=1)
+    eval_episodes: int | None = setting(
+        None,
+        f"held-out episodes of an evaluation; none: {EVAL_EPISODES}, or all where there are fewer",
+        low=1,
+    )
     eval_split: str = setting("val", "split of the evaluations that choose the best weights")
-    final_episodes: int = setting(
-        50, "episodes of split test in the table at the end; 0: no table", low=0
+    final_episodes: int | None = setting(
+        None,
+        f"test episodes of the last table; 0: no table; none: {FINAL_EPISODES}, or all there are",
+        low=0,
     )
     eval_temperature: float = setting(0.0, "of sampling in evaluations; 0 is greedy", low=0)
 

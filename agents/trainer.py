@@ -39,14 +39,19 @@ from agents.model.batching import Row
 from agents.model.policy import Policy, load_policy
 from agents.model.samplers import make_sampler
 from agents.runs.config import TrainConfig
-from agents.runs.evaluation import evaluate_policy, final_results
+from agents.runs.evaluation import (
+    EVAL_SEED,
+    FINAL_SEED,
+    HeldOut,
+    evaluate_policy,
+    final_results,
+    write_samples,
+)
 from agents.runs.tracking import Tracker, reward_metrics, rollout_metrics, sample_text, time_metrics
 from baselines.tables.summary import render_table, summarise
 from finemem_env.errors import ConfigError, FineMemError
 
 __all__ = ["Interrupted", "Run", "TrainingError"]
-
-EVAL_SEED, FINAL_SEED = 1, 2  # beside the run's seed: other episodes than those of training
 
 
 class TrainingError(FineMemError):
@@ -69,6 +74,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     position: Position
     tracker: Tracker | None
+    held_out: HeldOut
     stop: Callable[[], bool] = lambda: False
 
     @classmethod
@@ -82,6 +88,7 @@ class Run:
         last = checkpoint.latest(checkpoints)
         if last is not None and not resume:
             raise ConfigError(f"{folder} holds a run: add --resume, or choose another folder.")
+        episodes = HeldOut.of(config)  # refuses more than there are before anything is written
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.run.seed)
@@ -107,7 +114,7 @@ class Run:
             checkpoint.write_text(folder / "environment.json", text + "\n")
             first = position.update if last is not None else -1
             tracker = Tracker(folder, config.as_dict(), first=first, wandb=config.run.track)
-        return cls(config, folder, world, policy, scorer, optimizer, position, tracker)
+        return cls(config, folder, world, policy, scorer, optimizer, position, tracker, episodes)
 
     # the loop
 
@@ -290,14 +297,16 @@ class Run:
     def _score(self) -> dict[str, float]:
         config, position = self.config.evaluation, self.position
         environment = self.config.environment
+        env_args, seeds = environment.evaluation(config.eval_split), self.held_out.validation
         rollouts = evaluate_policy(
             self.policy,
             environment.env,
-            environment.evaluation(config.eval_split),
-            episodes=config.eval_episodes,
+            env_args,
+            seeds=seeds,
             seed=EVAL_SEED,
             sampling=self._sampling(config.eval_temperature),
         )
+        write_samples(self.folder, position.update, rollouts, environment.env, env_args, seeds)
         values = rollout_metrics(rollouts, "eval")
         if values["eval/score"] > position.best_score:
             position.best_score, position.best_update = values["eval/score"], position.update
@@ -326,10 +335,10 @@ class Run:
         """Close the logs and return the final table: before, after (the best), and references."""
         config = self.config
         table, final = "", {"eval/best_score": self.position.best_score}
-        if config.evaluation.final_episodes and self.world.main:
+        if self.held_out.final and self.world.main:
             sampling = self._sampling(config.evaluation.eval_temperature)
-            results = final_results(config, self.folder, sampling, FINAL_SEED)
-            rows = summarise(results, FINAL_SEED)
+            results = final_results(config, self.folder, sampling, self.held_out.final, FINAL_SEED)
+            rows = summarise(results)
             table = render_table(rows)
             record = [row.as_dict() for row in rows]
             checkpoint.write_text(self.folder / "final.json", json.dumps(record, indent=2) + "\n")

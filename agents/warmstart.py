@@ -10,6 +10,9 @@ With --references, a pass after both, every second lesson numbers the sentences 
 and the reply names them instead of copying: what takes thousands of steps to copy is named after
 forty. The other lessons are those of before, so that the model still copies where there are no
 numbers.
+
+With --model a pretrained model learns the action format on chunks of real text, by numbers too
+(`agents/learn/imitation.py`).
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from agents.model.tiny import (
     train_tokenizer,
 )
 from agents.runs.config import CPU_ENV_ARGS
+from agents.runs.imitation_options import add_pretrained, run_pretrained
 from agents.settings import ModelConfig
 from finemem_env.data.synthetic.kinds import is_asked_kind
 from finemem_env.errors import FineMemError
@@ -328,8 +332,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code (2 for a setting that does not fit)."""
     defaults = WarmStart()
     parser = argparse.ArgumentParser(prog="python -m agents.warmstart", description=__doc__)
-    parser.add_argument("output", type=Path, help="folder to write model and tokenizer to")
-    parser.add_argument("--lr", type=float, default=defaults.lr, help="peak learning rate")
+    parser.add_argument(
+        "output", type=Path, nargs="?", help="folder to write to (with --model: runs/warmstart)"
+    )
+    parser.add_argument("--lr", type=float, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="decides everything else")
     parser.add_argument("--refine", type=Path, help="go on from this folder with the second pass")
     parser.add_argument(
@@ -345,9 +351,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of saved weights"
     )
+    add_pretrained(parser)
     given = parser.parse_args(arguments)
+    if given.output is None and given.model is None:
+        parser.error("output: expected the folder to write to")
     try:
-        print(json.dumps(_run(given)))
+        print(json.dumps(_run(given) if given.model is None else run_pretrained(given)))
     except FineMemError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -361,7 +370,9 @@ def _run(given: argparse.Namespace) -> dict[str, float]:
         import agents.model.policy  # noqa: F401 - transformers
     if given.threads:
         torch.set_num_threads(given.threads)
-    config = WarmStart(lr=given.lr, seed=given.seed, mixed=given.mixed, references=given.references)
+    config = WarmStart(seed=given.seed, mixed=given.mixed, references=given.references)
+    if given.lr is not None:
+        config = replace(config, lr=given.lr)
     policy = train(
         config,
         lambda step, text: print(f"{step}: {text}", flush=True),

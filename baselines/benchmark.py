@@ -17,9 +17,9 @@ from baselines.runs.options import (
     add_agent_options,
     add_run_options,
     play,
-    print_settings,
+    print_place,
 )
-from baselines.runs.run import AgentChoice, RunConfig
+from baselines.runs.run import EPISODES, AgentChoice, RunConfig
 from baselines.suites import SUITES, UNLIMITED
 from baselines.tables.curves import run_table
 from baselines.tables.summary import CEILING, FLOOR
@@ -28,8 +28,6 @@ from finemem_env.cli.options import add_env_options, add_seed, env_args, env_id,
 from finemem_env.errors import ConfigError
 
 __all__ = ["main"]
-
-_EPISODES = 20
 
 
 def _listed(entries: Mapping[str, str]) -> str:
@@ -49,7 +47,7 @@ suites (fixed episodes, seeds, data hashes and memory budgets):
 columns of the table:
   score          mean score of the final questions, over episodes (r_global)
   macro          mean over competencies of their mean scores (shown when they differ)
-  95 % interval  percentile bootstrap of the score over episodes
+  95 % interval  of the score: over different episodes, within tasks (docs/benchmark.md)
   normalised     0 at skip, 1 at oracle, on the same episodes; "-" when they are not in the run
   r_chunk, r_fmt mean over steps; r_chunk is "-" when no chunk question was asked
   compression    1 - memory tokens / input tokens, at the end of the episode
@@ -63,7 +61,7 @@ score 0 for that episode; the episode is counted as failed, its error is in resu
 run goes on. Agents are not told questions, golds and scores.
 
 examples:
-  python -m baselines.benchmark --suite suite-cpu-v0 --jobs 2 --output-dir runs/cpu
+  python -m baselines.benchmark --suite suite-cpu-v1 --jobs 2 --output-dir runs/cpu
   python -m baselines.benchmark --env FineMem-AR-v0 --source squad --agent store_chunks \\
       --agent random --agent-args '{{"seed": 1}}' --episodes 20 --output-dir runs/squad
 """
@@ -78,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in rows:
         if row.failed or row.invalid:
             print(f"{row.agent}: {row.failed} failed, {row.invalid} invalid; see results.jsonl")
-    print_settings(options.output_dir)
+    print_place(options.output_dir, verbose=options.verbose)
     return 0
 
 
@@ -93,7 +91,13 @@ def _parser() -> Parser:
         action="store_true",
         help=f"do not add {FLOOR} and {CEILING}, which the normalised score needs",
     )
-    add("--episodes", type=positive, metavar="N", help=f"per agent (default: {_EPISODES})")
+    add(
+        "--episodes",
+        type=positive,
+        metavar="N",
+        help=f"per agent, each once (default: {EPISODES}, or all where there are fewer)",
+    )
+    add("--repeat", action="store_true", help="play episodes again where there are fewer than N")
     add_seed(parser, "decides the episodes (default: 0)", default=None)
     add(
         "--budgets",
@@ -129,6 +133,8 @@ def _config(options: argparse.Namespace) -> RunConfig:
         for key in ("env", "source", "split", "protocol", "difficulty", "episodes", "seed"):
             if getattr(options, key) is not None:
                 raise ConfigError(f"--{key} is fixed by --suite {options.suite}.")
+        if options.repeat:
+            raise ConfigError(f"--repeat: {options.suite} fixes its episodes, each played once.")
         if options.env_args:
             raise ConfigError(f"--env-args are fixed by --suite {options.suite}.")
         return RunConfig(suite=options.suite, agents=agents, budgets=options.budgets)
@@ -139,9 +145,10 @@ def _config(options: argparse.Namespace) -> RunConfig:
         env_id(options),
         keywords,
         agents,
-        options.episodes or _EPISODES,
+        options.episodes,
         options.seed or 0,
         budgets=options.budgets,
+        repeat=options.repeat,
     )
 
 

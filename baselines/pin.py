@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from baselines.runs.run import task_hashes
+from baselines.runs.run import suite_data
 from baselines.suites import SUITES
 from finemem_env.cli.frame import command, program
 
@@ -19,7 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = program("baselines.pin", __doc__)
     parser.add_argument("suite", nargs="*", help=f"{', '.join(SUITES)} (default: all)")
     names = parser.parse_args(arguments).suite or list(SUITES)
-    print(json.dumps({name: task_hashes(name) for name in names}, indent=4))
+    hashes = {
+        name: {task: data.data_hash for task, data in suite_data(name).items()} for name in names
+    }
+    print(json.dumps(hashes, indent=4))
     return 0
 
 

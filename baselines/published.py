@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -19,7 +19,7 @@ import gymnasium as gym
 import finemem_env  # noqa: F401  (registers the environments)
 from baselines.runs.choice import AgentChoice
 from baselines.runs.folder import RunFolder
-from baselines.runs.options import add_agent_options, add_run_options, play, print_settings
+from baselines.runs.options import add_agent_options, add_run_options, play, print_place
 from baselines.runs.run import RunConfig
 from baselines.suites import Task
 from baselines.tables.published_tables import TABLES, Column, PublishedTable, macro, mean
@@ -79,7 +79,7 @@ def plan(
         table: which.
         data: "published" or "rebuilt".
         env_args: keywords of every environment.
-        episodes: at most so many instances a sub-dataset; None: all, of rebuilt ones four.
+        episodes: at most so many instances a sub-dataset; None: all, of rebuilt ones ten.
 
     Raises:
         ConfigError: none can be played: the first reason, if it is a setting.
@@ -122,7 +122,7 @@ def _task(table: PublishedTable, data: str, name: str, env_args: Mapping[str, An
         keywords["source"] = name
         if name not in _WHOLE:
             keywords.setdefault("num_chunks", table.chunks)
-    return Task(_plain(name), _ENV, keywords, every=data == "published")
+    return Task(_plain(name), _ENV, keywords, every=data == "published", at_most=True)
 
 
 def _plain(name: str) -> str:
@@ -141,7 +141,7 @@ def _sized(task: Task, episodes: int | None) -> Task:
         count = min(size, episodes or size)
     else:
         count = episodes or _REBUILT_EPISODES
-    return Task(task.name, task.env, task.env_args, count, every=task.every)
+    return replace(task, episodes=count)
 
 
 def fill(table: PublishedTable, data: str, results: Sequence[Result]) -> list[Filled]:
@@ -160,7 +160,8 @@ def _line(table: PublishedTable, data: str, agent: str, results: Sequence[Result
         done = [[r for r in group if r.status == "ok"] for group in valid]
         count += sum(map(len, valid))
         scores.append(mean([mean([result.score for result in group]) for group in valid]))
-        memories.append(mean([mean([r.memory_tokens / 1000 for r in group]) for group in done]))
+        sizes = [[r.memory_tokens for r in group if r.memory_tokens is not None] for group in done]
+        memories.append(mean([mean([size / 1000 for size in group]) for group in sizes]))
     held = [memory for memory in memories if memory is not None]
     return Filled(agent, tuple(scores), mean(held), count)
 
@@ -247,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for status, count in Counter(r.status for r in results if r.status != "ok").items():
         print(f"\n{count} episodes {status}; see results.jsonl")
     print()
-    print_settings(options.output_dir)
+    print_place(options.output_dir, verbose=options.verbose)
     return 0
 
 
@@ -263,7 +264,9 @@ def _parser() -> Parser:
     add("--reader", type=name_or_object, metavar="JSON", help="who answers (default: local)")
     add("--judge", type=name_or_object, metavar="JSON", help="grades where a metric asks for it")
     add_env_args(parser)
-    add("--episodes", type=positive, metavar="N", help="at most so many of a sub-dataset")
+    add(
+        "--episodes", type=positive, metavar="N", help="at most so many of a sub-dataset, each once"
+    )
     add_seed(parser, "decides the episodes of rebuilt data")
     add_run_options(parser, time_limit=0.0)
     return parser

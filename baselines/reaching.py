@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from finemem_env.data.registry import SOURCES, SYNTHETIC
+from finemem_env.errors import ConfigError
 from finemem_env.locate import ENVIRONMENTS
 
-__all__ = ["reaching"]
+__all__ = ["TRUST", "add_trust", "reaching", "refuse"]
+
+TRUST = "--trust-settings"
 
 _LOCAL: dict[str, tuple[object, ...]] = {
     "reader": ("local", {"name": "local"}),
@@ -17,16 +21,17 @@ _LOCAL: dict[str, tuple[object, ...]] = {
     "data_dir": (None,),
 }
 _SOURCES = {*SOURCES, "synthetic", *SYNTHETIC.values()}
-_KNOBS = ("hub", "path")  # of sources: a data set to download, a file to open
+_KNOBS = ("hub", "path", "exclude")  # of sources: a data set to download, files to open
 
 
 def reaching(env: Mapping[str, Any]) -> list[str]:
     """Names and values of what an environment's description would import, open, call or load.
 
     Args:
-        env: `id` and keywords of `gym.make`, as a trace has them.
+        env: `id` and keywords of `gym.make`, as a trace has them, or those of them that are given.
     """
-    reached = {} if env.get("id") in ENVIRONMENTS else {"id": env.get("id")}
+    ours = "id" not in env or str(env["id"]) in ENVIRONMENTS
+    reached = {} if ours else {"id": env["id"]}
     for name, local in _LOCAL.items():
         if name in env and env[name] not in local:
             reached[name] = env[name]
@@ -41,8 +46,35 @@ def reaching(env: Mapping[str, Any]) -> list[str]:
         reached["exclude"] = env["exclude"]
     difficulty = env.get("difficulty")
     knobs = difficulty if isinstance(difficulty, Mapping) else {}
-    reached |= {f"difficulty {name}": knobs[name] for name in _KNOBS if knobs.get(name)}
+    reached |= {
+        f"difficulty {name}": value
+        for name, value in knobs.items()
+        if value and (name in _KNOBS or (isinstance(value, str) and "/" in value))
+    }
     return [f"{name} {value!r}" for name, value in reached.items()]
+
+
+def refuse(what: str, named: Iterable[str]) -> None:
+    """Stop where `what`, a file of somebody else, names something that would be reached.
+
+    Raises:
+        ConfigError: there is such a name.
+    """
+    names = list(dict.fromkeys(named))
+    if names:
+        raise ConfigError(
+            f"{what} names {', '.join(names)}: it would be opened, called or loaded here. Read it, "
+            f"then add {TRUST}."
+        )
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """`--trust-settings`."""
+    parser.add_argument(
+        TRUST,
+        action="store_true",
+        help="open, call and load what the settings found there name",
+    )
 
 
 def _plain_bm25(retriever: object) -> bool:

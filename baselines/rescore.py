@@ -4,6 +4,9 @@ The stored actions are played into fresh environments and every reward is comput
 run's own settings or, with --reward, under any preset. Stored answers stand in for the reader where
 the same question meets the same items; what the traces do not hold is put to the run's reader.
 Results go to RUN/rescored/NAME/results.jsonl, with the attributed reward of every step.
+
+The run may be a stranger's: settings in its traces that would open files, call servers or load
+models are refused before anything is played, unless --trust-settings says that you have read them.
 """
 
 from __future__ import annotations
@@ -20,11 +23,14 @@ from typing import Any
 import gymnasium as gym
 
 import finemem_env  # noqa: F401  (registers the environments)
-from baselines.runs.folder import RunFolder
+from baselines.agents import answers_itself, searches_itself
+from baselines.reaching import add_trust, reaching, refuse
+from baselines.runs.folder import RunFolder, own_file
 from baselines.runs.runner import session_of
 from baselines.tables.results import Result, measured
 from baselines.tables.summary import render_table, summarise
 from finemem_env.cli.frame import command, program, saving
+from finemem_env.cli.progress import begin
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.rewards import REWARDS
 from finemem_env.testing import canonical
@@ -70,8 +76,10 @@ class Rescorer:
             )
         factory = getattr(env.unwrapped, "factory", None)
         reader, judge = getattr(factory, "reader", None), getattr(factory, "judge", None)
-        last = replay(trace, session, reader, judge, trust=self.trust)
-        return replace(result, **measured(session)), last.step_rewards
+        search = not searches_itself(trace.versions)
+        last = replay(trace, session, reader, judge, trust=self.trust, search=search)
+        found = measured(session, hidden=answers_itself(trace.versions))
+        return replace(result, **found), last.step_rewards
 
     def close(self) -> None:
         """Close the environments."""
@@ -120,22 +128,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = program("baselines.rescore", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run")
     parser.add_argument("--reward", help="preset to score under (default: the run's own)")
+    add_trust(parser)
     options = parser.parse_args(arguments)
     reward = options.reward
     if reward is not None and reward not in REWARDS:
         raise ConfigError(nearest("reward", reward, REWARDS))
     folder = RunFolder(options.run)
-    seed = int(folder.config()["seed"])
+    folder.config()  # refuses what is no run
+    if not options.trust_settings:
+        refuse(str(options.run), (name for _, one in folder.traces() for name in reaching(one.env)))
+    output = folder.path / "rescored" / (reward or _OWN)
+    begin(f"the rewards of {options.run} again, from its traces", output)
     with closing(Rescorer(reward)) as rescorer:
         rows = list(_rescored(folder, rescorer))
-    output = folder.path / "rescored" / (reward or _OWN)
     with saving(output, f"{output} is not whole; the run is as it was."):
         _write(output, rows)
     for budget in dict.fromkeys(result.budget for _, result, _ in rows):
         if budget:
             print(f"memory budget {budget}")
         of_budget = [result for _, result, _ in rows if result.budget == budget]
-        print(render_table(summarise(of_budget, seed)))
+        print(render_table(summarise(of_budget)))
     print(f"written to {output}")
     if reward is not None:
         return 0
@@ -145,8 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(output: Path, rows: Sequence[_Row]) -> None:
+    own_file(output)
     output.mkdir(parents=True, exist_ok=True)
-    with (output / "results.jsonl").open("w", encoding="utf-8") as file:
+    with own_file(output / "results.jsonl").open("w", encoding="utf-8") as file:
         for _, result, step_rewards in rows:
             record = {**asdict(result), "step_rewards": step_rewards}
             file.write(json.dumps(record, ensure_ascii=False) + "\n")

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import shlex
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -29,21 +30,24 @@ import gymnasium as gym
 import numpy as np
 
 import finemem_env  # noqa: F401  (registers the environments)
+from baselines.sb3_weights import restore, restore_policy
 from finemem_env.cli.frame import Parser, command, program, saving, shell_line
 from finemem_env.cli.options import (
     add_env_options,
     add_output_options,
     add_seed,
+    add_verbose,
     env_args,
     env_id,
     json_object,
     positive,
 )
+from finemem_env.cli.progress import Progress, begin
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.extras import load
 from finemem_env.wrappers import DiscreteOperations, FeatureObservation, feature_array, make_draft
 
-__all__ = ["ALGORITHMS", "Sb3Agent", "Sb3Config", "main", "make_env", "train"]
+__all__ = ["ALGORITHMS", "Sb3Agent", "Sb3Config", "blank", "main", "make_env", "train"]
 
 ALGORITHMS = {
     "ppo": "stable_baselines3:PPO",
@@ -102,13 +106,21 @@ def make_env(config: Sb3Config) -> gym.Env[Any, Any]:
     return FeatureObservation(discrete, config.bins)
 
 
-def train(config: Sb3Config, output_dir: Path, *, log: bool = True, resume: bool = False) -> Path:
+def train(
+    config: Sb3Config,
+    output_dir: Path,
+    *,
+    log: bool = True,
+    verbose: bool = False,
+    resume: bool = False,
+) -> Path:
     """Train and save; returns the checkpoint's path. What Ctrl-C stops is saved as well.
 
     Args:
         config: everything that decides the run.
         output_dir: its folder.
-        log: print the numbers of every update.
+        log: say on stderr what runs and how far it is.
+        verbose: print the numbers of every update.
         resume: go on with the model in the folder, by the choices that are left; the episodes that
             were being played, and the replay buffer of DQN, start anew.
 
@@ -128,26 +140,32 @@ def train(config: Sb3Config, output_dir: Path, *, log: bool = True, resume: bool
     vector = library.make_vec_env(lambda: make_env(config), n_envs=config.envs, seed=config.seed)
     load("torch", _WHAT, "sb3").set_num_threads(1)
     saved = _last_model(output_dir) if resume else None
+    model = factory("MlpPolicy", vector, seed=config.seed, device="cpu", **_options(config))
     if saved is not None:
-        model = factory.load(saved, env=vector, device="cpu")
+        restore(model, saved)
         model.set_random_seed((config.seed + model.num_timesteps) % 2**32)  # other episodes
-    else:
-        model = factory("MlpPolicy", vector, seed=config.seed, device="cpu", **_options(config))
-    _log(model, output_dir, log)
+    _log(model, output_dir, verbose)
     _write_settings(config, output_dir)
     with saving(output_dir, "The model is kept: the same command with --resume goes on."):
-        return _learn(model, config, output_dir)
+        return _learn(model, config, output_dir, log=log)
 
 
-def _learn(model: Any, config: Sb3Config, output_dir: Path) -> Path:  # noqa: ANN401
+def _learn(model: Any, config: Sb3Config, output_dir: Path, *, log: bool) -> Path:  # noqa: ANN401
     """The choices that are left; the model is saved however they end."""
     path, aside = output_dir / _MODEL, output_dir / f"new-{_MODEL}"
+    done = min(model.num_timesteps, config.steps)
+    if log:
+        what = f"{config.steps:,} choices{f', {done:,} of them done' if done else ''}"
+        watch = shlex.join(["tensorboard", "--logdir", str(output_dir / "tensorboard")])
+        begin(f"{what}: {config.algo} on {config.env}", output_dir, watch)
     try:
-        model.learn(
-            total_timesteps=max(0, config.steps - model.num_timesteps),
-            callback=_callbacks(config, output_dir),
-            reset_num_timesteps=False,
-        )
+        with Progress(config.steps, "choice", shown=log) as progress:
+            progress.skip(done)
+            model.learn(
+                total_timesteps=max(0, config.steps - model.num_timesteps),
+                callback=_callbacks(config, output_dir, progress),
+                reset_num_timesteps=False,
+            )
     finally:
         model.save(aside)
         aside.replace(path)
@@ -188,7 +206,7 @@ def _check_same(config: Sb3Config, output_dir: Path) -> None:
 
 
 class Sb3Agent:
-    """Plays a checkpoint of `train`, greedily.
+    """Plays a checkpoint of `train`, greedily; of the file it takes nothing but tensors.
 
     Args:
         checkpoint: the folder of the run, or a .zip inside it.
@@ -205,9 +223,9 @@ class Sb3Agent:
         self._config = _read_settings(folder / _SETTINGS)
         if not path.is_file():
             raise DataError(f"{path}: no such checkpoint.")
-        factory = _algorithm(self._config.algo)
         load("torch", _WHAT, "sb3").set_num_threads(1)
-        self._model = factory.load(path, device="cpu")
+        self._model = blank(self._config)
+        restore_policy(self._model, path)
 
     def reset(self, info: Mapping[str, Any]) -> None:
         """Nothing is carried from one episode to the next."""
@@ -226,6 +244,19 @@ class Sb3Agent:
         return draft.action()
 
 
+def blank(config: Sb3Config) -> Any:  # noqa: ANN401
+    """An untrained model of the config's shape; of what it was trained on, nothing is opened."""
+    shape = {"policy_kwargs": _options(config).get("policy_kwargs")}
+    small = {"buffer_size": 1} if config.algo == "dqn" else {}
+    with closing(make_env(dataclasses.replace(config, env=Sb3Config().env, env_args={}))) as env:
+        try:
+            return _algorithm(config.algo)("MlpPolicy", env, device="cpu", **shape, **small)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{_SETTINGS}: policy_kwargs of a {config.algo} policy: {error}"
+            ) from error
+
+
 def _algorithm(name: str) -> Any:  # noqa: ANN401
     if name not in ALGORITHMS:
         raise ConfigError(nearest("algorithm", name, ALGORITHMS))
@@ -237,31 +268,42 @@ def _options(config: Sb3Config) -> dict[str, Any]:
     return {**(_DQN if config.algo == "dqn" else _PPO), **config.options}
 
 
-def _callbacks(config: Sb3Config, output_dir: Path) -> list[Any]:
+def _callbacks(config: Sb3Config, output_dir: Path, progress: Progress) -> list[Any]:
     base = importlib.import_module("stable_baselines3.common.callbacks")
     every = max(1, config.steps // (4 * config.envs))
     saved = base.CheckpointCallback(every, str(output_dir / "checkpoints"), "model", verbose=0)
-    return [saved, _score_callback(base.BaseCallback)()]
+    return [saved, _score_callback(base.BaseCallback, progress)()]
 
 
-def _score_callback(base: Any) -> Callable[[], Any]:  # noqa: ANN401
+def _score_callback(base: Any, progress: Progress) -> Callable[[], Any]:  # noqa: ANN401
     class ScoreCallback(base):  # type: ignore[misc]
         """Logs the mean score of the final questions over the last hundred episodes."""
 
         def __init__(self) -> None:
             super().__init__()
             self._scores: deque[float] = deque(maxlen=100)
+            self._accepted: deque[float] = deque(maxlen=1000)
 
         def _on_step(self) -> bool:
-            for over, info in zip(self.locals["dones"], self.locals["infos"], strict=True):
+            dones = self.locals["dones"]
+            for over, info in zip(dones, self.locals["infos"], strict=True):
+                self._accepted += [float(one["accepted"]) for one in info["operations"]]
                 if over:
                     self._scores.append(info["score"])
                     self.logger.record("memory/tokens", info["memory_tokens"])
             if self._scores:
                 self.logger.record("memory/score", float(np.mean(self._scores)))
+            progress(_state(self._scores, self._accepted), len(dones))
             return True
 
     return ScoreCallback
+
+
+def _state(scores: Sequence[float], accepted: Sequence[float]) -> str:
+    """Beside the bar: the score of the last episodes, the accepted share of operations."""
+    if not scores or not accepted:
+        return ""
+    return f"score {np.mean(scores):.2f}, accepted {np.mean(accepted):.2f}"
 
 
 def _write_settings(config: Sb3Config, output_dir: Path) -> None:
@@ -298,9 +340,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = {name: getattr(options, name) for name in names}
     config = Sb3Config(env_id(options), env_args(options), **chosen)
     folder = options.output_dir
-    path = train(config, folder, resume=options.resume)
-    environment = json.loads((folder / _SETTINGS).read_text("utf-8"))["environment"]
-    print(f"settings: {json.dumps(environment, ensure_ascii=False)}\nwritten to {path}")
+    path = train(config, folder, verbose=options.verbose, resume=options.resume)
+    if options.verbose:
+        environment = json.loads((folder / _SETTINGS).read_text("utf-8"))["environment"]
+        print(f"settings: {json.dumps(environment, ensure_ascii=False)}")
+    print(f"written to {path}")
     print(f"score it: {_scoring(config, folder)}")
     return 0
 
@@ -330,6 +374,7 @@ def _parser() -> Parser:
     add("--bins", type=positive, default=default.bins, metavar="N", help="hash bins")
     add("--options", type=json_object, default={}, metavar="JSON", help="the algorithm's own")
     add_output_options(parser, "the choices that are left")
+    add_verbose(parser)
     return parser
 
 

@@ -30,7 +30,9 @@ class Task:
     """One environment and how many episodes of it are played.
 
     `data_hash` is the SHA-256 that the episodes must have; "" where it is not pinned. With `every`
-    the source's first `episodes` instances are played, each once, and not as many that it draws.
+    the source's first `episodes` instances are played, and not as many that it draws. No episode is
+    played twice: a source that holds fewer is an error, or with `at_most` gives all it has, or with
+    `repeat` plays all before any again.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Task:
     episodes: int = 20
     data_hash: str = ""
     every: bool = False
+    at_most: bool = False
+    repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
         Suite(
-            "suite-cpu-v0",
+            "suite-cpu-v1",
             "every competency, generated and real, in minutes on two cores",
             (
                 _task("AR", "synthetic", 8),
@@ -80,7 +84,7 @@ SUITES: dict[str, Suite] = {
             seed=2601,
         ),
         Suite(
-            "suite-long-v0",
+            "suite-long-v1",
             "38 to 219 chunks of 1,000 to 3,400 tokens",
             (
                 _task("AR", "synthetic", 2, num_chunks=219, **_LONG),
@@ -92,7 +96,7 @@ SUITES: dict[str, Suite] = {
             seed=8435,
         ),
         Suite(
-            "suite-ood-v0",
+            "suite-ood-v1",
             "longer episodes, from sources that the training mixture does not hold",
             (
                 _task("AR", "squad", 4, num_chunks=20),

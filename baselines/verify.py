@@ -13,24 +13,23 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from baselines.managers.messages import VERSION as MESSAGES
-from baselines.reaching import reaching
+from baselines.agents import answers_itself, searches_itself
+from baselines.reaching import add_trust, reaching, refuse
 from baselines.rescore import Rescorer, largest_difference
 from baselines.runs.player import environment_args
-from baselines.runs.run import RunConfig, task_hashes
-from baselines.runs.runner import episode_seeds
+from baselines.runs.run import SuiteData, suite_data
 from baselines.runs.submission import Submission, read_submission
 from baselines.suites import get_suite
 from baselines.tables.curves import headline, run_table
 from baselines.tables.results import Result
 from baselines.tables.summary import summarise
 from finemem_env.cli.frame import command, program
-from finemem_env.errors import ConfigError
-from finemem_env.trace import Trace
+from finemem_env.cli.progress import begin
+from finemem_env.cli.tables import number
 
 __all__ = ["main", "problems"]
 
@@ -40,58 +39,60 @@ _SHOWN = 20
 
 def problems(submission: Submission) -> list[str]:
     """Everything that is wrong with a submission, as sentences; none when it stands."""
-    wrong = _data(submission) + _complete(submission)
+    name = submission.config.get("suite")
+    data = {} if name is None else suite_data(name)
+    wrong = _data(submission, data) + _complete(submission)
     if wrong:
         return wrong
     with closing(Rescorer()) as rescorer:
         for result in submission.results:
             if result.status != "failed":
-                wrong += _episode(submission, result, rescorer)
+                wrong += _episode(submission, result, rescorer, data)
             elif result.score != 0.0:
                 wrong.append(f"{_name(result.key)}: failed, with a score of {result.score}")
     return wrong
 
 
-def _episode(submission: Submission, result: Result, rescorer: Rescorer) -> list[str]:
+def _episode(
+    submission: Submission, result: Result, rescorer: Rescorer, data: Mapping[str, SuiteData]
+) -> list[str]:
     """What is wrong with one episode that was played to its end."""
     name, trace = _name(result.key), submission.traces.get(result.key)
     if trace is None:
         return [f"{name}: no trace"]
-    if wrong := _played(submission, result.key):
+    if wrong := _played(submission, result.key, data):
         return wrong
-    rescorer.trust = _answers_itself(trace) or not _is_local(submission)
+    rescorer.trust = answers_itself(trace.versions) or not _is_local(submission)
     again, _ = rescorer(trace, result)
     versions = dict(rescorer.versions)
-    if _answers_itself(trace):
-        versions["reader"] = trace.versions["reader"]
+    for part, itself in (("reader", answers_itself), ("retriever", searches_itself)):
+        if itself(trace.versions):
+            versions[part] = trace.versions[part]
     if dict(trace.versions) != versions:
         wrong.append(f"{name}: played under {dict(trace.versions)}, here is {versions}")
     if largest_difference(result, again) > _TOLERANCE:
         wrong.append(
-            f"{name}: reports score {result.score:.6f} and return {result.episode_return:.6f}, "
-            f"its actions give {again.score:.6f} and {again.episode_return:.6f}"
+            f"{name}: reports score {result.score:.6f} and return {_shown(result)}, "
+            f"its actions give {again.score:.6f} and {_shown(again)}"
         )
     return wrong
+
+
+def _shown(result: Result) -> str:
+    return number(result.episode_return, 6)
 
 
 def _is_local(submission: Submission) -> bool:
     return str(submission.config["versions"].get("reader", "")).startswith("local/")
 
 
-def _answers_itself(trace: Trace) -> bool:
-    return str(trace.versions.get("reader", "")).startswith(f"{MESSAGES}/")
-
-
-def _data(submission: Submission) -> list[str]:
+def _data(submission: Submission, data: Mapping[str, SuiteData]) -> list[str]:
     """A suite's data must be the suite's."""
-    name = submission.config.get("suite")
-    if name is None:
-        return []
     claimed = submission.config["task_hashes"]
     return [
-        f"task {task}: data {claimed.get(task, '')[:16]}…, here {digest[:16]}…"
-        for task, digest in task_hashes(name).items()
-        if claimed.get(task) != digest
+        f"task {task}: data {claimed.get(task, '')[:16]}…, here {here.data_hash[:16]}…"
+        for task, here in data.items()
+        if claimed.get(task) != here.data_hash
     ]
 
 
@@ -118,7 +119,9 @@ def _episodes(submission: Submission) -> dict[str, int]:
     return Counter(episode.get("task", "") for episode in submission.config["episodes"])
 
 
-def _played(submission: Submission, key: tuple[str, str, str, int]) -> list[str]:
+def _played(
+    submission: Submission, key: tuple[str, str, str, int], data: Mapping[str, SuiteData]
+) -> list[str]:
     """The trace must be of the environment and seed that its result names."""
     name = submission.config.get("suite")
     trace = submission.traces[key]
@@ -129,7 +132,7 @@ def _played(submission: Submission, key: tuple[str, str, str, int]) -> list[str]
     expected = {"id": task.env, **environment_args(task, key[1])}
     if dict(trace.env) != expected:
         return [f"{_name(key)}: played in {dict(trace.env)}, the suite says {expected}"]
-    if trace.seed != episode_seeds(RunConfig(suite=name).base_seed, task.episodes)[key[3]]:
+    if trace.seed != data[task.name].seeds[key[3]]:
         return [f"{_name(key)}: another seed than the suite's"]
     return []
 
@@ -144,35 +147,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 when the submission stands, 1 when not, 2 when it cannot be read."""
     parser = program("baselines.verify", __doc__)
     parser.add_argument("file", type=Path, help="a submission, .json or .json.gz")
-    parser.add_argument(
-        "--trust-settings", action="store_true", help="use the readers, files and models it names"
-    )
+    add_trust(parser)
     options = parser.parse_args(arguments)
     submission = read_submission(options.file)
     if not options.trust_settings:
-        _refuse_reaching(submission)
+        envs = (trace.env for trace in submission.traces.values())
+        refuse("the submission", (name for env in envs for name in reaching(env)))
+    begin(f"{len(submission.results)} episodes of {options.file}, scored again")
     if wrong := problems(submission):
         print(f"NOT VERIFIED: {len(wrong)} problems", *wrong[:_SHOWN], sep="\n  ")
         return 1
-    seed, budget = int(submission.config["seed"]), headline(submission.config["budgets"])
-    rows = summarise([result for result in submission.results if result.budget == budget], seed)
+    budget = headline(submission.config["budgets"])
+    rows = summarise([result for result in submission.results if result.budget == budget])
     print(run_table(rows, submission.results))
     read = "every answer read again" if _is_local(submission) else "stored answers scored again"
     print(f"VERIFIED: {len(submission.results)} episodes, {read}")
-    if own := sum(map(_answers_itself, submission.traces.values())):
+    versions = [trace.versions for trace in submission.traces.values()]
+    if own := sum(map(answers_itself, versions)):
         print(
             f"{own} of them by agents that answer themselves: their answers scored again as stored"
         )
+    if own := sum(map(searches_itself, versions)):
+        print(f"{own} of them by agents that search themselves: what they found is as stored")
     return 0
-
-
-def _refuse_reaching(submission: Submission) -> None:
-    for trace in submission.traces.values():
-        if named := reaching(trace.env):
-            raise ConfigError(
-                f"the submission names {', '.join(named)}: it would be opened, called or loaded "
-                "here. Read it, then add --trust-settings."
-            )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from benchmarks.credit_run import CREDITS, Budget, Cell, train
 from benchmarks.credit_tasks import TASKS
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import positive
-from finemem_env.cli.progress import Progress
+from finemem_env.cli.progress import Progress, begin, tail
 from finemem_env.errors import ConfigError, nearest
 
 __all__ = ["cells", "main", "read_records", "run"]
@@ -59,6 +59,7 @@ def run(wanted: Sequence[Cell], budget: Budget, path: Path, jobs: int) -> list[R
     missing = [cell for cell in wanted if _key(asdict(cell)) not in done]
     path.parent.mkdir(parents=True, exist_ok=True)
     torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    begin(f"{len(missing)} trainings of {len(wanted)}", path, tail(path))
     with path.open("a", encoding="utf-8") as file, Progress(len(missing), "cell") as advance:
         file.write("\n" if torn else "")
         for record in _train_all(missing, budget, jobs):

@@ -31,7 +31,7 @@ from benchmarks.policy import UPDATE, KindOf, KindPolicy
 from benchmarks.rollout import Rollout, make_group, play, policy_gradient, reward_rows
 from finemem_env.cli.frame import Parser, command, program
 from finemem_env.cli.options import add_seed, positive
-from finemem_env.cli.progress import Progress
+from finemem_env.cli.progress import Progress, begin
 from finemem_env.cli.tables import markdown_table
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.rewards import REWARDS, RewardSettings, Weights
@@ -236,6 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in names:
         if name not in SOURCES:
             raise ConfigError(nearest("source", name, SOURCES))
+    begin(f"{options.episodes} contexts of each of {', '.join(names)}")
     with Progress(len(names) * options.episodes, "context") as advance:
         measurements = {
             name: measure(SOURCES[name], options.episodes, options.seed, advance) for name in names

@@ -24,7 +24,7 @@ import numpy as np
 
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
-from finemem_env.cli.progress import Progress
+from finemem_env.cli.progress import Progress, begin
 from finemem_env.cli.tables import markdown_table
 from finemem_env.extras import load
 from finemem_env.memory import Workspace
@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_seed(parser, "of texts and questions")
     options = parser.parse_args(arguments)
     _rank_bm25()
+    begin(f"memories of {', '.join(map(str, options.items))} items, asked and changed")
     finals, steps = [], []
     with Progress(2 * len(options.items), "row") as advance:
         for count in options.items:

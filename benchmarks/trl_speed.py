@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 from finemem_env.cli.frame import Parser, command, program
 from finemem_env.cli.options import positive
-from finemem_env.cli.progress import Progress
+from finemem_env.cli.progress import Progress, begin
 from finemem_env.cli.tables import markdown_table
 from finemem_env.extras import require
 
@@ -203,6 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     require(("torch", "transformers", "datasets", "trl"), "the comparison", "dev")
     names = ["ours", *[f"trl/{split}" for split in options.splits]]
     own = {"threads": options.threads, "device": options.device, "mixed": options.mixed}
+    begin(f"set-ups {', '.join(options.setups)}, {options.rounds} rounds of {', '.join(names)}")
     for name in options.setups:
         task = replace(SETUPS[name], **own)
         with Progress(options.rounds, "round") as advance:

@@ -25,6 +25,11 @@ DATA = os.environ.get("FINEMEM_DATA")
 LOOPBACK = ("127.", "localhost", "::1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first: processes that share the others then end together."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse connections to other machines: a test that needs one is a defect."""

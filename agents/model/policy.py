@@ -22,6 +22,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from agents.assets import tiny_folder
 from agents.model.batching import Row
+from agents.model.depth import freeze_layers, keep_layers
 from agents.model.logprobs import Scorer, score_rows
 from agents.settings import TINY, ModelConfig
 from finemem_env.backends import Sampling
@@ -227,10 +228,14 @@ def load_policy(config: ModelConfig, batch_tokens: int | None = None) -> Policy:
     tokenizer = load_tokenizer(name, config.revision)
     dtype = "bfloat16" if config.precision == "bfloat16" else "float32"
     model: Any = load_model(name, config.revision, device=config.device, dtype=dtype)
+    if config.layers is not None:
+        keep_layers(model, config.layers)
     if config.gradient_checkpointing:
         checkpoint_layers(model)
     if config.lora_rank:
         model = _with_lora(model, config)
+    if config.frozen_layers:
+        freeze_layers(model, config.frozen_layers)
     autocast = torch.bfloat16 if config.precision == "mixed" else None
     return Policy(
         model, tokenizer, autocast=autocast, tools=config.tools, batch_tokens=batch_tokens

@@ -92,6 +92,8 @@ def _grouped(records: Sequence[Record]) -> Mapping[tuple[str, str, str], list[Re
     groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         groups[record["task"], record["reward"], record["credit"]].append(record)
+    for group in groups.values():
+        group.sort(key=lambda record: record["seed"])  # the bootstrap goes by places
     return groups
 
 

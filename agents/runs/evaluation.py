@@ -1,13 +1,15 @@
 """Scores of a policy and of scripted agents on the same held-out episodes, in one table.
 
-Episode i is reset with SeedSequence([seed, i]), as in the benchmark, so the rows of both can be
-compared. A policy plays all its episodes in step, which is what makes evaluation during training
-cheap; the numbers are those that the benchmark would report for it.
+The episodes are those of the benchmark, each once, so the rows of both can be compared. A policy
+plays all its episodes in step, which makes evaluation during training cheap; the numbers are those
+that the benchmark would report for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,75 @@ from agents.learn import checkpoint
 from agents.learn.rollout import Rollout, Sampling, make_rollout_env, roll_out
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import TrainConfig
+from agents.settings import EVAL_EPISODES, FINAL_EPISODES
 from baselines.agents import PrivilegedAgent, make_agent
-from baselines.runs.runner import Entry, episode_seeds, run_episode
+from baselines.runs.episodes import distinct_seeds
+from baselines.runs.runner import Entry, run_episode
 from baselines.tables.results import Result, measured
+from finemem_env.trace import record_trace, trace_line
 
-__all__ = ["REFERENCES", "evaluate_policy", "final_results", "play_references", "policy_results"]
+__all__ = [
+    "EVAL_SEED",
+    "FINAL_SEED",
+    "REFERENCES",
+    "HeldOut",
+    "evaluate_policy",
+    "final_results",
+    "held_out",
+    "play_references",
+    "policy_results",
+    "write_samples",
+]
 
-REFERENCES = ("skip", "fifo", "selective", "oracle")
+REFERENCES = ("skip", "fifo", "rag", "salience", "selective", "oracle")
+EVAL_SEED, FINAL_SEED = 1, 2  # beside the run's seed: other episodes than those of training
 _WIDTH = 64  # episodes that a policy plays in step
+_SAMPLES = 3  # episodes whose traces an evaluation leaves
+
+
+def held_out(
+    env_id: str, env_args: Mapping[str, Any], episodes: int | None, usual: int, seed: int
+) -> list[int]:
+    """Reset seeds of different episodes.
+
+    Args:
+        env_id: the environment.
+        env_args: its keywords.
+        episodes: how many; None: `usual`, or all where there are fewer.
+        usual: how many where nothing is asked for.
+        seed: decides which.
+
+    Raises:
+        ConfigError: more are asked for than there are.
+    """
+    env: gym.Env[str, str] = gym.make(env_id, disable_env_checker=True, **env_args)
+    with closing(env):
+        return distinct_seeds(env, seed, episodes or usual, at_most=episodes is None)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Reset seeds of what is not trained on: of the evaluations and of the table at the end."""
+
+    validation: list[int]
+    final: list[int]
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> HeldOut:
+        """Those of a config.
+
+        Raises:
+            ConfigError: it asks for more than there are.
+        """
+        env, asked = config.environment, config.evaluation
+        kept = env.evaluation(asked.eval_split)
+        final = asked.final_episodes
+        return cls(
+            held_out(env.env, kept, asked.eval_episodes, EVAL_EPISODES, EVAL_SEED),
+            []
+            if final == 0
+            else held_out(env.env, env.evaluation("test"), final, FINAL_EPISODES, FINAL_SEED),
+        )
 
 
 def evaluate_policy(
@@ -32,14 +95,13 @@ def evaluate_policy(
     env_id: str,
     env_args: Mapping[str, Any],
     *,
-    episodes: int,
+    seeds: Sequence[int],
     seed: int,
     sampling: Sampling,
 ) -> list[Rollout]:
-    """One rollout of each of `episodes` episodes, in order."""
-    seeds = episode_seeds(seed, episodes)
+    """One rollout of the episode of each of `seeds`, in order; `seed` is that of the sampling."""
     found: list[Rollout] = []
-    for first in range(0, episodes, _WIDTH):
+    for first in range(0, len(seeds), _WIDTH):
         part = seeds[first : first + _WIDTH]
         env = make_rollout_env(env_id, dict(env_args), len(part))
         found += roll_out(policy, env, part, sampling, seed)
@@ -47,18 +109,51 @@ def evaluate_policy(
     return found
 
 
-def policy_results(label: str, rollouts: Sequence[Rollout], seed: int) -> list[Result]:
+def policy_results(label: str, rollouts: Sequence[Rollout], seeds: Sequence[int]) -> list[Result]:
     """The benchmark's record of every rollout, without times."""
-    seeds = episode_seeds(seed, len(rollouts))
     return [_result(label, index, seeds[index], one) for index, one in enumerate(rollouts)]
+
+
+def write_samples(
+    folder: Path,
+    update: int,
+    rollouts: Sequence[Rollout],
+    env_id: str,
+    env_args: Mapping[str, Any],
+    seeds: Sequence[int],
+) -> None:
+    """The traces of an evaluation's first episodes, in samples/ of the run's folder.
+
+    `python -m baselines.inspect` and `python -m finemem_env view` read them.
+
+    Args:
+        folder: the run.
+        update: after which it was evaluated; the agent of the traces is named after it.
+        rollouts: of `evaluate_policy`, called with the next three arguments.
+        env_id: the environment.
+        env_args: its keywords.
+        seeds: of the episodes.
+    """
+    traces = [
+        record_trace(
+            rollout.session,
+            agent=f"update {update}",
+            episode=index,
+            seed=seeds[index],
+            env={"id": env_id, **env_args},
+        )
+        for index, rollout in enumerate(rollouts[:_SAMPLES])
+    ]
+    path = folder / "samples" / f"update-{update:06d}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    checkpoint.write_text(path, "".join(map(trace_line, traces)))
 
 
 def play_references(
     env_id: str,
     env_args: Mapping[str, Any],
     *,
-    episodes: int,
-    seed: int,
+    seeds: Sequence[int],
     agents: Sequence[str] = REFERENCES,
 ) -> list[Result]:
     """The scripted agents on the same episodes."""
@@ -68,16 +163,18 @@ def play_references(
         agent = make_agent(name)
         if isinstance(agent, PrivilegedAgent):
             agent.attach(env)
-        for index, one in enumerate(episode_seeds(seed, episodes)):
+        for index, one in enumerate(seeds):
             entry = Entry(name, agent)
             results.append(run_episode(env, entry, index, one, {"id": env_id, **env_args})[0])
     env.close()
     return results
 
 
-def final_results(config: TrainConfig, folder: Path, sampling: Sampling, seed: int) -> list[Result]:
+def final_results(
+    config: TrainConfig, folder: Path, sampling: Sampling, seeds: Sequence[int], seed: int
+) -> list[Result]:
     """Initial and best weights of the run in `folder` and the scripted agents, on test episodes."""
-    env, episodes = config.environment.evaluation("test"), config.evaluation.final_episodes
+    env = config.environment.evaluation("test")
     best = checkpoint.latest(folder / "best")
     results = []
     for label in ("before", "after"):
@@ -85,10 +182,10 @@ def final_results(config: TrainConfig, folder: Path, sampling: Sampling, seed: i
         if label == "after" and best is not None:
             checkpoint.load_weights(best, policy.model)
         played = evaluate_policy(
-            policy, config.environment.env, env, episodes=episodes, seed=seed, sampling=sampling
+            policy, config.environment.env, env, seeds=seeds, seed=seed, sampling=sampling
         )
-        results += policy_results(label, played, seed)
-    return results + play_references(config.environment.env, env, episodes=episodes, seed=seed)
+        results += policy_results(label, played, seeds)
+    return results + play_references(config.environment.env, env, seeds=seeds)
 
 
 def _result(label: str, index: int, seed: int, rollout: Rollout) -> Result:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from agents.runs.config import PRESETS, TINY, TrainConfig, from_dict
+from baselines.reaching import reaching, refuse
 from finemem_env.errors import ConfigError
 from finemem_env.extras import needs
 
 if TYPE_CHECKING:
     from agents.model.policy import Policy
 
-__all__ = ["load_manager", "load_run", "read_config"]
+__all__ = ["load_manager", "load_run", "read_config", "refuse_reaching"]
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def read_config(folder: Path) -> TrainConfig:
@@ -31,13 +37,38 @@ def read_config(folder: Path) -> TrainConfig:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def load_run(folder: Path, which: str = "best") -> tuple[TrainConfig, Policy]:
-    """Settings and policy of a run: its best weights, the `last` ones, or the `initial` ones.
+def refuse_reaching(config: TrainConfig, folder: Path, env: Mapping[str, Any] = _NOTHING) -> None:
+    """Stop where a run of somebody else names a model to load, or an environment that reaches.
+
+    Args:
+        config: as the run has it.
+        folder: of the run.
+        env: what will be made of its environment: `id`, keywords.
 
     Raises:
-        ConfigError: not the folder of a run, or it has no such weights yet.
+        ConfigError: it does.
+    """
+    model = config.model.model
+    named = [] if model == TINY else [f"model {model!r}"]
+    refuse(str(folder), [*named, *reaching(env)])
+
+
+def load_run(
+    folder: Path, which: str = "best", *, trust: bool = False
+) -> tuple[TrainConfig, Policy]:
+    """Settings and policy of a run: its best weights, the `last` ones, or the `initial` ones.
+
+    Args:
+        folder: of the run.
+        which: weights.
+        trust: load whichever model its config names; otherwise the packaged one only.
+
+    Raises:
+        ConfigError: not the folder of a run, it has no such weights yet, or it is not trusted.
     """
     config = read_config(folder)
+    if not trust:
+        refuse_reaching(config, folder)
     policy = _load_policy(config)
     if which != "initial":
         from agents.learn import checkpoint
@@ -49,10 +80,10 @@ def load_run(folder: Path, which: str = "best") -> tuple[TrainConfig, Policy]:
     return config, policy
 
 
-def load_manager(run: str | None, model: str) -> tuple[TrainConfig, Policy]:
+def load_manager(run: str | None, model: str, *, trust: bool = False) -> tuple[TrainConfig, Policy]:
     """A run's best policy, or a plain model with the settings that suit it."""
     if run is not None:
-        return load_run(Path(run))
+        return load_run(Path(run), trust=trust)
     preset = PRESETS["cpu"] if model == TINY else {"max_new_tokens": 512}
     config = from_dict({**preset, "model": model})
     return config, _load_policy(config)

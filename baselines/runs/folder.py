@@ -21,7 +21,7 @@ from baselines.tables.summary import AgentSummary, summarise
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.trace import Trace, read_traces, trace_line
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "own_file"]
 
 CONFIG_SCHEMA = "finemem-run/1"
 RESULT_SCHEMA = "finemem-result/1"
@@ -111,12 +111,10 @@ class RunFolder:
             ]
             _write_text(path, "".join(line for _, line in sorted(ranked)))
 
-    def finish(
-        self, results: Sequence[Result], config: Mapping[str, Any], seed: int
-    ) -> list[AgentSummary]:
+    def finish(self, results: Sequence[Result], config: Mapping[str, Any]) -> list[AgentSummary]:
         """Write summary.json; returns the rows of the headline budget."""
         rows = {
-            budget: summarise([result for result in results if result.budget == budget], seed)
+            budget: summarise([result for result in results if result.budget == budget])
             for budget in dict.fromkeys(result.budget for result in results)
         }
         shown = headline(rows)
@@ -191,8 +189,19 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield line, json.loads(line)
 
 
+def own_file(path: Path) -> Path:
+    """`path`, which is no link: what a run's folder links to is not ours to write.
+
+    Raises:
+        DataError: it is one.
+    """
+    if path.is_symlink() or path.parent.is_symlink():
+        raise DataError(f"{path}: it is a link, and nothing is written through links in a run.")
+    return path
+
+
 def _append(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with own_file(path).open("a", encoding="utf-8") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
@@ -200,7 +209,7 @@ def _append(path: Path, line: str) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     """Replace the file as a whole: a reader sees the old text or the new one."""
-    aside = path.with_name(path.name + ".tmp")
+    aside = own_file(path.with_name(path.name + ".tmp"))
     aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)
 

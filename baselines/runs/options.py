@@ -13,11 +13,17 @@ from baselines.runs.folder import RunFolder
 from baselines.runs.run import RunConfig, run
 from baselines.tables.summary import AgentSummary
 from finemem_env.cli.frame import saving
-from finemem_env.cli.options import add_output_options, at_least_zero, json_object, positive
+from finemem_env.cli.options import (
+    add_output_options,
+    add_verbose,
+    at_least_zero,
+    json_object,
+    positive,
+)
 from finemem_env.cli.progress import Progress
 from finemem_env.errors import ConfigError
 
-__all__ = ["ALL", "add_agent_options", "add_run_options", "json_object", "play", "print_settings"]
+__all__ = ["ALL", "add_agent_options", "add_run_options", "json_object", "play", "print_place"]
 
 ALL = "all"
 
@@ -70,6 +76,7 @@ def add_run_options(parser: argparse.ArgumentParser, time_limit: float) -> None:
         help="an agent's own time in one episode; 0: no limit",
     )
     add_output_options(parser, "what is missing or failed")
+    add_verbose(parser)
 
 
 def play(config: RunConfig, options: argparse.Namespace) -> list[AgentSummary]:
@@ -88,7 +95,8 @@ def play(config: RunConfig, options: argparse.Namespace) -> list[AgentSummary]:
         )
 
 
-def print_settings(folder: Path) -> None:
-    """Say where a run is and under which resolved settings it was played, as in its config.json."""
-    print(f"settings: {json.dumps(RunFolder(folder).config()['settings'], ensure_ascii=False)}")
+def print_place(folder: Path, *, verbose: bool) -> None:
+    """Say where a run is; with `verbose` the resolved settings too, as in its config.json."""
+    if verbose:
+        print(f"settings: {json.dumps(RunFolder(folder).config()['settings'], ensure_ascii=False)}")
     print(f"written to {folder}")

@@ -15,20 +15,23 @@ import gymnasium as gym
 import numpy as np
 
 from baselines.runs.choice import AgentChoice
+from baselines.runs.episodes import distinct_seeds, instance_seeds
 from baselines.runs.folder import RunFolder
 from baselines.runs.player import Job, Player
-from baselines.runs.runner import episode_seeds, instance_seeds, session_of
+from baselines.runs.runner import session_of
 from baselines.runs.workers import play_parallel
 from baselines.suites import Task, check_data, get_suite
 from baselines.tables.results import Result
 from baselines.tables.summary import AgentSummary
-from finemem_env.cli.progress import Progress
+from finemem_env.cli.progress import Progress, begin, tail
 from finemem_env.data.schema import content_hash
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace
 from finemem_env.types import Episode
 
-__all__ = ["AgentChoice", "RunConfig", "run", "task_hashes"]
+__all__ = ["EPISODES", "AgentChoice", "RunConfig", "SuiteData", "run", "suite_data"]
+
+EPISODES = 20  # of an environment, where nothing else is said and there are so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +40,19 @@ class RunConfig:
 
     With a `suite` the environment, episodes and seed are the suite's; `budgets` replaces its
     budgets when it is given. Without one, `budgets` () leaves the environment's own, and
-    `own_tasks` are played when there are any.
+    `own_tasks` are played when there are any. `episodes` None: `EPISODES`, or all there are; a
+    number that finite data does not hold is an error, or with `repeat` plays them again.
     """
 
     env: str = "FineMem-AR-v0"
     env_args: Mapping[str, Any] = field(default_factory=dict)
     agents: tuple[AgentChoice, ...] = ()
-    episodes: int = 20
+    episodes: int | None = None
     seed: int = 0
     suite: str | None = None
     budgets: tuple[str, ...] = ()
     own_tasks: tuple[Task, ...] = ()
+    repeat: bool = False
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -56,11 +61,12 @@ class RunConfig:
             return get_suite(self.suite).tasks
         if self.own_tasks:
             return self.own_tasks
-        return (Task("", self.env, self.env_args, self.episodes),)
+        count, fewer = self.episodes or EPISODES, self.episodes is None
+        return (Task("", self.env, self.env_args, count, at_most=fewer, repeat=self.repeat),)
 
     @property
     def base_seed(self) -> int:
-        """The seed of the episodes and of the bootstrap."""
+        """The seed of the episodes."""
         return self.seed if self.suite is None else get_suite(self.suite).seed
 
     @property
@@ -108,16 +114,38 @@ def run(
         done = {result.key for result in results}
         open_ = [job for job in planned if job.key not in done]
         if progress is not None:
+            progress.total = len(planned)
             progress.skip(len(planned) - len(open_))
+            begin(_what(config, planned, open_), output_dir, tail(output_dir / "results.jsonl"))
         for job, result, trace in _play(open_, player, jobs, time_limit):
             folder.add(result, trace)
             results.append(result)
             if progress is not None:
-                progress(f"{job.task.name} {job.budget} {job.choice.label}".strip())
+                progress(_state(job, results))
     order = {job.key: rank for rank, job in enumerate(planned)}
     results.sort(key=lambda result: order[result.key])
     folder.sort(order)
-    return folder.finish(results, record, config.base_seed)
+    return folder.finish(results, record)
+
+
+def _what(config: RunConfig, planned: Sequence[Job], open_: Sequence[Job]) -> str:
+    """The run in one line."""
+    agents = ", ".join(choice.label for choice in config.agents)
+    place = config.suite or ", ".join(dict.fromkeys(task.env for task in config.tasks))
+    done = len(planned) - len(open_)
+    kept = f", {done} of them done" if done else ""
+    return f"{len(planned)} episodes{kept}: {place}, agents {agents}"
+
+
+def _state(job: Job, results: Sequence[Result]) -> str:
+    """What is played, and how its agent does so far: beside the bar."""
+    place = job.task.name, job.budget, job.choice.label
+    own = [result for result in results if (result.task, result.budget, result.agent) == place]
+    score = np.mean([result.score for result in own])
+    formats = [result.r_fmt for result in own if result.r_fmt is not None]
+    accepted = f", accepted {np.mean(formats):.2f}" if formats else ""
+    name = " ".join(part for part in place if part)
+    return f"{name}: score {score:.2f}{accepted}"
 
 
 def _play(
@@ -141,7 +169,8 @@ def _plan(config: RunConfig, player: Player) -> tuple[list[Job], dict[str, Any]]
     for task in config.tasks:
         env = player.env(task, config.all_budgets[0])
         hashed = []
-        for index, (seed, episode) in enumerate(_episodes(env, config.base_seed, task)):
+        seeds = _seeds(env, config.base_seed, task)
+        for index, (seed, episode) in enumerate(_episodes(env, seeds)):
             hashed.append(content_hash([episode]))
             name = {"task": task.name} if task.name else {}
             cut = {
@@ -191,24 +220,37 @@ def _record(
     }
 
 
-def task_hashes(suite: str) -> dict[str, str]:
-    """The hash of the data of every task of a suite, as this machine has it."""
+@dataclass(frozen=True, slots=True)
+class SuiteData:
+    """The episodes of a task of a suite, as this machine has them: reset seeds and data hash."""
+
+    seeds: tuple[int, ...]
+    data_hash: str
+
+
+def suite_data(suite: str) -> dict[str, SuiteData]:
+    """The data of every task of a suite."""
     config = RunConfig(suite=suite)
     check_data(config.tasks)
-    hashes = {}
+    found = {}
     with closing(Player()) as player:
         for task in config.tasks:
             env = player.env(task, config.all_budgets[0])
-            episodes = _episodes(env, config.base_seed, task)
-            hashes[task.name] = _joined([content_hash([episode]) for _, episode in episodes])
-    return hashes
+            seeds = _seeds(env, config.base_seed, task)
+            hashed = [content_hash([episode]) for _, episode in _episodes(env, seeds)]
+            found[task.name] = SuiteData(tuple(seeds), _joined(hashed))
+    return found
 
 
-def _episodes(env: gym.Env[str, str], base: int, task: Task) -> Iterator[tuple[int, Episode]]:
-    """The reset seed and the episode of every episode of a task."""
-    seeds = episode_seeds(base, task.episodes)
+def _seeds(env: gym.Env[str, str], base: int, task: Task) -> list[int]:
+    """The reset seed of every episode of a task."""
     if task.every:
-        seeds = instance_seeds(env, base, task.episodes)
+        return instance_seeds(env, base, task.episodes)
+    return distinct_seeds(env, base, task.episodes, at_most=task.at_most, repeat=task.repeat)
+
+
+def _episodes(env: gym.Env[str, str], seeds: Sequence[int]) -> Iterator[tuple[int, Episode]]:
+    """Seeds with what a reset with them plays."""
     for seed in seeds:
         env.reset(seed=seed)
         yield seed, session_of(env).episode

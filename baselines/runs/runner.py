@@ -8,35 +8,20 @@ caught.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
-from gymnasium.utils.seeding import np_random
 
-from baselines.agents import Agent, AgentError, AnsweringAgent, Info
+from baselines.agents import Agent, AgentError, AnsweringAgent, Info, ModelError, answers_itself
 from baselines.tables.results import Result, measured
-from finemem_env.data.source import BaseSource
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.session import Session, public
 from finemem_env.trace import Trace, record_trace
 
-__all__ = [
-    "Clock",
-    "Entry",
-    "episode_seeds",
-    "instance_seeds",
-    "run_episode",
-    "session_of",
-]
-
-
-class _ModelError(Exception):
-    """A model behind the agent could not be reached, which says nothing about the agent."""
+__all__ = ["Clock", "Entry", "run_episode", "session_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +30,6 @@ class Entry:
 
     label: str
     agent: Agent
-
-
-def episode_seeds(seed: int, episodes: int) -> list[int]:
-    """The reset seed of every episode, a function of (seed, i): the same for every agent."""
-    return [
-        int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) for index in range(episodes)
-    ]
-
-
-def instance_seeds(env: gym.Env[str, str], seed: int, episodes: int) -> list[int]:
-    """Reset seeds that draw instances 0, 1, … of the environment's source, in order.
-
-    Raises:
-        ConfigError: a source that does not draw from a list of instances, or holds fewer.
-    """
-    source = getattr(getattr(env.unwrapped, "factory", None), "source", None)
-    if not isinstance(source, BaseSource) or source.size is None or source.size < episodes:
-        raise ConfigError(f"{env}: expected a source of at least {episodes} instances.")
-    seeds: dict[int, int] = {}
-    draws = itertools.count()
-    while len(seeds) < episodes:
-        drawn = int(np.random.SeedSequence([seed, next(draws)]).generate_state(1)[0])
-        index = source.choose(np_random(drawn)[0])
-        if index < episodes:
-            seeds.setdefault(index, drawn)
-    return [seeds[index] for index in range(episodes)]
 
 
 def session_of(env: gym.Env[str, str]) -> Session:
@@ -111,7 +70,7 @@ def run_episode(
     observation, info = env.reset(seed=seed)
     session = session_of(env)
     clock = clock or Clock()
-    # An agent that answers the questions itself spends its time in the environment's step.
+    # An agent that answers or searches itself spends its time in the environment's step.
     stepping = clock.agent if isinstance(entry.agent, AnsweringAgent) else clock.env
     place: dict[str, Any] = {
         "agent": entry.label,
@@ -127,14 +86,15 @@ def run_episode(
         while not session.terminated:
             action = clock.agent(_act, entry.agent, observation, public(info))
             observation, _, _, _, info = stepping(env.step, action)
-    except (AgentError, _ModelError) as error:
+    except (AgentError, ModelError) as error:
         status = "failed" if isinstance(error, AgentError) else "invalid"
         return Result(**place, status=status, error=str(error)), None
     versions, label = info["versions"], entry.label
     trace = record_trace(
         session, agent=label, episode=index, seed=seed, env=description, versions=versions
     )
-    return Result(**place, **measured(session), **clock.seconds()), trace
+    found = measured(session, hidden=answers_itself(versions))
+    return Result(**place, **found, **clock.seconds()), trace
 
 
 class Clock:
@@ -181,6 +141,8 @@ def _broken(method: str) -> Iterator[None]:
     """What the agent raises is its failure, but for a model that cannot be reached."""
     try:
         yield
+    except (AgentError, ModelError):
+        raise
     except (Exception, SystemExit) as error:
-        kind = _ModelError if isinstance(error, BackendError) else AgentError
+        kind = ModelError if isinstance(error, BackendError) else AgentError
         raise kind(f"{method} raised {type(error).__name__}: {error}") from error

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from baselines.tables.intervals import Play, mean_interval
 from baselines.tables.results import Result
-from baselines.tables.summary import FLOOR, bootstrap_interval
+from baselines.tables.summary import FLOOR
 from finemem_env.trace import Trace
 
 __all__ = ["Difference", "Leak", "closed_book", "paired_differences"]
@@ -18,7 +19,7 @@ _ANSWERED = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Mean of score(agent) - score(reference) over shared episodes, 95 % bootstrap interval."""
+    """Mean of score(agent) - score(reference) over shared episodes, with its 95 % interval."""
 
     agent: str
     reference: str
@@ -32,21 +33,24 @@ class Difference:
         return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
 
 
-def paired_differences(results: Sequence[Result], reference: str, seed: int) -> list[Difference]:
+def paired_differences(results: Sequence[Result], reference: str) -> list[Difference]:
     """One difference to `reference` per other agent, over the episodes both were scored on."""
-    scores: dict[str, dict[tuple[str, str, int], float]] = defaultdict(dict)
+    played: dict[str, dict[tuple[str, str, int], Result]] = defaultdict(dict)
     for result in results:
         if result.status != "invalid":
-            scores[result.agent][result.place] = result.score
-    base = scores.get(reference, {})
+            played[result.agent][result.place] = result
+    base = played.get(reference, {})
     differences = []
-    for agent, own in scores.items():
+    for agent, own in played.items():
         shared = [place for place in own if place in base]
         if agent == reference or not shared:
             continue
-        gaps = [own[place] - base[place] for place in shared]
-        mean = math.fsum(gaps) / len(gaps)
-        interval = bootstrap_interval(gaps, seed)
+        gaps = [
+            Play(place[0], own[place].episode_id, own[place].score - base[place].score)
+            for place in shared
+        ]
+        mean = math.fsum(gap.score for gap in gaps) / len(gaps)
+        interval = mean_interval(gaps, -1.0, 1.0)
         differences.append(Difference(agent, reference, len(gaps), mean, interval))
     return differences
 

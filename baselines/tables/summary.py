@@ -13,32 +13,34 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
+from baselines.tables.intervals import Play, mean_interval
 from baselines.tables.results import Result
 from finemem_env.cli.tables import interval, number, text_table
 
 __all__ = [
+    "APART",
     "CEILING",
     "FLOOR",
     "AgentSummary",
     "Result",
-    "bootstrap_interval",
     "cell",
+    "footnote",
     "render_table",
     "summarise",
 ]
 
 FLOOR, CEILING = "skip", "oracle"
-_RESAMPLES = 2000
+APART = "ranked apart: agents that answer from a memory of their own, which no budget limits"
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSummary:
     """One row of the table. None stands for a number that does not exist.
 
-    `score_macro` is the mean over competencies of their mean scores, beside the arithmetic `score`.
-    `normalised` is 0 at `skip` and 1 at `oracle` on the same episodes.
+    `interval` is over different episodes, within tasks (`tables.intervals`). `score_macro` is the
+    mean over competencies of their mean scores, beside the arithmetic `score`. `normalised` is 0 at
+    `skip` and 1 at `oracle` on the same episodes. `apart`: the agent answered from a memory of its
+    own, of which nothing was measured. `early` and `late`: see `results.Result`.
     """
 
     agent: str
@@ -56,32 +58,30 @@ class AgentSummary:
     episode_return: float | None
     steps_per_second: float | None
     rejected: Mapping[str, int]
+    apart: bool = False
+    early: float | None = None
+    late: float | None = None
+
+    @property
+    def late_gain(self) -> float | None:
+        """Score on what the late half of the text says, minus that on the early half."""
+        return None if self.early is None or self.late is None else self.late - self.early
 
     def as_dict(self) -> dict[str, object]:
         """JSON-able copy."""
-        return asdict(self)
+        return {**asdict(self), "late_gain": self.late_gain}
 
 
-def bootstrap_interval(scores: Sequence[float], seed: int) -> tuple[float, float] | None:
-    """95 % percentile bootstrap interval of the mean over episodes; None for fewer than two."""
-    if len(scores) < 2:
-        return None
-    rng = np.random.default_rng(np.random.SeedSequence([seed, len(scores)]))
-    values = np.asarray(scores, dtype=np.float64)  # (n,)
-    picks = rng.integers(len(values), size=(_RESAMPLES, len(values)))
-    low, high = np.quantile(values[picks].mean(axis=1), [0.025, 0.975])
-    return float(low), float(high)
-
-
-def summarise(results: Sequence[Result], seed: int) -> list[AgentSummary]:
-    """One summary per agent, in order of first appearance; `seed` drives the bootstrap."""
+def summarise(results: Sequence[Result]) -> list[AgentSummary]:
+    """One summary per agent in order of first appearance, those ranked apart last."""
     by_agent: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         by_agent[result.agent].append(result)
-    return [_summary(agent, by_agent, seed) for agent in by_agent]
+    rows = [_summary(agent, by_agent) for agent in by_agent]
+    return sorted(rows, key=lambda row: row.apart)
 
 
-def _summary(agent: str, by_agent: Mapping[str, list[Result]], seed: int) -> AgentSummary:
+def _summary(agent: str, by_agent: Mapping[str, list[Result]]) -> AgentSummary:
     results = by_agent[agent]
     counted = [result for result in results if result.status != "invalid"]
     done = [result for result in counted if result.status == "ok"]
@@ -97,7 +97,7 @@ def _summary(agent: str, by_agent: Mapping[str, list[Result]], seed: int) -> Age
         invalid=len(results) - len(counted),
         score=_mean(counted, lambda result: result.score),
         score_macro=_macro(counted),
-        interval=bootstrap_interval([result.score for result in counted], seed),
+        interval=mean_interval(Play(r.task, r.episode_id, r.score) for r in counted),
         normalised=_normalised(counted, by_agent),
         r_chunk=_mean(done, lambda result: result.r_chunk),
         r_fmt=_mean(done, lambda result: result.r_fmt),
@@ -106,6 +106,9 @@ def _summary(agent: str, by_agent: Mapping[str, list[Result]], seed: int) -> Age
         episode_return=_mean(done, lambda result: result.episode_return),
         steps_per_second=sum(result.steps for result in done) / seconds if seconds else None,
         rejected=dict(sorted(rejected.items())),
+        apart=any(result.memory_tokens is None for result in done),
+        early=_mean(done, lambda result: result.early),
+        late=_mean(done, lambda result: result.late),
     )
 
 
@@ -162,7 +165,13 @@ def render_table(rows: Sequence[AgentSummary]) -> str:
     shown["score_macro"] = any(row.score_macro != row.score for row in rows)
     keys = [key for key in _COLUMNS if shown.get(key, True)]
     cells = [[cell(getattr(row, key), _DECIMALS.get(key, 3)) for key in keys] for row in rows]
-    return text_table([_COLUMNS[key] for key in keys], cells)
+    return text_table([_COLUMNS[key] for key in keys], cells) + footnote(rows)
+
+
+def footnote(rows: Sequence[AgentSummary]) -> str:
+    """The line below a table that names the agents ranked apart, none where there are none."""
+    names = [row.agent for row in rows if row.apart]
+    return f"\n{APART}: {', '.join(names)}" if names else ""
 
 
 def cell(value: object, decimals: int = 3) -> str:

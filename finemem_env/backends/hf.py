@@ -11,10 +11,12 @@ from typing import Any, Literal
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.generation import GenerationBackend
 from finemem_env.backends.logprobs import load_package, sequence_logprobs
+from finemem_env.backends.named import model_folder
 from finemem_env.backends.options import check_number
 from finemem_env.backends.sampler import Sample
 from finemem_env.backends.template import ChatTemplate, end_ids
 from finemem_env.errors import BackendError, ConfigError
+from finemem_env.pretrained import PACKAGED
 
 __all__ = [
     "HFConfig",
@@ -33,9 +35,10 @@ _CONTEXT = ("max_position_embeddings", "max_seq_len", "seq_length")
 class HFConfig:
     """Which model and where it runs; code that comes with a model is never executed.
 
-    `model`: a folder or a hub id. `revision`: of the hub id. `device`: "auto" is the accelerator
-    where there is one. `dtype`: "auto" is the checkpoint's. `batch_tokens`: prompt and reply tokens
-    of one batch, padding included. `thinking`: `enable_thinking` of the chat template.
+    `model`: a packaged name such as "smollm2-135m", a `.gguf` file, a folder or a hub id.
+    `revision`: of the hub id. `device`: "auto" is the accelerator where there is one. `dtype`:
+    "auto" is the checkpoint's. `batch_tokens`: prompt and reply tokens of one batch, padding
+    included. `thinking`: `enable_thinking` of the chat template.
     """
 
     model: str
@@ -78,7 +81,7 @@ def load_tokenizer(model: str, revision: str | None = None) -> Any:  # noqa: ANN
     transformers = load_package("transformers")
     with _explained(model):
         return transformers.AutoTokenizer.from_pretrained(
-            model, revision=revision, trust_remote_code=False
+            model_folder(model), revision=revision, trust_remote_code=False
         )
 
 
@@ -86,7 +89,7 @@ def load_generation_config(model: str, revision: str | None = None) -> Any:  # n
     """The generation config of a folder or hub id; None where it has none."""
     transformers = load_package("transformers")
     try:
-        return transformers.GenerationConfig.from_pretrained(model, revision=revision)
+        return transformers.GenerationConfig.from_pretrained(model_folder(model), revision=revision)
     except OSError:
         return None
 
@@ -103,7 +106,7 @@ def load_model(
     place = _device(torch, device)
     with _explained(model):
         loaded = transformers.AutoModelForCausalLM.from_pretrained(
-            model, revision=revision, dtype=dtype, trust_remote_code=False
+            model_folder(model), revision=revision, dtype=dtype, trust_remote_code=False
         )
     return loaded.to(place).eval()
 
@@ -221,9 +224,12 @@ def _explained(model: str) -> Iterator[None]:
     """Turn the errors of `from_pretrained` into one line that names the model."""
     try:
         yield
+    except ConfigError:
+        raise
     except (OSError, ValueError) as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        known = ", ".join(repr(name) for name, one in PACKAGED.items() if one.kind == "causal LM")
         raise ConfigError(
-            f"model {model!r}: expected a folder or a hub id that transformers can load without "
-            f"remote code ({first[:300]})."
+            f"model {model!r}: expected {known}, a .gguf file, or a folder or hub id that "
+            f"transformers can load without remote code ({first[:300]})."
         ) from error

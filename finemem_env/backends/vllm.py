@@ -16,6 +16,7 @@ from typing import Any, Literal
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.generation import GenerationBackend
 from finemem_env.backends.hf import load_generation_config, load_tokenizer
+from finemem_env.backends.named import model_folder
 from finemem_env.backends.options import check_number
 from finemem_env.backends.sampler import Sample
 from finemem_env.backends.template import ChatTemplate, end_ids
@@ -88,7 +89,7 @@ def load_engine(config: VLLMConfig) -> Any:  # noqa: ANN401
     check_vllm()
     try:
         return _vllm().LLM(
-            model=config.model,
+            model=model_folder(config.model),
             revision=config.revision,
             dtype=config.dtype,
             max_model_len=config.context_tokens,

@@ -18,7 +18,7 @@ from finemem_env.chunk_qa.pipeline import Report, Yield, write_chunk_questions
 from finemem_env.chunk_qa.quality import Quality, measure
 from finemem_env.cli.frame import Parser, program, saving
 from finemem_env.cli.options import at_least, model, positive
-from finemem_env.cli.progress import Progress
+from finemem_env.cli.progress import Progress, begin
 from finemem_env.cli.tables import number, text_table
 from finemem_env.data.schema import read_episodes
 from finemem_env.errors import ConfigError, nearest
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise ConfigError(f"--out: {out} is there already; --force replaces it.")
     verifier = make_reader(options.verifier)
     generator = make_generator(options.generator, options.ask)
+    begin(f"questions about every chunk of {options.episodes}", out)
     hint = "What is done is kept beside it; the same command goes on with it."
     with saving(out, hint), Progress(0, "chunk") as progress:
         report = write_chunk_questions(

@@ -11,10 +11,12 @@ from typing import Any
 from finemem_env.errors import ConfigError
 
 __all__ = [
+    "add_choice",
     "add_env_args",
     "add_env_options",
     "add_output_options",
     "add_seed",
+    "add_verbose",
     "at_least",
     "at_least_zero",
     "env_args",
@@ -100,11 +102,26 @@ def add_seed(parser: argparse.ArgumentParser, text: str, default: int | None = 0
     parser.add_argument("--seed", type=seed, default=default, help=text)
 
 
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """`--agent`, `--task`, `--budget` and `--episode`: what of a run is looked at."""
+    add = parser.add_argument
+    add("--agent", help="this agent alone")
+    add("--task", help="this task of the suite alone")
+    add("--budget", help="this memory budget alone")
+    add("--episode", metavar="ID", help="this episode alone: its id, or its number in the run")
+
+
 def add_output_options(parser: argparse.ArgumentParser, resumes: str) -> None:
     """`--output-dir DIR` and `--resume`, which `resumes` explains."""
     add = parser.add_argument
     add("--output-dir", type=Path, required=True, metavar="DIR", help="a new folder for the run")
     add("--resume", action="store_true", help=f"continue the run in DIR: {resumes}")
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """`--verbose`: also what a run's folder holds anyway."""
+    text = "also print the resolved settings of the environment"
+    parser.add_argument("--verbose", action="store_true", help=text)
 
 
 def add_env_options(parser: argparse.ArgumentParser, *, positional: bool = False) -> None:

@@ -1,17 +1,27 @@
-"""`python -m finemem_env play ID`: be the memory manager of one episode.
+"""Be the memory manager of one episode: `python -m finemem_env play ID`.
 
-Type a JSON list of operations, or the short forms `+ text` (INSERT), `N = text` (UPDATE item N),
-`- N` (DELETE item N) joined by new lines; an empty line sends them, nothing at all is a SKIP.
-With `--env-args '{"line_numbers": true}'` the sentences have numbers: `keep 2 5` stores two of
-them, `replace 3 with 4` puts sentence 4 in the place of item 3, `drop 7` is `- 7`. `q` ends the
-game.
+You read a text chunk by chunk and keep notes. What you do not write down is gone. After the last
+chunk a reader, who sees nothing but your notes, is asked questions: your score is the share that it
+answers. The notes hold a limited number of tokens, shown with them.
+
+    keep 2 5          store sentences 2 and 5 of the chunk
+    + any text        store a note in your own words
+    3 = any text      rewrite note 3          replace 3 with 4   by sentence 4
+    - 3               delete note 3           drop 3             the same
+
+One a line, as many as you like; an empty line sends them, an empty line alone skips the chunk, `q`
+ends the game. A JSON list of operations works too. After each chunk you see what the reader answers
+from your notes so far, and what that earned.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium as gym
 
@@ -20,7 +30,7 @@ from finemem_env.cli.options import add_env_options, add_seed, env_args, env_id
 from finemem_env.operations import render
 from finemem_env.types import Op, Operation
 
-__all__ = ["main", "read_action"]
+__all__ = ["main", "read_action", "wrapped"]
 
 _UPDATE = re.compile(r"(\d+)\s*=\s*(.+)")
 _DELETE = re.compile(r"-\s*(\d+)")
@@ -34,20 +44,49 @@ def main(arguments: Sequence[str]) -> int:
     add_seed(parser, "seed of the episode (default: another one every time)", default=None)
     options = parser.parse_args(arguments)
     name, keywords = env_id(options), env_args(options)
-    env = gym.make(name, render_mode="human", **keywords)
-    print(__doc__)
+    env = gym.make(name, render_mode="ansi", **{"line_numbers": True, **keywords})
     _, info = env.reset(seed=options.seed)
+    print(f"{__doc__}\n{name}, {_number(info['num_chunks'])} chunks, {_room(info)}.\n")
     total, over = 0.0, False
     while not over:
+        print(wrapped(str(env.render())))
         action = read_action(numbered="lines" in info)
         if action is None:
             print("stopped before the last chunk: no score.")
             return 0
         _, reward, over, _, info = env.step(action)
         total += float(reward)
+    print(wrapped(str(env.render())))
     score = info["reward_terms"]["global"]
     print(f"final score {score:.3f}, return {total:.3f}, memory {info['memory_tokens']} tokens")
     return 0
+
+
+def wrapped(text: str, width: int | None = None) -> str:
+    """`text` with its long lines broken between words; what goes on is indented.
+
+    Args:
+        text: any number of lines.
+        width: columns; None: of this terminal, 100 at most.
+    """
+    columns = width or min(100, shutil.get_terminal_size((100, 24)).columns)
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()) + 4)
+        parts = textwrap.TextWrapper(columns, subsequent_indent=indent, break_long_words=False)
+        parts.break_on_hyphens = False
+        lines += parts.wrap(line) or [""]
+    return "\n".join(lines)
+
+
+def _number(chunks: int) -> str:
+    return "any number of" if chunks < 0 else str(chunks)
+
+
+def _room(info: Mapping[str, Any]) -> str:
+    """How much the memory holds."""
+    budget = info["limits"]["memory_budget"]
+    return "no limit of the notes" if budget < 0 else f"room for {budget} tokens of notes"
 
 
 def read_action(*, numbered: bool = False) -> str | None:

@@ -1,13 +1,32 @@
-"""The progress of a program on stderr: how much is done, and the time that is left."""
+"""What a program says on stderr: what it starts, how much is done, and the time that is left."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "begin", "tail"]
+
+
+def begin(what: str, where: Path | str | None = None, watch: str | None = None) -> None:
+    """Say at the start of a program what it runs, where that is written, and how to watch it.
+
+    On stderr, so that standard output holds the result alone; call it when nothing of the command
+    line can be wrong any more, so that an error stands alone.
+    """
+    lines = {"runs": what, "writes": where, "watch": watch}
+    for name, text in lines.items():
+        if text is not None:
+            print(f"{name + ':':<7} {text}", file=sys.stderr, flush=True)
+
+
+def tail(path: Path) -> str:
+    """The command that shows what is added to `path`."""
+    return shlex.join(["tail", "-f", str(path)])
 
 
 class Progress:

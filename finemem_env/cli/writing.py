@@ -11,7 +11,7 @@ from pathlib import Path
 
 from finemem_env.cli.frame import saving
 from finemem_env.cli.options import positive
-from finemem_env.cli.progress import Progress
+from finemem_env.cli.progress import Progress, begin
 from finemem_env.data.combined import FileSource
 from finemem_env.data.exclude import Exclusion
 from finemem_env.data.registry import left_out
@@ -104,6 +104,7 @@ def write(
         flaws: of other records that were left out.
     """
     exclusion = Exclusion.of(exclude)
+    begin("all episodes" if count is None else f"{count} episodes", out)
     totals: Counter[str] = Counter()
 
     def each(episode: Episode) -> None:

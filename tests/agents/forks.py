@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -23,26 +27,69 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def run_group(target: Callable[..., object], arguments: Sequence[tuple[object, ...]]) -> list[int]:
-    """Exit codes of processes that call `target` at the same time, one for each of `arguments`."""
-    group = [_CONTEXT.Process(target=target, args=given) for given in arguments]
-    for process in group:
-        process.start()
-    for process in group:
-        process.join(_PATIENCE)
-        process.kill()
-        process.join()
-    return [process.exitcode or 0 for process in group]
+@dataclass(frozen=True)
+class Group:
+    """Processes that were started together."""
+
+    processes: list[ForkServerProcess]
+
+    @classmethod
+    def start(cls, target: Callable[..., object], arguments: Sequence[tuple[object, ...]]) -> Group:
+        """Call `target` at the same time with each of `arguments`."""
+        group = cls([_CONTEXT.Process(target=target, args=given) for given in arguments])
+        for process in group.processes:
+            process.start()
+        return group
+
+    @property
+    def alive(self) -> bool:
+        return all(process.is_alive() for process in self.processes)
+
+    def send(self, number: signal.Signals) -> None:
+        for process in self.processes:
+            assert process.pid is not None
+            os.kill(process.pid, number)
+
+    def wait(self) -> list[int]:
+        """Their exit codes."""
+        for process in self.processes:
+            process.join(_PATIENCE)
+            process.kill()
+            process.join()
+        return [process.exitcode or 0 for process in self.processes]
 
 
-def train(folder: Path, *arguments: str, size: int = 2) -> str:
-    """What `agents.grpo` with these arguments prints, in `size` processes as torchrun starts."""
-    log = folder.with_suffix(".log")
+def launch(folder: Path, *arguments: str, size: int = 2) -> Group:
+    """`agents.grpo` with these arguments in `size` processes, as torchrun starts them.
+
+    What they print is in `folder`.log.
+    """
     more, port = [*arguments, "--output-dir", str(folder)], free_port()
-    codes = run_group(_train, [(rank, size, port, log, more) for rank in range(size)])
-    output = log.read_text("utf-8")
-    assert codes == [0] * size, output
+    log = folder.with_suffix(".log")
+    return Group.start(_train, [(rank, size, port, log, more) for rank in range(size)])
+
+
+def train(folder: Path, *arguments: str) -> str:
+    """What two processes print that end well."""
+    codes = launch(folder, *arguments).wait()
+    output = folder.with_suffix(".log").read_text("utf-8")
+    assert codes == [0, 0], output
     return output
+
+
+def wait_for(there: Callable[[], bool], alive: Callable[[], bool]) -> None:
+    """Until something is there, while what makes it is alive."""
+    end = time.monotonic() + _PATIENCE
+    while not there():
+        assert alive(), "it ended"
+        assert time.monotonic() < end, f"nothing in {_PATIENCE} s"
+        time.sleep(0.05)
+
+
+def updates_of(folder: Path) -> int:
+    """Updates that a run has logged, -1 before the line of its start."""
+    metrics = folder / "metrics.jsonl"
+    return metrics.read_text("utf-8").count("\n") - 1 if metrics.exists() else -1
 
 
 def _train(rank: int, size: int, port: int, log: Path, arguments: list[str]) -> None:

@@ -7,10 +7,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +25,8 @@ from agents.runs.config import PRESETS, from_dict
 from agents.runs.tracking import METRICS, Tracker
 from agents.trainer import Interrupted, Run, TrainingError
 from finemem_env.errors import ConfigError
+from finemem_env.inspect import read_recorded
+from tests.agents.forks import Group, launch, updates_of, wait_for
 
 if TYPE_CHECKING:
     from agents.runs.config import TrainConfig
@@ -40,11 +38,11 @@ SMALL: dict[str, Any] = {
     "contexts": 2,
     "group_size": 3,
     "max_new_tokens": 60,
-    "updates": 4,
-    "eval_every": 2,
+    "updates": 2,
+    "eval_every": 1,
     "eval_episodes": 2,
     "final_episodes": 2,
-    "save_every": 2,
+    "save_every": 1,
     "lr_schedule": "constant",  # a linear one depends on the number of updates
     "threads": 1,
 }
@@ -79,8 +77,8 @@ def records(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_four_updates_are_two_and_two_after_a_resume(whole: Run, tmp_path: Path) -> None:
-    train(small(updates=2), tmp_path)
+def test_two_updates_are_one_and_one_after_a_resume(whole: Run, tmp_path: Path) -> None:
+    train(small(updates=1), tmp_path)
     resumed = train(small(), tmp_path, resume=True)
     assert equal(weights(whole), weights(resumed))
     for one, two in zip(records(whole.folder), records(tmp_path), strict=True):
@@ -90,7 +88,7 @@ def test_four_updates_are_two_and_two_after_a_resume(whole: Run, tmp_path: Path)
 
 
 def test_a_run_that_was_stopped_keeps_its_schedule(tmp_path: Path) -> None:
-    config = small(lr_schedule="linear", updates=2, eval_every=0)
+    config = small(lr_schedule="linear", eval_every=0)
     stopped = Run.start(config, tmp_path / "halves", resume=False, world=World())
     stopped.stop = lambda: stopped.position.update == 1
     with pytest.raises(Interrupted):
@@ -208,6 +206,15 @@ def test_tensorboard_holds_scalars_text_and_hparams(whole: Run) -> None:
     assert any("eval/sample" in tag for tag in tags["tensors"])
 
 
+def test_every_evaluation_leaves_traces_to_inspect(whole: Run) -> None:
+    found = [one.trace for one in read_recorded(whole.folder)]
+    assert [one.agent for one in found[::2]] == ["update 0", "update 1", "update 2"]
+    evaluations = [r for r in records(whole.folder) if "eval/score" in r]
+    for record, pair in zip(evaluations, (found[:2], found[2:4], found[4:]), strict=True):
+        scores = [one.score for trace in pair for one in trace.answers]
+        assert record["eval/score"] == pytest.approx(sum(scores) / len(scores))
+
+
 def test_tensorboard_holds_the_best_score_as_a_curve_in_one_file(whole: Run) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -217,7 +224,7 @@ def test_tensorboard_holds_the_best_score_as_a_curve_in_one_file(whole: Run) -> 
     best = {one.step: one.value for one in events.Scalars("eval/best_score")}
     key = "eval/best_score"
     assert best == pytest.approx({r["update"]: r[key] for r in records(whole.folder) if key in r})
-    assert list(best) == [0, 2, 4]
+    assert list(best) == [0, 1, 2]
     assert "session_start_info" in "".join(events.summary_metadata)
 
 
@@ -260,9 +267,9 @@ def test_errors_of_the_command_line_are_one_line(
     assert capsys.readouterr().err.count("error: env:") == 1
 
 
-def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+def start(folder: Path, *more: str) -> Group:
     """A run of many updates in a process of its own."""
-    settings = {**SMALL, "updates": 400, "save_every": 1, "eval_every": 0, "final_episodes": 0}
+    settings = {**SMALL, "updates": 400, "eval_every": 0, "final_episodes": 0}
     given: list[str] = []
     for key, value in settings.items():
         name = "--" + key.replace("_", "-")
@@ -270,24 +277,7 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
             given.append(name if value else "--no-" + name[2:])
         else:
             given += [name, json.dumps(value) if isinstance(value, dict) else str(value)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "agents.grpo", "--output-dir", str(folder), *given, *more],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-
-
-def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        if there():
-            return
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.1)
-    pytest.fail("nothing in two minutes")
+    return launch(folder, *given, *more, size=1)
 
 
 def saved(folder: Path) -> int:
@@ -299,24 +289,23 @@ def saved(folder: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_writes_a_checkpoint_and_exits(tmp_path: Path, number: signal.Signals) -> None:
-    process = start(tmp_path, "--save-every", "1000")
-    metrics = tmp_path / "metrics.jsonl"
-    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 1, process)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "--resume" in errors
-    assert saved(tmp_path) >= 1
+    folder = tmp_path / "run"
+    process = start(folder, "--save-every", "1000")
+    wait_for(lambda: updates_of(folder) > 0, lambda: process.alive)
+    process.send(number)
+    assert process.wait() == [130]
+    assert "--resume" in folder.with_suffix(".log").read_text("utf-8")
+    assert saved(folder) >= 1
 
 
 @pytest.mark.slow
 def test_after_a_kill_the_run_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
-    process = start(tmp_path)
-    wait_for(lambda: saved(tmp_path) >= 2, process)
-    process.kill()
-    process.communicate()
-    done = saved(tmp_path)
-    config = small(updates=done + 1, save_every=1, eval_every=0, final_episodes=0)
-    resumed = train(config, tmp_path, resume=True)
+    folder = tmp_path / "run"
+    process = start(folder)
+    wait_for(lambda: saved(folder) >= 2, lambda: process.alive)
+    process.send(signal.SIGKILL)
+    process.wait()
+    config = small(updates=saved(folder) + 1, eval_every=0, final_episodes=0)
+    resumed = train(config, folder, resume=True)
     straight = train(config, tmp_path / "straight")
     assert equal(weights(resumed), weights(straight))

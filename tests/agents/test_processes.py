@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.runs.load import load_run
 from finemem_env.errors import ConfigError
-from tests.agents.forks import free_port, train
+from tests.agents.forks import free_port, launch, train, updates_of, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = {
@@ -37,10 +36,12 @@ RUN = {
     "eval-every": 2,
     "eval-episodes": 2,
     "final-episodes": 0,
-    "save-every": 2,
+    "save-every": 1,
+    "updates": 2,
     "threads": 1,
 }
 GIVEN = [word for key, value in RUN.items() for word in (f"--{key}", str(value))]
+ENDLESS = ("--updates", "4000", "--save-every", "4000", "--eval-every", "0")
 FILES = ("weights.safetensors", "optimizer.safetensors")
 
 pytestmark = pytest.mark.slow
@@ -77,33 +78,33 @@ def stored(folder: Path, update: int, file: str) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Four updates at a time, and again from the second on, with and without shards."""
+    """Two updates at a time, and again from the first on, with and without shards."""
     found = {}
     for name, options in (("ddp", []), ("fsdp", ["--shard"])):
         folder = tmp_path_factory.mktemp(name)
         found[f"{name} whole"], found[f"{name} halves"] = folder / "whole", folder / "halves"
-        train(folder / "whole", *GIVEN, *options, "--updates", "4")
+        train(folder / "whole", *GIVEN, *options)
         shutil.copytree(folder / "whole", folder / "halves")
-        shutil.rmtree(folder / "halves" / "checkpoints" / "000004")
-        output = train(folder / "halves", *GIVEN, *options, "--updates", "4", "--resume")
-        assert "2/4" in output
+        shutil.rmtree(folder / "halves" / "checkpoints" / "000002")
+        output = train(folder / "halves", *GIVEN, *options, "--resume")
+        assert "2/2" in output
     return found
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp"])
-def test_four_updates_are_two_and_two_after_a_resume(runs: dict[str, Path], name: str) -> None:
+def test_two_updates_are_one_and_one_after_a_resume(runs: dict[str, Path], name: str) -> None:
     for file in FILES:
-        one, two = (stored(runs[f"{name} {kind}"], 4, file) for kind in ("whole", "halves"))
+        one, two = (stored(runs[f"{name} {kind}"], 2, file) for kind in ("whole", "halves"))
         assert one.keys() == two.keys()
         assert all(torch.equal(one[key], two[key]) for key in one)
     lines = (runs[f"{name} halves"] / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["update"] for line in lines] == [0, 1, 2, 3, 4]
+    assert [json.loads(line)["update"] for line in lines] == [0, 1, 2]
 
 
 def test_shards_train_as_whole_copies_do(runs: dict[str, Path]) -> None:
     for file in FILES:
-        one, two = (stored(runs[f"{name} whole"], 4, file) for name in ("ddp", "fsdp"))
-        before = stored(runs["ddp whole"], 2, file)
+        one, two = (stored(runs[f"{name} whole"], 2, file) for name in ("ddp", "fsdp"))
+        before = stored(runs["ddp whole"], 1, file)
         assert one.keys() == two.keys()
         for key, value in one.items():
             torch.testing.assert_close(two[key], value, atol=1e-4, rtol=1e-2)
@@ -112,7 +113,7 @@ def test_shards_train_as_whole_copies_do(runs: dict[str, Path]) -> None:
 
 def test_a_sharded_run_leaves_whole_weights(runs: dict[str, Path]) -> None:
     _, policy = load_run(runs["fsdp whole"], "last")
-    last = stored(runs["fsdp whole"], 4, "weights.safetensors")
+    last = stored(runs["fsdp whole"], 2, "weights.safetensors")
     assert all(torch.equal(checkpoint.trained(policy.model)[key], last[key]) for key in last)
     load_run(runs["fsdp whole"], "best")
 
@@ -122,32 +123,39 @@ def test_accelerate_launch_starts_the_same_run(
     runs: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
     pytest.importorskip("accelerate", reason="accelerate is not installed")
-    process = start(tmp_path, "--updates", "4", config=accelerate_config(name))
+    process = start(tmp_path, config=accelerate_config(name))
     output, _ = process.communicate(timeout=1200)
     assert process.returncode == 0, output
     same = runs["ddp whole" if name == "ddp" else "fsdp whole"]
-    one, two = (stored(folder, 4, "weights.safetensors") for folder in (tmp_path, same))
+    one, two = (stored(folder, 2, "weights.safetensors") for folder in (tmp_path, same))
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-@pytest.mark.parametrize("options", [[], ["--shard"]], ids=["ddp", "fsdp"])
-def test_sigterm_to_torchrun_writes_a_checkpoint(tmp_path: Path, options: list[str]) -> None:
-    process = start(
-        tmp_path, *options, "--updates", "4000", "--save-every", "4000", "--eval-every", "0"
-    )
-    metrics = tmp_path / "metrics.jsonl"
-    end = time.monotonic() + 600
-    while not metrics.exists() or len(metrics.read_text().splitlines()) < 2:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end, "no update in ten minutes"
-        time.sleep(0.2)
+def test_sigterm_to_torchrun_writes_a_checkpoint(tmp_path: Path) -> None:
+    process = start(tmp_path, *ENDLESS)
+    wait_for(lambda: updates_of(tmp_path) > 0, lambda: process.poll() is None)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=600)
-    last = checkpoint.latest(tmp_path / "checkpoints")
+    assert_saved(tmp_path, output)
+
+
+def test_sigterm_to_every_process_writes_a_checkpoint_of_all_shards(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    group = launch(folder, *GIVEN, *ENDLESS, "--shard")
+    wait_for(lambda: updates_of(folder) > 0, lambda: group.alive)
+    group.send(signal.SIGTERM)
+    codes = group.wait()
+    output = folder.with_suffix(".log").read_text("utf-8")
+    assert codes == [130, 130], output
+    assert_saved(folder, output)
+
+
+def assert_saved(folder: Path, output: str) -> None:
+    last = checkpoint.latest(folder / "checkpoints")
     assert last is not None, output
     assert int(last.name) >= 1, output
     assert "--resume" in output
-    assert not list((tmp_path / "checkpoints").glob(".*"))
+    assert not list((folder / "checkpoints").glob(".*"))
 
 
 def test_shards_need_several_processes() -> None:

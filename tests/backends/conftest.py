@@ -23,7 +23,7 @@ def make_model(folder: Path, *, tied: bool = False, seed: int = 0) -> None:
     torch = pytest.importorskip("torch", reason="needs the extra train")
     transformers = pytest.importorskip("transformers", reason="needs the extra train")
     torch.manual_seed(seed)
-    tokenizer = _tokenizer(transformers)
+    tokenizer = make_tokenizer()
     config = transformers.Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=32,
@@ -46,7 +46,9 @@ def make_model(folder: Path, *, tied: bool = False, seed: int = 0) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _tokenizer(transformers: Any) -> Any:  # noqa: ANN401
+def make_tokenizer() -> Any:  # noqa: ANN401
+    """A byte-level BPE of 400 tokens with a ChatML template."""
+    transformers = pytest.importorskip("transformers", reason="needs the extra train")
     tokenizers = pytest.importorskip("tokenizers")
     pre_tokenizers, decoders = tokenizers.pre_tokenizers, tokenizers.decoders
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())

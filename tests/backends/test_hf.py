@@ -281,7 +281,7 @@ def test_template_variables(tiny_model: Path, thinking: bool, expected: bool) ->
 
 
 def test_clear_errors(tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere.*expected a folder or a hub id"):
+    with pytest.raises(ConfigError, match=r"nowhere.*or a folder or hub id"):
         load_backend(HFConfig(str(tmp_path / "nowhere")))
     bare = tmp_path / "bare"
     shutil.copytree(tiny_model, bare)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import gymnasium as gym
 import pytest
 
 from baselines.benchmark import main
+from baselines.runs.episodes import episode_seeds
 from baselines.runs.run import AgentChoice, RunConfig, run
-from baselines.runs.runner import episode_seeds, run_episode, session_of
+from baselines.runs.runner import run_episode, session_of
 from finemem_env.errors import ConfigError
 from finemem_env.trace import read_traces, replay
 
@@ -178,15 +180,25 @@ def test_the_command_prints_a_table_and_adds_the_references(
     arguments = ["--agent", "fifo", "--agent", "random", "--agent-args", '{"seed": 3}']
     arguments += ["--episodes", "2", "--env-args", '{"num_chunks": 3}', "--output-dir", folder]
     assert main(arguments) == 0
-    table = capsys.readouterr().out.splitlines()
+    out, told = capsys.readouterr()
+    table = out.splitlines()
+    assert told.splitlines()[:3] == [
+        'runs:   8 episodes: FineMem-AR-v0, agents skip, fifo, random{"seed": 3}, oracle',
+        f"writes: {folder}",
+        f"watch:  tail -f {folder}/results.jsonl",
+    ]
+    assert re.search(r"\boracle: score 1\.00, accepted 1\.00", told)
     assert table[0].split()[:3] == ["agent", "episodes", "score"]
     names = [line.split()[0] for line in table[2:6]]
     assert names == ["skip", "fifo", 'random{"seed":', "oracle"]
-    resolved = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
-    assert table[-2:] == [f"settings: {json.dumps(resolved)}", f"written to {folder}"]
+    assert table[-1] == f"written to {folder}"
+    assert "settings:" not in out
     assert main(arguments) == 2
     assert "--resume" in capsys.readouterr().err
-    assert main([*arguments, "--resume"]) == 0
+    assert main([*arguments, "--resume", "--verbose"]) == 0
+    resolved = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    settings = f"settings: {json.dumps(resolved)}"
+    assert capsys.readouterr().out.splitlines()[-2:] == [settings, f"written to {folder}"]
     assert len((tmp_path / "run" / "results.jsonl").read_text().splitlines()) == 8
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from baselines.published import fill, main, markdown, partial, plan, published_markdown
-from baselines.runs.runner import instance_seeds
+from baselines.runs.episodes import instance_seeds
 from baselines.tables.published_tables import TABLES, PublishedTable, macro, mean
 from baselines.tables.summary import Result
 from baselines.verify import main as verify
@@ -172,7 +172,8 @@ def test_judged_columns_are_left_out_and_named_without_a_judge(
     published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ["memoryagentbench", "--data-dir", str(published), "--agent", "rag"]
-    assert main([*given, "--episodes", "1", "--output-dir", str(tmp_path / "run")]) == 0
+    given += ["--episodes", "1", "--verbose"]
+    assert main([*given, "--output-dir", str(tmp_path / "run")]) == 0
     out, err = capsys.readouterr()
     assert (
         "left out: longmemeval_s*: source 'memoryagentbench': answers of longmemeval_s* are" in err

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import base64
+import dataclasses
 import json
+import pickle
 import shlex
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,8 @@ pytest.importorskip("stable_baselines3", reason="the extra sb3 is not installed"
 from baselines.agents import make_agent
 from baselines.benchmark import main as benchmark
 from baselines.runs.runner import Entry, run_episode
-from baselines.sb3 import ALGORITHMS, Sb3Config, main, train
+from baselines.sb3 import ALGORITHMS, Sb3Config, _read_settings, blank, main, train
+from baselines.sb3_weights import restore
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.testing import check_agent
 
@@ -51,7 +56,7 @@ class Stop:
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def __call__(self, base: type) -> Callable[[], Any]:
+    def __call__(self, base: type, progress: object) -> Callable[[], Any]:
         after = self.after
 
         class Callback(base):  # type: ignore[misc]
@@ -123,6 +128,64 @@ def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(ConfigError, match="ppo"):
         train(Sb3Config(algo="pp0"), tmp_path / "x")
     assert main(["--env", "FineMem-XX-v0", "--output-dir", str(tmp_path / "y")]) == 2
+
+
+class Canary:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture(params=["ppo", "dqn"])
+def forged(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The folder of a run of somebody else, with code where an object of the library is kept."""
+    config = Sb3Config(algo=request.param)
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "settings.json").write_text(json.dumps(dataclasses.asdict(config)))
+    blank(config).save(tmp_path / "honest.zip")
+    code = base64.b64encode(pickle.dumps(Canary(tmp_path / "canary"))).decode()
+    with (
+        zipfile.ZipFile(tmp_path / "honest.zip") as honest,
+        zipfile.ZipFile(folder / "model.zip", "w") as archive,
+    ):
+        for name in honest.namelist():
+            content = honest.read(name)
+            if name == "data":
+                data = json.loads(content)
+                data["policy_class"] = {":type:": "x", ":serialized:": code}
+                data["num_timesteps"] = 7
+                content = json.dumps(data).encode()
+            archive.writestr(name, content)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_checkpoint_of_somebody_else_runs_no_code(forged: Path, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    agent = make_agent("sb3", {"checkpoint": str(forged)})
+    check_agent(lambda: agent)
+    config = _read_settings(forged / "settings.json")
+    model = blank(config)
+    restore(model, forged / "model.zip")
+    assert model.num_timesteps == 7
+    assert not canary.exists()
+    with pytest.raises(Exception, match=r"."):
+        type(model).load(forged / "model.zip", device="cpu")
+    assert canary.exists()  # what the library's own way does
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_that_are_no_tensors_are_refused(forged: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(forged / "model.zip", "w") as archive:
+        archive.writestr("policy.pth", pickle.dumps(Canary(tmp_path / "canary")))
+    with pytest.raises(DataError, match="tensors alone"):
+        make_agent("sb3", {"checkpoint": str(forged)})
+    assert not (tmp_path / "canary").exists()
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from finemem_env.__main__ import COMMANDS, main
+from finemem_env.cli.play import wrapped
 from finemem_env.data.registry import SOURCES
 from finemem_env.locate import ENVIRONMENTS
 from finemem_env.rewards import REWARDS
@@ -60,12 +61,20 @@ def test_play_names_sentences_by_number(
 ) -> None:
     typed = "keep 2 3\n+ a fact\ndrop 1\n\nreplace 2 with 1\n\n"
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-    arguments = '{"num_chunks": 2, "memory_budget": "unlimited", "line_numbers": true}'
+    arguments = '{"num_chunks": 2, "memory_budget": "unlimited"}'
     assert main(["play", "FineMem-AR-v0", "--seed", "0", "--env-args", arguments]) == 0
     out = capsys.readouterr().out
     outcomes = ["INSERT [1]", "INSERT [2]", "INSERT [3]", "DELETE [1]", "UPDATE [2]"]
     assert re.findall(r"^    (\w+ \[\d\]): accepted", out, re.MULTILINE) == outcomes
     assert "[3] a fact" in out
+    assert "FineMem-AR-v0, 2 chunks, no limit of the notes." in out
+    assert max(map(len, out.splitlines())) <= 100  # words are not cut, lines are wrapped
+
+
+def test_long_lines_are_wrapped_between_words() -> None:
+    text = "short\n\n  one two three four five\n[1] abcdefghijklmnopqrst"
+    wanted = ["short", "", "  one two three", "      four five", "[1]", "    abcdefghijklmnopqrst"]
+    assert wrapped(text, 16).split("\n") == wanted
 
 
 def test_play_can_be_left(

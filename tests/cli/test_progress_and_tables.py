@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from finemem_env.cli.progress import Progress
+from finemem_env.cli.progress import Progress, begin, tail
 from finemem_env.cli.tables import (
     html_table,
     interval,
@@ -53,6 +54,19 @@ def test_nothing_done_is_nothing_shown(capsys: pytest.CaptureFixture[str]) -> No
     with Progress(3, "episode") as progress:
         progress.skip(3)
     assert capsys.readouterr().err == ""
+
+
+def test_a_program_says_what_where_and_how_to_watch(capsys: pytest.CaptureFixture[str]) -> None:
+    begin("2 episodes", Path("runs/a b"), tail(Path("runs/a b/results.jsonl")))
+    begin("a table")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "runs:   2 episodes",
+        "writes: runs/a b",
+        "watch:  tail -f 'runs/a b/results.jsonl'",
+        "runs:   a table",
+    ]
 
 
 HEADER = ["agent", "score"]

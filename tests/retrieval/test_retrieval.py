@@ -274,7 +274,7 @@ def test_dense_without_model_or_extra_says_what_to_do(monkeypatch: pytest.Monkey
     from finemem_env.retrieval import dense
 
     dense._load.cache_clear()
-    with pytest.raises(ConfigError, match='"model" expects a folder or hub id'):
+    with pytest.raises(ConfigError, match='"model" expects "minilm-l6", or a folder or hub id'):
         make_retriever({"name": "dense"}, bm25="lucene")
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ConfigError, match=r"pip install -e '\.\[dense\]'"):

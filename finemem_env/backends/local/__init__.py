@@ -12,6 +12,7 @@ from finemem_env.backends.local.causal_lm import (
     known_inputs,
     with_cache,
 )
+from finemem_env.backends.local.gguf import convert_gguf
 from finemem_env.backends.local.prefix import MIN_SHARED, Unit, find_units
 from finemem_env.backends.local.probe import Abilities, abilities
 from finemem_env.backends.local.sampling import sample
@@ -24,6 +25,7 @@ __all__ = [
     "abilities",
     "base_causal_lm",
     "checkpoint_layers",
+    "convert_gguf",
     "find_units",
     "has_plain_head",
     "known_inputs",

@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 import torch
 
-from tests.agents.forks import run_group
+from tests.agents.forks import Group
 from tests.agents.learn import ddp_worker
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def test_two_processes_equal_one(
     for name, processes, shard in (("one", 1, False), ("ddp", 2, False), ("fsdp", 2, True)):
         output = tmp_path / f"{name}.pt"
         given = [(rank, processes, str(tmp_path), output, shard) for rank in range(processes)]
-        assert run_group(ddp_worker.main, given) == [0] * processes
+        assert Group.start(ddp_worker.main, given).wait() == [0] * processes
         found[name] = torch.load(output, weights_only=True)
     assert len(found["one"]) > 4
     for name in ("ddp", "fsdp"):

@@ -269,7 +269,7 @@ def test_stop_tokens(folder: str) -> None:
 
 
 def test_refusals(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected a folder or a hub id"):
+    with pytest.raises(ConfigError, match="or a folder or hub id that"):
         load(str(tmp_path / "missing" / "model"))
     with pytest.raises(ConfigError, match="precision"):
         ModelConfig("x", precision="fp16")  # type: ignore[arg-type]

@@ -15,9 +15,11 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 from agents.grpo import main
 from agents.learn.advantages import Estimator
 from agents.runs.config import PRESETS, SETTINGS, TINY, TrainConfig, from_dict
+from agents.runs.evaluation import HeldOut
 from agents.runs.options import add_arguments, parse_config
 from agents.settings import LossConfig, ModelConfig, OptimizerConfig
 from finemem_env.errors import ConfigError
+from tests.baselines.runs.test_episodes import episode_file
 
 
 def parse(*arguments: str) -> TrainConfig:
@@ -218,3 +220,20 @@ def test_a_device_that_is_not_there_is_one_line(
             in error
         )
         assert error.count("\n") == 1
+
+
+def test_more_held_out_episodes_than_there_are_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = episode_file(tmp_path / "three.jsonl", 3)
+    for option in ("--eval-episodes", "--final-episodes"):
+        folder = tmp_path / "run"
+        assert main(["--source", path, option, "4", "--output-dir", str(folder)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: 4 episodes are asked for")
+        assert "holds 3" in error
+        assert error.count("\n") == 1
+        assert not folder.exists()
+    few = HeldOut.of(TrainConfig(source=path))
+    assert (len(few.validation), len(few.final)) == (3, 3)
+    assert HeldOut.of(TrainConfig(source=path, final_episodes=0)).final == []

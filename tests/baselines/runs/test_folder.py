@@ -122,7 +122,7 @@ def test_a_broken_config_is_a_data_error(tmp_path: Path) -> None:
 
 def test_the_summary_names_environment_and_data(tmp_path: Path) -> None:
     folder = started(tmp_path)
-    folder.finish([result("a", 0, score=0.5)], CONFIG, 0)
+    folder.finish([result("a", 0, score=0.5)], CONFIG)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["env"], summary["data_hash"]) == ("X", "abc")
     assert summary["agents"][0]["score"] == 0.5

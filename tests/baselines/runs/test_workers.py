@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from baselines.runs.choice import AgentChoice
+from baselines.runs.episodes import episode_seeds
 from baselines.runs.run import RunConfig, run
-from baselines.runs.runner import episode_seeds, session_of
+from baselines.runs.runner import session_of
 from baselines.tables.summary import Result
 
 SMALL: dict[str, Any] = {"split": "test", "num_chunks": 3}

@@ -1,0 +1,98 @@
+"""That an empty memory earns least: `python -m benchmarks.floor`.
+
+Plays every scripted agent on every source whose files are there, under the default reward, with
+and without chunk questions. Prints the mean return of `skip`, which stores nothing, beside the
+least and the most of the others. Exit code 1 when another agent earns less than `skip`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import gymnasium as gym
+
+import finemem_env  # noqa: F401  (registers the environments)
+from baselines.agents import AGENTS, PrivilegedAgent, make_agent
+from baselines.runs.episodes import distinct_seeds
+from baselines.runs.runner import Entry, run_episode
+from baselines.tables.summary import FLOOR
+from finemem_env.cli.frame import command, program
+from finemem_env.cli.options import add_seed, positive
+from finemem_env.cli.progress import begin
+from finemem_env.cli.tables import markdown_table, number
+from finemem_env.data.registry import SOURCES
+from finemem_env.errors import ConfigError, DataError
+
+__all__ = ["QUESTIONS", "main", "returns", "tasks"]
+
+QUESTIONS = {"chunk questions": {}, "none": {"chunk_questions": 0}}
+
+
+def tasks(names: Sequence[str] = ()) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(name, environment, keywords) of the generated texts and of every source, or those named."""
+    for competency in ("AR", "TTL", "LRU", "CR"):
+        if not names or "synthetic" in names:
+            yield f"synthetic {competency}", f"FineMem-{competency}-v0", {"source": "synthetic"}
+    for name, spec in SOURCES.items():
+        if spec.files and (not names or name in names):
+            yield name, "FineMem-Mix-v0", {"source": name}
+
+
+def returns(
+    env_id: str,
+    keywords: Mapping[str, Any],
+    episodes: int,
+    seed: int = 0,
+    agents: Sequence[str] = tuple(AGENTS),
+) -> dict[str, float]:
+    """Mean return of every agent on the same episodes."""
+    env: gym.Env[str, str] = gym.make(env_id, disable_env_checker=True, split="test", **keywords)
+    found = {}
+    with closing(env):
+        seeds = distinct_seeds(env, seed, episodes, at_most=True)
+        for name in agents:
+            agent = make_agent(name)
+            if isinstance(agent, PrivilegedAgent):
+                agent.attach(env)
+            entry = Entry(name, agent)
+            results = [run_episode(env, entry, i, one, {})[0] for i, one in enumerate(seeds)]
+            found[name] = math.fsum(one.episode_return or 0.0 for one in results) / len(results)
+    return found
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = program("benchmarks.floor", __doc__)
+    add = parser.add_argument
+    add("source", nargs="*", help="sources (default: synthetic and all whose files are there)")
+    add("--episodes", type=positive, default=1, metavar="N", help="at most so many (default: 1)")
+    add("--num-chunks", type=positive, default=4, metavar="N", help="an episode's (default: 4)")
+    add_seed(parser, "of the episodes")
+    options = parser.parse_args(arguments)
+    begin("every scripted agent on every source, with and without chunk questions")
+    rows, wrong = [], 0
+    for name, env_id, keywords in tasks(options.source):
+        for questions, setting in QUESTIONS.items():
+            given = {**keywords, **setting, "num_chunks": options.num_chunks}
+            try:
+                earned = returns(env_id, given, options.episodes, options.seed)
+            except (ConfigError, DataError) as error:
+                print(f"left out: {name}: {str(error).splitlines()[0]}", file=sys.stderr)
+                break
+            floor = earned.pop(FLOOR)
+            least, most = min(earned, key=earned.__getitem__), max(earned, key=earned.__getitem__)
+            wrong += earned[least] < floor
+            cells = (f"{least} {number(earned[least])}", f"{most} {number(earned[most])}")
+            rows.append([name, questions, number(floor), *cells])
+    print(markdown_table(["source", "asked", FLOOR, "least of the others", "most"], rows))
+    print(f"\n{wrong} of {len(rows)} where another agent earns less than {FLOOR}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
