@@ -165,7 +165,7 @@ def _score(
 def _per_episode(results: Sequence[Result]) -> dict[str, list[float]]:
     return {
         "scores": [round(float(one.score or 0.0), 6) for one in results],
-        "memory": [float(one.memory_tokens) for one in results],
+        "memory": [float(one.memory_tokens or 0) for one in results],
     }
 
 

@@ -37,10 +37,10 @@ SKIP) on an external memory. Trained with `python -m agents.grpo` on `{env}` fro
 | loss | {loss_type}, lr {lr} |
 | held-out score at the best update | {score} |
 
-Prompts {instructions} the environment's instructions. Play it in the benchmark:
+Prompts {instructions} the environment's instructions{numbers}. Play it in the benchmark:
 
 ```bash
-python -m baselines.benchmark --env {shell_env} --agent agents.policy:Manager \\
+python -m baselines.benchmark --env {shell_env}{env_option} --agent agents.policy:Manager \\
     --agent-args '{{"model": "{folder}", "instructions": {flag}}}' --output-dir runs/exported
 ```
 
@@ -67,6 +67,7 @@ def export(run: Path, folder: Path, which: str = "best", *, trust: bool = False)
 def _card(config: TrainConfig, run: Path, folder: Path, which: str) -> str:
     values = config.as_dict()
     values["reward"] = config.environment.reward or "the protocol's"
+    numbered = bool(config.environment.env_args.get("line_numbers"))
     score = "not recorded"
     for state in sorted((run / "best").glob("*/state.json")):
         record = json.loads(state.read_text(encoding="utf-8"))
@@ -78,6 +79,8 @@ def _card(config: TrainConfig, run: Path, folder: Path, which: str) -> str:
         folder=folder,
         shell_env=shlex.quote(config.environment.env),
         instructions="hold" if config.sampling.instructions else "do not hold",
+        numbers=", and number the sentences of every chunk (`line_numbers`)" if numbered else "",
+        env_option=" --env-args '{\"line_numbers\": true}'" if numbered else "",
         flag=json.dumps(config.sampling.instructions),
     )
 

@@ -45,6 +45,7 @@ from agents.runs.evaluation import (
     HeldOut,
     evaluate_policy,
     final_results,
+    write_samples,
 )
 from agents.runs.tracking import Tracker, reward_metrics, rollout_metrics, sample_text, time_metrics
 from baselines.tables.summary import render_table, summarise
@@ -296,14 +297,16 @@ class Run:
     def _score(self) -> dict[str, float]:
         config, position = self.config.evaluation, self.position
         environment = self.config.environment
+        env_args, seeds = environment.evaluation(config.eval_split), self.held_out.validation
         rollouts = evaluate_policy(
             self.policy,
             environment.env,
-            environment.evaluation(config.eval_split),
-            seeds=self.held_out.validation,
+            env_args,
+            seeds=seeds,
             seed=EVAL_SEED,
             sampling=self._sampling(config.eval_temperature),
         )
+        write_samples(self.folder, position.update, rollouts, environment.env, env_args, seeds)
         values = rollout_metrics(rollouts, "eval")
         if values["eval/score"] > position.best_score:
             position.best_score, position.best_update = values["eval/score"], position.update

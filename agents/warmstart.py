@@ -101,10 +101,10 @@ REFINE = (Stage("two tastes", 1600, Teacher(0.6, taste=0.3), lr=0.5, final=0.02)
 
 # A third pass: numbered sentences are named. It starts from a model that copies.
 REFERENCES = (
-    Stage("name all", 60, Teacher(references=True), also=ALL, lr=0.4, until=0.05),
+    Stage("name all", 40, Teacher(references=True), also=ALL, lr=0.4, until=0.05),
     Stage(
         "two tastes, named",
-        200,
+        100,
         Teacher(0.6, taste=0.3, references=True),
         also=Teacher(0.6, taste=0.3),
         lr=0.4,

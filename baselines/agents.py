@@ -20,17 +20,24 @@ from finemem_env.extras import PACKAGES, missing
 __all__ = [
     "AGENTS",
     "CONFIGURED",
+    "MESSAGES",
+    "STORE",
     "Agent",
     "AgentError",
     "AgentSpec",
     "AnsweringAgent",
     "Info",
+    "ModelError",
     "PrivilegedAgent",
     "agent_name",
+    "answers_itself",
     "make_agent",
+    "searches_itself",
 ]
 
 Info = Mapping[str, Any]
+MESSAGES = "messages/1"  # versions of the reader and of the retriever that an agent replaces
+STORE = "store/1"
 
 
 @runtime_checkable
@@ -57,15 +64,19 @@ class PrivilegedAgent(Agent, Protocol):
 
 @runtime_checkable
 class AnsweringAgent(PrivilegedAgent, Protocol):
-    """An agent that answers the questions itself: `attach` puts it into the reader's place."""
+    """An agent that answers or searches itself: `attach` puts it into that part's place."""
 
     def detach(self, env: gym.Env[str, str]) -> None:
-        """Give the reader's place back, after every episode."""
+        """Give the place back, after every episode."""
         ...
 
 
 class AgentError(Exception):
     """The agent broke: what it raised, or what it returned instead of text."""
+
+
+class ModelError(Exception):
+    """A model or server behind the agent could not be reached, which says nothing about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +131,7 @@ AGENTS: dict[str, AgentSpec] = {
         "reads the questions and golds (privileged): the ceiling",
     ),
 }
-# Agents that need arguments: a model or a checkpoint. They play only when they are asked for.
+# Agents that need arguments, such as a model, and controls. They play only when they are asked for.
 CONFIGURED: dict[str, AgentSpec] = {
     "llm": AgentSpec(
         "baselines.managers.llm:Llm",
@@ -138,11 +149,30 @@ CONFIGURED: dict[str, AgentSpec] = {
         "an agent with send_message(text, memorizing), as MemoryAgentBench runs them; agent: its "
         "module:Class",
     ),
+    "store": AgentSpec(
+        "baselines.managers.store:Store",
+        "a memory system with add, items and search; store: its name (docs/baselines.md) or its "
+        "module:Class",
+    ),
+    "scrambled": AgentSpec(
+        "baselines.managers.scrambled:Scrambled",
+        "the items of another agent on another episode (privileged): a negative control",
+    ),
     "sb3": AgentSpec(
         "baselines.sb3:Sb3Agent", "a checkpoint of python -m baselines.sb3; checkpoint: its folder"
     ),
     "grpo": AgentSpec("agents.policy:Manager", "a run of python -m agents.grpo; run: its folder"),
 }
+
+
+def answers_itself(versions: Mapping[str, str]) -> bool:
+    """Whether an agent answered in the reader's place, from a memory that nobody else sees."""
+    return versions.get("reader", "").startswith(f"{MESSAGES}/")
+
+
+def searches_itself(versions: Mapping[str, str]) -> bool:
+    """Whether an agent searched in the retriever's place."""
+    return versions.get("retriever", "").startswith(f"{STORE}/")
 
 
 def _plain(name: str) -> str:

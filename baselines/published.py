@@ -160,7 +160,8 @@ def _line(table: PublishedTable, data: str, agent: str, results: Sequence[Result
         done = [[r for r in group if r.status == "ok"] for group in valid]
         count += sum(map(len, valid))
         scores.append(mean([mean([result.score for result in group]) for group in valid]))
-        memories.append(mean([mean([r.memory_tokens / 1000 for r in group]) for group in done]))
+        sizes = [[r.memory_tokens for r in group if r.memory_tokens is not None] for group in done]
+        memories.append(mean([mean([size / 1000 for size in group]) for group in sizes]))
     held = [memory for memory in memories if memory is not None]
     return Filled(agent, tuple(scores), mean(held), count)
 

@@ -1,7 +1,8 @@
 """One table and one page from runs: `python -m baselines.report RUN [RUN …] --output report.html`.
 
 The page needs no network: plots are SVG inside it. Score against memory, score per competency,
-reward per step index, differences on the same episodes, questions answered from an empty memory.
+reward per step index, differences on the same episodes, what the late half of the text is worth
+beside the early half, questions answered from an empty memory.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from baselines.tables.charts import bar_chart, line_chart
 from baselines.tables.curves import Curve, curve_cells, curves, headline
 from baselines.tables.paired import Difference, Leak, closed_book, paired_differences
 from baselines.tables.results import Result
-from baselines.tables.summary import CEILING, AgentSummary, summarise
+from baselines.tables.summary import CEILING, AgentSummary, footnote, summarise
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.tables import html_table, interval, number, text_table
 from finemem_env.errors import ConfigError, DataError
@@ -34,6 +35,11 @@ table{border-collapse:collapse;font-size:13px;margin:1em 0;display:block;overflo
 th,td{padding:3px 8px;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}h2{margin-top:2em}p{line-height:1.5}
 svg{width:100%;height:auto}code{font-size:12px}"""
+
+_HALVES = (
+    "Final questions by the half of the text that their last evidence lies in. A memory that keeps "
+    "what it read last gains; one of another episode (scrambled) must not score."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Report:
 def load(runs: Sequence[Path], reference: str | None = None) -> Report:
     """Read runs of the same episodes; `reference` is what the others are compared with.
 
-    Without one it is the agent with the highest score that is not privileged.
+    Without one it is the agent with the highest score that is not privileged or ranked apart.
 
     Raises:
         ConfigError: runs of different episodes, or a reference that is not among the agents.
@@ -122,7 +128,7 @@ def _reference(rows: Sequence[AgentSummary], name: str | None) -> str:
         if name not in names:
             raise ConfigError(f"--reference {name!r} is not among the agents: {', '.join(names)}.")
         return name
-    open_ = [row for row in rows if row.agent != CEILING] or list(rows)
+    open_ = [row for row in rows if row.agent != CEILING and not row.apart] or list(rows)
     return max(open_, key=lambda row: row.score or 0.0).agent
 
 
@@ -152,6 +158,7 @@ def page(report: Report) -> str:
         html_table(*curve_cells(report.rows, report.curves)),
         "<p>score: arithmetic mean over episodes; macro: mean over competencies of their means; "
         "normalised: 0 at skip, 1 at oracle; area: area under score against memory share.</p>",
+        f"<p>{escape(footnote(report.rows))}</p>",
         *_curve_section(report),
         "<h2>Score per competency</h2>",
         _competency_chart(report),
@@ -159,6 +166,9 @@ def page(report: Report) -> str:
         _step_chart(report),
         "<h2>Differences on the same episodes</h2>",
         html_table(*_difference_cells(report.differences)),
+        "<h2>Late half minus early half</h2>",
+        f"<p>{escape(_HALVES)}</p>",
+        html_table(*_half_cells(report.rows)),
         "<h2>Closed book</h2>",
         "<p>Final questions that the reader answers with nothing in memory (score of at least "
         "0.5). They say nothing about a memory.</p>",
@@ -237,6 +247,14 @@ def _difference_cells(differences: Sequence[Difference]) -> Cells:
     ], rows
 
 
+def _half_cells(rows: Sequence[AgentSummary]) -> Cells:
+    cells = [
+        [row.agent, number(row.early), number(row.late), number(row.late_gain, sign=True)]
+        for row in rows
+    ]
+    return ["agent", "early half", "late half", "late minus early"], cells
+
+
 def _leak_cells(leaks: Sequence[Leak]) -> Cells:
     rows = []
     for leak in leaks:
@@ -255,8 +273,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--reference", help="agent that the others are compared with")
     options = parser.parse_args(arguments)
     report = load(options.runs, options.reference)
-    print(text_table(*curve_cells(report.rows, report.curves)))
+    print(text_table(*curve_cells(report.rows, report.curves)) + footnote(report.rows))
     print("\n" + text_table(*_difference_cells(report.differences)))
+    print("\nlate half minus early half\n" + text_table(*_half_cells(report.rows)))
     print("\nanswered with nothing in memory\n" + text_table(*_leak_cells(report.leaks)))
     output = options.output or options.runs[0] / "report.html"
     with saving(output, f"{output} is not whole."):

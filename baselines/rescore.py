@@ -23,6 +23,7 @@ from typing import Any
 import gymnasium as gym
 
 import finemem_env  # noqa: F401  (registers the environments)
+from baselines.agents import answers_itself, searches_itself
 from baselines.reaching import add_trust, reaching, refuse
 from baselines.runs.folder import RunFolder, own_file
 from baselines.runs.runner import session_of
@@ -75,8 +76,10 @@ class Rescorer:
             )
         factory = getattr(env.unwrapped, "factory", None)
         reader, judge = getattr(factory, "reader", None), getattr(factory, "judge", None)
-        last = replay(trace, session, reader, judge, trust=self.trust)
-        return replace(result, **measured(session)), last.step_rewards
+        search = not searches_itself(trace.versions)
+        last = replay(trace, session, reader, judge, trust=self.trust, search=search)
+        found = measured(session, hidden=answers_itself(trace.versions))
+        return replace(result, **found), last.step_rewards
 
     def close(self) -> None:
         """Close the environments."""

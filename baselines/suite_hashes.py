@@ -8,29 +8,29 @@ from __future__ import annotations
 __all__ = ["DATA_HASHES"]
 
 DATA_HASHES: dict[str, dict[str, str]] = {
-    "suite-cpu-v0": {
-        "AR-synthetic": "978af5a2227cc0816f8412d0157efded39b3248940d8e0b5d7e20b53c087290b",
+    "suite-cpu-v1": {
+        "AR-synthetic": "0163c407e4ae4d061471c02dbb6835653dcdac247c0aeb31556a7b9b1172a6eb",
         "TTL-synthetic": "7b93880c0dd51d16b425279655578e6fbee84722f3b71eafaed13b703e6308c3",
-        "LRU-synthetic": "8a8689160354e3c65540cfdfb752940890e1df14ef849b4316c4d0f3472c8264",
-        "CR-synthetic": "7a79a4892fef754c246ad65d2fd3da26c6413da0de331cc12add4eab1a7d7d98",
+        "LRU-synthetic": "79170b6a6f721a97c8a3f98b3eccd7a4a7fe08578f3c23d7dc02a494541fe1a8",
+        "CR-synthetic": "912a579d0110daac99a3e5d3b2dd12f3af4f70b7326f6f75a5459ad63e059153",
         "squad": "b02acc0e9446a05512f26085234ec338e7c553dfa30676bfd8e36aee14a66284",
         "hotpotqa": "e821fc4a83b9b7520ed9de83d383cd183e99ab46fc44d69769b2fc1017a694a1",
         "banking77": "da7028cdae9a98a363b88da3a81a8c927206a65931d2182689ab9fa81b2da59a",
         "fairytaleqa": "1d06f55576d89655ed8981dc8275d20bf8117663ac4285391df5a4805d95e7a4",
-        "mquake": "4e063e63b76012336029a20a0608c30951ff8056b4bed6f0d987d7eca188b480",
+        "mquake": "766bd47d0922aa34875d989e93a5f2f1a87bc69b7c9f2cea7e48c47e35871eae",
     },
-    "suite-long-v0": {
-        "AR-synthetic": "30a14108cb42ee6ad83ea4e657e1cf37761e1da54f3da741d4cf00ec1f5205ad",
+    "suite-long-v1": {
+        "AR-synthetic": "c3d0931e952677686fb7d9b66b3a493de82f72e7f61f26f4af3256863c26bd08",
         "TTL-synthetic": "0022a3775fd4aea6581f84281eea9dd0b9bd83ee5c94563297bdc3cab37c6b18",
-        "LRU-synthetic": "8ad15453eba5b7df211b2959e50be330d12ac9ec4c0d37a5be545b8821d7356a",
-        "CR-synthetic": "1eb705e7ed22599b2633ab7c07409d80fb377dd25c9b3d7293fd33479d5405b1",
-        "factconsolidation": "437eccbe9d999f4a1af54e55f819eca3d4c0ad9c211498b339202a62d8a4a858",
+        "LRU-synthetic": "5b937b98130461915b6ed821cbca282336d8bb601c9227726337a495010aa462",
+        "CR-synthetic": "8b94f0c5b78c38a83c1383183eb10dae6757c24afde64a1edc178ae8d3622ca5",
+        "factconsolidation": "c5ff172d2031a363c1a4c75c489b26427d03f8a64a108096cd1769e8dd78f119",
     },
-    "suite-ood-v0": {
+    "suite-ood-v1": {
         "squad": "fa7a5a7907df7f46211eb269b2f6b3186fdb757a369fb6a5904121435a2eddaf",
         "clinc150": "9fc4fae603cfc6ccd9704ef696e104738040b30ef2f270aa96422b7e3bd325d6",
         "csabstruct": "071b6e8700e5d4aaea26e249796b02d70a36be7e26fe68f3bbe706694978a84c",
-        "squality": "1694f8ccd463b30470523d3428d9257bb6da71b5d713fdfcb41cb99ca95fc72c",
-        "factconsolidation": "bc1955c37b7114128f8e7382c5bba45cf74ff6598666f0f68d15dae9d3f71efb",
+        "squality": "776e411c06cf5405f5e53b2a2e239266f240a0ef26ebb94b47e3cef1fda3041a",
+        "factconsolidation": "9c4bb8f672a9f2e03a2dc13a10e20b47ea083f077eaab1537c755ccbf11db773",
     },
 }

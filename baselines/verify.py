@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from baselines.managers.messages import VERSION as MESSAGES
+from baselines.agents import answers_itself, searches_itself
 from baselines.reaching import add_trust, reaching, refuse
 from baselines.rescore import Rescorer, largest_difference
 from baselines.runs.player import environment_args
@@ -29,7 +29,7 @@ from baselines.tables.results import Result
 from baselines.tables.summary import summarise
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.progress import begin
-from finemem_env.trace import Trace
+from finemem_env.cli.tables import number
 
 __all__ = ["main", "problems"]
 
@@ -62,27 +62,28 @@ def _episode(
         return [f"{name}: no trace"]
     if wrong := _played(submission, result.key, data):
         return wrong
-    rescorer.trust = _answers_itself(trace) or not _is_local(submission)
+    rescorer.trust = answers_itself(trace.versions) or not _is_local(submission)
     again, _ = rescorer(trace, result)
     versions = dict(rescorer.versions)
-    if _answers_itself(trace):
-        versions["reader"] = trace.versions["reader"]
+    for part, itself in (("reader", answers_itself), ("retriever", searches_itself)):
+        if itself(trace.versions):
+            versions[part] = trace.versions[part]
     if dict(trace.versions) != versions:
         wrong.append(f"{name}: played under {dict(trace.versions)}, here is {versions}")
     if largest_difference(result, again) > _TOLERANCE:
         wrong.append(
-            f"{name}: reports score {result.score:.6f} and return {result.episode_return:.6f}, "
-            f"its actions give {again.score:.6f} and {again.episode_return:.6f}"
+            f"{name}: reports score {result.score:.6f} and return {_shown(result)}, "
+            f"its actions give {again.score:.6f} and {_shown(again)}"
         )
     return wrong
 
 
+def _shown(result: Result) -> str:
+    return number(result.episode_return, 6)
+
+
 def _is_local(submission: Submission) -> bool:
     return str(submission.config["versions"].get("reader", "")).startswith("local/")
-
-
-def _answers_itself(trace: Trace) -> bool:
-    return str(trace.versions.get("reader", "")).startswith(f"{MESSAGES}/")
 
 
 def _data(submission: Submission, data: Mapping[str, SuiteData]) -> list[str]:
@@ -161,10 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(run_table(rows, submission.results))
     read = "every answer read again" if _is_local(submission) else "stored answers scored again"
     print(f"VERIFIED: {len(submission.results)} episodes, {read}")
-    if own := sum(map(_answers_itself, submission.traces.values())):
+    versions = [trace.versions for trace in submission.traces.values()]
+    if own := sum(map(answers_itself, versions)):
         print(
             f"{own} of them by agents that answer themselves: their answers scored again as stored"
         )
+    if own := sum(map(searches_itself, versions)):
+        print(f"{own} of them by agents that search themselves: what they found is as stored")
     return 0
 
 

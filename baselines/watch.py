@@ -1,7 +1,8 @@
 """Watch an agent read one episode: `python -m baselines.watch --agent selective`.
 
 Prints each chunk, what the agent did with it, the chunk questions with the reader's answers, and
-the reward; at the end the final questions.
+the reward; at the end the final questions, and where those were lost that were not answered. It
+plays; `python -m baselines.inspect` tells the same of a run that was played.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import gymnasium as gym
 
 from baselines.agents import PrivilegedAgent, agent_name, make_agent
+from baselines.runs.runner import session_of
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import (
     add_env_options,
@@ -24,9 +26,12 @@ from finemem_env.cli.options import (
     env_id,
     json_object,
 )
+from finemem_env.console import visible
+from finemem_env.inspect import find, finding_line, tell
 from finemem_env.operations import parse
 from finemem_env.prompts import parse_observation
 from finemem_env.session import public
+from finemem_env.trace import record_trace
 from finemem_env.types import Operation
 
 __all__ = ["main", "watch"]
@@ -74,28 +79,31 @@ def watch(
         player.attach(played)
     observation, info = played.reset(seed=seed)
     player.reset(public(info))
-    yield f"{agent} reads {info['episode_id']} in {env}: {info['num_chunks']} chunks\n"
+    yield f"{agent} reads {visible(info['episode_id'])} in {env}: {info['num_chunks']} chunks\n"
     over = False
     while not over:
         action = player.act(observation, public(info))
         before = observation
         observation, reward, over, _, info = played.step(action)
         yield _step(before, action, float(reward), info)
-    yield "final questions\n" + "\n".join(map(_answer, info["answers"]))
+    trace = record_trace(session_of(played), agent=agent, seed=seed)
+    found = [finding_line(finding, trace.episode_id) for finding in find(trace, tell(trace))]
+    yield "final questions\n" + "\n".join(found)
     yield f"\nscore {info['score']:.3f}\n"
 
 
 def _step(observation: str, action: str, reward: float, info: dict[str, Any]) -> str:
     view = parse_observation(observation)
-    lines = [f"[{view.chunk_index + 1}/{view.num_chunks}] {view.time or ''}"]
+    lines = [f"[{view.chunk_index + 1}/{view.num_chunks}] {visible(view.time or '')}"]
     lines += textwrap.wrap(
-        " ".join((view.chunk or "").split()), _WIDTH, initial_indent="  ", subsequent_indent="  "
+        visible(view.chunk or ""), _WIDTH, initial_indent="  ", subsequent_indent="  "
     )
     for operation, result in zip(parse(action, view.lines), info["operations"], strict=True):
         text = (operation.content or "") if isinstance(operation, Operation) else ""
         item = f" {result['id']}" if result["id"] >= 0 else ""
         outcome = "" if result["accepted"] else f"   rejected: {result['reason']}"
-        lines.append("  > " + textwrap.shorten(f"{result['op']}{item} {text}", _WIDTH) + outcome)
+        done = visible(f"{result['op']}{item} {text}", _WIDTH)
+        lines.append(f"  > {done}{outcome}")
     lines += map(_answer, info["chunk_answers"])
     lines.append(
         f"  reward {reward:.3f}, memory {info['memory_items']} items, "
@@ -106,7 +114,7 @@ def _step(observation: str, action: str, reward: float, info: dict[str, Any]) ->
 
 def _answer(answer: dict[str, Any]) -> str:
     said = "(reader failed)" if answer["failed"] else answer["prediction"] or "(nothing found)"
-    line = textwrap.shorten(f"{answer['question']} -> {said}", _WIDTH)
+    line = visible(f"{answer['question']} -> {said}", _WIDTH)
     return f"  ? {line} ({answer['score']:.2f})"
 
 

@@ -60,7 +60,7 @@ def returns(
                 agent.attach(env)
             entry = Entry(name, agent)
             results = [run_episode(env, entry, i, one, {})[0] for i, one in enumerate(seeds)]
-            found[name] = math.fsum(result.episode_return for result in results) / len(results)
+            found[name] = math.fsum(one.episode_return or 0.0 for one in results) / len(results)
     return found
 
 

@@ -104,7 +104,7 @@ def relinked(text: str, path: str) -> str:
             return match[0]
         there = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
         other = OUTSIDE.get(there, there.removeprefix("docs/"))
-        if there == other:
+        if there == other or not (ROOT / there).is_file():
             return label
         return f"[{label}]({posixpath.relpath(other, posixpath.dirname(page) or '.')}{anchor})"
 

@@ -1,4 +1,4 @@
-"""`python -m finemem_env COMMAND`: list, play, build, convert, chunk-qa, cost."""
+"""`python -m finemem_env COMMAND`: list, play, build, convert, chunk-qa, view, cost."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ COMMANDS = {
     "build": "pack a source into an episode file",
     "convert": "turn a table of your own, or a publisher's folder, into an episode file",
     "chunk-qa": "write chunk questions into an episode file",
+    "view": "look at a run or a trace in the browser: one page that needs no network",
     "cost": "how many calls and tokens a training step or a benchmark takes",
 }
 

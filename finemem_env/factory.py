@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from finemem_env.memory import observation_chars
 from finemem_env.operations import MAX_ACTION_CHARS
 from finemem_env.prompts import instructions_for
 from finemem_env.readers import check_reader, make_reader
-from finemem_env.retrieval import make_retriever
+from finemem_env.retrieval import Retriever, make_retriever
 from finemem_env.rewards import formulas as rewards
 from finemem_env.session import Session, Stream, Streamed, StreamSource, versions_of
 from finemem_env.spaces import TextSpace
@@ -38,6 +38,8 @@ _PLACES = 20  # of flawed records, named in the versions
 
 class SessionFactory:
     """Everything an environment keeps between episodes: settings, source, reader, counters.
+
+    Whoever takes the retriever's place sets `retriever`, which then makes that of every episode.
 
     Args:
         competency: what the environment is about; None accepts every competency (the mixture).
@@ -91,6 +93,7 @@ class SessionFactory:
         self.judge = judge if isinstance(judge, Judge) else _make_judge(self.settings.judge)
         self.instructions = instructions_for(self.settings.memory, self.settings.line_numbers)
         make_retriever(self.settings.retriever, bm25=self.settings.bm25)  # refuses bad options now
+        self.retriever: Callable[[], Retriever] | None = None
         self.count_tokens = make_counter(self.settings.tokenizer)
         config = SourceConfig(
             split=split,
@@ -135,7 +138,10 @@ class SessionFactory:
         wanted = (options or {}).get("episode_id")
         episode = self._draw(rng, wanted)
         questions_rng = np.random.default_rng(rng.integers(2**63))
-        session = Session(episode, self.settings, questions_rng, self.count_tokens)
+        retriever = None if self.retriever is None else self.retriever()
+        session = Session(
+            episode, self.settings, questions_rng, self.count_tokens, retriever=retriever
+        )
         self._warn(session.num_chunks)
         return session
 

@@ -52,6 +52,8 @@ class Question:
     `metadata`: what a metric needs beside the golds (JSON-able), as "mab/recall@5" does titles.
     `unanswerable`: nothing told answers it, and to say so is the right answer; the golds then only
     explain or stand for that.
+    `excluded`: other values of what is asked. An answer that holds one of them beside the gold
+    lists alternatives, and is wrong; what stands in the question or in a gold does not count.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Question:
     evidence: tuple[Evidence, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
     unanswerable: bool = False
+    excluded: tuple[str, ...] = field(default=(), hash=False)
 
 
 @dataclass(frozen=True, slots=True)

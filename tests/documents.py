@@ -24,10 +24,23 @@ PAGES = {
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 }
 _FENCE = re.compile(r"^```([\w+]*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_ASSIGNMENT = re.compile(r"^([A-Z][A-Z_]*)=(.*)", re.MULTILINE)
 # Programs that are not ours; their own options are theirs to check.
-_FOREIGN = {
-    ".", "cd", "export", "git", "pip", "pre-commit", "python3", "tensorboard", "tox", "twine", "vllm",
-}  # fmt: skip
+_FOREIGN = frozenset(
+    [
+        ".",
+        "cd",
+        "export",
+        "git",
+        "pip",
+        "pre-commit",
+        "python3",
+        "tensorboard",
+        "tox",
+        "twine",
+        "vllm",
+    ]
+)
 _EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
     "optional-dependencies"
 ]
@@ -74,11 +87,20 @@ def run_python(
 def commands(text: str) -> list[list[str]]:
     """The words of every command of the bash blocks of a page."""
     found = []
+    variables: dict[str, str] = {}
     for block in blocks(text):
         if block.language == "bash":
             for line in _lines(block.text):
-                found += [words for words in _split(line) if words]
+                for words in _split(line):
+                    filled = [_filled(word, variables) for word in words]
+                    variables |= dict(_ASSIGNMENT.findall("\n".join(filled)))
+                    found += [filled] if filled else []
     return found
+
+
+def _filled(word: str, variables: Mapping[str, str]) -> str:
+    """`word` with the variables that the page has set."""
+    return re.sub(r"\$([A-Z]+)", lambda match: variables.get(match[1], match[0]), word)
 
 
 def _lines(text: str) -> list[str]:
@@ -121,8 +143,10 @@ class _ParsedError(BaseException):
 
 def check_command(words: list[str]) -> None:
     """Fail where a command names a program, an option or an extra that is not there."""
-    while re.fullmatch(r"[A-Z_]+=.*", words[0]):  # variables for one command
+    while words and _ASSIGNMENT.match(words[0]):  # variables, of a command or of the page
         words = words[1:]
+    if not words:
+        return
     if "-m" in words and words[0] in {"python", "torchrun", "accelerate"}:
         place = words.index("-m")
         _parse(words[place + 1], words[place + 2 :])

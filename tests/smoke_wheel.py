@@ -22,7 +22,9 @@ def main() -> None:
             _, _, over, _, info = env.step('[{"op": "SKIP"}]')
         assert info["chunk_index"] == info["num_chunks"]
     import envs.accurate_retrieval
+    from finemem_env.view import Collection, page
 
+    assert "<svg" not in page("empty", Collection((), 0))  # made of files that the wheel holds
     assert issubclass(envs.accurate_retrieval.AccurateRetrievalEnv, finemem_env.MemoryEnv)
     sys.stdout.write(f"wheel works: {len(ENVIRONMENTS)} environments, core dependencies only\n")
 

@@ -159,6 +159,29 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup_updates": 5,
         "eval_every": 15,
     },
+    # A pretrained model on real text; docs/zero-to-trained.md makes the folder and the files. Sizes
+    # are for two cores that other jobs share.
+    "cpu-135m": {
+        "model": "runs/warmstart",
+        "frozen_layers": 22,
+        "source": {
+            "runs/texts/squad.jsonl": 1,
+            "runs/texts/hotpotqa.jsonl": 1,
+            "runs/texts/synthetic.jsonl": 1,
+        },
+        "env_args": {"line_numbers": True, "memory_budget": 0.3, "memory_view": "recent:1"},
+        "instructions": False,
+        "updates": 40,
+        "contexts": 2,
+        "group_size": 6,
+        "max_new_tokens": 32,
+        "lr": 1e-4,
+        "warmup_updates": 2,
+        "save_every": 1,
+        "eval_every": 0,
+        "eval_episodes": 6,
+        "final_episodes": 24,
+    },
     "gpu-1b": {
         "model": "Qwen/Qwen3-1.7B",
         "precision": "mixed",

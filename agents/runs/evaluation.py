@@ -24,6 +24,7 @@ from baselines.agents import PrivilegedAgent, make_agent
 from baselines.runs.episodes import distinct_seeds
 from baselines.runs.runner import Entry, run_episode
 from baselines.tables.results import Result, measured
+from finemem_env.trace import record_trace, trace_line
 
 __all__ = [
     "EVAL_SEED",
@@ -35,11 +36,13 @@ __all__ = [
     "held_out",
     "play_references",
     "policy_results",
+    "write_samples",
 ]
 
-REFERENCES = ("skip", "fifo", "selective", "oracle")
+REFERENCES = ("skip", "fifo", "rag", "salience", "selective", "oracle")
 EVAL_SEED, FINAL_SEED = 1, 2  # beside the run's seed: other episodes than those of training
 _WIDTH = 64  # episodes that a policy plays in step
+_SAMPLES = 3  # episodes whose traces an evaluation leaves
 
 
 def held_out(
@@ -109,6 +112,41 @@ def evaluate_policy(
 def policy_results(label: str, rollouts: Sequence[Rollout], seeds: Sequence[int]) -> list[Result]:
     """The benchmark's record of every rollout, without times."""
     return [_result(label, index, seeds[index], one) for index, one in enumerate(rollouts)]
+
+
+def write_samples(
+    folder: Path,
+    update: int,
+    rollouts: Sequence[Rollout],
+    env_id: str,
+    env_args: Mapping[str, Any],
+    seeds: Sequence[int],
+) -> None:
+    """The traces of an evaluation's first episodes, in samples/ of the run's folder.
+
+    `python -m baselines.inspect` and `python -m finemem_env view` read them.
+
+    Args:
+        folder: the run.
+        update: after which it was evaluated; the agent of the traces is named after it.
+        rollouts: of `evaluate_policy`, called with the next three arguments.
+        env_id: the environment.
+        env_args: its keywords.
+        seeds: of the episodes.
+    """
+    traces = [
+        record_trace(
+            rollout.session,
+            agent=f"update {update}",
+            episode=index,
+            seed=seeds[index],
+            env={"id": env_id, **env_args},
+        )
+        for index, rollout in enumerate(rollouts[:_SAMPLES])
+    ]
+    path = folder / "samples" / f"update-{update:06d}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    checkpoint.write_text(path, "".join(map(trace_line, traces)))
 
 
 def play_references(

@@ -16,7 +16,7 @@ agent it is sent every chunk to memorise and skips; in the reader's place it is 
     python -m baselines.published memoryagentbench --agent messages \
         --agent-args '{"agent": "my_module:Notebook"}' --output-dir runs/notebook
 
-The environment's own memory stays empty: its size, and rewards for operations, say nothing here.
+The environment's own memory stays empty: its size, and rewards for operations, are not measured.
 """
 
 from __future__ import annotations
@@ -28,17 +28,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 
-from baselines.agents import AgentError, Info
+from baselines.agents import MESSAGES, AgentError, Info
 from baselines.managers.scripted import skip
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.prompts import parse_observation
 from finemem_env.readers.windows import trim
 from finemem_env.types import Answer, Reader, ReadRequest
 
-__all__ = ["MEMORISE", "VERSION", "MessageAgent", "Messages"]
+__all__ = ["MEMORISE", "MessageAgent", "Messages"]
 
 MEMORISE = "Please remember what I read at {time}:\n\n{chunk}"
-VERSION = "messages/1"
 _OPTIONAL = ("query_id", "context_id")  # MemoryAgentBench sends them; an agent need not take them
 
 
@@ -86,7 +85,7 @@ class Messages:
     @property
     def version(self) -> str:
         """As a reader: the name of the class."""
-        return f"{VERSION}/{getattr(self._make, '__qualname__', type(self._make).__qualname__)}"
+        return f"{MESSAGES}/{getattr(self._make, '__qualname__', type(self._make).__qualname__)}"
 
     def attach(self, env: gym.Env[str, str]) -> None:
         """Take the reader's place in an environment."""

@@ -7,11 +7,10 @@ inserts what is. For a final question that is the evidence sentence from the ste
 the question is asked; for a drawn chunk question the same just for the step that asks it. So a
 superseded sentence goes as soon as nothing asks for it.
 
-Where no evidence sentence holds the answer it stores "question → answer", for a label the question
-as a labelled example line, for a written summary the gold's opening words. The same goes for
-evidence that fails when the plan is rehearsed, and for the longest evidence when all of it does not
-fit into the budget; if even that does not fit, the notes that serve the most questions per token
-stay.
+It tries what it stores (`rehearsal`): every way to write down an answer (`notes`: the evidence as
+it was told or without function words, "question → answer", the answer behind its question, a
+labelled line, the opening words of a summary) is shown to the environment's own reader alone and
+scored by the question's own metric, and whole episodes are played in copies of the environment.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any
 import gymnasium as gym
 
 from baselines.agents import Info
-from baselines.managers.plan import Plan
+from baselines.managers.rehearsal import Player, rehearsed
 from baselines.managers.scripted import skip
 
 __all__ = ["Oracle"]
@@ -31,14 +30,15 @@ class Oracle:
     """The privileged upper bound; see the module's docstring.
 
     Args:
-        rehearsals: most times that the plan is played before the episode. Each costs as many reader
-            calls as the episode itself: 0 for a reader that is paid by the call.
+        rehearsals: most times that its plans are played before the episode, beside the agents of
+            the registry that it plays where its plans do not answer everything. Each costs as many
+            reader calls as the episode itself: 0 for a reader that is paid by the call.
     """
 
     def __init__(self, rehearsals: int = 3) -> None:
         self._rehearsals = rehearsals
         self._env: Any = None
-        self._plan: Plan | None = None
+        self._plan: Player | None = None
 
     def attach(self, env: gym.Env[str, str]) -> None:
         """Receive the environment that it will look into."""
@@ -46,11 +46,7 @@ class Oracle:
 
     def reset(self, info: Info) -> None:
         """Plan the episode."""
-        plan = self._plan = Plan(self._env.session)
-        plan.shorten()
-        for _ in range(self._rehearsals):
-            if not plan.rehearse(self._env.factory.reader):
-                break
+        self._plan = rehearsed(self._env, info, self._rehearsals)
 
     def act(self, observation: str, info: Info) -> str:
         """Bring the memory to what is needed after this step."""

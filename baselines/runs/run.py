@@ -142,9 +142,10 @@ def _state(job: Job, results: Sequence[Result]) -> str:
     place = job.task.name, job.budget, job.choice.label
     own = [result for result in results if (result.task, result.budget, result.agent) == place]
     score = np.mean([result.score for result in own])
-    accepted = np.mean([result.r_fmt for result in own])
+    formats = [result.r_fmt for result in own if result.r_fmt is not None]
+    accepted = f", accepted {np.mean(formats):.2f}" if formats else ""
     name = " ".join(part for part in place if part)
-    return f"{name}: score {score:.2f}, accepted {accepted:.2f}"
+    return f"{name}: score {score:.2f}{accepted}"
 
 
 def _play(

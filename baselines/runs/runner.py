@@ -15,17 +15,13 @@ from typing import Any
 
 import gymnasium as gym
 
-from baselines.agents import Agent, AgentError, AnsweringAgent, Info
+from baselines.agents import Agent, AgentError, AnsweringAgent, Info, ModelError, answers_itself
 from baselines.tables.results import Result, measured
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.session import Session, public
 from finemem_env.trace import Trace, record_trace
 
 __all__ = ["Clock", "Entry", "run_episode", "session_of"]
-
-
-class _ModelError(Exception):
-    """A model behind the agent could not be reached, which says nothing about the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ def run_episode(
     observation, info = env.reset(seed=seed)
     session = session_of(env)
     clock = clock or Clock()
-    # An agent that answers the questions itself spends its time in the environment's step.
+    # An agent that answers or searches itself spends its time in the environment's step.
     stepping = clock.agent if isinstance(entry.agent, AnsweringAgent) else clock.env
     place: dict[str, Any] = {
         "agent": entry.label,
@@ -90,14 +86,15 @@ def run_episode(
         while not session.terminated:
             action = clock.agent(_act, entry.agent, observation, public(info))
             observation, _, _, _, info = stepping(env.step, action)
-    except (AgentError, _ModelError) as error:
+    except (AgentError, ModelError) as error:
         status = "failed" if isinstance(error, AgentError) else "invalid"
         return Result(**place, status=status, error=str(error)), None
     versions, label = info["versions"], entry.label
     trace = record_trace(
         session, agent=label, episode=index, seed=seed, env=description, versions=versions
     )
-    return Result(**place, **measured(session), **clock.seconds()), trace
+    found = measured(session, hidden=answers_itself(versions))
+    return Result(**place, **found, **clock.seconds()), trace
 
 
 class Clock:
@@ -144,6 +141,8 @@ def _broken(method: str) -> Iterator[None]:
     """What the agent raises is its failure, but for a model that cannot be reached."""
     try:
         yield
+    except (AgentError, ModelError):
+        raise
     except (Exception, SystemExit) as error:
-        kind = _ModelError if isinstance(error, BackendError) else AgentError
+        kind = ModelError if isinstance(error, BackendError) else AgentError
         raise kind(f"{method} raised {type(error).__name__}: {error}") from error

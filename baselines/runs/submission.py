@@ -20,7 +20,7 @@ from typing import Any
 from baselines.runs.folder import RunFolder
 from baselines.tables.results import Result
 from finemem_env.errors import DataError
-from finemem_env.trace import Trace, parse_trace, trace_line
+from finemem_env.trace import Trace, parse_trace, trace_line, without_texts
 
 __all__ = ["SCHEMA", "Submission", "read_submission", "write_submission"]
 
@@ -40,6 +40,8 @@ class Submission:
 def write_submission(run: Path, path: Path) -> None:
     """Put the run in folder `run` into one file; compressed when `path` ends in .gz.
 
+    The chunks that were read stay out of it: publishers' texts are not everyone's to pass on.
+
     Raises:
         DataError: there is no run.
     """
@@ -49,7 +51,11 @@ def write_submission(run: Path, path: Path) -> None:
         "config": folder.config(),
         "results": [asdict(result) for result in folder.results()],
         "traces": [
-            {"task": key[0], "budget": key[1], "trace": json.loads(trace_line(trace))}
+            {
+                "task": key[0],
+                "budget": key[1],
+                "trace": json.loads(trace_line(without_texts(trace))),
+            }
             for key, trace in folder.traces()
         ],
     }

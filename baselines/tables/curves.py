@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from baselines.suites import HEADLINE, UNLIMITED
 from baselines.tables.results import Result
-from baselines.tables.summary import AgentSummary, cell, render_table
+from baselines.tables.summary import AgentSummary, cell, footnote, render_table
 from finemem_env.cli.tables import text_table
 
 __all__ = ["Curve", "area", "competency_means", "curve_cells", "curves", "headline", "run_table"]
@@ -60,7 +60,7 @@ def run_table(rows: Sequence[AgentSummary], results: Sequence[Result]) -> str:
     """The table of a run: `rows` at the headline budget, with the other budgets where they are."""
     if len({result.budget for result in results}) < 2:
         return render_table(rows)
-    return text_table(*curve_cells(rows, curves(results)))
+    return text_table(*curve_cells(rows, curves(results))) + footnote(rows)
 
 
 def curve_cells(

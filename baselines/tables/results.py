@@ -20,6 +20,9 @@ class Result:
 
     `status` is "ok", "failed" (the agent broke: see `error`) or "invalid" (a model failed).
     `r_chunk` is None when no chunk question was asked; `r_fmt` and `r_chunk` are means over steps.
+    What belongs to the memory is None for an agent that answers from a memory of its own. `early`
+    and `late` are mean scores of the final questions whose last evidence lies in that half of the
+    text, None where no question is known to.
     Times are wall-clock seconds. `rejected` counts reject reasons. `task` and `budget` are "" in a
     run of one environment.
     """
@@ -33,17 +36,19 @@ class Result:
     error: str = ""
     score: float = 0.0
     r_chunk: float | None = None
-    r_fmt: float = 0.0
-    compression: float = 0.0
-    episode_return: float = 0.0
-    memory_tokens: int = 0
-    memory_items: int = 0
+    r_fmt: float | None = 0.0
+    compression: float | None = 0.0
+    episode_return: float | None = 0.0
+    memory_tokens: int | None = 0
+    memory_items: int | None = 0
     steps: int = 0
     agent_seconds: float = 0.0
     env_seconds: float = 0.0
     rejected: Mapping[str, int] = field(default_factory=dict)
     task: str = ""
     budget: str = ""
+    early: float | None = None
+    late: float | None = None
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -56,8 +61,21 @@ class Result:
         return self.task, self.budget, self.episode
 
 
-def measured(session: Session) -> dict[str, Any]:
-    """The fields of `Result` that a session decides when its episode is over."""
+_MEMORY = ("r_fmt", "compression", "episode_return", "memory_tokens", "memory_items")
+
+
+def measured(session: Session, *, hidden: bool = False) -> dict[str, Any]:
+    """The fields of `Result` that a session decides when its episode is over.
+
+    Args:
+        session: whose episode is over.
+        hidden: the agent answered from a memory of its own, so that the session's says nothing.
+    """
+    fields = _measured(session)
+    return {**fields, **dict.fromkeys(_MEMORY), "rejected": {}} if hidden else fields
+
+
+def _measured(session: Session) -> dict[str, Any]:
     steps = session.record.results
     last = steps[-1]
     chunk_qa = [step.terms["chunk_qa"] for step in steps if step.chunk_answers]
@@ -78,4 +96,19 @@ def measured(session: Session) -> dict[str, Any]:
         "memory_items": len(session.memory),
         "steps": len(steps),
         "rejected": dict(sorted(reasons.items())),
+        **_halves(session),
     }
+
+
+def _halves(session: Session) -> dict[str, float | None]:
+    """Mean scores of the final questions by the half that their last evidence lies in.
+
+    The middle chunk of an odd number belongs to neither.
+    """
+    scores: dict[str, list[float]] = {"early": [], "late": []}
+    for asked, _ in session.record.finals:
+        if asked.question.evidence and not asked.answer.failed:
+            place = 2 * max(one.chunk for one in asked.question.evidence) + 1
+            if place != session.num_chunks:
+                scores["late" if place > session.num_chunks else "early"].append(asked.score)
+    return {half: float(np.mean(own)) if own else None for half, own in scores.items()}

@@ -18,16 +18,19 @@ from baselines.tables.results import Result
 from finemem_env.cli.tables import interval, number, text_table
 
 __all__ = [
+    "APART",
     "CEILING",
     "FLOOR",
     "AgentSummary",
     "Result",
     "cell",
+    "footnote",
     "render_table",
     "summarise",
 ]
 
 FLOOR, CEILING = "skip", "oracle"
+APART = "ranked apart: agents that answer from a memory of their own, which no budget limits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class AgentSummary:
 
     `interval` is over different episodes, within tasks (`tables.intervals`). `score_macro` is the
     mean over competencies of their mean scores, beside the arithmetic `score`. `normalised` is 0 at
-    `skip` and 1 at `oracle` on the same episodes.
+    `skip` and 1 at `oracle` on the same episodes. `apart`: the agent answered from a memory of its
+    own, of which nothing was measured. `early` and `late`: see `results.Result`.
     """
 
     agent: str
@@ -54,18 +58,27 @@ class AgentSummary:
     episode_return: float | None
     steps_per_second: float | None
     rejected: Mapping[str, int]
+    apart: bool = False
+    early: float | None = None
+    late: float | None = None
+
+    @property
+    def late_gain(self) -> float | None:
+        """Score on what the late half of the text says, minus that on the early half."""
+        return None if self.early is None or self.late is None else self.late - self.early
 
     def as_dict(self) -> dict[str, object]:
         """JSON-able copy."""
-        return asdict(self)
+        return {**asdict(self), "late_gain": self.late_gain}
 
 
 def summarise(results: Sequence[Result]) -> list[AgentSummary]:
-    """One summary per agent, in order of first appearance."""
+    """One summary per agent in order of first appearance, those ranked apart last."""
     by_agent: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         by_agent[result.agent].append(result)
-    return [_summary(agent, by_agent) for agent in by_agent]
+    rows = [_summary(agent, by_agent) for agent in by_agent]
+    return sorted(rows, key=lambda row: row.apart)
 
 
 def _summary(agent: str, by_agent: Mapping[str, list[Result]]) -> AgentSummary:
@@ -93,6 +106,9 @@ def _summary(agent: str, by_agent: Mapping[str, list[Result]]) -> AgentSummary:
         episode_return=_mean(done, lambda result: result.episode_return),
         steps_per_second=sum(result.steps for result in done) / seconds if seconds else None,
         rejected=dict(sorted(rejected.items())),
+        apart=any(result.memory_tokens is None for result in done),
+        early=_mean(done, lambda result: result.early),
+        late=_mean(done, lambda result: result.late),
     )
 
 
@@ -149,7 +165,13 @@ def render_table(rows: Sequence[AgentSummary]) -> str:
     shown["score_macro"] = any(row.score_macro != row.score for row in rows)
     keys = [key for key in _COLUMNS if shown.get(key, True)]
     cells = [[cell(getattr(row, key), _DECIMALS.get(key, 3)) for key in keys] for row in rows]
-    return text_table([_COLUMNS[key] for key in keys], cells)
+    return text_table([_COLUMNS[key] for key in keys], cells) + footnote(rows)
+
+
+def footnote(rows: Sequence[AgentSummary]) -> str:
+    """The line below a table that names the agents ranked apart, none where there are none."""
+    names = [row.agent for row in rows if row.apart]
+    return f"\n{APART}: {', '.join(names)}" if names else ""
 
 
 def cell(value: object, decimals: int = 3) -> str:

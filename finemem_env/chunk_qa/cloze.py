@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from finemem_env.chunk_qa.candidates import Candidate, Job
-from finemem_env.readers.lexicon import STOP
 from finemem_env.text import approx_tokens, parse_example, split_sentences, words
+from finemem_env.text.function_words import STOP
 from finemem_env.types import Episode
 
 __all__ = ["GAP", "ClozeGenerator"]

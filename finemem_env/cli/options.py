@@ -11,6 +11,7 @@ from typing import Any
 from finemem_env.errors import ConfigError
 
 __all__ = [
+    "add_choice",
     "add_env_args",
     "add_env_options",
     "add_output_options",
@@ -99,6 +100,15 @@ def seed(text: str) -> int:
 def add_seed(parser: argparse.ArgumentParser, text: str, default: int | None = 0) -> None:
     """`--seed`: `text` says what it decides."""
     parser.add_argument("--seed", type=seed, default=default, help=text)
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """`--agent`, `--task`, `--budget` and `--episode`: what of a run is looked at."""
+    add = parser.add_argument
+    add("--agent", help="this agent alone")
+    add("--task", help="this task of the suite alone")
+    add("--budget", help="this memory budget alone")
+    add("--episode", metavar="ID", help="this episode alone: its id, or its number in the run")
 
 
 def add_output_options(parser: argparse.ArgumentParser, resumes: str) -> None:

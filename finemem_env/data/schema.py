@@ -8,7 +8,9 @@
          "type": "fact", "evidence": [[3, "the sentence"], [4, null]]}
         and where they differ from their defaults "choices", "query_prefix", "asked_after" and
         "valid_until" (0-based chunk indices), "unanswerable" (true: there is no answer, and
-        "answers" may be left out), "metadata" (what the metric needs beside the golds)
+        "answers" may be left out), "metadata" (what the metric needs beside the golds),
+        "excluded" (values that an answer must not hold beside the gold: a list of texts, or the
+        number of one of the episode's lists, {"excluded": [["…"], …]}, which questions share)
 
 "split" is kept in the episode's metadata. "shared" holds metadata that every question has, such as
 the titles of all films, once. docs/own-data.md explains every field.
@@ -25,9 +27,10 @@ import json
 import os
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, cast, get_args
+from typing import IO, NamedTuple, cast, get_args
 
 from finemem_env.data.files import Reading
 from finemem_env.data.validation import validate
@@ -58,6 +61,7 @@ _EPISODE = {
     "questions",
     "shared",
     "metadata",
+    "excluded",
 }
 _CHUNK = {"id", "text", "time", "questions", "metadata"}
 _QUESTION = {
@@ -74,7 +78,16 @@ _QUESTION = {
     "evidence",
     "metadata",
     "unanswerable",
+    "excluded",
 }
+_Lists = tuple[tuple[str, ...], ...]
+
+
+class _Common(NamedTuple):
+    """What the questions of an episode share: metadata, and lists of excluded values."""
+
+    metadata: Mapping[str, object]
+    excluded: _Lists
 
 
 def to_dict(episode: Episode) -> dict[str, object]:
@@ -99,18 +112,24 @@ def to_dict(episode: Episode) -> dict[str, object]:
         **split,
         "chunks": chunks,
         "questions": [_question_dict(question, shared) for question in episode.questions],
-        **({"shared": shared} if shared else {}),
+        **({"shared": shared.metadata} if shared.metadata else {}),
         "metadata": metadata,
+        **({"excluded": list(map(list, shared.excluded))} if shared.excluded else {}),
     }
 
 
-def _shared(episode: Episode) -> dict[str, object]:
-    """The lists and mappings in metadata that every one of several questions has, and the same."""
-    first, *others = (
+def _shared(episode: Episode) -> _Common:
+    """What is written once: lists of excluded values that several questions have, and metadata.
+
+    Of metadata the lists and mappings that every one of several questions has, and the same.
+    """
+    first, *others = questions = (
         *episode.questions,
         *(question for chunk in episode.chunks for question in chunk.questions),
     )
-    return {
+    counts = Counter(question.excluded for question in questions if question.excluded)
+    lists = tuple(values for values, count in counts.items() if count > 1)
+    metadata = {
         key: value
         for key, value in first.metadata.items()
         if others
@@ -118,13 +137,14 @@ def _shared(episode: Episode) -> dict[str, object]:
         and value
         and all(_same(other.metadata.get(key), value) for other in others)
     }
+    return _Common(metadata, lists)
 
 
 def _same(one: object, other: object) -> bool:
     return one is other or one == other
 
 
-def _question_dict(question: Question, shared: Mapping[str, object]) -> dict[str, object]:
+def _question_dict(question: Question, shared: _Common) -> dict[str, object]:
     record: dict[str, object] = {
         "id": question.id,
         "question": question.question,
@@ -139,9 +159,12 @@ def _question_dict(question: Question, shared: Mapping[str, object]) -> dict[str
         "asked_after": question.asked_after,
         "valid_until": question.valid_until,
         "evidence": [[entry.chunk, entry.sentence] for entry in question.evidence],
-        "metadata": {k: v for k, v in question.metadata.items() if k not in shared},
+        "metadata": {k: v for k, v in question.metadata.items() if k not in shared.metadata},
         "unanswerable": question.unanswerable or None,
+        "excluded": list(question.excluded),
     }
+    if question.excluded in shared.excluded:
+        optional["excluded"] = shared.excluded.index(question.excluded)
     record.update(
         {key: value for key, value in optional.items() if value not in (None, "", [], {})}
     )
@@ -157,7 +180,9 @@ def from_dict(record: object, where: str = "episode") -> Episode:
     fields = Fields(record, where, _EPISODE)
     if fields.text("schema") != SCHEMA:
         raise fields.error("schema", f"{SCHEMA!r}")
-    shared, metadata = fields.mapping("shared"), fields.mapping("metadata")
+    wanted = fields.error("excluded", "a list of lists of texts")
+    lists = tuple(_list_of_texts(entry, wanted) for entry in fields.items("excluded", []))
+    shared, metadata = _Common(fields.mapping("shared"), lists), fields.mapping("metadata")
     if "split" in fields:
         metadata = {**metadata, "split": fields.option("split", _SPLITS)}
     episode = Episode(
@@ -175,7 +200,7 @@ def from_dict(record: object, where: str = "episode") -> Episode:
     return episode
 
 
-def _chunk(record: object, where: str, shared: Mapping[str, object]) -> Chunk:
+def _chunk(record: object, where: str, shared: _Common) -> Chunk:
     fields = Fields(record, where, _CHUNK)
     return Chunk(
         id=fields.text("id"),
@@ -189,7 +214,7 @@ def _chunk(record: object, where: str, shared: Mapping[str, object]) -> Chunk:
 def _questions(
     fields: Fields,
     where: str,
-    shared: Mapping[str, object],
+    shared: _Common,
     default: list[object] | None = None,
 ) -> tuple[Question, ...]:
     entries = fields.items("questions", default)
@@ -198,7 +223,7 @@ def _questions(
     )
 
 
-def _question(record: object, where: str, shared: Mapping[str, object]) -> Question:
+def _question(record: object, where: str, shared: _Common) -> Question:
     fields = Fields(record, where, _QUESTION)
     unanswerable = fields.flag("unanswerable")
     golds = fields.texts("answers", [] if unanswerable else None)
@@ -214,9 +239,25 @@ def _question(record: object, where: str, shared: Mapping[str, object]) -> Quest
         asked_after=fields.index("asked_after"),
         valid_until=fields.index("valid_until"),
         evidence=tuple(_evidence(entry, fields) for entry in fields.items("evidence", [])),
-        metadata={**shared, **fields.mapping("metadata")},
+        metadata={**shared.metadata, **fields.mapping("metadata")},
         unanswerable=unanswerable,
+        excluded=_excluded(fields, shared.excluded),
     )
+
+
+def _excluded(fields: Fields, lists: _Lists) -> tuple[str, ...]:
+    """A question's own list, or the episode's list of that number."""
+    found = fields.get("excluded")
+    if type(found) is int and 0 <= found < len(lists):
+        return lists[found]
+    wanted = "a list of texts, or the number of one of the episode's lists of excluded values"
+    return () if found is None else _list_of_texts(found, fields.error("excluded", wanted))
+
+
+def _list_of_texts(found: object, error: DataError) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise error
+    return tuple(found)
 
 
 def _evidence(entry: object, fields: Fields) -> Evidence:

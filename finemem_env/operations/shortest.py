@@ -69,7 +69,15 @@ def _lines(operations: Sequence[Operation]) -> Iterator[str]:
         elif kind == "SKIP":
             yield from ["SKIP"] * len(some)
         else:
-            yield from (render([one])[1:-1] for one in some)
+            yield from map(_record, some)
+
+
+def _record(operation: Operation) -> str:
+    """The operation as JSON, with ranges of lines where there are some."""
+    text, spans = render([operation])[1:-1], _spans(operation.lines)
+    if "-" not in spans:
+        return text
+    return text.replace(f'"lines":{list(operation.lines)}'.replace(" ", ""), f'"lines":"{spans}"')
 
 
 def _kind(operation: Operation) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -14,7 +14,6 @@ from typing import NamedTuple
 from finemem_env.readers.lexicon import (
     DATE,
     NUMBER,
-    STOP,
     Kind,
     asked_kind,
     asks,
@@ -24,18 +23,23 @@ from finemem_env.readers.lexicon import (
 )
 from finemem_env.text import TextCache, approx_tokens, parse_example, split_sentences
 from finemem_env.text.folding import nfc
+from finemem_env.text.function_words import STOP
 from finemem_env.text.search_terms import placed_terms, search_terms
-from finemem_env.text.unicode_tables import UNSPACED
+from finemem_env.text.unicode_tables import SYLLABLES, UNSPACED
 
 __all__ = ["CANDIDATES", "EXAMPLES", "QUERIES", "Candidate", "Example", "Hints", "Query", "stems"]
 
 _SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})[.):]\s", re.IGNORECASE)
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?(?!\d)")
 _NAME = re.compile(r"(?<=\s)[\"'“‘„«(\[]*([^\W\d_a-z]\w+)")
+# Chinese and Japanese write a dot within a foreign name: the letters beside it belong to the name.
+_DOTTED = re.compile(f"[{SYLLABLES}]{{1,2}}(?=[·・])|(?<=[·・])[{SYLLABLES}]{{1,2}}")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _CLAUSE = 20  # fewest letters of a part of an unpunctuated text
 _HEAD = 0.7  # what a word of the question loses in nearness to the question word, per word between
 _HEADING_WORDS = 6  # of a first line that only dates what follows: "Date: 2024-01-03."
+_NAMED = 0.5  # share of the names in a question that shown texts must hold
+_TOLD = 0.25  # the same of its content words, where it tells no names
 _FUNCTION_SHARE = 0.15  # weight of a function word beside a content word
 
 
@@ -98,6 +102,8 @@ class Query:
     shares: dict[str, float]  # stem → 1, less for function words
     heads: dict[str, float]  # content stem → nearness to the question word, at most 1
     kind: Kind | None
+    subject: frozenset[str]  # stems of whom or what it asks about
+    least: float  # how many of those a text must hold that says something about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candid
         sequence=sequence,
         terms=frozenset(sequence),
         hints=Hints(
-            name=tuple(stems(" ".join(filter(is_name, _NAME.findall(text))))),
+            name=tuple(stems(" ".join(_capitals(text)))),
             date=tuple(stems(" ".join(DATE.findall(text)))),
             number=tuple(set(numbers)),
         ),
@@ -191,7 +197,25 @@ def _examples(item: str) -> tuple[Example, ...]:
     return tuple(found)
 
 
+def _capitals(text: str) -> list[str]:
+    """The words inside its sentences, in NFC, that are written with a capital."""
+    return [word for word in _NAME.findall(text) if is_name(word)]
+
+
+def _subject(question: str, content: Iterable[str]) -> tuple[frozenset[str], float]:
+    """`Query.subject` and `Query.least`: the names where capitals tell them, else content words."""
+    names = _capitals(question)
+    if not question.isascii():
+        names += _DOTTED.findall(question)
+    found = stems(" ".join(names)) - STOP
+    if found:
+        return found, _NAMED * len(found)
+    found = frozenset(content)
+    return found, _TOLD * len(found)
+
+
 def _query(question: str) -> Query:
+    question = nfc(question)
     placed = placed_terms(question)
     sequence = [stem(term) for term, _ in placed]
     found = frozenset(term for term, _ in placed)
@@ -203,6 +227,8 @@ def _query(question: str) -> Query:
         if word not in STOP:
             near = 1.0 if asked_at is None else _HEAD ** abs(place - asked_at)
             heads.setdefault(term, near)
+    asked = {stem(word) for word in found if is_asking(word)}
+    subject, least = _subject(question, heads.keys() - asked)
     return Query(
         terms=frozenset(sequence),
         exact=found,
@@ -210,6 +236,8 @@ def _query(question: str) -> Query:
         shares={term: 1.0 if term in heads else _FUNCTION_SHARE for term in sequence},
         heads=heads,
         kind=asked_kind(question),
+        subject=subject,
+        least=least,
     )
 
 

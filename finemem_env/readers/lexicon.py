@@ -6,6 +6,7 @@ Mostly English, and only ever a bonus: in other languages words match by their f
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from finemem_env.readers.question_words import QUESTION_WORDS, Kind
@@ -14,15 +15,19 @@ from finemem_env.text.search_terms import search_terms
 from finemem_env.text.sentence_ends import CLOSING
 from finemem_env.text.unicode_tables import MARK
 
-__all__ = ["DATE", "NUMBER", "STOP", "Kind", "asked_kind", "asks", "is_asking", "is_name", "stem"]
+__all__ = [
+    "DATE",
+    "NUMBER",
+    "Kind",
+    "asked_kind",
+    "asks",
+    "is_asking",
+    "is_closed",
+    "is_name",
+    "stem",
+    "verdict",
+]
 
-_FUNCTION_WORDS = """
-    a an the of in on at to for from by with and or but is are was were be been being am do does did
-    has have had what which who whom whose when where why how that this these those it its as into
-    than then there their they he she his her him them not no so if s t will would can could may
-    might should
-"""
-STOP = frozenset(_FUNCTION_WORDS.split())
 _IRREGULAR = """
     win won, begin began begun, lead led, fight fought, write wrote written, become became,
     give gave given, take took taken, make made, hold held, build built, grow grew grown,
@@ -50,6 +55,10 @@ _QUESTION = re.compile(
     r"(?P<number>how (?:many|much|long|old|far|often)|what percent)|"
     r"(?P<date>when|(?:what|which) (?:year|date|day|month|century|decade)))\b",
     re.IGNORECASE,
+)
+_CLOSED = re.compile(
+    r"(?!.*\bor\b)\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|"
@@ -123,3 +132,14 @@ def asks(sentence: str) -> bool:
     return ending.endswith(_MARKS) or (
         ending.endswith(_GREEK_MARKS) and _GREEK_QUESTION.search(ending[-3:]) is not None
     )
+
+
+def is_closed(question: str) -> bool:
+    """Whether yes or no answers it: "Is A open?", not "Is A or B open?"."""
+    return _CLOSED.match(question) is not None
+
+
+def verdict(sentence: Sequence[str]) -> str:
+    """The yes or no that a sentence, given as its words, begins or ends with; else ""."""
+    ends = [word for word in (*sentence[-1:], *sentence[:1]) if word in ("yes", "no")]
+    return ends[0] if ends else ""

@@ -2,30 +2,39 @@
 
 It answers from the shown texts alone, by `ReadRequest.task`:
 
-- fact: the sentence that fits the question best (`selection`), cut to `answer_tokens` (`windows`);
+- fact: the sentence that fits the question best (`selection`), cut to `answer_tokens` (`windows`),
+  and to a span of it where the question asks for a name, a date or a number;
 - multi_hop: that sentence and the one that goes on from what it names;
 - label: the label that the five most similar labelled example lines vote for. An example is one
   line, "<text> label: <label>" or "<text> -> <label>" (`text.parse_example`);
 - summary: the shown texts, best ranked first, as far as `answer_tokens` reaches;
 - choice: the choice whose words stand in the sentences that fit the question best.
+
+A question that yes or no answers gets one of them only where a text says all of the question with
+it ("Is the gate of Osta open → yes"): this reader draws no conclusions.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from math import fsum
 from typing import NamedTuple
 
 from finemem_env.readers.candidates import EXAMPLES, QUERIES, Example, stems
+from finemem_env.readers.lexicon import is_closed, verdict
 from finemem_env.readers.selection import DECIMALS, Scored, best, bridge, idf, score_sentences
 from finemem_env.readers.windows import cut, trim
-from finemem_env.text import approx_tokens, normalise, split_sentences, tie_key
+from finemem_env.text import approx_tokens, normalise, split_sentences, tie_key, words
 from finemem_env.types import Answer, ReadRequest, Task
 
 __all__ = ["LocalReader"]
 
 _VOTES = 5
+_SPAN = 24  # tokens of what is quoted for a name, a date or a number
+_CUT = 0.85  # of an answer's tokens, for a stretch of a sentence that is longer than an answer
+_COVERED = 0.8  # of the question's content words, in a sentence that answers with yes or no
+_ALIKE = 0.4  # of such a sentence's words, in the question's content
 _NOTHING = Answer("")
 _Place = tuple[int, int]  # item, sentence
 
@@ -41,7 +50,13 @@ class LocalReader:
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
         """One answer per request, in order; "" where no shown text says anything."""
-        return [_TASKS[request.task](request, _texts(request)) for request in requests]
+        return [_answer(request, _texts(request)) for request in requests]
+
+
+def _answer(request: ReadRequest, texts: Sequence[str]) -> Answer:
+    if request.task in ("fact", "multi_hop") and is_closed(request.question):
+        return _closed(request, texts)
+    return _TASKS[request.task](request, texts)
 
 
 def _texts(request: ReadRequest) -> tuple[str, ...]:
@@ -58,8 +73,20 @@ def _fact(request: ReadRequest, texts: Sequence[str]) -> Answer:
     if not scored:
         return _NOTHING
     found = best(request.question, scored)
-    text = cut(found.candidate.text, request.answer_tokens, query, weights)
-    return Answer(text, (_place(found),))
+    room = _room(found, request.answer_tokens, request)
+    return Answer(cut(found.candidate.text, room, query, weights), (_place(found),))
+
+
+def _room(one: Scored, room: int, request: ReadRequest) -> int:
+    """Tokens that a quotation may have: a span where the question asks for a name or a number.
+
+    And fewer where the sentence is too long to be an answer. Else text whose full stops were
+    deleted would be quoted forty tokens at a time, and sentences, which are shorter, would not.
+    """
+    limit = request.answer_tokens
+    if QUERIES[request.question].kind:
+        return min(room, _SPAN)
+    return min(room, int(_CUT * limit)) if one.candidate.tokens > limit else room
 
 
 def _multi_hop(request: ReadRequest, texts: Sequence[str]) -> Answer:
@@ -74,9 +101,30 @@ def _multi_hop(request: ReadRequest, texts: Sequence[str]) -> Answer:
         return _fact(request, texts)
     second = best(request.question, others)
     share = max(room // 2, room - second.candidate.tokens)
-    head = cut(first.candidate.text, share, query, weights)
-    tail = cut(second.candidate.text, room - approx_tokens(head), query, weights)
+    head = cut(first.candidate.text, _room(first, share, request), query, weights)
+    rest = _room(second, room - approx_tokens(head), request)
+    tail = cut(second.candidate.text, rest, query, weights)
     return Answer(f"{head} {tail}".strip(), (_place(first), _place(second)))
+
+
+def _closed(request: ReadRequest, texts: Sequence[str]) -> Answer:
+    """The yes or no of the sentence that says the whole question; else what a fact would get."""
+    query = QUERIES[request.question]
+    scored, _ = score_sentences(query, texts, request.answer_tokens)
+    stated = [
+        one for one in scored if verdict(one.candidate.words) and _says(one, query.heads.keys())
+    ]
+    if stated:
+        found = best(request.question, stated)
+        return Answer(verdict(found.candidate.words), (_place(found),))
+    answer = _TASKS[request.task](request, texts)
+    return _NOTHING if {"yes", "no"}.intersection(words(answer.text)) else answer
+
+
+def _says(one: Scored, content: Set[str]) -> bool:
+    """Whether a sentence says all that the question does, and not much else: it is no word list."""
+    shared = len(content & one.candidate.terms)
+    return shared >= _COVERED * len(content) and shared >= _ALIKE * len(one.candidate.terms)
 
 
 def _summary(request: ReadRequest, texts: Sequence[str]) -> Answer:

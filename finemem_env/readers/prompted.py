@@ -25,8 +25,13 @@ _SAMPLING = Sampling()
 _FRAME_TOKENS = 48  # "Answer:", "Used: 1, 2, …" and the tokens that open and close turns
 _WORDS_PER_TOKEN = 0.75
 
-_USED = re.compile(r"^[\s*_>-]*used(?: items?)?[\s*_]*:(.*)$", re.IGNORECASE | re.MULTILINE)
-_ANSWER = re.compile(r"^[\s*_>-]*answer[\s*_]*:[\s*_]*", re.IGNORECASE | re.MULTILINE)
+# Possessive, and within one line until the colon: a reply takes time linear in its length.
+_USED = re.compile(
+    r"^(?:[^\S\n]|[*_>-])*+used(?: items?)?(?:[^\S\n]|[*_])*+:(.*)$", re.IGNORECASE | re.MULTILINE
+)
+_ANSWER = re.compile(
+    r"^(?:[^\S\n]|[*_>-])*+answer(?:[^\S\n]|[*_])*+:[\s*_]*+", re.IGNORECASE | re.MULTILINE
+)
 _NUMBER = re.compile(r"\d{1,6}")
 _FILLER = re.compile(r"\b(?:items?|and|none)\b|[\s\[\](){},;#*&]", re.IGNORECASE)
 

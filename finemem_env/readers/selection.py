@@ -53,6 +53,9 @@ def score_sentences(
 ) -> tuple[list[Scored], dict[str, float]]:
     """Every sentence that may answer, with its score, and the weights of the question's stems.
 
+    None may where the shown texts do not name whom or what the question asks about: values without
+    their subjects, and text that says nothing of this subject, answer nothing.
+
     Args:
         query: the question.
         items: shown texts, best ranked first.
@@ -61,6 +64,8 @@ def score_sentences(
     found = [(rank, candidate) for rank, item in enumerate(items) for candidate in CANDIDATES[item]]
     shared = [query.terms & candidate.terms for _, candidate in found]
     counts = Counter([term for terms in shared for term in terms])
+    if len(query.subject & counts.keys()) < query.least:
+        return [], {}
     weights = {term: share * idf(counts, len(found), term) for term, share in query.shares.items()}
     unit = log(1 + (len(found) - 0.5) / 1.5) if found else 1.0
     weigh = weights.__getitem__

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from finemem_env.readers.candidates import Query
-from finemem_env.readers.lexicon import STOP
 from finemem_env.readers.pieces import LONGEST, Piece, pieces_of
 from finemem_env.text import TextCache, approx_tokens
 from finemem_env.text.folding import nfc
+from finemem_env.text.function_words import STOP
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
 __all__ = ["cut", "trim"]

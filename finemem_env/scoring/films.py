@@ -17,10 +17,10 @@ from finemem_env.types import Question
 
 __all__ = ["METRICS", "film_of", "gold_prediction", "recommendations"]
 
-_YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
-_SAID_YEAR = re.compile(r"^(.*?)\s*\((\d{4})\)")
+_YEAR = re.compile(r"\((\d{4})\)\s*$")
+_SAID_YEAR = re.compile(r"\((\d{4})\)")
 _MARK = re.compile(r"^\s*(?:\d{1,3}[.):、]|[-*•])\s*")
-_NUMBERED = re.compile(r"^\s*\d{1,3}[.):、]", re.MULTILINE)
+_NUMBERED = re.compile(r"^[^\S\n]*+\d{1,3}[.):、]", re.MULTILINE)
 _PARTS = re.compile(r"(?<=\))\s*,|;")
 _QUOTES = "\"'“”‘’*_` "
 
@@ -42,8 +42,8 @@ def recommendations(text: str) -> list[str]:
 
 def film_of(entry: str, films: Sequence[str]) -> str | None:
     """The film of `films` that a recommendation stands for, None for none or more than one."""
-    said = _SAID_YEAR.match(entry)
-    name, year = (said[1].strip(_QUOTES), said[2]) if said else (entry, "")
+    said = _SAID_YEAR.search(entry)
+    name, year = (entry[: said.start()].rstrip().strip(_QUOTES), said[1]) if said else (entry, "")
     names, by_name = _by_name(tuple(films))
     same = by_name.get(nearest_title(name, names), {})
     if year:
@@ -59,7 +59,7 @@ def _by_name(
     found: dict[str, dict[str, str]] = {}
     for film in films:
         year = _YEAR.search(film)
-        name = film[: year.start()] if year else film
+        name = film[: year.start()].rstrip() if year else film
         found.setdefault(name, {})[year[1] if year else ""] = film
     return tuple(found), found
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from finemem_env.errors import DataError
+from finemem_env.scoring.mem_alpha import first_boxed
 from finemem_env.scoring.rouge import harmonic, rouge_l_stemmed, rouge_lsum_stemmed
 from finemem_env.scoring.titles import recalled
 from finemem_env.types import Question
@@ -22,7 +23,6 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLE = re.compile(r"\b(a|an|the)\b")
 _ANSWER = re.compile(r"answer:([^\n]*)", re.IGNORECASE)
 _PREFIX = re.compile(r"\Aanswer:", re.IGNORECASE)
-_BOXED = re.compile(r"\\boxed\{([^}]*)\}")
 _CLOSED = frozenset(("yes", "no", "noanswer"))
 
 _Compare = Callable[[str, str], float]
@@ -79,8 +79,7 @@ def _all_contained(prediction: str, question: Question) -> float:
 
 def _boxed_choice(prediction: str, question: Question) -> float:
     """Mem-α's rule for DetectiveQA: the first box, or the whole text, is the gold as it is."""
-    boxed = _BOXED.search(prediction)
-    return float((boxed[1] if boxed else prediction).strip() in question.answers)
+    return float(first_boxed(prediction).strip() in question.answers)
 
 
 def _recall_at(places: int) -> Callable[[str, Question], float]:

@@ -17,7 +17,7 @@ from finemem_env.text import TextCache, normalise
 from finemem_env.text.primitives import split_words
 from finemem_env.text.unicode_tables import MARK
 
-__all__ = ["Form", "contains", "equal", "form", "strip_reasoning"]
+__all__ = ["Form", "contains", "equal", "form", "strip_reasoning", "tokens_of"]
 
 _ARTICLES = frozenset(("a", "an", "the"))
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -87,6 +87,11 @@ _FORMS: TextCache[Form] = TextCache(_derive)
 def form(text: str) -> Form:
     """The normal form of `text`, cached."""
     return _FORMS[text]
+
+
+def tokens_of(text: str) -> tuple[str, ...]:
+    """The tokens of `form(text)`, for texts so many that none is worth keeping."""
+    return tuple(_tokens(normalise(text)))
 
 
 def equal(prediction: Form, gold: Form) -> bool:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 from finemem_env.types import Question
 
-__all__ = ["METRICS", "gold_prediction", "without_reasoning"]
+__all__ = ["METRICS", "first_boxed", "gold_prediction", "without_reasoning"]
 
-_BOXED = re.compile(r"\\boxed\{([^}]*)\}")
+_BOX = "\\boxed{"
 _DIGITS = re.compile(r"\d+")
 CASE_BUG = "mem-alpha/keywords_case_bug"
 
@@ -26,6 +26,13 @@ def without_reasoning(prediction: str) -> str:
     if "</think>" in prediction:
         prediction = prediction.split("</think>")[1].strip()
     return "Empty" if "<think>" in prediction else prediction
+
+
+def first_boxed(text: str) -> str:
+    """What is in the first box that is closed, all of `text` without one; in linear time."""
+    start = text.find(_BOX)
+    end = text.find("}", start) if start >= 0 else -1
+    return text if end < 0 else text[start + len(_BOX) : end]
 
 
 def _contains(prediction: str, question: Question) -> float:
@@ -70,8 +77,7 @@ def _hits(prediction: str, keywords: Sequence[str]) -> float:
 def _boxed_digits(prediction: str, question: Question) -> float:
     """Text equality of digits: "07" is not 7, "label: 7" is wrong, only the first box counts."""
     text = without_reasoning(prediction)
-    boxed = _BOXED.search(text)
-    label = (boxed[1] if boxed else text).strip().strip("\"'").strip()
+    label = first_boxed(text).strip().strip("\"'").strip()
     gold = question.answers[0].strip("\"'").strip()
     return float(_DIGITS.fullmatch(label) is not None and label == gold)
 

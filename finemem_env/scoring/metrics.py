@@ -21,10 +21,12 @@ from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.registry import Registry
 from finemem_env.scoring import films, locomo, mab, mem_alpha
 from finemem_env.scoring.abstention import NO_ANSWER, abstains
+from finemem_env.scoring.alternatives import names_another, takes_back
 from finemem_env.scoring.judged import JUDGED
 from finemem_env.scoring.matching import Form, contains, equal, form, strip_reasoning
 from finemem_env.scoring.rouge import common_subsequence, harmonic
 from finemem_env.text import normalise
+from finemem_env.text.function_words import STOP
 from finemem_env.types import JudgeRequest, Question
 
 __all__ = [
@@ -48,12 +50,18 @@ _LABEL_PREFIX = re.compile(
     r"^(?:final\s+)?(?:answer|label|category)\s*(?:is|:|=)\s*", re.IGNORECASE
 )
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
+_UNRELATED = 0.05  # F1 of content words that a summary of another story has
 _LETTER = re.compile(r"^\W*([A-Za-z])\s*(?:[).:\]]|$)")
-_SAID_LETTER = re.compile(r"(?i:\b(?:answer|option|choice)\s*(?:is|:)?\s*)\(?([A-Z])\b(?!\s+[a-z])")
+_SAID_LETTER = re.compile(
+    r"(?i:\b(?:answer|option|choice)\s*+(?:(?:is|:)\s*+)?)\(?([A-Z])\b(?!\s+[a-z])"
+)
 
 
 def score(prediction: str, question: Question) -> float:
     """How right `prediction` is, by `question.metric`: 0.0 wrong, 1.0 right.
+
+    An answer that lists alternatives is wrong: one that holds a value of `question.excluded`, or
+    yes and no where one of them is the gold (`alternatives`).
 
     Reasoning in <think> tags is removed first (Mem-α's metrics remove it in their own way). To a
     question that is unanswerable, saying so is right under every metric, and nothing else is.
@@ -73,7 +81,8 @@ def score(prediction: str, question: Question) -> float:
         raise DataError(f"question {question.id!r} has no gold answer.")
     if not question.metric.startswith("mem-alpha/"):
         prediction = strip_reasoning(prediction)
-    return metric.compare(prediction, question)
+    found = metric.compare(prediction, question)
+    return 0.0 if found and question.excluded and names_another(prediction, question) else found
 
 
 def is_judged(metric: str) -> bool:
@@ -159,8 +168,8 @@ def _exact_any(prediction: str, question: Question) -> float:
 
 
 def _substring(prediction: str, question: Question) -> float:
-    found = form(prediction)
-    values = [float(contains(found, form(answer))) for answer in question.answers]
+    found, golds = form(prediction), [form(answer) for answer in question.answers]
+    values = [float(contains(found, gold) and not takes_back(found, gold, golds)) for gold in golds]
     return _over_golds(question, values)
 
 
@@ -203,6 +212,22 @@ def _rouge_l_f1(prediction: Form, gold: Form) -> float:
         return float(equal(prediction, gold))
     shared = common_subsequence(prediction.tokens, gold.tokens)
     return harmonic(shared, len(prediction.tokens), len(gold.tokens))
+
+
+def _rouge_l_content(prediction: str, question: Question) -> float:
+    """The best F1 of content words, rescaled so that text on another story gets about nothing."""
+    found = form(prediction)
+    value = max(_content_f1(found, gold) for gold in _references(question))
+    return max(0.0, value - _UNRELATED) / (1 - _UNRELATED)
+
+
+def _content_f1(prediction: Form, gold: Form) -> float:
+    """`_rouge_l_f1` of content words: any two English texts have the others in common."""
+    theirs = [token for token in gold.tokens if token not in STOP]
+    if not theirs:
+        return float(equal(prediction, gold))
+    ours = [token for token in prediction.tokens if token not in STOP]
+    return harmonic(common_subsequence(ours, theirs), len(ours), len(theirs))
 
 
 def _boxed_label(prediction: str, question: Question) -> float:
@@ -252,6 +277,10 @@ _OWN: dict[str, tuple[str, Callable[[str, Question], float]]] = {
     "f1": ("F1 of shared tokens; yes and no are all or nothing", _f1),
     "keyword_fraction": ("share of the gold's keywords (split at ; or ,) that occur", _keywords),
     "rouge_l": ("F1 of the longest common subsequence of words", _rouge_l),
+    "rouge_l_content": (
+        "the same without English function words, above what unrelated texts share",
+        _rouge_l_content,
+    ),
     "boxed_label": (
         "the label in \\boxed{}, or else the whole answer, equals the gold",
         _boxed_label,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from finemem_env.console import visible
 from finemem_env.session.records import Asked, StepResult
 from finemem_env.session.session import Session
 
@@ -39,5 +40,4 @@ def _answer(asked: Asked) -> str:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..."
+    return visible(text, _WIDTH)

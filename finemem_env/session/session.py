@@ -43,6 +43,7 @@ class _Record:
     actions: list[str] = field(default_factory=list)
     results: list[StepResult] = field(default_factory=list)
     judged: list[dict[str, str]] = field(default_factory=list)
+    memory_tokens: list[int] = field(default_factory=list)
     steps: list[rewards.StepOutcome] = field(default_factory=list)
     finals: list[tuple[Asked, rewards.FinalOutcome]] = field(default_factory=list)
 
@@ -51,6 +52,7 @@ class _Record:
             list(self.actions),
             list(self.results),
             list(self.judged),
+            list(self.memory_tokens),
             list(self.steps),
             list(self.finals),
         )
@@ -68,6 +70,7 @@ class Session:
         rng: draws the final and chunk questions; nothing else is random.
         count_tokens: the token counter of `settings.tokenizer`.
         max_chars: longest observation in characters; None follows from the settings.
+        retriever: an empty one to use; None makes the one that the settings name.
 
     Raises:
         ConfigError: questions that only a judge can grade, where there is none; and see `feed`.
@@ -80,12 +83,17 @@ class Session:
         rng: np.random.Generator,
         count_tokens: Callable[[str], int],
         max_chars: int | None = None,
+        retriever: Retriever | None = None,
     ) -> None:
         self.settings = settings
         self.feed = make_feed(episode, settings, rng, count_tokens)
         self._check_judge()
         self.workspace = Workspace(
-            settings, count_tokens, input_tokens=sum(self.chunk_tokens), max_chars=max_chars
+            settings,
+            count_tokens,
+            input_tokens=sum(self.chunk_tokens),
+            max_chars=max_chars,
+            retriever=retriever,
         )
         self._grader = Grader()
         self.step_index = 0
@@ -235,11 +243,14 @@ class Session:
                 due.append(question)
         return tuple(due)
 
+    def query(self, question: Question) -> str:
+        """What the memory is searched for."""
+        prefix = question.query_prefix if self.settings.publication.prefix_in_query else ""
+        return prefix + question.question
+
     def _retrieve(self, question: Question) -> tuple[Item, ...]:
-        query = question.question
-        if self.settings.publication.prefix_in_query:
-            query = question.query_prefix + query
-        items: Sequence[Item] = self.workspace.search(query, self.settings.top_k)
+        found = self.workspace.search(self.query(question), self.settings.top_k)
+        items: Sequence[Item] = found
         core = self.memory.core
         if self.settings.max_read_tokens is not None:
             items = self._within(
@@ -263,17 +274,25 @@ class Session:
 
     def _request(self, question: Question, items: Sequence[Item]) -> ReadRequest:
         core = items[-1].content if items and items[-1].store == CORE else ""
+        shown = tuple(item.content for item in items if item.store != CORE)
+        return self.read_request(question, shown, core)
+
+    def read_request(
+        self, question: Question, shown: tuple[str, ...], core: str = ""
+    ) -> ReadRequest:
+        """What the reader is asked when it is shown these texts."""
         return ReadRequest(
             question=question.question,
-            items=tuple(item.content for item in items if item.store != CORE),
+            items=shown,
             task=question.type,
             choices=question.choices,
             query_prefix=question.query_prefix,
-            answer_tokens=self._answer_tokens(question),
+            answer_tokens=self.answer_tokens(question),
             core=core,
         )
 
-    def _answer_tokens(self, question: Question) -> int:
+    def answer_tokens(self, question: Question) -> int:
+        """The longest answer to a question."""
         own = question.metadata.get("answer_tokens")
         if isinstance(own, int) and not self.settings.answer_tokens_given:
             return own
@@ -325,6 +344,7 @@ class Session:
         self.record.steps.append(step)
         self.record.actions.append(action)
         self.record.judged.append(self._grader.take())
+        self.record.memory_tokens.append(self.memory.tokens)
         reward = rewards.stream_reward(step, self.settings.reward)
         self.step_index += 1
         if self.feed.read_on(self.step_index):

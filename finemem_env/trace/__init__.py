@@ -1,4 +1,4 @@
-"""The trace of one finished episode, `finemem-trace/1`: enough to score it again without the agent.
+"""The trace of one finished episode, `finemem-trace/2`: enough to score and inspect it again.
 
 `format` is the record and its file, `playback` writes it from a session and drives a fresh one.
 """
@@ -10,6 +10,7 @@ from finemem_env.trace.format import (
     parse_trace,
     read_traces,
     trace_line,
+    without_texts,
     write_traces,
 )
 from finemem_env.trace.playback import record_trace, replay
@@ -23,5 +24,6 @@ __all__ = [
     "record_trace",
     "replay",
     "trace_line",
+    "without_texts",
     "write_traces",
 ]

@@ -1,31 +1,42 @@
-"""The trace of one finished episode, `finemem-trace/1`: enough to score it again without the agent.
+"""The trace of one finished episode, `finemem-trace/2`: enough to score and inspect it again.
 
-    {"schema": "finemem-trace/1", "agent": "fifo", "episode": 0, "seed": 7, "env": {"id": "…", …},
+    {"schema": "finemem-trace/2", "agent": "fifo", "episode": 0, "seed": 7, "env": {"id": "…", …},
      "episode_id": "squad/test/3", "competency": "AR", "source": "squad", "settings": {…},
      "versions": {…}, "steps": [STEP], "answers": [ANSWER], "step_rewards": [r_t],
-     "step_valid": [true], "evidence_credit": [N_t], "memory_tokens": 812, "input_tokens": 2030}
+     "step_valid": [true], "evidence_credit": [N_t], "memory_tokens": 812, "input_tokens": 2030,
+     "memory_budget": 820}
     STEP = {"action": "<the agent's text as it came>", "operations": [["INSERT", null, 4]],
-            "reward": 1.5, "terms": {"format": 1.0, …}, "answers": [ANSWER]}
+            "reward": 1.5, "terms": {"format": 1.0, …}, "answers": [ANSWER], "memory_tokens": 97,
+            "chunk": "<what was read>", "time": null}
     ANSWER = {"id": "q3", "question": "…", "golds": ["…"], "prediction": "…", "score": 1.0,
-              "shown": [4, 9], "used": [[0, 2]], "failed": false, "tokens": 0, "without": []}
+              "shown": [4, 9], "used": [[0, 2]], "failed": false, "tokens": 0, "without": [],
+              "type": "fact", "metric": "f1", "evidence": [[2, "<sentence>"]],
+              "credit": [[2, 0.25]], "query": "…", "asked_after": 9}
 
 An operation is [name, reject reason or null, item id or null], and the numbers of the sentences
-that it names where it does; `shown` are the ids of R_j, best
-first; `used` are (index in `shown`, sentence index or null); `without` are the leave-one-out
-scores. `answers` of a step belong to its chunk questions. Indices are 0-based. One trace is a line.
+that it names where it does; `shown` are the ids of R_j, best first; `used` are (index in `shown`,
+sentence index or null); `without` are the leave-one-out scores. `answers` of a step belong to its
+chunk questions. `evidence` are (chunk, sentence or null), `credit` what a final question adds to
+N_t as (step, part), `asked_after` the step after which it was asked. Indices are 0-based. One trace
+is a line.
+
+`finemem-trace/1` has neither `memory_budget`, the last three keys of STEP nor the last two lines of
+ANSWER. It is read as well, with None in their place, and written as it was. `chunk` may be left out
+(`without_texts`): publishers' texts are not everyone's to pass on.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields
-from finemem_env.types import Competency, OperationResult, RejectReason
+from finemem_env.types import Competency, Evidence, OperationResult, RejectReason
 
 __all__ = [
     "TRACE_SCHEMA",
@@ -35,16 +46,24 @@ __all__ = [
     "parse_trace",
     "read_traces",
     "trace_line",
+    "without_texts",
     "write_traces",
 ]
 
-TRACE_SCHEMA = "finemem-trace/1"
+TRACE_SCHEMA = "finemem-trace/2"
+_FIRST_SCHEMA = "finemem-trace/1"
+_SECOND_ANSWER = ("type", "metric", "evidence", "credit", "query", "asked_after")
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class TraceAnswer:
-    """One question as it was read and scored; `shown` are item ids, best ranked first."""
+    """One question as it was read and scored; `shown` are item ids, best ranked first.
+
+    `credit` are the parts of the evidence credit N_t that the answer brings, by step; they sum to
+    score / answered questions. `query` is what was searched for. The fields from `type` on are
+    None in a trace of the first version.
+    """
 
     id: str
     question: str
@@ -56,13 +75,20 @@ class TraceAnswer:
     failed: bool = False
     tokens: int = 0
     without: tuple[float | None, ...] = ()
+    type: str | None = None
+    metric: str | None = None
+    evidence: tuple[Evidence, ...] | None = None
+    credit: tuple[tuple[int, float], ...] | None = None
+    query: str | None = None
+    asked_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
     """One step: the agent's raw text, what became of it, and the chunk questions' answers.
 
-    `judged`: the judge's replies by `grading.judge_key`.
+    `judged`: the judge's replies by `grading.judge_key`. `memory_tokens`: after the step. `chunk`
+    and `time`: what was read; None where the trace does not hold it.
     """
 
     action: str
@@ -71,13 +97,17 @@ class TraceStep:
     terms: Mapping[str, float]
     answers: tuple[TraceAnswer, ...] = ()
     judged: Mapping[str, str] = field(default_factory=dict)
+    memory_tokens: int | None = None
+    chunk: str | None = None
+    time: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
     """A finished episode. `env` says how to make the environment: {"id": …, keyword: …}.
 
-    `step_rewards`, `step_valid` and `evidence_credit` have one entry per step.
+    `step_rewards`, `step_valid` and `evidence_credit` have one entry per step. `memory_budget` is
+    in tokens, None for no limit.
     """
 
     agent: str
@@ -96,6 +126,13 @@ class Trace:
     evidence_credit: tuple[float, ...]
     memory_tokens: int
     input_tokens: int
+    memory_budget: int | None = None
+    schema: str = TRACE_SCHEMA
+
+    @property
+    def is_first_version(self) -> bool:
+        """Whether it lacks evidence, credit per question and the memory's size after each step."""
+        return self.schema == _FIRST_SCHEMA
 
     @property
     def episode_return(self) -> float:
@@ -108,9 +145,18 @@ def trace_line(trace: Trace) -> str:
 
     Escapes keep what an agent may write and UTF-8 cannot hold, such as half a surrogate pair.
     """
-    record = {"schema": TRACE_SCHEMA, **_as_dict(trace)}
-    record["steps"] = [_step_record(step) for step in trace.steps]
-    return json.dumps(record, allow_nan=False, default=_as_dict) + "\n"
+    record: dict[str, Any] = {"schema": trace.schema, **_as_dict(trace)}
+    record["answers"] = [_answer_record(answer, trace) for answer in trace.answers]
+    record["steps"] = [_step_record(step, trace) for step in trace.steps]
+    if trace.is_first_version:
+        del record["memory_budget"]
+    return json.dumps(record, allow_nan=False) + "\n"
+
+
+def without_texts(trace: Trace) -> Trace:
+    """The trace without the chunks that were read: what a run that is published holds."""
+    steps = tuple(replace(step, chunk=None) for step in trace.steps)
+    return replace(trace, steps=steps)
 
 
 def _as_dict(record: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -118,14 +164,27 @@ def _as_dict(record: Any) -> dict[str, Any]:  # noqa: ANN401
     return {one.name: getattr(record, one.name) for one in fields(record)}
 
 
-def _step_record(step: TraceStep) -> dict[str, Any]:
+def _step_record(step: TraceStep, trace: Trace) -> dict[str, Any]:
     record = _as_dict(step)
     record["operations"] = [
         [one.name, one.reason, one.item_id, *([list(one.lines)] if one.lines else [])]
         for one in step.operations
     ]
+    record["answers"] = [_answer_record(answer, trace) for answer in step.answers]
     if not step.judged:
         del record["judged"]
+    if step.chunk is None:
+        del record["chunk"]
+    if trace.is_first_version:
+        del record["memory_tokens"], record["time"]
+    return record
+
+
+def _answer_record(answer: TraceAnswer, trace: Trace) -> dict[str, Any]:
+    record = _as_dict(answer)
+    if trace.is_first_version:
+        return {key: value for key, value in record.items() if key not in _SECOND_ANSWER}
+    record["evidence"] = [[one.chunk, one.sentence] for one in answer.evidence or ()]
     return record
 
 
@@ -135,8 +194,12 @@ def write_traces(path: Path | str, traces: Iterable[Trace]) -> None:
         file.writelines(map(trace_line, traces))
 
 
-def read_traces(path: Path | str) -> Iterator[Trace]:
+def read_traces(path: Path | str, *, growing: bool = False) -> Iterator[Trace]:
     """Traces of a file in order, each checked.
+
+    Args:
+        path: the file.
+        growing: it may be written to right now: a last line without its end is left out.
 
     Raises:
         DataError: an unreadable file or a line that breaks the schema, named by its number.
@@ -144,7 +207,7 @@ def read_traces(path: Path | str) -> Iterator[Trace]:
     try:
         with Path(path).open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
-                if line.strip():
+                if line.strip() and not (growing and not line.endswith("\n")):
                     yield _parse(line, f"{path}, line {number}")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a trace file: {error}") from error
@@ -164,9 +227,11 @@ def parse_trace(record: object, where: str = "trace") -> Trace:
     Raises:
         DataError: the object breaks the schema.
     """
-    found = Fields(record, where, _keys(Trace, "schema"))
-    if _need(found, "schema", str) != TRACE_SCHEMA:
-        raise found.error("schema", repr(TRACE_SCHEMA))
+    found = Fields(record, where, _keys(Trace))
+    schema = _need(found, "schema", str)
+    if schema not in (TRACE_SCHEMA, _FIRST_SCHEMA):
+        raise found.error("schema", f"{TRACE_SCHEMA!r} or {_FIRST_SCHEMA!r}")
+    first = schema == _FIRST_SCHEMA
     trace = Trace(
         agent=_need(found, "agent", str),
         episode=_need(found, "episode", int),
@@ -177,13 +242,15 @@ def parse_trace(record: object, where: str = "trace") -> Trace:
         source=found.text("source"),
         settings=found.mapping("settings"),
         versions=cast("dict[str, str]", found.mapping("versions")),
-        steps=_records(found, "steps", where, _step),
-        answers=_records(found, "answers", where, _answer),
+        steps=_records(found, "steps", where, partial(_step, first)),
+        answers=_records(found, "answers", where, partial(_answer, first)),
         step_rewards=_numbers(found, "step_rewards"),
         step_valid=tuple(map(bool, found.items("step_valid"))),
         evidence_credit=_numbers(found, "evidence_credit"),
         memory_tokens=_need(found, "memory_tokens", int),
         input_tokens=_need(found, "input_tokens", int),
+        memory_budget=_optional(found, "memory_budget", int),
+        schema=schema,
     )
     for name in ("step_rewards", "step_valid", "evidence_credit"):
         if len(getattr(trace, name)) != len(trace.steps):
@@ -191,21 +258,24 @@ def parse_trace(record: object, where: str = "trace") -> Trace:
     return trace
 
 
-def _step(record: object, where: str) -> TraceStep:
+def _step(first: bool, record: object, where: str) -> TraceStep:
     found = Fields(record, where, _keys(TraceStep))
     return TraceStep(
         action=_need(found, "action", str),
         operations=tuple(_operation(found, entry) for entry in found.items("operations")),
         reward=_need(found, "reward", float),
         terms=cast("dict[str, float]", found.mapping("terms")),
-        answers=_records(found, "answers", where, _answer),
+        answers=_records(found, "answers", where, partial(_answer, first)),
         judged=cast("dict[str, str]", found.mapping("judged")),
+        memory_tokens=None if first else _need(found, "memory_tokens", int),
+        chunk=_optional(found, "chunk", str),
+        time=_optional(found, "time", str),
     )
 
 
-def _answer(record: object, where: str) -> TraceAnswer:
+def _answer(first: bool, record: object, where: str) -> TraceAnswer:
     found = Fields(record, where, _keys(TraceAnswer))
-    return TraceAnswer(
+    answer = TraceAnswer(
         id=found.text("id"),
         question=found.text("question"),
         golds=found.texts("golds"),
@@ -216,6 +286,22 @@ def _answer(record: object, where: str) -> TraceAnswer:
         failed=_need(found, "failed", bool),
         tokens=_need(found, "tokens", int),
         without=tuple(_each(found, "without", _is_score, "numbers or null")),
+    )
+    return answer if first else _second(found, answer)
+
+
+def _second(found: Fields, answer: TraceAnswer) -> TraceAnswer:
+    """The answer with what the first version lacks."""
+    evidence = _each(found, "evidence", _is_evidence, "[chunk, sentence or null] pairs")
+    credit = _each(found, "credit", _is_credit, "[step, part] pairs")
+    return replace(
+        answer,
+        type=_need(found, "type", str),
+        metric=_need(found, "metric", str),
+        evidence=tuple(Evidence(chunk, sentence) for chunk, sentence in evidence),
+        credit=tuple((step, float(part)) for step, part in credit),
+        query=_need(found, "query", str),
+        asked_after=_optional(found, "asked_after", int),
     )
 
 
@@ -246,6 +332,11 @@ def _need(found: Fields, key: str, kind: type[_T]) -> _T:
     return value
 
 
+def _optional(found: Fields, key: str, kind: type[_T]) -> _T | None:
+    """The value of a key, None where there is none."""
+    return None if found.get(key) is None else _need(found, key, kind)
+
+
 def _records(
     found: Fields, key: str, where: str, make: Callable[[object, str], _T]
 ) -> tuple[_T, ...]:
@@ -269,3 +360,11 @@ def _is_citation(value: object) -> bool:
 
 def _is_score(value: object) -> bool:
     return value is None or type(value) in (int, float)
+
+
+def _is_evidence(value: object) -> bool:
+    return isinstance(value, list) and list(map(type, value)) in ([int, str], [int, type(None)])
+
+
+def _is_credit(value: object) -> bool:
+    return isinstance(value, list) and list(map(type, value)) in ([int, float], [int, int])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from finemem_env.errors import DataError, FineMemError, ReaderError
+from finemem_env.rewards.attribution import answered, shares
+from finemem_env.rewards.formulas import FinalOutcome
 from finemem_env.session import Session, StepResult
 from finemem_env.session.grading import Request, judge_key
 from finemem_env.session.records import Asked
@@ -45,34 +48,62 @@ def record_trace(
         source=session.episode.source,
         settings=session.settings.as_dict(),
         versions=dict(versions or {}),
-        steps=tuple(map(_step, record.actions, record.results, record.judged)),
-        answers=tuple(_answer(asked, final.without) for asked, final in record.finals),
+        steps=tuple(_step(session, t) for t in range(session.num_chunks)),
+        answers=tuple(_final(session, *final) for final in record.finals),
         step_rewards=last.step_rewards,
         step_valid=last.step_valid,
         evidence_credit=last.evidence_credit,
         memory_tokens=session.memory.tokens,
         input_tokens=sum(session.chunk_tokens),
+        memory_budget=session.memory.budget,
     )
 
 
-def _step(action: str, result: StepResult, judged: Mapping[str, str]) -> TraceStep:
-    answers = tuple(_answer(asked) for asked in result.chunk_answers)
-    terms = dict(result.terms)
-    return TraceStep(action, result.operations, result.reward, terms, answers, dict(judged))
+def _step(session: Session, t: int) -> TraceStep:
+    record, chunk = session.record, session.episode.chunks[t]
+    result = record.results[t]
+    return TraceStep(
+        action=record.actions[t],
+        operations=result.operations,
+        reward=result.reward,
+        terms=dict(result.terms),
+        answers=tuple(_answer(session, asked, t) for asked in result.chunk_answers),
+        judged=dict(record.judged[t]),
+        memory_tokens=record.memory_tokens[t],
+        chunk=chunk.text,
+        time=chunk.time,
+    )
 
 
-def _answer(asked: Asked, without: tuple[float | None, ...] = ()) -> TraceAnswer:
+def _final(session: Session, asked: Asked, final: FinalOutcome) -> TraceAnswer:
+    """A final question with what it adds to the credit of each step."""
+    steps, count = session.num_chunks, len(answered([one for _, one in session.record.finals]))
+    credit: tuple[tuple[int, float], ...] = ()
+    if final.score > 0.0 and not final.failed:
+        parts = shares(final, session.settings.reward.attribution, steps)
+        credit = tuple((t, final.score * part / count) for t, part in enumerate(parts) if part)
+    when = steps - 1 if final.asked_after is None else final.asked_after
+    return replace(_answer(session, asked, when), without=final.without, credit=credit)
+
+
+def _answer(session: Session, asked: Asked, when: int) -> TraceAnswer:
+    question = asked.question
     return TraceAnswer(
-        id=asked.question.id,
-        question=asked.question.question,
-        golds=asked.question.answers,
+        id=question.id,
+        question=question.question,
+        golds=question.answers,
         prediction=asked.answer.text,
         score=asked.score,
         shown=tuple(item.id for item in asked.items),
         used=asked.answer.used,
         failed=asked.answer.failed,
         tokens=asked.answer.tokens,
-        without=without,
+        type=question.type,
+        metric=question.metric,
+        evidence=question.evidence,
+        credit=(),
+        query=session.query(question),
+        asked_after=when,
     )
 
 
@@ -83,6 +114,7 @@ def replay(
     judge: Judge | None = None,
     *,
     trust: bool = True,
+    search: bool = True,
 ) -> StepResult:
     """Drive a fresh `session` of the same episode and seed with the stored actions.
 
@@ -90,7 +122,8 @@ def replay(
     and stored replies for the judge; what the trace does not hold (leave-one-out calls under
     another attribution, other retrieval settings) is put to `reader` and `judge`. Without `trust`
     every question is put to `reader` again, so that only the actions are taken from the trace.
-    Returns the last step's result.
+    Without `search` questions are shown what the trace says they were shown: for a trace whose
+    retriever cannot be had. Returns the last step's result.
 
     Raises:
         DataError: the session's episode is not the trace's.
@@ -101,6 +134,8 @@ def replay(
             f"replay: the trace is of {trace.episode_id!r} with {len(trace.steps)} steps, the "
             f"session of {session.episode.episode_id!r} with {session.num_chunks}."
         )
+    if not search:
+        session.workspace.retriever = _Shown(trace, session)
     for step in trace.steps:
         requests: list[Request] | StepResult = session.advance(step.action)
         stored = _stored(session, (*step.answers, *trace.answers)) if trust else {}
@@ -112,6 +147,37 @@ def replay(
             answers = [next(read if isinstance(one, ReadRequest) else graded) for one in requests]
             requests = session.settle(answers)
     return session.record.results[-1]
+
+
+class _Shown:
+    """In a retriever's place: finds for a question what its trace says was shown for it."""
+
+    def __init__(self, trace: Trace, session: Session) -> None:
+        self.version = trace.versions.get("retriever", "")
+        self._session = session
+        self._left = [_queues(step.answers) for step in trace.steps]
+        self._finals = _queues(trace.answers)
+
+    def update(self, removed: Sequence[tuple[int, str]], added: Sequence[tuple[int, str]]) -> None:
+        """Nothing is searched."""
+
+    def search(self, query: str, k: int) -> list[int]:
+        """Ids of what was shown; the chunk questions of a step are asked before final ones."""
+        for queues in (self._left[self._session.step_index], self._finals):
+            asked = max((one for one in queues if query.endswith(one)), key=len, default=None)
+            if asked is not None and queues[asked]:
+                core = self._session.memory.core
+                shown = queues[asked].pop(0).shown
+                return [one for one in shown if core is None or one != core.id][:k]
+        return []
+
+
+def _queues(answers: Sequence[TraceAnswer]) -> dict[str, list[TraceAnswer]]:
+    """Answers by the question, in the order in which they were asked."""
+    queues: dict[str, list[TraceAnswer]] = {}
+    for answer in answers:
+        queues.setdefault(answer.question, []).append(answer)
+    return queues
 
 
 # (question, texts shown, the core last) -> answer

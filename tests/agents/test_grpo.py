@@ -25,6 +25,7 @@ from agents.runs.config import PRESETS, from_dict
 from agents.runs.tracking import METRICS, Tracker
 from agents.trainer import Interrupted, Run, TrainingError
 from finemem_env.errors import ConfigError
+from finemem_env.inspect import read_recorded
 from tests.agents.forks import Group, launch, updates_of, wait_for
 
 if TYPE_CHECKING:
@@ -203,6 +204,15 @@ def test_tensorboard_holds_scalars_text_and_hparams(whole: Run) -> None:
         tags["scalars"]
     )
     assert any("eval/sample" in tag for tag in tags["tensors"])
+
+
+def test_every_evaluation_leaves_traces_to_inspect(whole: Run) -> None:
+    found = [one.trace for one in read_recorded(whole.folder)]
+    assert [one.agent for one in found[::2]] == ["update 0", "update 1", "update 2"]
+    evaluations = [r for r in records(whole.folder) if "eval/score" in r]
+    for record, pair in zip(evaluations, (found[:2], found[2:4], found[4:]), strict=True):
+        scores = [one.score for trace in pair for one in trace.answers]
+        assert record["eval/score"] == pytest.approx(sum(scores) / len(scores))
 
 
 def test_tensorboard_holds_the_best_score_as_a_curve_in_one_file(whole: Run) -> None:

@@ -86,6 +86,8 @@ def test_a_submission_is_verified(
         assert submit.main([str(played), str(tmp_path / name)]) == 0
         assert verify.main([str(tmp_path / name)]) == 0
         assert "VERIFIED: 16 episodes, every answer read again" in capsys.readouterr().out
+        traces = read_submission(tmp_path / name).traces.values()
+        assert not any(step.chunk for trace in traces for step in trace.steps)
 
 
 def tamper(path: Path, change: Any, tmp_path: Path) -> Path:  # noqa: ANN401

@@ -16,9 +16,10 @@ def test_shows_chunks_operations_questions_and_score() -> None:
     assert blocks[4].strip() == "score 1.000"
 
 
-def test_shows_rejections() -> None:
+def test_shows_rejections_and_what_they_cost() -> None:
     blocks = list(watch("FineMem-AR-v0", {"num_chunks": 1, "memory_budget": 5}, "store_chunks", 0))
     assert "rejected: memory full" in blocks[1]
+    assert "refused at step 0 (memory full); evidence 0; " in blocks[2]
 
 
 def test_an_agent_is_told_what_the_benchmark_tells_it() -> None:

@@ -28,7 +28,9 @@ PROGRAMS: dict[str, list[str]] = {
     "finemem_env.cli.cost": [],
     "finemem_env.cli.list": [],
     "finemem_env.cli.play": [],
+    "finemem_env.cli.view": ["x"],
     "baselines.benchmark": ["--output-dir", "x"],
+    "baselines.inspect": ["x"],
     "baselines.pin": [],
     "baselines.published": ["memalpha", "--output-dir", "x"],
     "baselines.report": ["x"],
@@ -45,6 +47,7 @@ PROGRAMS: dict[str, list[str]] = {
     "benchmarks.structure": [],
     "benchmarks.trl_sides": ["ours", "{}"],
     "benchmarks.trl_speed": [],
+    "benchmarks.view": [],
 }
 SEEDED = [
     "finemem_env.cli.play",

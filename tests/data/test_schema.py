@@ -46,6 +46,7 @@ def episodes(draw: st.DrawFn) -> Episode:
             type=draw(st.sampled_from(["fact", "multi_hop", "label", "summary"])),
             choices=tuple(draw(st.lists(TEXT, max_size=3))),
             query_prefix=draw(st.just("") | TEXT),
+            excluded=draw(st.sampled_from([(), ("one", "two"), ("three",)])),
             asked_after=draw(st.none() | st.integers(0, count - 1)) if step is None else None,
             valid_until=until,
             evidence=draw(st.sampled_from([(), (Evidence(chunk),), (quoted,)])),
@@ -224,3 +225,32 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path, tiny_episode: Episode) -> 
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + canonical_line(tiny_episode))
     assert list(read_episodes(path)) == [tiny_episode]
+
+
+def test_questions_share_their_lists_of_excluded_values() -> None:
+    asked = [
+        Question(f"q{i}", f"Who is {i}?", ("A",), excluded=values)
+        for i, values in enumerate([("B", "C"), ("B", "C"), ("D",)])
+    ]
+    episode = Episode("e", "AR", "s", (Chunk("c", "A is here."),), tuple(asked))
+    record = json.loads(canonical_line(episode))
+    assert record["excluded"] == [["B", "C"]]
+    assert [one["excluded"] for one in record["questions"]] == [0, 0, ["D"]]
+    assert from_dict(record) == episode
+
+
+@pytest.mark.parametrize("excluded", [1, -1, True, "B", ["B", 3]])
+def test_excluded_names_texts_or_a_list_of_the_episode(excluded: object) -> None:
+    question = {"id": "q", "question": "Who?", "answers": ["A"], "metric": "f1", "type": "fact"}
+    record = {
+        "schema": SCHEMA,
+        "episode_id": "e",
+        "competency": "AR",
+        "source": "s",
+        "chunks": [{"id": "c", "text": "A is here."}],
+        "questions": [question | {"excluded": excluded}],
+        "metadata": {},
+        "excluded": [["B"]],
+    }
+    with pytest.raises(DataError, match="excluded: expected a list of texts, or the number"):
+        from_dict(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 
@@ -237,6 +238,11 @@ def test_concise_actions_are_short() -> None:
     lines = ["KEEP 1-3", FREE_JSON, "REPLACE 3 WITH 5", "DROP 7 8"]
     assert concise(operations, SENTENCES).splitlines() == lines
     assert concise([SKIP], SENTENCES) == "SKIP"
+    chunk = Operation(Op.INSERT, join_lines(SENTENCES), store='say "lines":[1,2,3,4,5]')
+    assert '"lines":"1-5"' in concise([chunk], SENTENCES)
+    assert parse(concise([chunk], SENTENCES), SENTENCES) == (
+        dataclasses.replace(chunk, lines=(1, 2, 3, 4, 5)),
+    )
     assert concise(operations, None) == render(operations)
 
 

@@ -154,6 +154,22 @@ def test_rouge_l_equals_the_textbook_table() -> None:
         assert score(" ".join(ours), asked("rouge_l", " ".join(theirs))) == pytest.approx(expected)
 
 
+def test_rouge_of_content_words_pays_nothing_for_text_on_another_story() -> None:
+    gold = "Mara sold the mill of Osta and left it to her son"
+    question = asked("rouge_l_content", gold)
+    assert score(gold, question) == 1.0
+    assert score("It is the one that was and the other of it", question) == 0.0
+    assert score("She left", asked("rouge_l", gold)) > 0.0
+    long = " ".join(f"w{i}" for i in range(60))
+    assert score(f"left {long}", question) == 0.0  # F1 1/33
+    mean = 2 * 4 / (8 + 6)  # Mara, sold, mill, Osta of Mara, sold, mill, Osta, left, son
+    assert score("Mara sold one mill near Osta last year", question) == pytest.approx(
+        (mean - 0.05) / 0.95
+    )
+    assert score("", asked("rouge_l_content", "it is")) == 0.0
+    assert score("it is", asked("rouge_l_content", "it is")) == 1.0
+
+
 def test_rouge_l_takes_the_best_reference() -> None:
     question = asked("rouge_l", "a fox ran home", "the dog sat still")
     assert score("dog sat", question) == pytest.approx(2 * 2 / (2 + 4))

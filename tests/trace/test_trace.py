@@ -13,9 +13,19 @@ from finemem_env.errors import DataError, FineMemError, ReaderError
 from finemem_env.session import Session, run_step
 from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens
-from finemem_env.trace import Trace, read_traces, record_trace, replay, trace_line, write_traces
+from finemem_env.trace import (
+    Trace,
+    parse_trace,
+    read_traces,
+    record_trace,
+    replay,
+    trace_line,
+    without_texts,
+    write_traces,
+)
 from finemem_env.types import Answer, Episode, ReadRequest
 
+OLD = Path(__file__).parent / "first_version.jsonl"
 ACTIONS = (
     '[{"op": "INSERT", "content": "The red key opens the cellar."}, {"op": "DELETE", "id": 9}]',
     "no operation here \ud800 at all",
@@ -90,6 +100,44 @@ def test_writing_and_reading_give_the_same_traces(tiny_episode: Episode, tmp_pat
     assert list(read_traces(path)) == [trace, other]
 
 
+def test_a_trace_of_the_first_version_is_read_and_written_as_it_was() -> None:
+    line = OLD.read_text()
+    (trace,) = read_traces(OLD)
+    assert trace_line(trace) == line
+    assert trace.is_first_version
+    assert trace.memory_budget is None
+    assert trace.answers[0].evidence is None
+    assert trace.answers[0].credit is None
+    assert trace.steps[0].memory_tokens is None
+
+
+def test_a_trace_holds_what_was_read_and_what_answers_were_worth(tiny_episode: Episode) -> None:
+    session, trace = play(tiny_episode, FirstItem(), memory_budget=40)
+    assert [one.chunk for one in trace.steps] == [one.text for one in tiny_episode.chunks]
+    assert trace.steps[1].time == "2024-01-02"
+    assert [one.memory_tokens for one in trace.steps] == [8, 8, session.memory.tokens]
+    assert trace.memory_budget == 40
+    first = trace.answers[0]
+    assert first.evidence == tiny_episode.questions[0].evidence
+    assert (first.type, first.metric, first.asked_after) == ("fact", "substring_exact_match", 2)
+    assert first.credit == ((0, 0.5),)
+    bare = without_texts(trace)
+    assert "rained all day" not in json.dumps([one.chunk for one in bare.steps])
+    assert parse_trace(json.loads(trace_line(bare))) == bare
+
+
+def damage_credit(record: dict[str, Any]) -> None:
+    record["answers"][0]["credit"] = [[1, None]]
+
+
+def damage_evidence(record: dict[str, Any]) -> None:
+    record["answers"][0]["evidence"] = [[1, 2]]
+
+
+def damage_version(record: dict[str, Any]) -> None:
+    del record["answers"][0]["query"]
+
+
 def damage_lost(record: dict[str, Any]) -> None:
     del record["seed"]
 
@@ -122,11 +170,14 @@ def damage_key(record: dict[str, Any]) -> None:
     ("damage", "message"),
     [
         (damage_lost, "seed: expected a value of type int, found no such key"),
-        (damage_schema, "schema: expected 'finemem-trace/1'"),
+        (damage_schema, "schema: expected 'finemem-trace/2' or 'finemem-trace/1'"),
         (damage_type, r"steps\[1\]: reward: expected a value of type float, found str 'high'"),
         (damage_nested, r"answers\[0\]: shown: expected a list of item ids"),
         (damage_reason, r"steps\[0\]: operations: expected a list of \[name, reject reason"),
         (damage_length, "step_rewards: expected 3 entries, one per step"),
+        (damage_credit, r"answers\[0\]: credit: expected a list of \[step, part\] pairs"),
+        (damage_evidence, r"answers\[0\]: evidence: expected a list of \[chunk, sentence"),
+        (damage_version, r"answers\[0\]: query: expected a value of type str"),
         (damage_key, "unknown key 'sead'. Did you mean 'seed'"),
     ],
 )

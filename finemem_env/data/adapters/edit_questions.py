@@ -74,7 +74,13 @@ def _single(
         turn = int(number % round(1 / _UNCHANGED) == 0)
         fact = (queues[turn] or queues[1 - turn]).pop()
         kind = "unchanged" if fact.value == selection.before[fact.key].value else "edited"
-        yield Question(f"{kind}-{number}", fact.question, fact.answers, evidence=evidence(fact))
+        yield Question(
+            f"{kind}-{number}",
+            fact.question,
+            fact.answers,
+            evidence=evidence(fact),
+            excluded=selection.others(fact, of_its_relation=False),
+        )
 
 
 def _multi(
@@ -92,4 +98,6 @@ def _multi(
                 case.answers,
                 type="multi_hop",
                 evidence=tuple(dict.fromkeys(entry for part in told for entry in part)),
+                # The facts on the way may be told beside the answer.
+                excluded=selection.others(case.after[-1], of_its_relation=True),
             )

@@ -83,6 +83,12 @@ class Selection:
             self.after.setdefault(fact.key, fact)
         return True
 
+    def others(self, fact: Fact, *, of_its_relation: bool) -> tuple[str, ...]:
+        """Values that are told, now or before, beside that of `fact`, sorted."""
+        told = [*self.before.values(), *self.after.values()]
+        values = {one.value for one in told if one.key[1] == fact.key[1] or not of_its_relation}
+        return tuple(sorted(values - {fact.value}))
+
     @property
     def edited(self) -> list[Fact]:
         """The later versions of the facts that change."""

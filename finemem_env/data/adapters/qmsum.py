@@ -65,7 +65,7 @@ class QmsumSource(WholeSource):
                 f"q{i}",
                 asked.question,
                 (asked.answer,),
-                metric="rouge_l",
+                metric="rouge_l_content",
                 type="summary",
                 evidence=_evidence(asked, layout),
             )

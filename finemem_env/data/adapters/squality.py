@@ -85,6 +85,6 @@ def _question(record: Fields, number: int) -> Question:
         id=f"q{number}",
         question=" ".join(record.text("question_text").split()),
         answers=tuple(dict.fromkeys(response.strip() for response in responses)),
-        metric="rouge_l",
+        metric="rouge_l_content",
         type="summary",
     )

@@ -139,7 +139,7 @@ _RULES: tuple[tuple[str, Published], ...] = (
         Published(
             "LRU",
             "summary",
-            ("rouge_l", "mab/rouge_l", "mab/summary_judge"),
+            ("rouge_l_content", "mab/rouge_l", "mab/summary_judge"),
             ("summary", "book"),
             answer_tokens=1200,
         ),
@@ -156,7 +156,9 @@ _RULES: tuple[tuple[str, Published], ...] = (
     ),
     (
         r"qmsum",
-        Published("LRU", "summary", ("rouge_l", "mab/rouge_l", "mab/rouge_l"), answer_tokens=1200),
+        Published(
+            "LRU", "summary", ("rouge_l_content", "mab/rouge_l", "mab/rouge_l"), answer_tokens=1200
+        ),
     ),
     (
         r"detective",

@@ -16,7 +16,7 @@ from finemem_env.data.source import (
     SourceSpec,
     episode_rng,
 )
-from finemem_env.data.synthetic.draft import Draft, Probe, Quota
+from finemem_env.data.synthetic.draft import Draft, Kind, Probe, Quota
 from finemem_env.data.synthetic.kinds import LANGUAGES
 from finemem_env.data.synthetic.knobs import COMMON, check_ranges
 from finemem_env.data.synthetic.words import DISTINCT_NUMBERS, Draw, Namer
@@ -77,12 +77,13 @@ class SyntheticSource(BaseSource):
         finals = self.compose(draft)
         draw.shuffle(finals)
         name = self.episode_id(index)
+        others = draft.alternatives()
         return Episode(
             episode_id=name,
             competency=next(iter(self.competencies)),
             source=self.name,
-            chunks=tuple(self._chunks(draft, name)),
-            questions=tuple(probe.question(f"{name}/q{i}") for i, probe in enumerate(finals)),
+            chunks=tuple(self._chunks(draft, name, others)),
+            questions=tuple(p.question(f"{name}/q{i}", others) for i, p in enumerate(finals)),
             metadata={"language": str(self.difficulty["language"])},
         )
 
@@ -103,14 +104,16 @@ class SyntheticSource(BaseSource):
         """The value of a fractional knob."""
         return float(cast("float", self.difficulty[knob]))
 
-    def _chunks(self, draft: Draft, name: str) -> list[Chunk]:
+    def _chunks(
+        self, draft: Draft, name: str, others: Mapping[Kind, tuple[str, ...]]
+    ) -> list[Chunk]:
         pools = draft.small_talk if self.difficulty["misaligned_chunk_questions"] else draft.pools
         limit = self.integer("chunk_questions")
         found = []
         for t, (date, sentences) in enumerate(zip(draft.dates(), draft.sentences, strict=True)):
             header = draft.language().date.format(date=date)
             probes = pools[t][:limit]
-            questions = tuple(p.question(f"{name}/c{t}/q{i}") for i, p in enumerate(probes))
+            questions = tuple(p.question(f"{name}/c{t}/q{i}", others) for i, p in enumerate(probes))
             text = f"{header}\n{self._join(sentences)}"
             found.append(Chunk(f"{name}/c{t}", text, date, questions))
         return found

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from finemem_env.data.synthetic.grammar import Language
 from finemem_env.data.synthetic.words import Draw, Namer
 from finemem_env.types import Evidence, Question, Task
 
-__all__ = ["Draft", "Emitter", "Probe", "Quota", "Subject", "allot", "fixed"]
+__all__ = ["Draft", "Emitter", "Kind", "Probe", "Quota", "Subject", "allot", "fixed"]
 
 _EPOCH = datetime.date(2024, 1, 1).toordinal()
 # A question wondered aloud matches that question better than its answer does: one is enough.
+_COUNTS = 21  # numbers from 0 that an answer to "how many" might list
 _HEARSAY = ("visitor", "visitor", "visitor", "rumour", "rumour", "wonder")
+Kind = Literal["value", "person", "count", "pair", "label"]
 Emitter = Callable[[int], str]  # chunk index → the sentence that stands there
 
 
@@ -28,7 +30,7 @@ class Quota(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """A question before it has an id."""
+    """A question before it has an id. `kind` is what it asks for (`Draft.alternatives`)."""
 
     text: str
     answers: tuple[str, ...]
@@ -37,9 +39,10 @@ class Probe(NamedTuple):
     asked_after: int | None = None
     task: Task = "fact"
     metric: str = "substring_exact_match"
+    kind: Kind = "value"
 
-    def question(self, name: str) -> Question:
-        """The finished record with id `name`."""
+    def question(self, name: str, alternatives: Mapping[Kind, tuple[str, ...]]) -> Question:
+        """The finished record with id `name`; `alternatives` are the episode's values by kind."""
         return Question(
             id=name,
             question=self.text,
@@ -49,6 +52,7 @@ class Probe(NamedTuple):
             asked_after=self.asked_after,
             valid_until=self.valid_until,
             evidence=tuple(Evidence(chunk, sentence) for chunk, sentence in self.evidence),
+            excluded=alternatives[self.kind],
         )
 
 
@@ -80,7 +84,8 @@ class Draft:
     """An episode in the making. `quotas` has one entry a chunk; lists are per chunk.
 
     `pools[t]` are candidates for the questions on chunk t and `small_talk[t]` those on what no
-    final question asks; earlier entries are preferred.
+    final question asks; earlier entries are preferred. `routes` and `pairs` are orders of places
+    and pairs of people that an answer might list.
     """
 
     draw: Draw
@@ -94,12 +99,30 @@ class Draft:
         self.small_talk: list[list[Probe]] = [[] for _ in self.quotas]
         self.sentences: list[list[str]] = [[] for _ in self.quotas]
         self.subjects: list[Subject] = []
+        self.routes: list[str] = []
+        self.pairs: list[str] = []
         self._told: set[tuple[str, str]] = set()
 
     def language(self) -> Language:
         """The language of the next fact or sentence."""
         languages = self.languages
         return languages[0] if len(languages) == 1 else self.draw.choice(languages)
+
+    def alternatives(self) -> dict[Kind, tuple[str, ...]]:
+        """What answers of each kind could name, right or wrong: one list that questions share.
+
+        Labels are compared whole, so none is needed for them.
+        """
+        numbers = [
+            word for one in self.languages for words in one.numerals.values() for word in words
+        ]
+        return {
+            "value": (*self.namer.words, *self.routes),
+            "person": tuple(self.namer.people),
+            "count": (*map(str, range(_COUNTS)), *dict.fromkeys(numbers)),
+            "pair": tuple(self.pairs),
+            "label": (),
+        }
 
     def dates(self) -> list[str]:
         """ISO dates, one a chunk, strictly later from chunk to chunk."""
@@ -145,8 +168,9 @@ class Draft:
         b = (self.namer.person if form.b == "person" else self.namer.word)(language.code)
         sentence = form.sentence.format(a=a, b=b)
         spot = ((t, sentence),)
-        self.small_talk[t].append(Probe(form.ask_b.format(a=a), (b,), spot))
-        self.small_talk[t].append(Probe(form.ask_a.format(b=b), (a,), spot))
+        kinds: dict[str, Kind] = {"word": "value", "person": "person"}
+        self.small_talk[t].append(Probe(form.ask_b.format(a=a), (b,), spot, kind=kinds[form.b]))
+        self.small_talk[t].append(Probe(form.ask_a.format(b=b), (a,), spot, kind=kinds[form.a]))
         return sentence
 
     def _somebody(self, template: str, language: Language) -> str:

@@ -54,7 +54,9 @@ class Fact:
         value = self.values[version]
         return (
             Probe(self.relation.alternate.format(p=self.person), (value,), spot, until),
-            Probe(self.relation.inverse.format(v=value), (self.person,), spot, until),
+            Probe(
+                self.relation.inverse.format(v=value), (self.person,), spot, until, kind="person"
+            ),
         )
 
     def _value(self, namer: Namer) -> str:

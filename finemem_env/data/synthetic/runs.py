@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
-from finemem_env.data.synthetic.draft import Draft, Probe
+from finemem_env.data.synthetic.draft import Draft, Kind, Probe
 from finemem_env.data.synthetic.grammar import EventForm, Language
 from finemem_env.data.synthetic.words import Namer
 
@@ -29,6 +30,7 @@ class Run:
     lines: list[str]
     answers: list[tuple[str, ...]]
     claims: str
+    kind: Kind
     history: list[tuple[int, str]] = field(default_factory=list)
 
     def emit(self, t: int) -> str:
@@ -43,7 +45,7 @@ class Run:
 
     def final(self) -> Probe:
         """The final question, with all events as evidence."""
-        return Probe(self.question, self.answers[-1], tuple(self.history))
+        return Probe(self.question, self.answers[-1], tuple(self.history), kind=self.kind)
 
     def chunk_probes(self) -> list[tuple[int, Probe, Probe]]:
         """(chunk, question, the same in other words) for each chunk that changes the answer."""
@@ -57,7 +59,9 @@ class Run:
                 continue
             until = later[0] - 1 if later else None
             evidence = tuple(self.history[: k + 1])
-            first, second = (Probe(text, golds, evidence, until) for text in self.alternates)
+            first, second = (
+                Probe(text, golds, evidence, until, kind=self.kind) for text in self.alternates
+            )
             found.append((t, first, second))
         return found
 
@@ -98,6 +102,7 @@ def count_run(draft: Draft, count: int) -> Run:
         [form.event.format(p=person, d=deed, tail=tail) for tail in tails],
         [(str(k), *language.numerals[k]) for k in range(1, count + 1)],
         form.event.format(p="{p}", d=deed, tail=""),
+        "count",
     )
 
 
@@ -108,6 +113,7 @@ def order_run(draft: Draft) -> Run:
     person = draft.namer.person(language.code)
     ports = [draft.namer.word(language.code) for _ in range(_PORTS)]
     question, alternates = _texts(form, p=person)
+    draft.routes += map(language.comma.join, itertools.permutations(ports))
     tails = _tails(draft, language, _PORTS)
     return Run(
         language,
@@ -117,6 +123,7 @@ def order_run(draft: Draft) -> Run:
         [form.event.format(p=person, v=v, tail=w) for v, w in zip(ports, tails, strict=True)],
         [(), *((language.comma.join(ports[:k]),) for k in range(2, _PORTS + 1))],
         form.event.format(p="{p}", v=draft.namer.word(language.code), tail=""),
+        "value",
     )
 
 
@@ -128,6 +135,7 @@ def team_run(draft: Draft) -> Run:
     one, two, single = (draft.namer.person(language.code) for _ in range(3))
     joins = [(person, team) for person in (one, two) for team in language.teams]
     joins.append((single, draft.draw.choice(language.teams)))
+    draft.pairs += map(language.pair.join, itertools.permutations((one, two, single), 2))
     draft.draw.shuffle(joins)
     question, alternates = _texts(form, v=place)
     tails = _tails(draft, language, len(joins))
@@ -145,6 +153,7 @@ def team_run(draft: Draft) -> Run:
         ],
         [pair if k >= done else () for k in range(len(joins))],
         form.event.format(p="{p}", d=joins[0][1], v=place, tail=""),
+        "pair",
     )
 
 

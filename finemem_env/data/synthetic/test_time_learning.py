@@ -147,7 +147,9 @@ class _Texts:
             if (t is None or example.chunk <= t) and example.own == known.own
         )
         text = self._text(label, known.own)
-        return Probe(text, (label.name,), evidence, task="label", metric="exact_match")
+        return Probe(
+            text, (label.name,), evidence, task="label", metric="exact_match", kind="label"
+        )
 
     def _text(self, label: _Label, own: tuple[int, int]) -> str:
         draw = self.draft.draw

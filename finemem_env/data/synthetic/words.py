@@ -118,6 +118,8 @@ _CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 class Namer:
     """Names, words and codes of one episode; it never gives the same one twice.
 
+    `people` and `words` (codes among them) are those it gave, in order.
+
     Args:
         draw: the episode's chance.
         number: the episode's number; below `DISTINCT_NUMBERS`, no two share a full name.
@@ -127,6 +129,8 @@ class Namer:
         self._draw = draw
         self._number = number
         self._used: set[str] = set()
+        self.people: list[str] = []
+        self.words: list[str] = []
 
     def person(self, language: str) -> str:
         """A new full name."""
@@ -144,12 +148,14 @@ class Namer:
             given = alphabet.spell_first(first)
             name = given + alphabet.separator + alphabet.spell(last)
             if self._take(name):
+                self.people.append(name)
                 return name
 
     def lookalike(self, person: str, language: str) -> str:
         """A name that shares only its first part with `person`."""
         separator = ALPHABETS[language].separator
-        return person.partition(separator)[0] + separator + self.word(language)
+        self.people.append(person.partition(separator)[0] + separator + self.word(language))
+        return self.people[-1]
 
     def word(self, language: str) -> str:
         """A new invented word, with a capital where the language has them."""
@@ -157,6 +163,7 @@ class Namer:
         while True:
             found = alphabet.spell(self._draw.below(alphabet.count))
             if self._take(found):
+                self.words.append(found)
                 return found
 
     def code(self) -> str:
@@ -165,6 +172,7 @@ class Namer:
             letters = self._draw.choice(_CODE_LETTERS) + self._draw.choice(_CODE_LETTERS)
             found = f"{letters}{self._draw.below(1000):03d}"
             if self._take(found):
+                self.words.append(found)
                 return found
 
     def _take(self, name: str) -> bool:

@@ -11,10 +11,12 @@ import finemem_env  # noqa: F401  (registers the environments)
 from baselines.agents import AgentError, AnsweringAgent
 from baselines.benchmark import main
 from baselines.managers.messages import Messages
+from baselines.report import main as report
 from baselines.rescore import main as rescore
 from baselines.runs.choice import AgentChoice
 from baselines.runs.run import RunConfig, run
 from baselines.runs.submission import write_submission
+from baselines.tables.summary import render_table
 from baselines.verify import main as verify
 from finemem_env.errors import ConfigError
 from finemem_env.text import approx_tokens
@@ -43,11 +45,33 @@ def test_an_agent_with_its_own_memory_plays_every_competency(tmp_path: Path) -> 
             episodes=2,
         )
         floor, whole, forgets = run(config, tmp_path / competency)
-        assert (whole.failed, whole.invalid, whole.memory_tokens) == (0, 0, 0)
+        assert (whole.failed, whole.invalid) == (0, 0)
         assert floor.score == 0.0
         scores[competency] = (whole.score or 0.0, forgets.score or 0.0)
     assert scores["AR"][0] > 0.4
     assert all(whole >= forgets for whole, forgets in scores.values())
+
+
+def test_what_nobody_sees_is_not_measured_and_ranked_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agents = (choice("Notebook"), AgentChoice("fifo"))
+    rows = run(RunConfig(env_args=SMALL, agents=agents, episodes=1), tmp_path)
+    assert [row.agent for row in rows] == ["fifo", agents[0].label]
+    fifo, notebook = rows
+    assert (fifo.apart, notebook.apart) == (False, True)
+    assert notebook.score is not None
+    unseen = ("compression", "memory_tokens", "episode_return", "r_fmt")
+    assert all(getattr(notebook, name) is None for name in unseen)
+    assert all(getattr(fifo, name) is not None for name in unseen)
+    table = render_table(rows).splitlines()
+    assert table[-1].startswith("ranked apart: ")
+    assert table[-1].endswith(agents[0].label)
+    assert report([str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert table[-1] in out
+    assert "late half minus early half" in out
+    assert f"{agents[0].label}  fifo" in " ".join(out.split()).replace("} fifo", "}  fifo")
 
 
 def test_the_readers_place_is_given_back(tmp_path: Path) -> None:

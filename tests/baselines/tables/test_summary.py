@@ -109,3 +109,17 @@ def test_table_has_one_line_per_agent_and_aligned_columns() -> None:
     lines = table.splitlines()
     assert len(lines) == 4
     assert len({len(line) for line in lines}) == 1
+
+
+def test_the_late_half_minus_the_early_half() -> None:
+    results = [
+        result("mine", 0, 0.5, early=0.2, late=0.8),
+        result("mine", 1, 0.5, early=0.4),
+        result("other", 0, 0.5, late=0.8),
+    ]
+    mine, other = summarise(results)
+    assert mine.early == pytest.approx(0.3)
+    assert mine.late == 0.8
+    assert mine.late_gain == pytest.approx(0.5)
+    assert other.late_gain is None
+    assert mine.as_dict()["late_gain"] == mine.late_gain

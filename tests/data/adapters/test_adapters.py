@@ -196,7 +196,7 @@ def test_squality_asks_every_question_with_every_written_answer(small: Path) -> 
     assert len(episode.questions) == 5
     for question in episode.questions:
         assert len(question.answers) == 4
-        assert (question.metric, question.type) == ("rouge_l", "summary")
+        assert (question.metric, question.type) == ("rouge_l_content", "summary")
 
 
 def test_fairytale_metric_follows_the_text(small: Path) -> None:

@@ -1,0 +1,132 @@
+"""Where a run lost its final questions: `python -m baselines.inspect RUN`.
+
+RUN is the folder of a benchmark run, the folder of a training run, or a file of traces. Prints one
+line for every final question: answered, or where it was lost.
+
+  never stored    no accepted or refused operation had it
+  refused         an operation that had it was rejected, with the reason
+  overwritten     it was in the memory, and an UPDATE replaced it
+  deleted         it was in the memory, and a DELETE took it out
+  not retrieved   it was in the memory, and the search ranked others above it
+  misread         it was shown to the reader, whose answer is wrong
+
+Then, for every agent, how many questions ended where. Steps, chunks and ranks of evidence follow
+the trace: steps and chunks count from 0, ranks from 1. Whether a text holds the evidence is told by
+its words (docs/inspect.md). Nothing that the run names is imported or opened.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from finemem_env.cli.frame import command, program
+from finemem_env.cli.options import add_choice, positive
+from finemem_env.cli.tables import text_table
+from finemem_env.console import visible
+from finemem_env.errors import ConfigError
+from finemem_env.inspect import (
+    Choice,
+    Finding,
+    Recorded,
+    Tally,
+    episode_lines,
+    episode_score,
+    find,
+    missing_notes,
+    read_recorded,
+    refusal_lines,
+    tally_table,
+    tell,
+)
+
+__all__ = ["main"]
+
+_NAMED = 10  # places that an error names
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was counted, for the table and the notes under it."""
+
+    tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    traces: int = 0
+    old: int = 0
+    golds_only: int = 0
+    broken: int = 0
+    others: set[str] = field(default_factory=set)
+
+    def skip(self, one: Recorded) -> None:
+        """Note what could have been asked for."""
+        trace = one.trace
+        place = f"task {one.task}, " * bool(one.task) + f"budget {one.budget}, " * bool(one.budget)
+        self.others.add(visible(f"{place}agent {trace.agent}"))
+
+    def add(self, one: Recorded, findings: Sequence[Finding], problem: str) -> None:
+        """Count an episode."""
+        self.tallies.setdefault((one.trace.agent, one.budget), Tally()).add(findings)
+        self.traces += 1
+        self.old += one.trace.is_first_version
+        self.broken += bool(problem)
+        if not one.trace.is_first_version:
+            self.golds_only += sum(finding.golds_only for finding in findings)
+
+    def lines(self) -> Iterator[str]:
+        """The table and what belongs under it."""
+        yield text_table(*tally_table(self.tallies))
+        yield from refusal_lines(self.tallies)
+        yield from missing_notes(self.traces, self.old, self.golds_only, self.broken)
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the findings of a run, then the table."""
+    parser = program("baselines.inspect", __doc__)
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="folder of a run, or a file of traces")
+    add_choice(parser)
+    add("--worst", type=positive, metavar="N", help="only each agent's N episodes of lowest score")
+    options = parser.parse_args(arguments)
+    choice = Choice(options.agent, options.task, options.budget, options.episode)
+    seen = _Seen()
+    episodes = _episodes(options.run, choice, seen)
+    for _, _, lines in episodes if options.worst is None else _worst(episodes, options.worst):
+        print(*lines, "", sep="\n")
+    if not seen.traces:
+        there = "; ".join(sorted(seen.others)[:_NAMED])
+        raise ConfigError(f"{options.run}: no trace fits these options; there are {there}.")
+    print(*seen.lines(), sep="\n")
+    return 0
+
+
+_Episode = tuple[str, float, list[str]]  # agent, score, lines
+
+
+def _episodes(run: Path, choice: Choice, seen: _Seen) -> Iterator[_Episode]:
+    for one in read_recorded(run):
+        if not choice.takes(one):
+            seen.skip(one)
+            continue
+        story = tell(one.trace)
+        findings = find(one.trace, story)
+        seen.add(one, findings, story.problem)
+        lines = list(episode_lines(one, findings, story.problem))
+        yield one.trace.agent, episode_score(findings), lines
+
+
+def _worst(episodes: Iterable[_Episode], count: int) -> Iterator[_Episode]:
+    """The `count` episodes of lowest score of every agent."""
+    kept: dict[str, list[_Episode]] = {}
+    for episode in episodes:
+        own = kept.setdefault(episode[0], [])
+        own.append(episode)
+        own.sort(key=lambda one: one[1])
+        del own[count:]
+    for own in kept.values():
+        yield from own
+
+
+if __name__ == "__main__":
+    sys.exit(main())

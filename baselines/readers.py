@@ -1,0 +1,224 @@
+r"""Read one run with several readers: `python -m baselines.readers RUN --reader … --reader …`.
+
+    python -m baselines.readers runs/b --reader local \
+        --reader '{"name": "transformers", "model": "smollm2-135m", "prompt": "read_short/1"}'
+
+The stored actions are played again, and each reader answers the final questions from the memories
+that they leave; chunk questions are not asked. The first table has the score of every agent by
+reader, the second what each reader cost and how its ranking of the agents compares with that of the
+first one: Kendall's τ with a bootstrap interval over episodes, and the share of questions that both
+score alike. "no source" counts answers that name none of the items shown: for a prompted model,
+replies that are not in the form that was asked for. Failed calls are left out of all scores.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+import finemem_env  # noqa: F401  (registers the environments)
+from baselines.reaching import add_trust, reaching, refuse
+from baselines.runs.folder import RunFolder, own_file
+from baselines.runs.runner import session_of
+from baselines.tables.ranking import agreement, rank_correlation, rank_interval
+from finemem_env.cli.frame import command, program, saving
+from finemem_env.cli.options import name_or_object
+from finemem_env.cli.tables import interval, number, text_table
+from finemem_env.errors import ConfigError
+from finemem_env.readers import make_reader
+from finemem_env.testing import canonical
+from finemem_env.trace import Trace, replay
+from finemem_env.types import Answer, Reader, ReadRequest
+
+__all__ = ["Reading", "main", "read_run"]
+
+# Only final answers are compared: nothing else is read.
+_PLAIN = {"reward": "outcome", "chunk_questions": 0}
+_DROPPED = ("reader", "reward", "attribution", "beta", "weights")
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one reader made of a run.
+
+    Attributes:
+        name: of the reader, as it was given.
+        scores: agent -> episode -> mean score of its final questions.
+        questions: (agent, episode, question) -> score.
+        calls, failed, unsourced: answers, those that failed, and those that name no item.
+        seconds: in the reader.
+    """
+
+    name: str
+    scores: dict[str, dict[object, float]] = field(default_factory=lambda: defaultdict(dict))
+    questions: dict[object, float] = field(default_factory=dict)
+    calls: int = 0
+    failed: int = 0
+    unsourced: int = 0
+    seconds: float = 0.0
+
+    def means(self, agents: Sequence[str]) -> list[float]:
+        """Mean score of each agent; NaN for one of which every episode failed."""
+        lists = [list(self.scores[agent].values()) for agent in agents]
+        return [math.fsum(one) / len(one) if one else math.nan for one in lists]
+
+
+class _Counted:
+    """A reader that notes what it is asked, and answers on the side of `Reading`."""
+
+    def __init__(self, reader: Reader, reading: Reading) -> None:
+        self._reader, self._reading = reader, reading
+        self.version = reader.version
+
+    def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
+        """The reader's answers."""
+        start = time.perf_counter()
+        answers = self._reader.answer(requests)
+        note = self._reading
+        note.seconds += time.perf_counter() - start
+        for request, answer in zip(requests, answers, strict=True):
+            note.calls += 1
+            note.failed += answer.failed
+            note.unsourced += bool(request.items and not answer.used and not answer.failed)
+        return answers
+
+
+def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> Reading:
+    """Play the traces of `folder` again with the reader `given`.
+
+    Raises:
+        ConfigError: no such reader.
+        DataError: a trace of other data than its environment gives now.
+    """
+    config = {"name": given} if isinstance(given, str) else given
+    reading = Reading(_label(config))
+    reader = _Counted(make_reader(config), reading)
+    envs: dict[str, gym.Env[str, str]] = {}
+    try:
+        for (task, budget, agent, episode), trace in folder.traces():
+            session = session_of(_reset(trace, envs))
+            replay(trace, session, reader, trust=False)
+            place = (task, budget, episode)
+            scored = {
+                asked.question.id: asked.score
+                for asked, _ in session.record.finals
+                if not asked.answer.failed
+            }
+            for question, score in scored.items():
+                reading.questions[agent, place, question] = score
+            if scored:
+                reading.scores[agent][place] = math.fsum(scored.values()) / len(scored)
+    finally:
+        for env in envs.values():
+            env.close()
+    return reading
+
+
+def _label(given: Mapping[str, Any]) -> str:
+    parts = [given.get("name"), given.get("model"), given.get("prompt")]
+    return " ".join(str(part) for part in parts if part)
+
+
+def _reset(trace: Trace, envs: dict[str, gym.Env[str, str]]) -> gym.Env[str, str]:
+    """The environment of the trace at the start of its episode, and only its end is read."""
+    keywords = {key: value for key, value in trace.env.items() if key not in ("id", *_DROPPED)}
+    keywords |= _PLAIN
+    key = canonical({"id": trace.env["id"], **keywords})
+    if key not in envs:
+        envs[key] = gym.make(trace.env["id"], disable_env_checker=True, **keywords)
+    envs[key].reset(seed=trace.seed)
+    return envs[key]
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read a run with several readers and compare them."""
+    parser = program("baselines.readers", __doc__)
+    parser.add_argument("run", type=Path, help="folder of a run, with its traces")
+    parser.add_argument(
+        "--reader",
+        action="append",
+        type=name_or_object,
+        required=True,
+        metavar="NAME|JSON",
+        help="a reader by name or with options; the first is what others are compared with",
+    )
+    add_trust(parser)
+    options = parser.parse_args(arguments)
+    folder = RunFolder(options.run)
+    folder.config()  # refuses what is no run
+    if not options.trust_settings:
+        refuse(str(options.run), (name for _, one in folder.traces() for name in reaching(one.env)))
+    readings = [read_run(folder, given) for given in options.reader]
+    agents = list(readings[0].scores)
+    if not agents:
+        raise ConfigError(f"{options.run}: expected traces of at least one episode, found none.")
+    rows = list(_compared(readings, agents))
+    print(_scores_table(readings, agents))
+    print()
+    print(_costs_table(rows))
+    output = options.run / "readers.json"
+    with saving(output, "the run is as it was."):
+        text = json.dumps(rows, indent=2, allow_nan=False) + "\n"
+        own_file(output).write_text(text, encoding="utf-8")
+    print(f"written to {output}")
+    return 0
+
+
+def _compared(readings: Sequence[Reading], agents: Sequence[str]) -> Iterator[dict[str, Any]]:
+    first = readings[0]
+    for one in readings:
+        means = one.means(agents)
+        tau = rank_correlation(first.means(agents), means)
+        yield {
+            "reader": one.name,
+            "scores": {a: None if math.isnan(m) else m for a, m in zip(agents, means, strict=True)},
+            "tau": tau,
+            "tau_interval": rank_interval(first.scores, one.scores),
+            "agreement": agreement(first.questions, one.questions),
+            "questions": len(one.questions),
+            "calls": one.calls,
+            "failed": one.failed,
+            "no_source": one.unsourced,
+            "seconds": round(one.seconds, 3),
+        }
+
+
+def _scores_table(readings: Sequence[Reading], agents: Sequence[str]) -> str:
+    columns = [one.means(agents) for one in readings]
+    rows = [
+        [agent, *(number(column[place]) for column in columns)]
+        for place, agent in enumerate(agents)
+    ]
+    return text_table(["agent", *(one.name for one in readings)], rows)
+
+
+def _costs_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    header = ["reader", "tau", "95 % interval", "agreement", "calls", "failed", "no source", "s"]
+    cells = [
+        [
+            row["reader"],
+            number(row["tau"]),
+            interval(row["tau_interval"]),
+            number(row["agreement"]),
+            str(row["calls"]),
+            str(row["failed"]),
+            str(row["no_source"]),
+            number(row["seconds"], 1),
+        ]
+        for row in rows
+    ]
+    return text_table(header, cells)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

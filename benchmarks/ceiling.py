@@ -1,0 +1,157 @@
+"""That the oracle is the ceiling: `python -m benchmarks.ceiling`.
+
+Plays the oracle, every scripted agent and the policies of `benchmarks.exploits` on every source
+whose files are there, under every protocol. Prints the oracle's mean score and return beside the
+best of the others. Exit code 1 when another one scores more than the oracle.
+
+A source whose metric is a judge is graded by a word list (the gold must stand in the answer), so
+that no model is needed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+
+import finemem_env  # noqa: F401  (registers the environments)
+from baselines.agents import AGENTS, Agent, PrivilegedAgent, make_agent
+from baselines.runs.episodes import distinct_seeds
+from baselines.runs.runner import Entry, run_episode
+from baselines.tables.summary import CEILING
+from benchmarks.exploit_policies import HONEST, POLICIES
+from benchmarks.exploit_reading import Keep
+from benchmarks.exploits import PROTOCOLS
+from benchmarks.floor import tasks
+from finemem_env.cli.frame import command, program
+from finemem_env.cli.options import add_seed, positive
+from finemem_env.cli.tables import markdown_table, number
+from finemem_env.errors import ConfigError, DataError, nearest
+from finemem_env.scoring.abstention import abstains
+from finemem_env.text import words
+from finemem_env.types import Answer, JudgeRequest
+
+__all__ = ["Earned", "WordJudge", "earnings", "main", "players"]
+
+_GOLD = "right answer|correct answer|present answer|rubric"
+_GRADED = re.compile(rf"(?:{_GOLD}): (.*?)\n+(?:given answer|reply): (.*?)\n\n", re.DOTALL)
+_ABSTENTION = re.compile(r"\nreason: .*?\n\nreply: (.*?)\n\n", re.DOTALL)
+_NUGGET = re.compile(r"\nreply: (.*?)\n\ncriterion: (.*?)\n\n", re.DOTALL)
+_TOLERANCE = 1e-9
+
+
+class WordJudge:
+    """Says yes where the gold of a grading prompt stands in the answer."""
+
+    version = "words/1"
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[Answer]:
+        """A reply for each request."""
+        return [Answer(_verdict(request.text.casefold())) for request in requests]
+
+
+def _verdict(prompt: str) -> str:
+    graded, abstention, nugget = (one.search(prompt) for one in (_GRADED, _ABSTENTION, _NUGGET))
+    if nugget:
+        needed = set(words(nugget[2]))
+        share = len(needed & set(words(nugget[1]))) / max(1, len(needed))
+        return f'{{"score": {int(share * 2) / 2}}}'
+    if abstention:
+        return "yes" if abstains(abstention[1]) else "no"
+    if graded:
+        return "yes" if graded[1].strip() in graded[2] else "no"
+    return '{"VALID": true, "fluency": 1, "recall": 1, "precision": 1, "sentence_count": 1}'
+
+
+class Earned(NamedTuple):
+    """Mean score and return of one player."""
+
+    score: float
+    total: float
+
+
+def players() -> dict[str, Agent]:
+    """Everything that plays, by name, the oracle first."""
+    agents = {name: make_agent(name) for name in (CEILING, *AGENTS)}
+    kept = {**HONEST, **{name: policy.texts for name, policy in POLICIES.items()}}
+    return agents | {name: Keep(texts) for name, texts in kept.items()}
+
+
+def earnings(
+    env_id: str, keywords: Mapping[str, Any], episodes: int, seed: int, agents: Mapping[str, Agent]
+) -> dict[str, Earned]:
+    """What every player earns on the same episodes."""
+    env: gym.Env[str, str] = gym.make(
+        env_id, disable_env_checker=True, split="test", judge=WordJudge(), **keywords
+    )
+    found = {}
+    with closing(env):
+        seeds = distinct_seeds(env, seed, episodes, at_most=True)
+        for name, agent in agents.items():
+            if isinstance(agent, PrivilegedAgent):
+                agent.attach(env)
+            results = [
+                run_episode(env, Entry(name, agent), i, one, {})[0] for i, one in enumerate(seeds)
+            ]
+            if any(result.status != "ok" for result in results):
+                raise DataError(f"{name}: {next(r.error for r in results if r.status != 'ok')}")
+            count = len(results)
+            found[name] = Earned(
+                math.fsum(result.score for result in results) / count,
+                math.fsum(result.episode_return for result in results) / count,
+            )
+    return found
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = program("benchmarks.ceiling", __doc__)
+    add = parser.add_argument
+    add("source", nargs="*", help="sources (default: synthetic and all whose files are there)")
+    add("--protocols", nargs="+", default=list(PROTOCOLS), help=", ".join(PROTOCOLS))
+    add("--episodes", type=positive, default=1, metavar="N", help="at most so many (default: 1)")
+    add("--num-chunks", type=positive, default=4, metavar="N", help="an episode's (default: 4)")
+    add_seed(parser, "of the episodes")
+    options = parser.parse_args(arguments)
+    for name in options.protocols:
+        if name not in PROTOCOLS:
+            raise ConfigError(nearest("protocol", name, PROTOCOLS))
+    rows, wrong = [], 0
+    for name, env_id, keywords in tasks(options.source):
+        for protocol in options.protocols:
+            given = {**keywords, **PROTOCOLS[protocol], "num_chunks": options.num_chunks}
+            try:
+                found = earnings(env_id, given, options.episodes, options.seed, players())
+            except (ConfigError, DataError) as error:
+                print(f"left out: {name}: {str(error).splitlines()[0]}", file=sys.stderr)
+                break
+            row, above = _row(found)
+            wrong += above
+            rows.append([name, protocol, *row])
+    header = ["source", "protocol", f"{CEILING} score", "best of the others", "return", "most"]
+    print(markdown_table(header, rows))
+    print(f"\n{wrong} of {len(rows)} where another one scores more than {CEILING}")
+    return 1 if wrong else 0
+
+
+def _row(found: dict[str, Earned]) -> tuple[list[str], bool]:
+    ceiling = found.pop(CEILING)
+    best = max(found, key=lambda name: found[name].score)
+    most = max(found, key=lambda name: found[name].total)
+    cells = [
+        number(ceiling.score),
+        f"{best} {number(found[best].score)}",
+        number(ceiling.total),
+        f"{most} {number(found[most].total)}",
+    ]
+    return cells, found[best].score > ceiling.score + _TOLERANCE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The traces of a path: one file, the folder of a run, or the folder of a training run.
+
+Only files at fixed places below the path are read; nothing that they name is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from finemem_env.errors import DataError
+from finemem_env.trace import Trace, read_traces
+
+__all__ = ["Choice", "Recorded", "read_recorded", "state_of", "trace_files"]
+
+_HINT = (
+    "expected a trace file (.jsonl), the folder of a benchmark run (traces.jsonl or traces/), or "
+    "the folder of a training run (samples/)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A trace with the task and the memory budget that its file is named after ("": none)."""
+
+    task: str
+    budget: str
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of a run is looked at; None: all of it. `episode`: its id, or its number in the run."""
+
+    agent: str | None = None
+    task: str | None = None
+    budget: str | None = None
+    episode: str | None = None
+
+    def takes(self, one: Recorded) -> bool:
+        """Whether a trace is looked at."""
+        trace = one.trace
+        given = (
+            (self.agent, (trace.agent,)),
+            (self.task, (one.task,)),
+            (self.budget, (one.budget,)),
+            (self.episode, (trace.episode_id, str(trace.episode))),
+        )
+        return all(wanted is None or wanted in names for wanted, names in given)
+
+
+def trace_files(path: Path) -> list[Path]:
+    """The trace files of a path, in order.
+
+    Raises:
+        DataError: there is none.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"{path}: {_HINT}, found nothing there.")
+    whole = path / "traces.jsonl"
+    files = [whole] if whole.is_file() else []
+    files += [
+        file for name in ("traces", "samples") for file in sorted(path.glob(f"{name}/*.jsonl"))
+    ]
+    if not files:
+        raise DataError(f"{path}: {_HINT}, found a folder without traces.")
+    return files
+
+
+def state_of(path: Path) -> str:
+    """Changes whenever a trace is added.
+
+    Raises:
+        DataError: there is none.
+    """
+    seen = ((file, file.stat()) for file in trace_files(path))
+    return "-".join(f"{stat.st_size:x}.{stat.st_mtime_ns:x}" for _, stat in seen)
+
+
+def read_recorded(path: Path) -> Iterator[Recorded]:
+    """Every trace of a path; a line that is still being written is left out.
+
+    Raises:
+        DataError: no traces, or one that breaks the schema.
+    """
+    for file in trace_files(path):
+        task, _, budget = file.stem.rpartition("@")
+        for trace in read_traces(file, growing=True):
+            yield Recorded(task, budget if task else "", trace)

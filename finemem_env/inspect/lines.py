@@ -1,0 +1,114 @@
+"""Findings as lines of a terminal; text of agents and data is shown and never obeyed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from finemem_env.console import visible
+from finemem_env.inspect.files import Recorded
+from finemem_env.inspect.findings import Finding, Trail, Where
+from finemem_env.trace import Trace
+
+__all__ = ["episode_lines", "episode_score", "finding_line", "missing_notes"]
+
+_TEXT = 60  # characters of a question, half of it of an answer
+
+
+def episode_lines(recorded: Recorded, findings: Sequence[Finding], problem: str) -> Iterator[str]:
+    """A heading, then one line for every final question.
+
+    Args:
+        recorded: the trace and where it was.
+        findings: of its questions.
+        problem: why its memory could not be told, "" if it could.
+    """
+    trace = recorded.trace
+    place = [recorded.task, recorded.budget and f"budget {recorded.budget}", trace.agent]
+    yield visible(
+        f"{' '.join(filter(None, place))}, episode {trace.episode} ({trace.episode_id}): "
+        f"score {episode_score(findings):.3f}, memory {_memory(trace)} tokens"
+    )
+    if problem:
+        yield f"  {problem}"
+    yield from (finding_line(finding, trace.episode_id) for finding in findings)
+
+
+def episode_score(findings: Sequence[Finding]) -> float:
+    """r_global: the mean score of the questions whose reading did not fail."""
+    scores = [one.answer.score for one in findings if one.outcome != "failed"]
+    return sum(scores) / len(scores) if scores else 0.0
+
+
+def finding_line(finding: Finding, episode_id: str = "") -> str:
+    """What became of one question; `episode_id` is left out where its id starts with it."""
+    answer = finding.answer
+    said = "(reader failed)" if answer.failed else answer.prediction or "(nothing)"
+    name = visible(answer.id.removeprefix(f"{episode_id}/"), 20)
+    parts = [
+        f"{finding.outcome:<8} {answer.score:.2f}  {name}",
+        finding.text,
+        _evidence(finding),
+        _credit(finding),
+        f"{visible(answer.question, _TEXT)} -> {visible(said, _TEXT // 2)}"
+        + ("" if finding.outcome == "answered" else f", gold {_golds(finding)}"),
+    ]
+    return "  " + "; ".join(filter(None, parts))
+
+
+def missing_notes(traces: int, old: int, golds_only: int, broken: int) -> list[str]:
+    """What cannot be told, as sentences.
+
+    Args:
+        traces: how many there are.
+        old: of the first version.
+        golds_only: questions without recorded evidence, though the trace could hold it.
+        broken: traces whose memory could not be told.
+    """
+    notes = []
+    if old:
+        notes.append(
+            f"{old} of {traces} traces are of finemem-trace/1, which holds no evidence, no credit "
+            "per question and no chunks: the gold answer's words were looked for instead, wherever "
+            "they were written, and a question whose gold is a longer text cannot be told. Play "
+            "the run again to have them."
+        )
+    if golds_only:
+        notes.append(
+            f"{golds_only} questions come without evidence: their gold answers' words were looked "
+            "for instead."
+        )
+    if broken:
+        notes.append(f"{broken} of {traces} traces: the memory could not be told, see there.")
+    return notes
+
+
+def _memory(trace: Trace) -> str:
+    budget = trace.memory_budget
+    return f"{trace.memory_tokens}" + (f" of {budget}" if budget is not None else "")
+
+
+def _evidence(finding: Finding) -> str:
+    """The chunks of the evidence; where there are several, with what became of each."""
+    trails = [trail for trail in finding.trails if trail.chunk >= 0]
+    if not trails:
+        return ""
+    if len(trails) == 1 or len({trail.where for trail in trails}) == 1:
+        return "evidence " + ", ".join(str(trail.chunk) for trail in _by_chunk(trails))
+    return "evidence " + ", ".join(f"{one.chunk} {one.text}" for one in _by_chunk(trails))
+
+
+def _by_chunk(trails: Sequence[Trail]) -> list[Trail]:
+    return sorted(
+        {(one.chunk, one.text): one for one in trails}.values(), key=lambda one: one.chunk
+    )
+
+
+def _credit(finding: Finding) -> str:
+    credit = finding.answer.credit
+    if finding.where is Where.FAILED or not credit:
+        return ""
+    return "credit " + " ".join(f"{step}:{part:.3f}" for step, part in credit)
+
+
+def _golds(finding: Finding) -> str:
+    return " / ".join(visible(gold, _TEXT // 2) for gold in finding.answer.golds[:2]) or "(none)"

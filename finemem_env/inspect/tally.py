@@ -1,0 +1,72 @@
+"""A run in numbers: how many final questions every agent lost, and where."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from finemem_env.console import visible
+from finemem_env.inspect.findings import Finding, Where
+
+__all__ = ["Tally", "refusal_lines", "tally_table"]
+
+_PARTLY = "partly"
+# Columns that are there only when they say something.
+_RARE = (_PARTLY, str(Where.FAILED), str(Where.UNKNOWN))
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one agent: its questions, how they ended, and the reasons of refusals."""
+
+    questions: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Count the questions of one episode.
+
+        A question that is answered in part counts as such, and where it lost the rest.
+        """
+        for finding in findings:
+            self.questions += 1
+            self.ends[str(finding.where)] += 1
+            self.ends[_PARTLY] += finding.outcome == _PARTLY
+            if finding.where is Where.REFUSED and finding.trail is not None:
+                self.reasons[finding.trail.reason] += 1
+
+
+def tally_table(tallies: Mapping[tuple[str, str], Tally]) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows: one for every agent (and budget, where there are several).
+
+    Args:
+        tallies: by agent and budget.
+    """
+    budgets = len({budget for _, budget in tallies}) > 1
+    ends = [str(Where.ANSWERED), _PARTLY, *(str(one) for one in Where if one is not Where.ANSWERED)]
+    shown = [
+        end for end in ends if end not in _RARE or any(one.ends[end] for one in tallies.values())
+    ]
+    header = ["agent", *(["budget"] if budgets else []), "questions", *shown]
+    rows = [
+        [
+            visible(agent, 40),
+            *([visible(budget)] if budgets else []),
+            str(tally.questions),
+            *(str(tally.ends[end]) for end in shown),
+        ]
+        for (agent, budget), tally in tallies.items()
+    ]
+    return header, rows
+
+
+def refusal_lines(tallies: Mapping[tuple[str, str], Tally]) -> Sequence[str]:
+    """The reasons of what was refused, one line for every agent that met any."""
+    lines = []
+    for (agent, budget), tally in tallies.items():
+        if tally.reasons:
+            name = " ".join(filter(None, (visible(agent, 40), visible(budget))))
+            reasons = ", ".join(f"{reason} {n}" for reason, n in tally.reasons.most_common())
+            lines.append(f"{name} refused: {reasons}")
+    return lines

@@ -1,0 +1,77 @@
+"""An answer that lists alternatives is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from finemem_env.scoring import score
+from finemem_env.types import Question
+
+
+def asked(*golds: str, excluded: tuple[str, ...] = (), question: str = "?") -> Question:
+    return Question("q", question, golds, excluded=excluded)
+
+
+@pytest.mark.parametrize(
+    "prediction, expected",
+    [
+        ("The code is QX417.", 1.0),
+        ("QX417, as I said: qx417!", 1.0),
+        ("QX417 BD035", 0.0),
+        ("BD035", 0.0),
+        ("QX417 or BD0351", 1.0),
+        ("QX417, or New Osta", 0.0),
+        ("QX417, or Osta, new", 1.0),
+    ],
+)
+def test_another_value_beside_the_gold_is_wrong(prediction: str, expected: float) -> None:
+    question = asked("QX417", excluded=("BD035", "QX417", "New Osta"))
+    assert score(prediction, question) == expected
+
+
+def test_what_the_question_or_a_gold_says_may_be_said_again() -> None:
+    question = asked("A1, B2", excluded=("A1", "B2", "C3", "A1, B2", "B2, A1", "Osta"))
+    assert score("A1, B2", question) == 1.0
+    assert score("A1, B2, C3", question) == 0.0
+    assert score("A1, B2, A1", question) == 0.0
+    assert score("In Osta: A1, B2", question) == 0.0
+    told = asked("A1", excluded=("Osta", "B2"), question="What is the code of Osta?")
+    assert score("The code of Osta is A1", told) == 1.0
+
+
+def test_values_without_spaces_between_words_are_found() -> None:
+    question = asked("维温沃", excluded=("维温沃", "阿艾安"))
+    assert score("他的家乡是维温沃。", question) == 1.0
+    assert score("维温沃、阿艾安", question) == 0.0
+
+
+@pytest.mark.parametrize(
+    "prediction, yes, no",
+    [
+        ("yes", 1.0, 0.0),
+        ("No.", 0.0, 1.0),
+        ("yes or no", 0.0, 0.0),
+        ("Are both the same: yes no", 0.0, 0.0),
+        ("Yes, both of them are; there is no doubt.", 1.0, 0.0),
+        ("No: one of them is, yes, the other is not.", 0.0, 1.0),
+    ],
+)
+def test_yes_and_no_exclude_each_other(prediction: str, yes: float, no: float) -> None:
+    assert score(prediction, asked("yes")) == yes
+    assert score(prediction, asked("no")) == no
+
+
+def test_both_may_be_said_where_both_are_golds() -> None:
+    both = Question("q", "?", ("yes", "no"), answers_mode="all", metric="substring_exact_match")
+    assert score("no; yes", both) == 1.0
+
+
+def test_many_lists_of_many_values_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    from finemem_env.scoring import alternatives
+
+    monkeypatch.setattr(alternatives._Tables, "_MOST", 10)
+    alternatives._TABLES.clear()
+    for i in range(20):
+        values = tuple(f"V{i}x{j}" for j in range(4))
+        assert score(f"gold {values[3]}", asked("gold", excluded=values)) == 0.0
+        assert sum(map(len, alternatives._TABLES)) <= 10

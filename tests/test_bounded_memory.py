@@ -1,0 +1,89 @@
+"""A process that plays for days keeps nothing but caches, and every cache has a bound."""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+import finemem_env  # noqa: F401
+from finemem_env.text import TextCache
+
+TINY: dict[str, Any] = {
+    "num_chunks": 2,
+    "difficulty": {"facts_per_chunk": 1, "distractors_per_chunk": 1},
+}
+ACTION = '[{"op": "INSERT", "content": "Number %d lives in Osta."}]'
+
+
+def caches() -> list[TextCache[object]]:
+    """Every cache of derived texts; those of functools are emptied."""
+    found = gc.get_objects()
+    for one in found:
+        if isinstance(one, functools._lru_cache_wrapper) and "finemem_env" in one.__module__:
+            one.cache_clear()
+    return [one for one in found if isinstance(one, TextCache)]
+
+
+def left(play: Callable[[int], None], first: int) -> int:
+    """Objects that are left of thirty episodes, caches aside."""
+    for seed in range(first, first + 30):
+        play(seed)
+    for cache in caches():
+        cache.clear()
+        cache._chars = 0
+    gc.collect()
+    return len(gc.get_objects())
+
+
+def single(seed: int) -> None:
+    env = ENV
+    env.reset(seed=seed)
+    for step in range(2):
+        env.step(ACTION % (seed + step))
+
+
+def batched(seed: int) -> None:
+    VECTOR.reset(seed=[seed, seed + 1000])  # type: ignore[arg-type]
+    for step in range(2):
+        VECTOR.step((ACTION % (seed + step), "[]"))
+
+
+ENV = gym.make("FineMem-AR-v0", disable_env_checker=True, **TINY)
+VECTOR = gym.make_vec("FineMem-CR-v0", num_envs=2, **TINY)
+
+
+@pytest.mark.parametrize("play", [single, batched])
+def test_episodes_leave_nothing_behind(play: Callable[[int], None]) -> None:
+    before = left(play, 0)
+    assert left(play, 100) - before < 30  # not one object an episode
+
+
+def test_a_cache_of_texts_keeps_its_bound() -> None:
+    cache: TextCache[str] = TextCache(str.upper, max_chars=5_000)
+    for number in range(2_000):
+        assert cache[f"text {number}"] == f"TEXT {number}"
+        assert sum(len(text) for text in cache) <= 5_000
+    assert len(cache) < 100
+
+
+def test_caches_of_functions_have_a_bound() -> None:
+    single(0)
+    unbounded = {
+        f"{one.__module__}.{one.__qualname__}"
+        for one in gc.get_objects()
+        if isinstance(one, functools._lru_cache_wrapper)
+        and one.__module__.startswith(("finemem_env", "baselines", "agents"))
+        and one.cache_info().maxsize is None
+    }
+    # Of flags, of the files of this package, of names of classes and of models in use.
+    assert unbounded <= {
+        "finemem_env.readers.pieces._kinds",
+        "finemem_env.prompts.files.load_prompt",
+        "finemem_env.spaces._all_characters",
+        "finemem_env.backends.local.causal_lm._parameters",
+    }

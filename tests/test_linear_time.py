@@ -1,0 +1,85 @@
+"""What models and agents write is handled in linear time, whatever they write.
+
+Nothing is timed: at a million characters a quadratic scan takes hours, a linear one milliseconds.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from finemem_env.operations import parse
+from finemem_env.operations.extract import find_values
+from finemem_env.readers.prompted import parse_reply
+from finemem_env.scoring import METRICS, content_verdict, is_judged, score, strip_reasoning
+from finemem_env.scoring.films import film_of, recommendations
+from finemem_env.scoring.mem_alpha import first_boxed
+from finemem_env.text import approx_tokens, sentence_key, split_sentences, words
+from finemem_env.types import Question
+
+SIZE = 16_000
+BEFORE = ("", "answer", "\\boxed{")
+UNITS = (" ", "\n", "\t \n", "<think>", "</think>", "{", '[{"', '\\"', "```", "a.", "1.", "\u0301",
+         "\\boxed{", "\\text{", "answer: ", "used: 1\n", "*", "(", "(1999) ", "KEEP 1\n", "1)\n",
+         "✿FUNCTION✿", "option ", "-", ", ", "a'", "க்", "no ")  # fmt: skip
+
+
+def text(before: str, unit: str, size: int = SIZE) -> str:
+    return before + unit * (size // len(unit))
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_actions_and_replies_of_any_form(unit: str) -> None:
+    for before in BEFORE:
+        given = text(before, unit)
+        parse(given, ["One.", "Two."])
+        find_values(given)
+        parse_reply(given, 5)
+        content_verdict(given)
+        strip_reasoning(given)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_texts_that_are_stored(unit: str) -> None:
+    given = text("", unit)
+    assert approx_tokens(given) <= len(given)
+    assert len(words(given)) <= len(given)
+    assert sum(map(len, split_sentences(given))) <= len(given)
+    sentence_key(given)
+
+
+FILMS = ["Heat (1995)", "Alien (1979)"]
+
+
+@pytest.mark.parametrize("metric", [name for name in METRICS if not is_judged(name)])
+def test_predictions_under_every_metric(metric: str) -> None:
+    question = Question(
+        "q", "Which?", tuple(FILMS), metric, choices=tuple(FILMS), metadata={"titles": FILMS}
+    )
+    for before in BEFORE:
+        for unit in (" ", "\n", "\\boxed{", "(1999) ", "(1999)   ", "option "):
+            assert 0.0 <= score(text(before, unit, SIZE // 2), question) <= 1.0
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("unit", [" ", "\n", "\\boxed{", "used", "* "])
+def test_a_million_characters_of_a_reply(before: str, unit: str) -> None:
+    given = text(before, unit, 1_000_000)
+    assert parse_reply(given, 5)[1] == ()
+    assert first_boxed(given) == given
+    assert recommendations(given) is not None
+    assert film_of(given[:SIZE], FILMS) in (None, *FILMS)
+
+
+def test_the_first_closed_box_counts() -> None:
+    assert first_boxed("\\boxed{a \\boxed{7} 8}") == "a \\boxed{7"
+    assert first_boxed("7} \\boxed{8") == "7} \\boxed{8"
+    assert first_boxed("so \\boxed{ 7 }, \\boxed{8}") == " 7 "
+
+
+def test_replies_are_read_as_before() -> None:
+    assert parse_reply("> **Answer:** Osta\n\n* Used items: 1, 2.", 2) == (
+        "Osta",
+        ((0, None), (1, None)),
+    )
+    assert parse_reply("Used: 2\n\nAnswer:\n Osta", 2) == ("Osta", ((1, None),))
+    assert film_of("1. **Heat**  (1995), a classic", FILMS) == "Heat (1995)"
