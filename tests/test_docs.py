@@ -69,6 +69,28 @@ def test_the_commands_of_a_page_can_be_typed(page: str) -> None:
         check_command(words)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_commands_of_the_tutorial_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="the agents need torch")
+    monkeypatch.chdir(tmp_path)
+    page, minutes = re.subn(
+        r"<!-- not run [^>]*>\n```.*?```", "", PAGES["docs/tutorial.md"], flags=re.S
+    )
+    assert minutes == 1
+    ours = [words for words in commands(page) if words[0] == "python"]
+    assert [words[2] for words in ours] == [
+        "agents.grpo",
+        "agents.evaluate",
+        "agents.plot",
+        "agents.export",
+    ]
+    for _, _, module, *arguments in ours:
+        assert importlib.import_module(module).main(arguments) == 0
+    assert (tmp_path / "runs/first-evaluation/summary.json").is_file()
+    assert (tmp_path / "runs/first-model/config.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
