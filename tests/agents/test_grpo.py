@@ -117,6 +117,8 @@ def test_a_full_disk_is_one_line(
     assert main(["--smoke", "--output-dir", str(tmp_path)]) == 2
     errors = capsys.readouterr().err
     assert errors.count("error: ") == 1
+    begins = "runs:   2 updates: model tiny on FineMem-AR-v0, preset cpu\nwrites: "
+    assert f"{begins}{tmp_path}\nwatch:  tensorboard --logdir {tmp_path}\n" in errors
     assert "metrics.jsonl: No space left on device." in errors
 
 
