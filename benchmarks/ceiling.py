@@ -104,7 +104,7 @@ def earnings(
             count = len(results)
             found[name] = Earned(
                 math.fsum(result.score for result in results) / count,
-                math.fsum(result.episode_return for result in results) / count,
+                math.fsum(result.episode_return or 0.0 for result in results) / count,
             )
     return found
 
