@@ -74,9 +74,8 @@ def test_the_commands_of_a_page_can_be_typed(page: str) -> None:
 def test_the_commands_of_the_tutorial_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="the agents need torch")
     monkeypatch.chdir(tmp_path)
-    page, minutes = re.subn(
-        r"<!-- not run [^>]*>\n```.*?```", "", PAGES["docs/tutorial.md"], flags=re.S
-    )
+    long = re.compile(r"<!-- not run [^>]*>\n```.*?```", re.DOTALL)
+    page, minutes = long.subn("", PAGES["docs/tutorial.md"])
     assert minutes == 1
     ours = [words for words in commands(page) if words[0] == "python"]
     assert [words[2] for words in ours] == [
@@ -85,6 +84,9 @@ def test_the_commands_of_the_tutorial_run(tmp_path: Path, monkeypatch: pytest.Mo
         "agents.plot",
         "agents.export",
     ]
+    # What a test can afford.
+    ours[0] += ["--eval-episodes", "1", "--final-episodes", "0", "--group-size", "2"]
+    ours[1] += ["--time-limit", "0"]
     for _, _, module, *arguments in ours:
         assert importlib.import_module(module).main(arguments) == 0
     assert (tmp_path / "runs/first-evaluation/summary.json").is_file()
