@@ -71,6 +71,22 @@ def test_a_cache_of_texts_keeps_its_bound() -> None:
     assert len(cache) < 100
 
 
+def test_a_cache_of_texts_grows_only_for_what_is_asked_for_again() -> None:
+    derived: list[str] = []
+    cache: TextCache[int] = TextCache(lambda text: derived.append(text) or len(text))  # type: ignore[func-returns-value]
+    texts = [f"{number:06} {'x' * 1_000}" for number in range(1_500)]
+    for text in texts:  # each once, as in one short episode after another
+        assert cache[text] == cache[text] == 1_007
+        assert sum(map(len, cache)) <= 250_000
+    assert len(derived) == 1_500
+    for _ in range(3):
+        for text in texts:  # again and again, as in one long episode
+            assert cache[text] == 1_007
+    derived.clear()
+    assert [cache[text] for text in texts] == [1_007] * 1_500
+    assert derived == []
+
+
 def test_caches_of_functions_have_a_bound() -> None:
     single(0)
     unbounded = {
