@@ -29,6 +29,15 @@ from finemem_env.errors import ConfigError, DataError
 
 __all__ = ["QUESTIONS", "main", "returns", "tasks"]
 
+# Sources whose chunks are given, so that their number is not chosen; and what leaves out questions
+# that only a judge can grade.
+_NO_JUDGE: dict[str, Any] = {"difficulty": {"judged": False}}
+_CUT: dict[str, dict[str, Any]] = {
+    "longmemeval": {},
+    "memalpha": _NO_JUDGE,
+    "memoryagentbench": _NO_JUDGE,
+    "perltqa": {},
+}
 QUESTIONS = {"chunk questions": {}, "none": {"chunk_questions": 0}}
 
 
@@ -39,7 +48,7 @@ def tasks(names: Sequence[str] = ()) -> Iterator[tuple[str, str, dict[str, Any]]
             yield f"synthetic {competency}", f"FineMem-{competency}-v0", {"source": "synthetic"}
     for name, spec in SOURCES.items():
         if spec.files and (not names or name in names):
-            yield name, "FineMem-Mix-v0", {"source": name}
+            yield name, "FineMem-Mix-v0", {"source": name, **_CUT.get(name, {})}
 
 
 def returns(
@@ -71,14 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("source", nargs="*", help="sources (default: synthetic and all whose files are there)")
     add("--episodes", type=positive, default=1, metavar="N", help="at most so many (default: 1)")
-    add("--num-chunks", type=positive, default=4, metavar="N", help="an episode's (default: 4)")
+    add("--num-chunks", type=positive, default=4, metavar="N", help="where it is free (default: 4)")
     add_seed(parser, "of the episodes")
     options = parser.parse_args(arguments)
     begin("every scripted agent on every source, with and without chunk questions")
     rows, wrong = [], 0
     for name, env_id, keywords in tasks(options.source):
         for questions, setting in QUESTIONS.items():
-            given = {**keywords, **setting, "num_chunks": options.num_chunks}
+            given = {**keywords, **setting}
+            if name not in _CUT:
+                given["num_chunks"] = options.num_chunks
             try:
                 earned = returns(env_id, given, options.episodes, options.seed)
             except (ConfigError, DataError) as error:

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from baselines.tables.summary import FLOOR
 from benchmarks import floor
 from benchmarks.floor import QUESTIONS, returns, tasks
+from finemem_env.data.registry import SOURCES, load_source
+from finemem_env.data.source import SourceConfig
+from finemem_env.errors import ConfigError, DataError
+from tests.data.parquet_files import memalpha_folder
 
 
 @pytest.mark.parametrize("asked", QUESTIONS)
@@ -20,6 +26,29 @@ def test_an_empty_memory_earns_least(task: tuple[str, str, dict[str, str]], aske
 def test_where_the_format_pays_an_empty_memory_earns() -> None:
     paid = {"num_chunks": 3, "reward": "fine-mem", "chunk_questions": 0}
     assert returns("FineMem-AR-v0", paid, 1, agents=(FLOOR,))[FLOOR] > 3.0
+
+
+def test_a_source_that_cuts_its_chunks_is_not_told_their_number(tmp_path: Path) -> None:
+    refusing = set()
+    for name in SOURCES:
+        try:
+            load_source(name, SourceConfig(data_dir=str(tmp_path), num_chunks=4))
+        except ConfigError as error:
+            refusing |= {name} if "num_chunks" in str(error) else set()
+        except DataError:
+            pass  # its files are not there
+    assert refusing == set(floor._CUT) - {"memoryagentbench"}  # which looks for files first
+
+
+def test_published_instances_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FINEMEM_DATA", str(memalpha_folder(tmp_path)))
+    monkeypatch.setattr(floor.returns, "__defaults__", (0, (FLOOR, "fifo")))
+    assert floor.main(["memalpha"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("| memalpha | ") == 2
+    assert "left out" not in shown.err
 
 
 @pytest.mark.parametrize("other", [0.5, -0.5])
