@@ -24,9 +24,10 @@ def caches() -> list[TextCache[object]]:
     """Every cache of derived texts; those of functools are emptied."""
     found = gc.get_objects()
     for one in found:
-        if isinstance(one, functools._lru_cache_wrapper) and "finemem_env" in one.__module__:
+        # By type: `isinstance` asks objects of other packages for their class, which some warn of.
+        if type(one) is functools._lru_cache_wrapper and "finemem_env" in one.__module__:
             one.cache_clear()
-    return [one for one in found if isinstance(one, TextCache)]
+    return [one for one in found if type(one) is TextCache]
 
 
 def left(play: Callable[[int], None], first: int) -> int:
@@ -92,7 +93,7 @@ def test_caches_of_functions_have_a_bound() -> None:
     unbounded = {
         f"{one.__module__}.{one.__qualname__}"
         for one in gc.get_objects()
-        if isinstance(one, functools._lru_cache_wrapper)
+        if type(one) is functools._lru_cache_wrapper
         and one.__module__.startswith(("finemem_env", "baselines", "agents"))
         and one.cache_info().maxsize is None
     }
