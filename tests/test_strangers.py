@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from baselines import benchmark, report, rescore
+from baselines import benchmark, inspect, report, rescore
 from baselines.runs.choice import AgentChoice
 from baselines.runs.run import RunConfig, run
 from finemem_env.__main__ import main as programs
@@ -97,6 +97,20 @@ def test_rescore(
     (folder / "traces.jsonl").write_text(json.dumps(trace) + "\n")
     untouched(rescore.main([str(folder)]), setting)
     assert not (folder / "rescored").exists()
+
+
+@every_setting
+def test_inspect_reads_and_makes_nothing(
+    place: Path, played: Path, setting: str, value: object
+) -> None:
+    folder = copied(played, place / "theirs")
+    trace = json.loads((folder / "traces.jsonl").read_text())
+    trace["env"][setting] = trace["settings"][setting] = value
+    (folder / "traces.jsonl").write_text(json.dumps(trace) + "\n")
+    assert inspect.main([str(folder)]) == 0
+    assert "canary" not in sys.modules
+    assert (place / "canary.txt").read_text() == "canary\n"
+    assert not list(place.glob("**/*.sqlite"))
 
 
 def test_rescore_of_a_run_of_ours_and_with_trust(place: Path, played: Path) -> None:
