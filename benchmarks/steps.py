@@ -1,15 +1,18 @@
 """Speed of the environments: dense steps per second, and cost per step as episodes grow.
 
     python -m benchmarks.steps
+    python -m benchmarks.steps --memory 2000 4000 8000
 
 Everything is timed in one run, in CPU time of one process, so that a busy machine changes little. A
 dense step stores three sentences of its chunk and asks five chunk questions; resets are included.
+With `--memory`, the peak memory of one process instead, after so many tiny episodes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import gc
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from finemem_env.cli.frame import command, program
-from finemem_env.cli.options import add_seed, at_least_zero
+from finemem_env.cli.options import add_seed, at_least_zero, positive
 from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import markdown_table
 from finemem_env.env import MemoryEnv
@@ -47,8 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the two tables, a line as it comes."""
     parser = program("benchmarks.steps", __doc__)
     parser.add_argument("--seconds", type=at_least_zero, default=3.0, help="per environment")
+    parser.add_argument(
+        "--memory", type=positive, nargs="*", metavar="N", help="peak memory after N episodes"
+    )
     add_seed(parser, "seed of the first episode")
     options = parser.parse_args(arguments)
+    if options.memory:
+        begin(f"{max(options.memory)} tiny episodes in one process")
+        _print_memory(sorted(options.memory), options.seed)
+        return 0
     begin(f"{options.seconds:g} s of dense steps in every environment, then long episodes")
     print(markdown_table(["id", "dense steps/s", "against 1,000"], []))
     for env_id in ENVIRONMENTS:
@@ -58,6 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for chunks in _LENGTHS:
         print(_growth_row(chunks, options.seed), flush=True)
     return 0
+
+
+def _print_memory(marks: Sequence[int], seed: int) -> None:
+    """Peak memory of this process after each of so many episodes in all."""
+    tiny = {"facts_per_chunk": 1, "distractors_per_chunk": 1}
+    env = make_env("FineMem-AR-v0", num_chunks=2, memory_budget="unlimited", difficulty=tiny)
+    print(markdown_table(["episodes", "peak memory [MB]"], []))
+    for episode in range(marks[-1]):
+        _episode(env, seed + episode)
+        if episode + 1 in marks:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"| {episode + 1:,} | {peak:.0f} |", flush=True)
 
 
 def dense_rate(env_id: str, seconds: float, seed: int) -> float:
