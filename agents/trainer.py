@@ -88,6 +88,7 @@ class Run:
         last = checkpoint.latest(checkpoints)
         if last is not None and not resume:
             raise ConfigError(f"{folder} holds a run: add --resume, or choose another folder.")
+        resolved = resolved_settings(*_environment(config))
         episodes = HeldOut.of(config)  # refuses more than there are before anything is written
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
@@ -110,8 +111,9 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(config.as_dict(), indent=2)
             checkpoint.write_text(folder / "config.json", text + "\n")
-            text = json.dumps(resolved_settings(*_environment(config)), indent=2)
-            checkpoint.write_text(folder / "environment.json", text + "\n")
+            checkpoint.write_text(
+                folder / "environment.json", json.dumps(resolved, indent=2) + "\n"
+            )
             first = position.update if last is not None else -1
             tracker = Tracker(folder, config.as_dict(), first=first, wandb=config.run.track)
         return cls(config, folder, world, policy, scorer, optimizer, position, tracker, episodes)

@@ -61,7 +61,7 @@ score 0 for that episode; the episode is counted as failed, its error is in resu
 run goes on. Agents are not told questions, golds and scores.
 
 examples:
-  python -m baselines.benchmark --suite suite-cpu-v0 --jobs 2 --output-dir runs/cpu
+  python -m baselines.benchmark --suite suite-cpu-v1 --jobs 2 --output-dir runs/cpu
   python -m baselines.benchmark --env FineMem-AR-v0 --source squad --agent store_chunks \\
       --agent random --agent-args '{{"seed": 1}}' --episodes 20 --output-dir runs/squad
 """

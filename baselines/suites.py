@@ -68,7 +68,7 @@ SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
         Suite(
-            "suite-cpu-v0",
+            "suite-cpu-v1",
             "every competency, generated and real, in minutes on two cores",
             (
                 _task("AR", "synthetic", 8),
@@ -84,7 +84,7 @@ SUITES: dict[str, Suite] = {
             seed=2601,
         ),
         Suite(
-            "suite-long-v0",
+            "suite-long-v1",
             "38 to 219 chunks of 1,000 to 3,400 tokens",
             (
                 _task("AR", "synthetic", 2, num_chunks=219, **_LONG),
@@ -96,7 +96,7 @@ SUITES: dict[str, Suite] = {
             seed=8435,
         ),
         Suite(
-            "suite-ood-v0",
+            "suite-ood-v1",
             "longer episodes, from sources that the training mixture does not hold",
             (
                 _task("AR", "squad", 4, num_chunks=20),

@@ -30,6 +30,7 @@ from benchmarks.exploits import PROTOCOLS
 from benchmarks.floor import tasks
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
+from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import markdown_table, number
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.scoring.abstention import abstains
@@ -103,7 +104,7 @@ def earnings(
             count = len(results)
             found[name] = Earned(
                 math.fsum(result.score for result in results) / count,
-                math.fsum(result.episode_return for result in results) / count,
+                math.fsum(result.episode_return or 0.0 for result in results) / count,
             )
     return found
 
@@ -122,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.protocols:
         if name not in PROTOCOLS:
             raise ConfigError(nearest("protocol", name, PROTOCOLS))
+    begin(f"{CEILING} and the others under {', '.join(options.protocols)}")
     rows, wrong = [], 0
     for name, env_id, keywords in tasks(options.source):
         for protocol in options.protocols:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from baselines.tables.intervals import Play, mean_interval
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
+from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import markdown_table, number
 
 __all__ = ["CASES", "DRAWS", "coverage", "main", "of_tables", "percentile"]
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=positive, default=2000, metavar="N", help="(default: 2000)")
     add_seed(parser, "of the simulation")
     options = parser.parse_args(arguments)
+    begin(f"{options.runs} simulated runs of each of {len(CASES)} cases")
     rows = []
     for case in CASES:
         shares = [

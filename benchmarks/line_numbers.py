@@ -15,6 +15,7 @@ from typing import NamedTuple
 from baselines.agents import AGENTS, PrivilegedAgent, make_agent
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
+from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import markdown_table
 from finemem_env.registration import make_env
 from finemem_env.session import public
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--episodes", type=positive, default=8, metavar="N", help="of each agent")
     add_seed(parser, "seed of the first episode")
     options = parser.parse_args(arguments)
+    begin(f"{options.episodes} episodes of {options.env} for each agent, copied and by number")
     print(markdown_table(_COLUMNS, []))
     for name in AGENTS:
         copied, named = (

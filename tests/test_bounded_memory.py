@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium as gym
 import pytest
@@ -12,7 +13,10 @@ import pytest
 import finemem_env  # noqa: F401
 from finemem_env.text import TextCache
 
-TINY = {"num_chunks": 2, "difficulty": {"facts_per_chunk": 1, "distractors_per_chunk": 1}}
+TINY: dict[str, Any] = {
+    "num_chunks": 2,
+    "difficulty": {"facts_per_chunk": 1, "distractors_per_chunk": 1},
+}
 ACTION = '[{"op": "INSERT", "content": "Number %d lives in Osta."}]'
 
 
@@ -20,9 +24,10 @@ def caches() -> list[TextCache[object]]:
     """Every cache of derived texts; those of functools are emptied."""
     found = gc.get_objects()
     for one in found:
-        if isinstance(one, functools._lru_cache_wrapper) and "finemem_env" in one.__module__:
+        # By type: `isinstance` asks objects of other packages for their class, which some warn of.
+        if type(one) is functools._lru_cache_wrapper and "finemem_env" in one.__module__:
             one.cache_clear()
-    return [one for one in found if isinstance(one, TextCache)]
+    return [one for one in found if type(one) is TextCache]
 
 
 def left(play: Callable[[int], None], first: int) -> int:
@@ -44,7 +49,7 @@ def single(seed: int) -> None:
 
 
 def batched(seed: int) -> None:
-    VECTOR.reset(seed=[seed, seed + 1000])
+    VECTOR.reset(seed=[seed, seed + 1000])  # type: ignore[arg-type]
     for step in range(2):
         VECTOR.step((ACTION % (seed + step), "[]"))
 
@@ -67,12 +72,28 @@ def test_a_cache_of_texts_keeps_its_bound() -> None:
     assert len(cache) < 100
 
 
+def test_a_cache_of_texts_grows_only_for_what_is_asked_for_again() -> None:
+    derived: list[str] = []
+    cache: TextCache[int] = TextCache(lambda text: derived.append(text) or len(text))  # type: ignore[func-returns-value]
+    texts = [f"{number:06} {'x' * 1_000}" for number in range(1_500)]
+    for text in texts:  # each once, as in one short episode after another
+        assert cache[text] == cache[text] == 1_007
+        assert sum(map(len, cache)) <= 250_000
+    assert len(derived) == 1_500
+    for _ in range(3):
+        for text in texts:  # again and again, as in one long episode
+            assert cache[text] == 1_007
+    derived.clear()
+    assert [cache[text] for text in texts] == [1_007] * 1_500
+    assert derived == []
+
+
 def test_caches_of_functions_have_a_bound() -> None:
     single(0)
     unbounded = {
         f"{one.__module__}.{one.__qualname__}"
         for one in gc.get_objects()
-        if isinstance(one, functools._lru_cache_wrapper)
+        if type(one) is functools._lru_cache_wrapper
         and one.__module__.startswith(("finemem_env", "baselines", "agents"))
         and one.cache_info().maxsize is None
     }

@@ -104,7 +104,7 @@ def test_pages_and_workflows_do_name_some() -> None:
     pages = [name for path in PAGES for name in _tox_envs(path.read_text("utf-8"))]
     steps = [name for path in WORKFLOWS for name in _tox_envs("\n".join(_commands(_load(path))))]
     assert {"demo", "vllm", "lock", "newest"} <= set(pages)
-    assert {"oldest", "py312", "py313", "py314", "newest"} == set(steps)
+    assert {"docs", "oldest", "py312", "py313", "py314", "newest"} == set(steps)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -133,8 +133,8 @@ def test_the_readmes_test_command_is_what_ci_runs() -> None:
 
 def test_workflows_start_when_they_should() -> None:
     found = {path.stem: _triggers(_load(path)) for path in WORKFLOWS}
-    assert set(found) == {"newest", "release", "test"}
-    assert set(found["test"]) == {"push", "pull_request"}
+    assert set(found) == {"docs", "newest", "release", "test"}
+    assert set(found["test"]) == set(found["docs"]) == {"push", "pull_request"}
     assert set(found["newest"]) == {"schedule", "workflow_dispatch"}
     assert found["release"] == {"push": {"tags": ["v*"]}}
 

@@ -19,7 +19,14 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = {"demo": ("bench",), "wheel": (), "core": ("bench",), "tests": ("dev",), "oldest": ()}
+EXTRAS = {
+    "demo": ("bench",),
+    "wheel": (),
+    "core": ("bench",),
+    "tests": ("dev",),
+    "oldest": (),
+    "docs": ("docs",),
+}
 
 
 def _load(name: str) -> ModuleType:

@@ -30,9 +30,9 @@ REAL = (
     ("CR", "mquake", 3),
     ("CR", "mquake_sh", 3),
     ("CR", "mquake_mh", 3),
-    ("CR", "factconsolidation", 3),
-    ("CR", "factconsolidation_sh", 3),
-    ("CR", "factconsolidation_mh", 3),
+    ("CR", "factconsolidation", 1),
+    ("CR", "factconsolidation_sh", 1),
+    ("CR", "factconsolidation_mh", 1),
 )
 
 

@@ -62,8 +62,8 @@ class Imitation:
     model: ModelConfig
     texts: tuple[str, ...] = tuple(TEXTS)
     steps: int = 100
-    prompts: int = 6
-    replies: int = 4
+    prompts: int = 4
+    replies: int = 12
     lr: float = 2e-4
     seed: int = 0
     teacher: Unselective = field(default_factory=Unselective)

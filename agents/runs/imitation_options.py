@@ -23,7 +23,8 @@ def add_pretrained(parser: argparse.ArgumentParser) -> None:
     add("--model", help="such as smollm2-135m; the same command goes on where it was stopped")
     add("--texts", nargs="+", choices=TEXTS, default=list(TEXTS), help="where chunks come from")
     add("--steps", type=int, default=80, help="optimizer steps")
-    add("--prompts", type=int, default=4, help="observations of a step, with four replies each")
+    add("--prompts", type=int, default=4, help="observations of a step")
+    add("--replies", type=int, default=12, help="of the teacher to each of them: nearly free")
     add("--layers", type=int, help="keep only so many blocks, the first")
     add("--frozen-layers", type=int, default=0, help="embeddings and first blocks not trained")
     add("--lora-rank", type=int, default=0, help="of adapters; 0 trains the weights")
@@ -61,6 +62,7 @@ def run_pretrained(given: argparse.Namespace) -> dict[str, Any]:
         texts=tuple(given.texts),
         steps=given.steps,
         prompts=given.prompts,
+        replies=given.replies,
         seed=given.seed,
         **rate,
     )

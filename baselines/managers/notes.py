@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from finemem_env.scoring import gold_prediction, score
@@ -89,8 +88,8 @@ class Wording:
         return " ".join(word for word in words if word in rare)
 
 
-def evidence_forms(question: Question) -> list[Form]:
-    """The evidence sentences, each with its chunk; () when they do not hold the answer."""
+def evidence_forms(question: Question, *, bold: bool) -> list[Form]:
+    """The evidence sentences, each with its chunk; none when they do not hold the answer."""
     if question.type not in ("fact", "multi_hop"):
         return []
     told = [(entry.sentence, entry.chunk) for entry in question.evidence if entry.sentence]
@@ -100,7 +99,7 @@ def evidence_forms(question: Question) -> list[Form]:
         forms.append(tuple(told))
     if holding:
         text, chunk = holding[-1]
-        forms += [((text, chunk),), ((_brief(text), chunk),)]
+        forms += [((one, chunk),) for one in (text, *([_brief(text)] if bold else []))]
     return list(dict.fromkeys(filter(None, forms)))
 
 
@@ -117,30 +116,47 @@ def _brief(sentence: str) -> str:
     return " ".join(kept)
 
 
-def own_forms(question: Question, start: int, wording: Wording, answer_tokens: int) -> list[Form]:
-    """Texts that make the reader give the gold answer, the shortest first, from step `start` on."""
-    texts = dict.fromkeys(_own_words(question, wording, answer_tokens))
-    return [((text, start),) for text in texts if text.strip()]
+def own_forms(
+    question: Question, start: int, wording: Wording, answer_tokens: int, *, bold: bool
+) -> list[Form]:
+    """Texts that make the reader give the gold answer, from step `start` on.
+
+    Args:
+        question: with its golds.
+        start: first step that may write them.
+        wording: of the questions of the session.
+        answer_tokens: the longest answer.
+        bold: with such as work with some readers and metrics only, and must be tried.
+    """
+    texts = _sure_words(question, wording, answer_tokens)
+    if bold:
+        texts += _bold_words(question, wording, answer_tokens)
+    return [((text, start),) for text in dict.fromkeys(texts) if text.strip()]
 
 
-def _own_words(question: Question, wording: Wording, answer_tokens: int) -> Iterable[str]:
+def _sure_words(question: Question, wording: Wording, answer_tokens: int) -> list[str]:
     gold, asked = gold_prediction(question), _one_line(question.question)
     if question.type == "label":
-        texts = (asked, _brief(asked), wording.rarest(asked))
-        return [f"{text} label: {gold}" for text in texts]
+        return [f"{asked} label: {gold}"]
     if question.type == "summary":
-        golds = [gold, *question.answers[:_GOLDS]]
-        return [_opening(text, answer_tokens) for text in golds]
+        return [_opening(gold, answer_tokens)]
+    gold = _one_line(gold)
+    return [f"{wording.telling(asked)} → {gold}", f"{asked} → {gold}"]
+
+
+def _bold_words(question: Question, wording: Wording, answer_tokens: int) -> list[str]:
+    gold, asked = gold_prediction(question), _one_line(question.question)
     golds = [gold, *question.answers[:_GOLDS]] if question.answers_mode == "any" else [gold]
+    if question.type == "label":
+        return [f"{text} label: {gold}" for text in (_brief(asked), wording.rarest(asked))]
+    if question.type == "summary":
+        return [_opening(text, answer_tokens) for text in golds]
     told = list(map(_one_line, golds))
-    telling = wording.telling(asked)
-    least = _brief(telling)
     return [
-        *(f"{least} {text}" for text in told),
-        *(f"{telling} → {text}" for text in told),
         *(f"{asked} → {text}" for text in told),
         # Where surplus words cost: a question is no answer, but says what the next line is about.
         *(f"{asked}?\n{text}" for text in told),
+        *(f"{_brief(wording.telling(asked))} {text}" for text in told),
         *told,
     ]
 

@@ -26,10 +26,15 @@ class Plan:
     """Notes on all questions of a session's episode.
 
     `questions`: by key, those that are asked. `notes`: by topic, or by question for one of its own.
+
+    Args:
+        session: at the start of its episode.
+        bold: with forms that work with some readers and metrics only, and must be tried.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, bold: bool = False) -> None:
         self._session = session
+        self._bold = bold
         self._count = make_counter(session.settings.tokenizer)
         self._wording = Wording(session)
         self.questions: dict[Key, Question] = {}
@@ -167,12 +172,14 @@ class Plan:
         topic = _topic(question)
         if topic not in self.notes:
             start = max((entry.chunk for entry in question.evidence), default=start)
-            self.notes[topic] = Note([*evidence_forms(question), *self._own_forms(question, start)])
+            self.notes[topic] = Note(
+                [*evidence_forms(question, bold=self._bold), *self._own_forms(question, start)]
+            )
         return self.notes[topic]
 
     def _own_forms(self, question: Question, start: int) -> list[Form]:
         tokens = self._session.answer_tokens(question)
-        return own_forms(question, start, self._wording, tokens)
+        return own_forms(question, start, self._wording, tokens, bold=self._bold)
 
 
 def _topic(question: Question) -> object:

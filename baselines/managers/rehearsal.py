@@ -71,7 +71,7 @@ def rehearsed(env: MemoryEnv, info: Info, rehearsals: int) -> Player:
     and with the shortest notes are played, and the better one is mended where questions fail; where
     some still do, the agents of the registry are played too.
     """
-    plan = Plan(env.session)
+    plan = Plan(env.session, bold=rehearsals > 0)
     if not rehearsals:
         plan.shorten()
         return plan

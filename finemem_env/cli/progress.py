@@ -96,7 +96,10 @@ class Progress:
             from tqdm import tqdm
         except ImportError:
             return None
-        return tqdm(total=self.total, initial=self._first, unit=self._unit)
+        bar = tqdm(total=self.total, initial=self._first, unit=self._unit)
+        bar.start_t -= time.monotonic() - self._start  # the first piece took time too
+        bar.last_print_t = bar.start_t
+        return bar
 
     def _line(self, text: str) -> str:
         each = (time.monotonic() - self._start) / (self._done - self._first)

@@ -7,6 +7,7 @@ is not imported or opened. docs/inspect.md explains the page.
 
 from __future__ import annotations
 
+import contextlib
 import webbrowser
 from collections.abc import Sequence
 from functools import partial
@@ -67,6 +68,6 @@ def _serve(run: Path, gather: partial[Collection], port: int, *, opens: bool) ->
     print(f"serving {address} until Ctrl-C", flush=True)
     if opens:
         webbrowser.open(address)
-    with server:
+    with server, contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
     return 0

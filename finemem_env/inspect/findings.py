@@ -48,7 +48,7 @@ class Trail:
     `chunk` is -1 where only the gold answer could be looked for. `where` is MISREAD when the reader
     was shown it. `step` refused it, overwrote it or deleted it; `reason` says why it was refused.
     `item` held it last, and `rank` is that item's among all that could be shown (from 1; None where
-    the search does not find it, or cannot be made here).
+    the search does not find it, or, as `reason` says, cannot be made here).
     """
 
     chunk: int
@@ -68,7 +68,7 @@ class Trail:
             case Where.OVERWRITTEN | Where.DELETED:
                 return f"{self.where} at step {self.step}{of}"
             case Where.NOT_RETRIEVED:
-                rank = "not found" if self.rank is None else f"rank {self.rank}"
+                rank = self.reason or ("not found" if self.rank is None else f"rank {self.rank}")
                 return f"not retrieved ({rank}, item {self.item})"
             case Where.MISREAD:
                 return f"shown{of}"
@@ -191,7 +191,8 @@ def _trail(answer: TraceAnswer, at: int, piece: Wanted, library: _Library) -> Tr
         query = answer.query or answer.question
         hidden = [(library.ranks(query, life, at), life.item.id) for life in standing]
         rank, item = min(hidden, key=lambda one: one[0] or len(library.story.lives) + 1)
-        return Trail(piece.chunk, Where.NOT_RETRIEVED, item=item, rank=rank)
+        unknown = "" if library.ranks.known else "rank unknown"
+        return Trail(piece.chunk, Where.NOT_RETRIEVED, reason=unknown, item=item, rank=rank)
     if holding:
         last = max(holding, key=lambda life: life.end or 0)
         where = Where.DELETED if last.how == DELETED else Where.OVERWRITTEN
@@ -207,16 +208,24 @@ def _trail(answer: TraceAnswer, at: int, piece: Wanted, library: _Library) -> Tr
 
 
 class _Ranks:
-    """Ranks of items, by the search that the trace was made with where that is our BM25."""
+    """Ranks of items, by the search that the trace was made with where that is our BM25.
+
+    `known` is False where it is not: then there are no ranks.
+    """
 
     def __init__(self, trace: Trace, story: Story) -> None:
         self._settings, self._story = trace.settings, story
+        made = self._made([])
+        # An agent may have put a search of its own into the place of the one that is named.
+        self.known = made is not None and trace.versions.get("retriever") in (None, made.version)
         self._indices: dict[tuple[int, str], Any] = {}
         self._orders: dict[tuple[int, str, str], list[int]] = {}
 
     def __call__(self, query: str, life: Life, at: int) -> int | None:
         """The rank, from 1, of an item among those of its store after step `at`."""
         key = (at, life.item.store, query)
+        if not self.known:
+            return None
         if key not in self._orders:
             index = self._index(at, life.item.store)
             self._orders[key] = [] if index is None else index.search(query, len(self._story.lives))

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from finemem_env.readers.question_words import QUESTION_WORDS, Kind
-from finemem_env.text import TextCache
 from finemem_env.text.search_terms import search_terms
 from finemem_env.text.sentence_ends import CLOSING
 from finemem_env.text.unicode_tables import MARK
@@ -89,10 +88,6 @@ def stem(word: str) -> str:
     In other alphabets than English, a word's first letters, in Arabic without the article. Words
     with a digit stay whole.
     """
-    return _STEMS[word]
-
-
-def _stem(word: str) -> str:
     family = _FAMILY.get(word)
     if family is not None:
         return family
@@ -100,9 +95,6 @@ def _stem(word: str) -> str:
         return _stripped(word)[:_LETTERS] if word.isalpha() else word
     start = _OPENING.match(word)
     return start[1] if start else word
-
-
-_STEMS: TextCache[str] = TextCache(_stem)
 
 
 def is_asking(term: str) -> bool:

@@ -7,6 +7,7 @@ cannot be read, leaves its answer without a score.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from finemem_env.memory import Memory
@@ -28,7 +29,7 @@ from finemem_env.types import (
     ReadRequest,
 )
 
-__all__ = ["Grader", "Request", "content_requests", "content_scores", "judge_key"]
+__all__ = ["Grader", "JudgeKeys", "Request", "content_requests", "content_scores"]
 
 Request = ReadRequest | JudgeRequest
 
@@ -37,7 +38,8 @@ class Grader:
     """Scores answers, and keeps the judge's replies of the step for its trace."""
 
     def __init__(self) -> None:
-        self._replies: dict[str, str] = {}
+        self._replies: dict[str, str | None] = {}
+        self._key = JudgeKeys()
 
     def score(
         self, answers: Sequence[Answer], questions: Sequence[Question]
@@ -66,20 +68,28 @@ class Grader:
         return found
 
     def remember(self, graded: Iterable[tuple[JudgeRequest, Answer]]) -> None:
-        """Note replies of the judge."""
+        """Note replies of the judge, None for a call that failed."""
         for request, reply in graded:
-            if not reply.failed:
-                self._replies[judge_key(request)] = reply.text
+            self._replies[self._key(request)[0]] = None if reply.failed else reply.text
 
-    def take(self) -> dict[str, str]:
-        """The replies since the last time, by `judge_key`."""
-        replies, self._replies = self._replies, {}
+    def take(self) -> dict[str, str | None]:
+        """The replies since the last time, by `JudgeKeys`."""
+        replies, self._replies, self._key = self._replies, {}, JudgeKeys()
         return replies
 
 
-def judge_key(request: JudgeRequest) -> str:
-    """What stands for a grading call in a trace."""
-    return hashlib.sha256(request.text.encode("utf-8", "replace")).hexdigest()[:24]
+class JudgeKeys:
+    """What stands for the grading calls of one step in a trace."""
+
+    def __init__(self) -> None:
+        self._times: Counter[str] = Counter()
+
+    def __call__(self, request: JudgeRequest) -> tuple[str, str]:
+        """The keys of a call and of the first with this text; a judge may not repeat itself."""
+        first = hashlib.sha256(request.text.encode("utf-8", "replace")).hexdigest()[:24]
+        self._times[first] += 1
+        times = self._times[first]
+        return (first if times == 1 else f"{first}/{times}"), first
 
 
 def content_requests(

@@ -20,13 +20,15 @@ __all__ = ["Asked", "StepResult", "final_outcome", "make_asked", "step_outcome"]
 class Asked:
     """A question that was read: what was shown for it, what came back, and its score.
 
-    The core of a hierarchical memory, always shown, is the last of `items`.
+    The core of a hierarchical memory, always shown, is the last of `items`. `left_out`: the
+    answers without each of them, where that was asked (leave-one-out); None for a failed call.
     """
 
     question: Question
     items: tuple[Item, ...]
     answer: Answer
     score: float
+    left_out: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -36,16 +36,19 @@ from finemem_env.types import (
 __all__ = ["Session"]
 
 
+_Closed = tuple[Asked, rewards.FinalOutcome]  # a final question that was asked
+
+
 @dataclass(slots=True)
 class _Record:
     """What the session keeps of the steps so far, for the rewards and for traces."""
 
     actions: list[str] = field(default_factory=list)
     results: list[StepResult] = field(default_factory=list)
-    judged: list[dict[str, str]] = field(default_factory=list)
+    judged: list[dict[str, str | None]] = field(default_factory=list)
     memory_tokens: list[int] = field(default_factory=list)
     steps: list[rewards.StepOutcome] = field(default_factory=list)
-    finals: list[tuple[Asked, rewards.FinalOutcome]] = field(default_factory=list)
+    finals: list[_Closed] = field(default_factory=list)
 
     def fork(self) -> _Record:
         return _Record(
@@ -210,10 +213,10 @@ class Session:
         scores = yield from self._grader.score(answers, questions)
         asked = [make_asked(*one) for one in zip(questions, shown, answers, scores, strict=True)]
         split = len(chunk_questions)
-        outcomes = [final_outcome(one) for one in asked[split:]]
-        if self._leaves_one_out(outcomes):
-            outcomes = yield from self._leave_one_out(asked[split:], outcomes)
-        self.record.finals.extend(zip(asked[split:], outcomes, strict=True))
+        closed = [(one, final_outcome(one)) for one in asked[split:]]
+        if self._leaves_one_out([outcome for _, outcome in closed]):
+            closed = yield from self._leave_one_out(closed)
+        self.record.finals.extend(closed)
         content = content_scores(operations, dict(zip(written, verdicts, strict=True)))
         self._grader.remember(zip(written.values(), verdicts, strict=True))
         step = step_outcome(operations, asked[:split], content if written else ())
@@ -307,31 +310,33 @@ class Session:
         )
 
     def _leave_one_out(
-        self, asked: Sequence[Asked], outcomes: Sequence[rewards.FinalOutcome]
-    ) -> Generator[list[Request], Sequence[Answer], list[rewards.FinalOutcome]]:
+        self, closed: Sequence[_Closed]
+    ) -> Generator[list[Request], Sequence[Answer], list[_Closed]]:
         """Ask again with each shown item removed, without refilling from rank k+1."""
         attribution = self.settings.reward.attribution
         open_ = [
             (number, removed)
-            for number, outcome in enumerate(outcomes)
+            for number, (_, outcome) in enumerate(closed)
             if rewards.needs_leave_one_out(outcome, attribution)
             for removed in range(len(outcome.shown))
         ]
         answers = yield [
             self._request(
-                asked[number].question,
-                [item for i, item in enumerate(asked[number].items) if i != removed],
+                closed[number][0].question,
+                [item for i, item in enumerate(closed[number][0].items) if i != removed],
             )
             for number, removed in open_
         ]
-        questions = [asked[number].question for number, _ in open_]
+        questions = [closed[number][0].question for number, _ in open_]
         scores = yield from self._grader.score(answers, questions)
-        without: dict[int, list[float | None]] = {}
-        for (number, _), one in zip(open_, scores, strict=True):
-            without.setdefault(number, []).append(one)
+        texts: list[list[str | None]] = [[] for _ in closed]
+        without: list[list[float | None]] = [[] for _ in closed]
+        for (number, _), answer, one in zip(open_, answers, scores, strict=True):
+            texts[number].append(None if answer.failed else answer.text)
+            without[number].append(one)
         return [
-            final_outcome(asked[number], tuple(without.get(number, ())))
-            for number in range(len(outcomes))
+            (replace(one, left_out=tuple(said)), final_outcome(one, tuple(values)))
+            for (one, _), said, values in zip(closed, texts, without, strict=True)
         ]
 
     def _close(

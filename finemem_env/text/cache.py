@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 __all__ = ["TextCache"]
 
 T = TypeVar("T")
+_FIRST_CHARS = 250_000
+_ENTRY = 64  # characters that an entry counts for beside its text
 
 
 class TextCache(dict[str, T], Generic[T]):
@@ -19,13 +21,21 @@ class TextCache(dict[str, T], Generic[T]):
 
     Bounded by the characters of the cached texts, not by their number, since one text may be a
     word or a chapter. When full, the oldest half is dropped. A hit costs one dict look-up.
+
+    It takes what is needed: room for `_FIRST_CHARS` at first, twice as much, up to `max_chars`,
+    whenever it is full and a quarter of what came lately had been dropped before. So a process that
+    plays short episodes for days stays small, and a memory of a million tokens is held whole.
     """
 
     def __init__(self, derive: Callable[[str], T], max_chars: int = 2_000_000) -> None:
         super().__init__()
         self._derive = derive
         self._max_chars = max_chars
+        self._limit = min(_FIRST_CHARS, max_chars)
         self._chars = 0
+        self._dropped: set[int] = set()  # hashes of texts of at most `max_chars`
+        self._dropped_chars = 0
+        self._came = self._came_back = 0  # since there was room the last time
 
     def __missing__(self, text: str) -> T:
         """Derive, remember and return the value of a text seen for the first time."""
@@ -33,14 +43,31 @@ class TextCache(dict[str, T], Generic[T]):
 
     def store(self, text: str, value: T) -> T:
         """Remember a value that the caller derived, for instance as one of a batch."""
-        size = len(text) + 64
-        if self._chars + size > self._max_chars:
-            self._shrink()
+        self._came += 1
+        self._came_back += hash(text) in self._dropped
+        size = len(text) + _ENTRY
+        if self._chars + size > self._limit:
+            self._make_room()
         self._chars += size
         self[text] = value
         return value
 
+    def _make_room(self) -> None:
+        if self._limit < self._max_chars and 4 * self._came_back > self._came:
+            self._limit = min(2 * self._limit, self._max_chars)
+        else:
+            self._shrink()
+        self._came = self._came_back = 0
+
     def _shrink(self) -> None:
-        for text in list(self)[: (len(self) + 1) // 2]:
+        oldest = list(self)[: (len(self) + 1) // 2]
+        for text in oldest:
             del self[text]
-        self._chars = sum(len(text) + 64 for text in self)
+        left = sum(len(text) + _ENTRY for text in self)
+        self._dropped_chars += self._chars - left
+        if self._dropped_chars > self._max_chars or self._limit == self._max_chars:
+            self._dropped.clear()
+            self._dropped_chars = 0
+        if self._limit < self._max_chars:
+            self._dropped.update(map(hash, oldest))
+        self._chars = left

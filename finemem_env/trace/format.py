@@ -11,14 +11,15 @@
     ANSWER = {"id": "q3", "question": "…", "golds": ["…"], "prediction": "…", "score": 1.0,
               "shown": [4, 9], "used": [[0, 2]], "failed": false, "tokens": 0, "without": [],
               "type": "fact", "metric": "f1", "evidence": [[2, "<sentence>"]],
-              "credit": [[2, 0.25]], "query": "…", "asked_after": 9}
+              "credit": [[2, 0.25]], "query": "…", "asked_after": 9, "left_out": []}
 
 An operation is [name, reject reason or null, item id or null], and the numbers of the sentences
 that it names where it does; `shown` are the ids of R_j, best first; `used` are (index in `shown`,
-sentence index or null); `without` are the leave-one-out scores. `answers` of a step belong to its
-chunk questions. `evidence` are (chunk, sentence or null), `credit` what a final question adds to
-N_t as (step, part), `asked_after` the step after which it was asked. Indices are 0-based. One trace
-is a line.
+sentence index or null); `without` are the leave-one-out scores, `left_out` the answers that they
+score (null: the call failed). `answers` of a step belong to its chunk questions; `judged`, where
+there is a judge, are its replies by call (null likewise). `evidence` are (chunk, sentence or null),
+`credit` what a final question adds to N_t as (step, part), `asked_after` the step after which it
+was asked. Indices are 0-based. One trace is a line.
 
 `finemem-trace/1` has neither `memory_budget`, the last three keys of STEP nor the last two lines of
 ANSWER. It is read as well, with None in their place, and written as it was. `chunk` may be left out
@@ -52,7 +53,7 @@ __all__ = [
 
 TRACE_SCHEMA = "finemem-trace/2"
 _FIRST_SCHEMA = "finemem-trace/1"
-_SECOND_ANSWER = ("type", "metric", "evidence", "credit", "query", "asked_after")
+_SECOND_ANSWER = ("type", "metric", "evidence", "credit", "query", "asked_after", "left_out")
 _T = TypeVar("_T")
 
 
@@ -61,8 +62,9 @@ class TraceAnswer:
     """One question as it was read and scored; `shown` are item ids, best ranked first.
 
     `credit` are the parts of the evidence credit N_t that the answer brings, by step; they sum to
-    score / answered questions. `query` is what was searched for. The fields from `type` on are
-    None in a trace of the first version.
+    score / answered questions. `query` is what was searched for. `left_out` are the answers without
+    each shown item, None for a failed call; empty where nothing was left out. The fields from
+    `type` on are None in a trace of the first version.
     """
 
     id: str
@@ -81,14 +83,16 @@ class TraceAnswer:
     credit: tuple[tuple[int, float], ...] | None = None
     query: str | None = None
     asked_after: int | None = None
+    left_out: tuple[str | None, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
     """One step: the agent's raw text, what became of it, and the chunk questions' answers.
 
-    `judged`: the judge's replies by `grading.judge_key`. `memory_tokens`: after the step. `chunk`
-    and `time`: what was read; None where the trace does not hold it.
+    `judged`: the judge's replies by `grading.JudgeKeys`, None for a call that failed.
+    `memory_tokens`: after the step. `chunk` and `time`: what was read; None where the trace does
+    not hold it.
     """
 
     action: str
@@ -96,7 +100,7 @@ class TraceStep:
     reward: float
     terms: Mapping[str, float]
     answers: tuple[TraceAnswer, ...] = ()
-    judged: Mapping[str, str] = field(default_factory=dict)
+    judged: Mapping[str, str | None] = field(default_factory=dict)
     memory_tokens: int | None = None
     chunk: str | None = None
     time: str | None = None
@@ -266,7 +270,7 @@ def _step(first: bool, record: object, where: str) -> TraceStep:
         reward=_need(found, "reward", float),
         terms=cast("dict[str, float]", found.mapping("terms")),
         answers=_records(found, "answers", where, partial(_answer, first)),
-        judged=cast("dict[str, str]", found.mapping("judged")),
+        judged=_judged(found),
         memory_tokens=None if first else _need(found, "memory_tokens", int),
         chunk=_optional(found, "chunk", str),
         time=_optional(found, "time", str),
@@ -302,7 +306,15 @@ def _second(found: Fields, answer: TraceAnswer) -> TraceAnswer:
         credit=tuple((step, float(part)) for step, part in credit),
         query=_need(found, "query", str),
         asked_after=_optional(found, "asked_after", int),
+        left_out=tuple(_each(found, "left_out", _is_reply, "texts or null", [])),
     )
+
+
+def _judged(found: Fields) -> dict[str, str | None]:
+    replies = found.mapping("judged")
+    if not all(map(_is_reply, replies.values())):
+        raise found.error("judged", "an object of texts or null")
+    return cast("dict[str, str | None]", replies)
 
 
 def _operation(found: Fields, entry: object) -> OperationResult:
@@ -343,8 +355,14 @@ def _records(
     return tuple(make(entry, f"{where}: {key}[{i}]") for i, entry in enumerate(found.items(key)))
 
 
-def _each(found: Fields, key: str, fits: Callable[[Any], bool], expected: str) -> list[Any]:
-    values = found.items(key)
+def _each(
+    found: Fields,
+    key: str,
+    fits: Callable[[Any], bool],
+    expected: str,
+    default: list[object] | None = None,
+) -> list[Any]:
+    values = found.items(key, default)
     if not all(map(fits, values)):
         raise found.error(key, f"a list of {expected}")
     return values
@@ -360,6 +378,10 @@ def _is_citation(value: object) -> bool:
 
 def _is_score(value: object) -> bool:
     return value is None or type(value) in (int, float)
+
+
+def _is_reply(value: object) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def _is_evidence(value: object) -> bool:

@@ -10,7 +10,7 @@ from finemem_env.errors import DataError, FineMemError, ReaderError
 from finemem_env.rewards.attribution import answered, shares
 from finemem_env.rewards.formulas import FinalOutcome
 from finemem_env.session import Session, StepResult
-from finemem_env.session.grading import Request, judge_key
+from finemem_env.session.grading import JudgeKeys, Request
 from finemem_env.session.records import Asked
 from finemem_env.trace.format import Trace, TraceAnswer, TraceStep
 from finemem_env.types import Answer, Judge, JudgeRequest, Reader, ReadRequest
@@ -104,6 +104,7 @@ def _answer(session: Session, asked: Asked, when: int) -> TraceAnswer:
         credit=(),
         query=session.query(question),
         asked_after=when,
+        left_out=asked.left_out,
     )
 
 
@@ -119,8 +120,8 @@ def replay(
     """Drive a fresh `session` of the same episode and seed with the stored actions.
 
     Stored answers stand in for the reader wherever the same question is asked of the same items,
-    and stored replies for the judge; what the trace does not hold (leave-one-out calls under
-    another attribution, other retrieval settings) is put to `reader` and `judge`. Without `trust`
+    and stored replies for the judge; what the trace does not hold (leave-one-out calls that were
+    not made, other retrieval settings) is put to `reader` and `judge`. Without `trust`
     every question is put to `reader` again, so that only the actions are taken from the trace.
     Without `search` questions are shown what the trace says they were shown: for a trace whose
     retriever cannot be had. Returns the last step's result.
@@ -138,12 +139,13 @@ def replay(
         session.workspace.retriever = _Shown(trace, session)
     for step in trace.steps:
         requests: list[Request] | StepResult = session.advance(step.action)
-        stored = _stored(session, (*step.answers, *trace.answers)) if trust else {}
+        stored = _stored(session, trace) if trust else {}
+        key = JudgeKeys()
         while not isinstance(requests, StepResult):
             reads = [one for one in requests if isinstance(one, ReadRequest)]
             grades = [one for one in requests if isinstance(one, JudgeRequest)]
             read = iter(_answers(reads, stored, reader))
-            graded = iter(_graded(grades, step.judged, judge))
+            graded = iter(_graded([key(one) for one in grades], grades, step.judged, judge))
             answers = [next(read if isinstance(one, ReadRequest) else graded) for one in requests]
             requests = session.settle(answers)
     return session.record.results[-1]
@@ -180,18 +182,26 @@ def _queues(answers: Sequence[TraceAnswer]) -> dict[str, list[TraceAnswer]]:
     return queues
 
 
-# (question, texts shown, the core last) -> answer
-_Stored = Mapping[tuple[str, tuple[str, ...]], TraceAnswer]
+# (question, texts shown, the core last) -> answers in the order in which they were read
+_Stored = dict[tuple[str, tuple[str, ...]], list[Answer]]
 
 
-def _stored(session: Session, answers: Sequence[TraceAnswer]) -> _Stored:
-    """The answers whose shown items are in the memory now."""
-    found = {}
-    for one in answers:
+def _stored(session: Session, trace: Trace) -> _Stored:
+    """The answers of the current step whose shown items are in the memory, then those without."""
+    t, found, left_out = session.step_index, _Stored(), _Stored()
+    finals = [one for one in trace.answers if one.asked_after in (None, t)]
+    for one in (*trace.steps[t].answers, *finals):
         items = [session.memory.get(item_id) for item_id in one.shown]
         texts = tuple(item.content for item in items if item is not None)
-        if len(texts) == len(one.shown):
-            found[one.question, texts] = one
+        if len(texts) < len(one.shown):
+            continue
+        answer = Answer(one.prediction, one.used, one.failed, one.tokens)
+        found.setdefault((one.question, texts), []).append(answer)
+        for i, text in enumerate(one.left_out or ()):
+            key = one.question, texts[:i] + texts[i + 1 :]
+            left_out.setdefault(key, []).append(Answer(text or "", failed=text is None))
+    for key, answers in left_out.items():
+        found.setdefault(key, []).extend(answers)
     return found
 
 
@@ -199,7 +209,7 @@ def _answers(
     requests: Sequence[ReadRequest], stored: _Stored, reader: Reader | None
 ) -> list[Answer]:
     """One answer per request: the stored one, else the reader's (one batch)."""
-    known = [stored.get((request.question, _texts(request))) for request in requests]
+    known = [_next(stored.get((request.question, _texts(request)))) for request in requests]
     missing = [request for request, one in zip(requests, known, strict=True) if one is None]
     if missing and reader is None:
         raise ReaderError(
@@ -207,10 +217,14 @@ def _answers(
             f"{missing[0].question!r}; give a reader."
         )
     fresh = iter(reader.answer(missing) if reader is not None and missing else ())
-    return [
-        next(fresh) if one is None else Answer(one.prediction, one.used, one.failed, one.tokens)
-        for one in known
-    ]
+    return [next(fresh) if one is None else one for one in known]
+
+
+def _next(answers: list[Answer] | None) -> Answer | None:
+    """The next of the answers to the same request; the last stands for all after it."""
+    if not answers:
+        return None
+    return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
 def _texts(request: ReadRequest) -> tuple[str, ...]:
@@ -218,14 +232,20 @@ def _texts(request: ReadRequest) -> tuple[str, ...]:
 
 
 def _graded(
-    requests: Sequence[JudgeRequest], stored: Mapping[str, str], judge: Judge | None
+    keys: Sequence[tuple[str, str]],
+    requests: Sequence[JudgeRequest],
+    stored: Mapping[str, str | None],
+    judge: Judge | None,
 ) -> list[Answer]:
     """One reply per grading call: the stored one, else the judge's (one batch)."""
-    known = [stored.get(judge_key(request)) for request in requests]
+    known = [next((key for key in pair if key in stored), None) for pair in keys]
     missing = [request for request, one in zip(requests, known, strict=True) if one is None]
     if missing and judge is None:
         raise ReaderError(
             f"replay: {len(missing)} grading calls of this step are not in the trace; give a judge."
         )
     fresh = iter(judge.judge(missing) if judge is not None and missing else ())
-    return [next(fresh) if one is None else Answer(one) for one in known]
+    return [
+        next(fresh) if key is None else Answer(stored[key] or "", failed=stored[key] is None)
+        for key in known
+    ]

@@ -22,6 +22,7 @@ from agents.grpo import main
 from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.runs.config import PRESETS, from_dict
+from agents.runs.evaluation import REFERENCES
 from agents.runs.tracking import METRICS, Tracker
 from agents.trainer import Interrupted, Run, TrainingError
 from finemem_env.errors import ConfigError
@@ -117,6 +118,8 @@ def test_a_full_disk_is_one_line(
     assert main(["--smoke", "--output-dir", str(tmp_path)]) == 2
     errors = capsys.readouterr().err
     assert errors.count("error: ") == 1
+    begins = "runs:   2 updates: model tiny on FineMem-AR-v0, preset cpu\nwrites: "
+    assert f"{begins}{tmp_path}\nwatch:  tensorboard --logdir {tmp_path}\n" in errors
     assert "metrics.jsonl: No space left on device." in errors
 
 
@@ -155,10 +158,7 @@ def test_the_table_holds_before_after_and_the_references(whole: Run) -> None:
     assert [row["agent"] for row in rows] == [
         "before",
         "after",
-        "skip",
-        "fifo",
-        "selective",
-        "oracle",
+        *REFERENCES,
     ]
     assert "normalised" in (whole.folder / "final.txt").read_text()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import re
@@ -61,6 +62,28 @@ def test_configs_on_the_page_are_accepted() -> None:
         options, rest = split_options(json.loads(plain))
         assert options.max_prompt_tokens == 30_000
         assert rest["model"]
+
+
+def test_the_first_reader_of_the_page_is_made_without_a_call(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("openai", reason="the reader needs the extra openai")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/models.md", "exec"), names)
+    assert names["env"].unwrapped.factory.settings.as_dict()["protocol"] == "fine-mem"
+
+
+def test_what_the_page_imports_and_calls_of_a_server_is_there() -> None:
+    code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
+    names: dict[str, Any] = {}
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.ImportFrom):
+            exec(compile(ast.Module([node], []), "docs/models.md", "exec"), names)
+    assert callable(names["ServerSampler"].connect)
+    assert callable(names["WeightSync"].push)
 
 
 def test_costs_on_the_page_are_those_of_the_command() -> None:

@@ -84,6 +84,8 @@ def test_what_ctrl_c_stops_is_kept_and_goes_on(
     error = capsys.readouterr().err.splitlines()
     hint = "The model is kept: the same command with --resume goes on."
     assert error[-1] == f"interrupted: {hint}"
+    begin = error.index("runs:   256 choices: ppo on FineMem-CR-v0")
+    assert error[begin + 1] == f"writes: {folder}"
     assert "Traceback" not in error
     assert _choices(folder) == 140
     monkeypatch.undo()

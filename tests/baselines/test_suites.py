@@ -38,18 +38,18 @@ def test_every_suite_has_every_competency_and_pinned_data() -> None:
 def test_the_generated_tasks_of_the_cpu_suite_are_what_was_pinned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    suite = SUITES["suite-cpu-v0"]
+    suite = SUITES["suite-cpu-v1"]
     tasks = tuple(task for task in suite.tasks if task.name.endswith("synthetic"))
     monkeypatch.setitem(SUITES, "part", Suite("part", "", tasks, suite.seed))
-    pinned = DATA_HASHES["suite-cpu-v0"]
+    pinned = DATA_HASHES["suite-cpu-v1"]
     assert {name: data.data_hash for name, data in suite_data("part").items()} == {
         task.name: pinned[task.name] for task in tasks
     }
 
 
 def test_the_real_tasks_of_the_cpu_suite_are_what_was_pinned(data_dir: Path) -> None:
-    found = {name: data.data_hash for name, data in suite_data("suite-cpu-v0").items()}
-    assert found == DATA_HASHES["suite-cpu-v0"]
+    found = {name: data.data_hash for name, data in suite_data("suite-cpu-v1").items()}
+    assert found == DATA_HASHES["suite-cpu-v1"]
 
 
 def test_missing_data_is_refused_with_every_file(
@@ -57,7 +57,7 @@ def test_missing_data_is_refused_with_every_file(
 ) -> None:
     monkeypatch.setenv("FINEMEM_DATA", str(tmp_path / "data"))
     folder = tmp_path / "run"
-    assert main(["--suite", "suite-cpu-v0", "--output-dir", str(folder)]) == 2
+    assert main(["--suite", "suite-cpu-v1", "--output-dir", str(folder)]) == 2
     error = capsys.readouterr().err
     for name in ("squad/dev-v1.1.json", "banking77/test.csv", "mquake/MQuAKE-hard.json"):
         assert name in error
@@ -77,7 +77,7 @@ def test_other_data_than_the_suites_is_refused() -> None:
 
 
 def test_an_unknown_suite_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="suite-cpu-v0"):
+    with pytest.raises(ConfigError, match="suite-cpu-v1"):
         get_suite("suite-cpu-v9")
 
 
@@ -87,7 +87,7 @@ def test_an_unknown_suite_names_the_nearest() -> None:
 def test_what_a_suite_fixes_cannot_be_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
-    arguments = ["--suite", "suite-cpu-v0", *more, "--output-dir", str(tmp_path / "run")]
+    arguments = ["--suite", "suite-cpu-v1", *more, "--output-dir", str(tmp_path / "run")]
     assert main(arguments) == 2
     assert "fixed by --suite" in capsys.readouterr().err
 

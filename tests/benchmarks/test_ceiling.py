@@ -56,7 +56,7 @@ def test_on_generated_text(task: tuple[str, str, dict[str, Any]], protocol: str)
 @pytest.mark.parametrize("source", WRITTEN)
 def test_on_files_of_publishers(source: str, small: Path) -> None:
     protocol = list(PROTOCOLS)[WRITTEN.index(source) % len(PROTOCOLS)]
-    fraction = 0.1 if "TTL" in SOURCES[source].competency else 0.5
+    fraction = 0.1 if SOURCES[source].competency == "TTL" else 0.5
     given = {"source": source, "data_dir": str(small), "question_fraction": fraction}
     given |= {**SMALL, **PROTOCOLS[protocol], **_size(source, small)}
     assert above("FineMem-Mix-v0", given) == {}

@@ -50,6 +50,18 @@ def test_a_number_in_all_that_is_told_later(
     assert capsys.readouterr().err.strip() == "40/60 chunks, 0:10 left"
 
 
+def test_the_bar_knows_what_the_first_piece_took(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tqdm", reason="comes with the extra bench")
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Progress(3, "cell") as progress:
+        now[0] = 60.0
+        progress("a")
+        assert "1/3 [01:00<02:00" in capsys.readouterr().err
+
+
 def test_nothing_done_is_nothing_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress(3, "episode") as progress:
         progress.skip(3)

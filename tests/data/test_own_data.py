@@ -319,9 +319,11 @@ def test_the_page_names_the_allowed_values() -> None:
 
 def test_the_python_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-        if "write_episodes" in block:
-            exec(compile(block, "own-data.md", "exec"), {})
+    reads, writes = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    for block in (writes, reads):  # the page shows first what the file is for
+        names: dict[str, Any] = {}
+        exec(compile(block, "own-data.md", "exec"), names)
+    assert names["env"].reset(seed=0)[1]["episode_id"] == "mara"
     (tmp_path / "made.jsonl").write_text((tmp_path / "mine.jsonl").read_text())
     assert load_source("made.jsonl", SourceConfig("test")).size == 1
     table = re.search(r"```text\n(document,.*?)```", PAGE, re.DOTALL)

@@ -255,7 +255,7 @@ def test_no_search_that_a_trace_names_is_imported_or_loaded(config: object) -> N
     trace = play([insert(FACT)], ASKED, top_k=1)
     assert only(trace).trail is not None
     changed = dataclasses.replace(trace, settings={**trace.settings, "retriever": config})
-    assert only(changed).text == "not retrieved (not found, item 1)"
+    assert only(changed).text == "not retrieved (rank unknown, item 1)"
     assert "this" not in sys.modules
 
 
@@ -264,3 +264,16 @@ def test_sentences_that_are_named_by_number_are_found() -> None:
     assert only(trace).text == "deleted at step 2 (item 1)"
     assert "does not hold the chunks" in tell(without_texts(trace)).problem
     assert only(without_texts(trace)).where is Where.UNKNOWN
+
+
+def test_the_rank_of_a_search_that_is_not_ours_is_not_made_up() -> None:
+    trace = play([insert(FACT)], ASKED, top_k=1)
+    ours = dataclasses.replace(trace, versions={"retriever": "bm25-lucene/2"})
+    assert only(ours).text == "not retrieved (rank 3, item 1)"
+    notes = dataclasses.replace(trace, versions={"retriever": "notes/1"})
+    assert only(notes).text == "not retrieved (rank unknown, item 1)"
+    # A question that shares no word with the item is not found at all.
+    other = dataclasses.replace(trace.answers[0], query="Osta")
+    assert only(dataclasses.replace(trace, answers=(other,))).text == (
+        "not retrieved (not found, item 1)"
+    )

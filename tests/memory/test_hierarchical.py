@@ -23,7 +23,14 @@ from finemem_env.readers import LocalReader
 from finemem_env.session import Session, StepResult, run_step
 from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens
-from finemem_env.trace import read_traces, record_trace, replay, write_traces
+from finemem_env.trace import (
+    parse_trace,
+    read_traces,
+    record_trace,
+    replay,
+    trace_line,
+    write_traces,
+)
 from finemem_env.types import JudgeRequest, Op, Operation
 
 FACTS = ("The red key opens the cellar.", "Mara lives in Osta.", "The code of the gate is 4711.")
@@ -476,6 +483,29 @@ def test_mem_alphas_reward_is_the_published_one(tiny_episode: Episode) -> None:
     assert result.step_rewards == pytest.approx(
         tuple(acc + 0.05 * compression + form for form in (1.0, 0.0, 1.0))
     )
+
+
+def test_every_verdict_of_a_judge_that_fails_and_wavers_is_kept(tiny_episode: Episode) -> None:
+    verdicts = iter(['{"VALID": true}', None, '{"VALID": false}', "what?", "what?", "yes", "yes"])
+    judge = Grades(lambda request: next(verdicts, "no"))
+    wanted = {
+        "judge": {"name": "x"},
+        "reward": "evidence",
+        "weights": {"content": 0.1},
+        "attribution": "leave_one_out",
+    }
+    episode = _judged(tiny_episode, "judge")
+    session = _session(episode, **wanted)
+    write = {"op": "INSERT", "content": FACTS[2]}
+    first = [write, *(one for n in (1, 2, 3) for one in ({"op": "DELETE", "id": n}, write))]
+    result = _play(session, [json.dumps(first), _write("semantic", FACTS[0]), ""], judge=judge)
+    trace = parse_trace(json.loads(trace_line(record_trace(session))))
+    assert list(trace.steps[0].judged.values()) == [
+        '{"VALID": true}', None, '{"VALID": false}', "what?",
+    ]  # fmt: skip
+    assert session.record.steps[0].content_scores == (1.0, 0.0, None, 0.0, 0.0, 0.0, None)
+    assert any(one.left_out for one in trace.answers)
+    assert replay(trace, _session(episode, **wanted)) == result
 
 
 def test_traces_replay_without_reader_or_judge(tiny_episode: Episode, tmp_path: Any) -> None:  # noqa: ANN401

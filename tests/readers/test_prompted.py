@@ -27,6 +27,7 @@ RELEASED = {
     "nugget/1": "c55c2e602504e905",
     "query/1": "2b76c77057448151",
     "read/1": "22761b534813d86e",
+    "read_short/1": "ebe2272f98f03837",
 }
 
 

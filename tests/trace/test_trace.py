@@ -23,7 +23,7 @@ from finemem_env.trace import (
     without_texts,
     write_traces,
 )
-from finemem_env.types import Answer, Episode, ReadRequest
+from finemem_env.types import Answer, Episode, Reader, ReadRequest
 
 OLD = Path(__file__).parent / "first_version.jsonl"
 ACTIONS = (
@@ -58,7 +58,7 @@ def make_session(episode: Episode, **keywords: object) -> Session:
     return Session(episode, settings, np.random.default_rng(5), approx_tokens, 10_000)
 
 
-def play(episode: Episode, reader: FirstItem, **keywords: object) -> tuple[Session, Trace]:
+def play(episode: Episode, reader: Reader, **keywords: object) -> tuple[Session, Trace]:
     session = make_session(episode, **keywords)
     for action in ACTIONS:
         run_step([session], [action], reader)
@@ -134,6 +134,14 @@ def damage_evidence(record: dict[str, Any]) -> None:
     record["answers"][0]["evidence"] = [[1, 2]]
 
 
+def damage_left_out(record: dict[str, Any]) -> None:
+    record["answers"][0]["left_out"] = [1]
+
+
+def damage_judged(record: dict[str, Any]) -> None:
+    record["steps"][0]["judged"] = {"a": 1}
+
+
 def damage_version(record: dict[str, Any]) -> None:
     del record["answers"][0]["query"]
 
@@ -177,6 +185,8 @@ def damage_key(record: dict[str, Any]) -> None:
         (damage_length, "step_rewards: expected 3 entries, one per step"),
         (damage_credit, r"answers\[0\]: credit: expected a list of \[step, part\] pairs"),
         (damage_evidence, r"answers\[0\]: evidence: expected a list of \[chunk, sentence"),
+        (damage_left_out, r"answers\[0\]: left_out: expected a list of texts or null"),
+        (damage_judged, r"steps\[0\]: judged: expected an object of texts or null"),
         (damage_version, r"answers\[0\]: query: expected a value of type str"),
         (damage_key, "unknown key 'sead'. Did you mean 'seed'"),
     ],
@@ -237,6 +247,49 @@ def test_only_what_the_trace_lacks_is_read_anew(tiny_episode: Episode) -> None:
     shown = {one.question: len(one.shown) for one in trace.answers}
     assert reader.asked
     assert all(len(one.items) == shown[one.question] - 1 for one in reader.asked)
+
+
+class Moody:
+    """Never says the same twice, fails every fifth call and cites nothing."""
+
+    version = "moody/1"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
+        return [self._one(request) for request in requests]
+
+    def _one(self, request: ReadRequest) -> Answer:
+        self.calls += 1
+        said = f"{self.calls} {' '.join(request.items)}"
+        return Answer("" if self.calls % 5 == 0 else said, failed=self.calls % 5 == 0)
+
+
+def test_left_out_reads_are_kept_so_that_no_reader_is_needed(tiny_episode: Episode) -> None:
+    wanted = {"attribution": "leave_one_out", "reward": "evidence"}
+    twice = dataclasses.replace(tiny_episode.questions[0], id="again")
+    episode = dataclasses.replace(tiny_episode, questions=(*tiny_episode.questions, twice))
+    session, trace = play(episode, Moody(), **wanted)
+    assert [one.left_out for one in trace.answers if one.left_out]
+    assert any(None in (one.left_out or ()) for one in trace.answers)
+    (read,) = [parse_trace(json.loads(trace_line(trace)))]
+    fresh = make_session(episode, **wanted)
+    assert replay(read, fresh) == session.record.results[-1]
+    again = record_trace(fresh, agent="me", episode=3, seed=5, env={"id": "X"})
+    assert again == dataclasses.replace(trace, versions={})
+
+
+def test_a_trace_without_left_out_reads_is_read_and_asks_for_a_reader(
+    tiny_episode: Episode,
+) -> None:
+    wanted = {"attribution": "leave_one_out", "reward": "evidence"}
+    _, trace = play(tiny_episode, Moody(), **wanted)
+    record = json.loads(trace_line(trace))
+    for answer in (*record["answers"], *(one for s in record["steps"] for one in s["answers"])):
+        del answer["left_out"]
+    with pytest.raises(ReaderError, match=r"not answered in the trace.*give a reader"):
+        replay(parse_trace(record), make_session(tiny_episode, **wanted))
 
 
 def test_replaying_refuses_another_episode(tiny_episode: Episode) -> None:

@@ -31,6 +31,7 @@ from agents.model.depth import freeze_layers, keep_layers  # noqa: E402
 from agents.model.policy import load_policy  # noqa: E402
 from agents.model.tiny import TinyConfig, build_model  # noqa: E402
 from agents.settings import ModelConfig  # noqa: E402
+from agents.warmstart import main as warmstart  # noqa: E402
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -160,3 +161,25 @@ def test_a_shorter_model_is_saved_as_one(folder: Path, tmp_path: Path) -> None:
         first: Any = cut.model
         second: Any = again.model
         assert torch.equal(first(ids).logits, second(ids).logits)
+
+
+def test_the_command_line(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(imitation, "MAX_NEW_TOKENS", 2)
+    words = ["--model", str(folder), "--texts", "synthetic", "--steps", "1", "--prompts", "1"]
+    words += ["--replies", "2", "--frozen-layers", "2", "--threads", "1"]
+    assert warmstart([*words, str(tmp_path / "made")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("1: loss ")
+    record = json.loads(lines[-1])
+    assert record["config"]["replies"] == 2
+    assert record["config"]["model"]["frozen_layers"] == 2
+    assert (tmp_path / "made" / "model.safetensors").is_file()
+    assert warmstart([*words, "--layers", "9", str(tmp_path / "none")]) == 2
+    assert "layers: the model has 3 blocks, got 9" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        warmstart([])

@@ -15,6 +15,7 @@ WRITES_OUT = {
     "skip": "nothing is written",
     "long_context": "a window that grows is written anew, old sentences included",
     "memagent_extractive": "so is a block",
+    "oracle": "notes in its own words, where they are shorter than what was told",
 }
 
 

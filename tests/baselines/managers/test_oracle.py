@@ -8,23 +8,30 @@ import numpy as np
 import pytest
 
 from baselines.agents import PrivilegedAgent, make_agent
+from baselines.managers.notes import key_of
 from baselines.managers.oracle import Oracle
 from baselines.managers.plan import Plan
 from baselines.runs.runner import session_of
 from finemem_env.data.synthetic.kinds import fact_key
 from finemem_env.operations import parse
-from finemem_env.session import Session, run_step
+from finemem_env.readers import LocalReader
+from finemem_env.session import Session, public, run_step
 from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens
-from finemem_env.types import Answer, Episode, Evidence, Operation, Question
+from finemem_env.types import Answer, Episode, Evidence, Operation, Question, ReadRequest
 
 
-def finished(env_id: str, seed: int = 3, **keywords: Any) -> tuple[Session, list[dict[str, Any]]]:  # noqa: ANN401
+def finished(
+    env_id: str,
+    seed: int = 3,
+    oracle: Oracle | None = None,
+    **keywords: Any,  # noqa: ANN401
+) -> tuple[Session, list[dict[str, Any]]]:
     env = gym.make(env_id, disable_env_checker=True, **keywords)
-    oracle = Oracle()
+    oracle = oracle or Oracle()
     oracle.attach(env)
-    observation, _ = env.reset(seed=seed)
-    oracle.reset({})
+    observation, info = env.reset(seed=seed)
+    oracle.reset(public(info))
     infos, over = [], False
     while not over:
         observation, _, over, _, info = env.step(oracle.act(observation, {}))
@@ -63,7 +70,7 @@ def test_a_tight_budget_is_kept_without_a_refused_operation() -> None:
 
 
 def test_superseded_facts_are_gone() -> None:
-    session, _ = finished("FineMem-CR-v0")
+    session, _ = finished("FineMem-CR-v0", oracle=Oracle(rehearsals=0))
     keys = [key for item in session.memory.items() if (key := fact_key(item.content))]
     assert keys
     assert len(keys) == len(set(keys))
@@ -145,15 +152,61 @@ class _Silent:
         return [Answer("") for _ in requests]
 
 
-def test_a_rehearsal_takes_surer_words_for_what_fails(tiny_episode: Episode) -> None:
+def test_a_failing_question_gets_a_note_of_its_own_and_then_the_next(tiny_episode: Episode) -> None:
     plan = plan_for(asking(tiny_episode, *tiny_episode.questions))
-    assert plan.rehearse(_Silent()) == 2
-    while plan.rehearse(_Silent()):
-        pass
+    first, second = map(key_of, tiny_episode.questions)
+    assert plan.change(first)
+    assert plan.change(second)
     assert set(plan.wanted(2).values()) == {
         "What does the red key open → the cellar",
         "What is the code of the gate → 4711",
     }
+    while plan.change(first):
+        pass
+    assert not plan.change(first)
+
+
+class _Exacting:
+    """Gives back the line after a question, and nothing else."""
+
+    version = "exacting/1"
+
+    def answer(self, requests: Any) -> list[Answer]:  # noqa: ANN401
+        return [Answer(_line_after(request)) for request in requests]
+
+
+def _line_after(request: ReadRequest) -> str:
+    lines = [item.splitlines() for item in request.items]
+    asked = request.question.rstrip("?")
+    return next((one[1] for one in lines if len(one) > 1 and one[0].startswith(asked)), "")
+
+
+def test_it_stores_what_the_reader_at_hand_understands() -> None:
+    asked: dict[str, Any] = {"num_chunks": 2, "reader": _Exacting(), "memory_budget": "unlimited"}
+    _, infos = finished("FineMem-AR-v0", **asked)
+    assert infos[-1]["score"] == 1.0
+    _, infos = finished("FineMem-AR-v0", oracle=Oracle(rehearsals=0), **asked)
+    assert infos[-1]["score"] == 0.0
+
+
+class _Whole:
+    """Understands long texts only."""
+
+    version = "whole/1"
+
+    def answer(self, requests: Any) -> list[Answer]:  # noqa: ANN401
+        return LocalReader().answer(
+            [dataclasses.replace(one, items=_long(one)) for one in requests]
+        )
+
+
+def _long(request: ReadRequest) -> tuple[str, ...]:
+    return tuple(text for text in request.items if approx_tokens(text) > 60)
+
+
+def test_it_is_no_worse_than_an_agent_that_knows_nothing() -> None:
+    _, infos = finished("FineMem-AR-v0", num_chunks=3, reader=_Whole(), memory_budget="unlimited")
+    assert infos[-1]["score"] > 0.3
 
 
 def test_words_that_many_questions_share_are_left_out_of_short_notes(

@@ -139,6 +139,6 @@ def test_the_benchmark_plays_what_there_is(
 
 
 def test_a_suite_repeats_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fixed = ("--suite", "suite-cpu-v0", "--repeat", "--output-dir", str(tmp_path / "run"))
+    fixed = ("--suite", "suite-cpu-v1", "--repeat", "--output-dir", str(tmp_path / "run"))
     assert run(*fixed) == 2
     assert "fixes its episodes" in capsys.readouterr().err
