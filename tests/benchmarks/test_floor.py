@@ -32,7 +32,7 @@ def test_a_source_that_cuts_its_chunks_is_not_told_their_number(tmp_path: Path) 
     refusing = set()
     for name in SOURCES:
         try:
-            load_source(name, SourceConfig(data_dir=str(tmp_path), num_chunks=4))
+            load_source(name, SourceConfig(data_dir=tmp_path, num_chunks=4))
         except ConfigError as error:
             refusing |= {name} if "num_chunks" in str(error) else set()
         except DataError:
