@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from agents.model.batching import Row
     from agents.model.policy import Policy
 
-__all__ = ["Stage", "WarmStart", "check", "main", "train", "write_record"]
-
 ENV = "FineMem-AR-v0"
 MAX_NEW_TOKENS = 96
 SIZE = TinyConfig(intermediate_size=256, layers=3)
