@@ -168,7 +168,8 @@ def test_openenv_server() -> None:
         seen = client.reset(seed=1)
         total = 0.0
         while not seen.done:
-            chunk = seen.observation["text"].split("<chunk")[-1].split("\n")[1]
+            chunk = seen.observation["text"].split("<chunk")[-1].split("</chunk>")[0]
+            chunk = chunk.partition(">\n")[2]
             action = json.dumps([{"op": "INSERT", "content": chunk}])
             seen = client.step({"text": action})
             total += seen.reward
