@@ -33,8 +33,6 @@ from finemem_env.errors import ConfigError, nearest
 from finemem_env.extras import needs, require
 from finemem_env.rewards import REWARDS
 
-__all__ = ["METHODS", "SETTINGS", "TASKS", "Cell", "main", "run_cell"]
-
 # Every reward with the form of credit that suits it (docs/credit.md).
 METHODS = (
     "outcome/return",

@@ -11,8 +11,6 @@ from itertools import accumulate, pairwise
 
 from finemem_env.errors import ConfigError
 
-__all__ = ["chunks_at", "parse_curriculum"]
-
 _STAGE = re.compile(r"\s*([1-9][0-9]{0,5})\s*:\s*([1-9][0-9]{0,8})\s*", re.ASCII)
 _LAST = re.compile(r"\s*([1-9][0-9]{0,5})\s*", re.ASCII)
 

@@ -17,8 +17,6 @@ from baselines.reaching import add_trust
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import json_object
 
-__all__ = ["main"]
-
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:

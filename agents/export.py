@@ -14,8 +14,6 @@ from baselines.reaching import add_trust
 from finemem_env.cli.frame import command, program
 from finemem_env.errors import ConfigError
 
-__all__ = ["export", "main"]
-
 CARD = """\
 ---
 library_name: transformers

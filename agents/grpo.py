@@ -23,8 +23,6 @@ from finemem_env.extras import needs
 if TYPE_CHECKING:
     from agents.learn.distributed import World
 
-__all__ = ["main"]
-
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:

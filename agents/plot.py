@@ -11,8 +11,6 @@ from baselines.tables.charts import curve_chart
 from finemem_env.cli.frame import command, program
 from finemem_env.errors import ConfigError
 
-__all__ = ["main"]
-
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:

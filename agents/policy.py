@@ -8,8 +8,6 @@ from typing import Any
 
 from agents.runs.load import load_manager
 
-__all__ = ["Manager"]
-
 
 class Manager:
     """A trained policy as an agent of the benchmark, named `agents.policy:Manager`.

@@ -19,27 +19,6 @@ from finemem_env.backends.options import check_fields, check_number, read_option
 from finemem_env.backends.transport import Address, Patience
 from finemem_env.errors import ConfigError, nearest
 
-__all__ = [
-    "EVAL_EPISODES",
-    "FINAL_EPISODES",
-    "SAMPLERS",
-    "TINY",
-    "EngineOptions",
-    "EnvironmentConfig",
-    "EvaluationConfig",
-    "LossConfig",
-    "LossType",
-    "ModelConfig",
-    "OptimizerConfig",
-    "Precision",
-    "RunConfig",
-    "SamplerSetup",
-    "SamplingConfig",
-    "Schedule",
-    "ServerOptions",
-    "check_sampler",
-]
-
 LossType = Literal["grpo", "dapo", "dr_grpo", "bnpo"]
 Precision = Literal["float32", "bfloat16", "mixed"]
 Schedule = Literal["constant", "linear"]

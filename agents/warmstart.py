@@ -38,8 +38,8 @@ from agents.model.tiny import (
 from agents.runs.config import CPU_ENV_ARGS
 from agents.runs.imitation_options import add_pretrained, run_pretrained
 from agents.settings import ModelConfig
+from finemem_env.cli.frame import command, program
 from finemem_env.data.synthetic.kinds import is_asked_kind
-from finemem_env.errors import FineMemError
 from finemem_env.extras import needs
 from finemem_env.operations import parse, render
 from finemem_env.prompts import parse_observation
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 
     from agents.model.batching import Row
     from agents.model.policy import Policy
-
-__all__ = ["Stage", "WarmStart", "check", "main", "train", "write_record"]
 
 ENV = "FineMem-AR-v0"
 MAX_NEW_TOKENS = 96
@@ -328,10 +326,11 @@ def write_record(folder: Path, config: WarmStart, count: int = 128) -> dict[str,
     return scores
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code (2 for a setting that does not fit)."""
     defaults = WarmStart()
-    parser = argparse.ArgumentParser(prog="python -m agents.warmstart", description=__doc__)
+    parser = program("agents.warmstart", __doc__)
     parser.add_argument(
         "output", type=Path, nargs="?", help="folder to write to (with --model: runs/warmstart)"
     )
@@ -355,11 +354,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.output is None and given.model is None:
         parser.error("output: expected the folder to write to")
-    try:
-        print(json.dumps(_run(given) if given.model is None else run_pretrained(given)))
-    except FineMemError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(json.dumps(_run(given) if given.model is None else run_pretrained(given)))
     return 0
 
 

@@ -27,8 +27,6 @@ from finemem_env.cli.frame import Parser, command, program
 from finemem_env.cli.options import add_env_options, add_seed, env_args, env_id, positive
 from finemem_env.errors import ConfigError
 
-__all__ = ["main"]
-
 
 def _listed(entries: Mapping[str, str]) -> str:
     return "\n".join(f"  {name:<20} {text}" for name, text in entries.items())

@@ -42,8 +42,6 @@ from finemem_env.inspect import (
     tell,
 )
 
-__all__ = ["main"]
-
 _NAMED = 10  # places that an error names
 
 

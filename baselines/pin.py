@@ -10,8 +10,6 @@ from baselines.runs.run import suite_data
 from baselines.suites import SUITES
 from finemem_env.cli.frame import command, program
 
-__all__ = ["main"]
-
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -37,8 +37,6 @@ from finemem_env.cli.tables import markdown_table, number
 from finemem_env.data.source import BaseSource
 from finemem_env.errors import ConfigError, DataError
 
-__all__ = ["Filled", "fill", "main", "markdown", "partial", "plan", "published_markdown"]
-
 _ENV = "FineMem-Mix-v0"
 _ROUNDING = 0.0015  # what rounding the columns to three decimals can make of their mean
 _AGENTS = ("skip", "rag", "long_context", "salience", "oracle")

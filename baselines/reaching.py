@@ -10,8 +10,6 @@ from finemem_env.data.registry import SOURCES, SYNTHETIC
 from finemem_env.errors import ConfigError
 from finemem_env.locate import ENVIRONMENTS
 
-__all__ = ["TRUST", "add_trust", "reaching", "refuse"]
-
 TRUST = "--trust-settings"
 
 _LOCAL: dict[str, tuple[object, ...]] = {

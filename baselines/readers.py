@@ -39,8 +39,6 @@ from finemem_env.testing import canonical
 from finemem_env.trace import Trace, replay
 from finemem_env.types import Answer, Reader, ReadRequest
 
-__all__ = ["Reading", "main", "read_run"]
-
 # Only final answers are compared: nothing else is read.
 _PLAIN = {"reward": "outcome", "chunk_questions": 0}
 _DROPPED = ("reader", "reward", "attribution", "beta", "weights")

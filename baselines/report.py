@@ -28,8 +28,6 @@ from finemem_env.cli.tables import html_table, interval, number, text_table
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.trace import Trace
 
-__all__ = ["Report", "load", "main", "page"]
-
 _STYLE = """body{font-family:sans-serif;max-width:1240px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;font-size:13px;margin:1em 0;display:block;overflow-x:auto}
 th,td{padding:3px 8px;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}

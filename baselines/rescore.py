@@ -36,8 +36,6 @@ from finemem_env.rewards import REWARDS
 from finemem_env.testing import canonical
 from finemem_env.trace import Trace, replay
 
-__all__ = ["Rescorer", "largest_difference", "main"]
-
 _OWN = "own"
 _OVERRIDES = ("reward", "attribution", "beta", "weights")
 _TOLERANCE = 1e-9

@@ -47,8 +47,6 @@ from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.extras import load
 from finemem_env.wrappers import DiscreteOperations, FeatureObservation, feature_array, make_draft
 
-__all__ = ["ALGORITHMS", "Sb3Agent", "Sb3Config", "blank", "main", "make_env", "train"]
-
 ALGORITHMS = {
     "ppo": "stable_baselines3:PPO",
     "dqn": "stable_baselines3:DQN",

@@ -14,8 +14,6 @@ from typing import Any
 from finemem_env.errors import DataError
 from finemem_env.extras import load
 
-__all__ = ["restore", "restore_policy"]
-
 _POLICY, _OPTIMIZER, _DATA = "policy.pth", "policy.optimizer.pth", "data"
 # Where training stands, as the library names it; plain numbers in the archive.
 _COUNTS = ("num_timesteps", "_n_updates", "_n_calls", "_episode_num")

@@ -9,8 +9,6 @@ from pathlib import Path
 from baselines.runs.submission import write_submission
 from finemem_env.cli.frame import command, program, saving
 
-__all__ = ["main"]
-
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:

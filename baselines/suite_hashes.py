@@ -5,8 +5,6 @@ Printed by `python -m baselines.pin [SUITE …]`.
 
 from __future__ import annotations
 
-__all__ = ["DATA_HASHES"]
-
 DATA_HASHES: dict[str, dict[str, str]] = {
     "suite-cpu-v1": {
         "AR-synthetic": "0163c407e4ae4d061471c02dbb6835653dcdac247c0aeb31556a7b9b1172a6eb",

@@ -18,8 +18,6 @@ from finemem_env.data.catalogue import SOURCES
 from finemem_env.data.source import DATA_VARIABLE
 from finemem_env.errors import ConfigError, DataError, nearest
 
-__all__ = ["BUDGETS", "HEADLINE", "SUITES", "UNLIMITED", "Suite", "Task", "check_data", "get_suite"]
-
 UNLIMITED = "unlimited"
 HEADLINE = "0.4"
 BUDGETS = ("0.1", "0.2", HEADLINE, "1.0", UNLIMITED)

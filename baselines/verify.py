@@ -31,8 +31,6 @@ from finemem_env.cli.frame import command, program
 from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import number
 
-__all__ = ["main", "problems"]
-
 _TOLERANCE = 1e-9
 _SHOWN = 20
 

@@ -34,8 +34,6 @@ from finemem_env.session import public
 from finemem_env.trace import record_trace
 from finemem_env.types import Operation
 
-__all__ = ["main", "watch"]
-
 _WIDTH = 100
 
 

@@ -11,8 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Browser", "address", "chromium"]
-
 _PATIENCE = 60  # seconds without a word from the browser
 _FLAGS = (
     "--headless",

@@ -37,8 +37,6 @@ from finemem_env.scoring.abstention import abstains
 from finemem_env.text import words
 from finemem_env.types import Answer, JudgeRequest
 
-__all__ = ["Earned", "WordJudge", "earnings", "main", "players"]
-
 _GOLD = "right answer|correct answer|present answer|rubric"
 _GRADED = re.compile(rf"(?:{_GOLD}): (.*?)\n+(?:given answer|reply): (.*?)\n\n", re.DOTALL)
 _ABSTENTION = re.compile(r"\nreason: .*?\n\nreply: (.*?)\n\n", re.DOTALL)

@@ -23,8 +23,6 @@ from finemem_env.cli.options import positive
 from finemem_env.cli.progress import Progress, begin, tail
 from finemem_env.errors import ConfigError, nearest
 
-__all__ = ["cells", "main", "read_records", "run"]
-
 Record = dict[str, Any]
 
 

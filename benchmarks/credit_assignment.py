@@ -39,8 +39,6 @@ from finemem_env.session import Session
 from finemem_env.text import sentence_key
 from finemem_env.types import Question
 
-__all__ = ["ATTRIBUTIONS", "SOURCES", "Bench", "Measurement", "evidence_kinds", "main", "measure"]
-
 GROUP = 8
 EVIDENCE, OTHER = "evidence", "never asked"
 STORED = {EVIDENCE: 0.95, OTHER: 0.10}

@@ -11,8 +11,6 @@ from benchmarks.credit_run import CREDITS
 from benchmarks.credit_tasks import TASKS
 from finemem_env.cli.tables import markdown_table
 
-__all__ = ["TARGET", "findings", "summarise", "table", "updates_to"]
-
 Record = Mapping[str, Any]
 Group = tuple[str, str, str]  # task, reward, credit
 Summary = Mapping[str, float]

@@ -18,8 +18,6 @@ from benchmarks.rollout import Rollout, make_group, play, policy_gradient, rewar
 from finemem_env.rewards import REWARDS, RewardSettings
 from finemem_env.vector import MemoryVectorEnv
 
-__all__ = ["CREDITS", "STUDIED", "Budget", "Cell", "Form", "Point", "train"]
-
 Floats = npt.NDArray[np.float64]
 
 Form = Literal["step", "return", "to-go"]

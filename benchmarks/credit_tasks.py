@@ -13,8 +13,6 @@ from benchmarks.policy import BROKEN, UPDATE
 from finemem_env.data.synthetic.english import ENGLISH
 from finemem_env.data.synthetic.kinds import is_asked_kind
 
-__all__ = ["KINDS", "TASKS", "CreditTask", "kind_of"]
-
 KINDS = ("asked", "rumour", "visitor", "wonder", "talk", "date")
 _RUMOUR = ENGLISH.rumour.partition("{")[0]
 _WONDER = ENGLISH.wonder.partition("}")[2].partition("{")[0]

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["Estimate", "estimate"]
-
 Z95 = 1.959963984540054
 
 

@@ -27,8 +27,6 @@ from finemem_env.cli.tables import markdown_table, number
 from finemem_env.data.registry import SOURCES
 from finemem_env.errors import ConfigError, DataError
 
-__all__ = ["QUESTIONS", "main", "returns", "tasks"]
-
 # Sources whose chunks are given, so that their number is not chosen; and what leaves out questions
 # that only a judge can grade.
 _NO_JUDGE: dict[str, Any] = {"difficulty": {"judged": False}}

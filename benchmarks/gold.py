@@ -5,8 +5,6 @@ from __future__ import annotations
 from finemem_env.rewards import FinalOutcome, shares
 from finemem_env.types import Question
 
-__all__ = ["gold_share", "gold_steps"]
-
 
 def gold_steps(question: Question) -> frozenset[int]:
     """Steps whose chunk holds evidence; step t is the one that read chunk t."""

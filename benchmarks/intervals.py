@@ -19,8 +19,6 @@ from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import markdown_table, number
 
-__all__ = ["CASES", "DRAWS", "coverage", "main", "of_tables", "percentile"]
-
 Scores = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 _RESAMPLES = 400

@@ -17,8 +17,6 @@ from finemem_env.data.synthetic.kinds import fact_key, merge
 from finemem_env.prompts import View, parse_observation
 from finemem_env.text import split_sentences
 
-__all__ = ["BROKEN", "UPDATE", "Decision", "KindOf", "KindPolicy"]
-
 Floats = npt.NDArray[np.float64]
 KindOf = Callable[[int, str], str]
 """(chunk index, sentence) → the name of its kind."""

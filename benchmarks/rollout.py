@@ -21,8 +21,6 @@ from finemem_env.session import Session, StreamSource
 from finemem_env.types import Episode, Question
 from finemem_env.vector import MemoryVectorEnv
 
-__all__ = ["Rollout", "make_group", "play", "policy_gradient", "reward_rows"]
-
 Floats = npt.NDArray[np.float64]
 
 

@@ -7,8 +7,6 @@ from html import escape
 
 import networkx as nx
 
-__all__ = ["draw"]
-
 WIDTH, FLOOR, BOX, GAP = 1180, 64, 26, 10
 CHARACTER = 7.0  # width of one at the size used
 COLOURS = {

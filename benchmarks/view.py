@@ -29,8 +29,6 @@ from finemem_env.trace import Trace, record_trace, write_traces
 from finemem_env.types import Chunk, Episode, Evidence, Op, Operation, Question
 from finemem_env.view import collect, page
 
-__all__ = ["large_trace", "main"]
-
 
 def large_trace(steps: int, items: int, questions: int) -> Trace:
     """The trace of an agent that stores every sentence of its chunks and rewrites some."""

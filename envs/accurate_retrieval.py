@@ -7,8 +7,6 @@ from typing import ClassVar
 from finemem_env.env import MemoryEnv
 from finemem_env.types import Competency
 
-__all__ = ["AccurateRetrievalEnv"]
-
 
 class AccurateRetrievalEnv(MemoryEnv):
     """Accurate retrieval: remember facts that are asked much later.

@@ -7,8 +7,6 @@ from typing import ClassVar
 from finemem_env.env import MemoryEnv
 from finemem_env.types import Competency
 
-__all__ = ["ConflictResolutionEnv"]
-
 
 class ConflictResolutionEnv(MemoryEnv):
     """Conflict resolution: facts change and the latest one holds.

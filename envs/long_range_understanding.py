@@ -7,8 +7,6 @@ from typing import ClassVar
 from finemem_env.env import MemoryEnv
 from finemem_env.types import Competency
 
-__all__ = ["LongRangeUnderstandingEnv"]
-
 
 class LongRangeUnderstandingEnv(MemoryEnv):
     """Long-range understanding: questions that no single sentence answers.

@@ -7,8 +7,6 @@ from typing import ClassVar
 from finemem_env.env import MemoryEnv
 from finemem_env.types import Competency
 
-__all__ = ["MixtureEnv"]
-
 
 class MixtureEnv(MemoryEnv):
     """The mixture of all competencies, as the papers train on.

@@ -7,8 +7,6 @@ from typing import ClassVar
 from finemem_env.env import MemoryEnv
 from finemem_env.types import Competency
 
-__all__ = ["TestTimeLearningEnv"]
-
 
 class TestTimeLearningEnv(MemoryEnv):
     """Test-time learning: learn a labelling from examples in the text.

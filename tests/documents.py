@@ -32,6 +32,7 @@ _FOREIGN = frozenset(
         "cd",
         "export",
         "git",
+        "mkdir",
         "pip",
         "pre-commit",
         "python3",

@@ -24,18 +24,6 @@ from torch import Tensor, nn
 from agents.learn.distributed import split_like, whole
 from finemem_env.errors import ConfigError
 
-__all__ = [
-    "Position",
-    "latest",
-    "load",
-    "load_weights",
-    "prune",
-    "save",
-    "save_weights",
-    "trained",
-    "write_text",
-]
-
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 KEPT = 2  # newest checkpoints
 

@@ -26,8 +26,6 @@ from agents.model.batching import Row, collate
 from finemem_env.backends.local import Unit
 from finemem_env.errors import ConfigError
 
-__all__ = ["World", "clip_gradients", "gathered", "split_like", "whole"]
-
 # The others wait in a collective while the main process evaluates.
 PATIENCE = timedelta(hours=4)
 

@@ -32,8 +32,6 @@ from agents.model.batching import Row, micro_batches
 from agents.model.policy import Policy, load_policy
 from agents.settings import ModelConfig
 
-__all__ = ["Imitation", "check_replies", "imitate"]
-
 MAX_NEW_TOKENS = 48
 MICRO_TOKENS = 2048  # padded tokens of a micro-batch
 WARMUP = 5  # steps over which the learning rate rises

@@ -10,8 +10,6 @@ import numpy as np
 
 from agents.model.batching import Row
 
-__all__ = ["count_tokens", "split_rows"]
-
 
 def split_rows(rows: Sequence[Row], parts: int, *, seed: Sequence[int]) -> list[list[Row]]:
     """Rows by optimizer step; rows that may share a prefix stay together. Never an empty part."""

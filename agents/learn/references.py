@@ -19,15 +19,6 @@ from finemem_env.errors import ConfigError
 from finemem_env.prompts import View, parse_observation
 from finemem_env.text import approx_tokens
 
-__all__ = [
-    "REFERENCE_ENV_ARGS",
-    "TEXTS",
-    "ReferenceLesson",
-    "Text",
-    "Unselective",
-    "reference_lessons",
-]
-
 CHUNKS = 6  # of an episode's lessons; whole texts are longer, and left after so many
 
 

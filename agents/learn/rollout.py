@@ -29,16 +29,6 @@ from finemem_env.session import Session, StepResult, run_step
 from finemem_env.types import Answer, Reader, ReadRequest
 from finemem_env.vector import MemoryVectorEnv
 
-__all__ = [
-    "Rollout",
-    "Sampling",
-    "StepRow",
-    "make_rollout_env",
-    "resolved_settings",
-    "roll_out",
-    "rows_of",
-]
-
 SKIP = '[{"op":"SKIP"}]'
 
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["LossStats"]
-
 SUMS = (
     "tokens",  # active completion tokens
     "loss",  # weighted per-token terms, KL included, entropy bonus not

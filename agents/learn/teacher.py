@@ -21,8 +21,6 @@ from finemem_env.data.synthetic.kinds import is_asked_kind
 from finemem_env.prompts import parse_observation
 from finemem_env.text import split_sentences
 
-__all__ = ["Lesson", "Teacher", "lessons"]
-
 
 @dataclass(frozen=True, slots=True)
 class Lesson:

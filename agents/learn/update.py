@@ -20,8 +20,6 @@ from agents.model.batching import MicroBatch, Row, collate, flatten, plan
 from agents.model.logprobs import EntropyMode, TokenScores
 from finemem_env.errors import ConfigError
 
-__all__ = ["accumulate_gradients", "count_batches"]
-
 Table = Sequence[Sequence[float]]  # per row, one value per completion token
 
 

@@ -17,8 +17,6 @@ from torch import Tensor
 from finemem_env.backends.local import MIN_SHARED, Unit, find_units
 from finemem_env.errors import ConfigError
 
-__all__ = ["MicroBatch", "Row", "collate", "flatten", "micro_batches", "plan", "unflatten"]
-
 
 @dataclass(frozen=True, slots=True)
 class Row:

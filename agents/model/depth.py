@@ -14,8 +14,6 @@ from torch import nn
 from finemem_env.backends.local import base_causal_lm
 from finemem_env.errors import ConfigError
 
-__all__ = ["freeze_layers", "keep_layers"]
-
 
 def keep_layers(model: nn.Module, count: int) -> None:
     """Drop all blocks after the first `count`, in place.

@@ -25,15 +25,6 @@ from finemem_env.backends.local import (
 )
 from finemem_env.errors import ConfigError
 
-__all__ = [
-    "MAX_LOGITS",
-    "EntropyMode",
-    "Scorer",
-    "TokenScores",
-    "score_rows",
-    "score_tokens",
-]
-
 MAX_LOGITS = 2**26  # logits of one chunk: 256 MB in float32
 EntropyMode = Literal["none", "value", "gradient"]
 

@@ -27,8 +27,6 @@ from finemem_env.backends.sampler import (
 from finemem_env.backends.transport import Patience
 from finemem_env.errors import BackendError, ConfigError
 
-__all__ = ["EngineSampler", "make_sampler"]
-
 # Largest difference of a probe token's log-probability that rounding explains.
 TOLERANCE = {"float32": 1e-3, "mixed": 0.25, "bfloat16": 0.25}
 PROBE_TOKENS = 512  # longest probe

@@ -16,15 +16,6 @@ from finemem_env.errors import ConfigError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-__all__ = [
-    "ACTION_PHRASES",
-    "CHAT_TEMPLATE",
-    "OBSERVATION_PHRASES",
-    "TinyConfig",
-    "build_model",
-    "train_tokenizer",
-]
-
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
 # ChatML, as Qwen writes it.

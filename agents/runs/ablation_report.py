@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["interval", "mean_curves", "normalised", "table", "updates_to"]
-
 Floats = npt.NDArray[np.float64]
 Record = dict[str, Any]
 REFERENCE = "outcome"  # updates are counted to its final score

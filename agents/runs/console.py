@@ -10,8 +10,6 @@ from types import FrameType
 
 from finemem_env.errors import ConfigError
 
-__all__ = ["run_folder", "signals"]
-
 _RUNS = Path("runs")
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from finemem_env.errors import ConfigError
 
-__all__ = ["read_curve"]
-
 Curve = list[tuple[int, float]]
 
 

@@ -26,19 +26,6 @@ from baselines.runs.runner import Entry, run_episode
 from baselines.tables.results import Result, measured
 from finemem_env.trace import record_trace, trace_line
 
-__all__ = [
-    "EVAL_SEED",
-    "FINAL_SEED",
-    "REFERENCES",
-    "HeldOut",
-    "evaluate_policy",
-    "final_results",
-    "held_out",
-    "play_references",
-    "policy_results",
-    "write_samples",
-]
-
 REFERENCES = ("skip", "fifo", "rag", "salience", "selective", "oracle")
 EVAL_SEED, FINAL_SEED = 1, 2  # beside the run's seed: other episodes than those of training
 _WIDTH = 64  # episodes that a policy plays in step

@@ -11,8 +11,6 @@ from agents.runs.console import signals
 from agents.settings import ModelConfig
 from finemem_env.extras import needs
 
-__all__ = ["add_pretrained", "run_pretrained"]
-
 FOLDER = Path("runs/warmstart")
 
 

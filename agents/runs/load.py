@@ -16,9 +16,6 @@ from finemem_env.extras import needs
 if TYPE_CHECKING:
     from agents.model.policy import Policy
 
-__all__ = ["load_manager", "load_run", "read_config", "refuse_reaching"]
-
-
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

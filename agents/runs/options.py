@@ -14,8 +14,6 @@ from finemem_env.cli.options import json_object, name_or_object
 from finemem_env.data.registry import SOURCES, SYNTHETIC
 from finemem_env.locate import ENVIRONMENTS
 
-__all__ = ["Chosen", "add_arguments", "parse_config"]
-
 # What a preset says of the data: knobs of the synthetic texts, and sizes that a file has itself.
 _KNOBS, _SIZES = ("difficulty",), ("chunk_tokens", "num_chunks")
 

@@ -19,8 +19,6 @@ from agents.learn.rollout import Clock, Rollout
 from finemem_env.extras import load, needs
 from finemem_env.types import Op
 
-__all__ = ["METRICS", "Tracker", "reward_metrics", "rollout_metrics", "sample_text", "time_metrics"]
-
 METRICS: dict[str, str] = {
     "rollout/score": "mean score of the final questions (r_global)",
     "rollout/return": "sum of the rewards of an episode",

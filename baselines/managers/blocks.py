@@ -23,8 +23,6 @@ from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, normalise, split_sentences
 from finemem_env.types import Op, Operation
 
-__all__ = ["ExtractiveMem1", "ExtractiveMemAgent", "Mem1", "MemAgent"]
-
 _PROMPT = """\
 You keep notes on a long text that you read section by section. The notes are all that remains: \
 questions about the whole text will be answered from them. Write the notes anew so that they hold \

@@ -9,8 +9,6 @@ from finemem_env.backends.policy import ModelPolicy
 from finemem_env.backends.registry import make_backend
 from finemem_env.errors import ConfigError
 
-__all__ = ["Llm"]
-
 
 class Llm(ModelPolicy):
     """Reads the environment's instructions and observation and replies with operations.

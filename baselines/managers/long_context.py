@@ -10,8 +10,6 @@ from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, normalise, split_sentences
 from finemem_env.types import Op, Operation
 
-__all__ = ["LongContext"]
-
 _PAGES = 5  # a reader is shown five items: more pages than that would not be a context
 
 

@@ -35,8 +35,6 @@ from finemem_env.prompts import parse_observation
 from finemem_env.readers.windows import trim
 from finemem_env.types import Answer, Reader, ReadRequest
 
-__all__ = ["MEMORISE", "MessageAgent", "Messages"]
-
 MEMORISE = "Please remember what I read at {time}:\n\n{chunk}"
 _OPTIONAL = ("query_id", "context_id")  # MemoryAgentBench sends them; an agent need not take them
 

@@ -13,8 +13,6 @@ from finemem_env.memory import says_the_same
 from finemem_env.text import normalise
 from finemem_env.types import Op, Operation
 
-__all__ = ["Mirror"]
-
 
 class Mirror:
     """Plans the operations that bring the memory to a set of keyed texts, and knows their items.

@@ -19,8 +19,6 @@ from finemem_env.text.function_words import STOP
 from finemem_env.text.sentence_ends import SOLID_STOPS, SPACED_STOPS
 from finemem_env.types import Question
 
-__all__ = ["Form", "Key", "Note", "Wording", "evidence_forms", "key_of", "own_forms"]
-
 Key = tuple[str, tuple[str, ...]]
 Form = tuple[tuple[str, int], ...]  # texts, each with the first step that may write it
 _COMMON = 0.15  # share of the questions that hold a common word

@@ -23,8 +23,6 @@ from baselines.agents import Info
 from baselines.managers.rehearsal import Player, rehearsed
 from baselines.managers.scripted import skip
 
-__all__ = ["Oracle"]
-
 
 class Oracle:
     """The privileged upper bound; see the module's docstring.

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 
 from finemem_env.errors import BackendError
 
-__all__ = ["is_outage"]
-
 _OURS = (BackendError, ConnectionError, TimeoutError)
 # Base classes of what goes wrong between a library and its server, by the package they come from.
 _BASES = {

@@ -19,8 +19,6 @@ from finemem_env.session import Session
 from finemem_env.text import make_counter, normalise
 from finemem_env.types import Op, Operation, Question
 
-__all__ = ["Plan"]
-
 
 class Plan:
     """Notes on all questions of a session's episode.

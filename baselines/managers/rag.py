@@ -14,8 +14,6 @@ from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, split_sentences
 from finemem_env.types import Op, Operation
 
-__all__ = ["Rag"]
-
 
 class Rag(Reactive):
     """Stores every passage of the text verbatim; search decides what is read.

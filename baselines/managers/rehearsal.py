@@ -14,8 +14,6 @@ from finemem_env.session import Session, public, run_step
 from finemem_env.session.grading import Grader, Request
 from finemem_env.types import Answer, JudgeRequest, Question
 
-__all__ = ["Player", "rehearsed"]
-
 _LINES = (1, 3)  # labelled lines that are kept of every label
 _FULL = 1.0 - 1e-9
 

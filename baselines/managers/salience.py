@@ -23,8 +23,6 @@ from finemem_env.text import approx_tokens, normalise, parse_example, split_sent
 from finemem_env.text.search_terms import sized_words
 from finemem_env.types import Op, Operation
 
-__all__ = ["Salience", "salience", "subject_relation"]
-
 _JOINTS = frozenset(["of", "the", "and", "de", "la", "le", "van", "von", "in"])
 _POINTING = """
     he she it they this that these those his her its their there here then so but and or if when

@@ -27,8 +27,6 @@ from finemem_env.prompts import parse_observation
 from finemem_env.session import Session, StreamSource, agent_info, limits_of, public
 from finemem_env.types import OperationResult
 
-__all__ = ["Scrambled"]
-
 _DRAWS = 200  # of an episode that is another one
 
 

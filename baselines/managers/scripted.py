@@ -19,8 +19,6 @@ from finemem_env.text import approx_tokens, normalise, split_sentences
 from finemem_env.text.sentence_ends import CLOSING, STOPS
 from finemem_env.types import Limits, Op, Operation
 
-__all__ = ["Fifo", "FirstSentence", "Random", "Skip", "StoreChunks", "StoreSentences"]
-
 # Sizes of what an agent writes where the environment does not limit it.
 PIECE_TOKENS = 4096
 PIECES = 64

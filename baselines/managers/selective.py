@@ -26,8 +26,6 @@ from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, parse_example, sentence_key, split_sentences
 from finemem_env.types import Op, Operation
 
-__all__ = ["Selective", "statement_key"]
-
 _NAME_OR_NUMBER = re.compile(r"\b(?:[A-Z]\w+|\w*\d\w*)")
 _NUMBERED = re.compile(r"^\s*\d+[.):]\s+")
 # What the last name of a statement may consist of, beside capitalised words and numbers.

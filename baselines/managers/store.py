@@ -31,8 +31,6 @@ from finemem_env.prompts import parse_observation
 from finemem_env.session import limits_of
 from finemem_env.text import normalise
 
-__all__ = ["Store"]
-
 _EXAMPLE = '--agent-args \'{"store": "bm25"}\' or \'{"store": "package.module:Class"}\''
 
 

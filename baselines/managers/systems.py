@@ -20,8 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-__all__ = ["STORES", "MemoryStore", "StoreSpec"]
-
 
 @runtime_checkable
 class MemoryStore(Protocol):

@@ -9,8 +9,6 @@ from typing import Any
 
 from baselines.agents import Agent, make_agent
 
-__all__ = ["AgentChoice"]
-
 
 @dataclass(frozen=True, slots=True)
 class AgentChoice:

@@ -20,8 +20,6 @@ from finemem_env.data.source import BaseSource, Source
 from finemem_env.errors import ConfigError
 from finemem_env.session import StreamSource
 
-__all__ = ["available", "distinct_seeds", "episode_seeds", "instance_seeds"]
-
 _REPEATS = (100, 20)  # draws that give nothing new before nothing new is expected, + per episode
 
 

@@ -21,8 +21,6 @@ from baselines.tables.summary import AgentSummary, summarise
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.trace import Trace, read_traces, trace_line
 
-__all__ = ["RunFolder", "own_file"]
-
 CONFIG_SCHEMA = "finemem-run/1"
 RESULT_SCHEMA = "finemem-result/1"
 SUMMARY_SCHEMA = "finemem-summary/1"

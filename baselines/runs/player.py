@@ -16,8 +16,6 @@ from baselines.suites import UNLIMITED, Task
 from baselines.tables.results import Result
 from finemem_env.trace import Trace
 
-__all__ = ["Job", "Player", "environment_args"]
-
 
 @dataclass(frozen=True, slots=True)
 class Job:

@@ -21,8 +21,6 @@ from finemem_env.errors import BackendError, ConfigError
 from finemem_env.session import Session, public
 from finemem_env.trace import Trace, record_trace
 
-__all__ = ["Clock", "Entry", "run_episode", "session_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -22,8 +22,6 @@ from baselines.tables.results import Result
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace, parse_trace, trace_line, without_texts
 
-__all__ = ["SCHEMA", "Submission", "read_submission", "write_submission"]
-
 SCHEMA = "finemem-submission/1"
 Key = tuple[str, str, str, int]
 

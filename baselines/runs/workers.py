@@ -23,8 +23,6 @@ from baselines.runs.runner import Clock
 from baselines.tables.results import Result
 from finemem_env.trace import Trace
 
-__all__ = ["play_parallel"]
-
 _POLL = 0.2  # seconds between looks at the clocks
 _GOODBYE = 5.0  # seconds that an idle worker gets to leave
 _CONTEXT = multiprocessing.get_context("spawn")

@@ -17,8 +17,6 @@ from finemem_env.errors import ConfigError, nearest
 from finemem_env.retrieval import Retriever, make_retriever
 from finemem_env.text import TextCache, split_sentences, tie_key
 
-__all__ = ["Bm25Store", "EndpointIndex", "PassageStore", "VectorStore"]
-
 PASSAGE_TOKENS = 64
 _BATCH = 64  # texts in one call
 _DECIMALS = 6  # closer similarities are ties

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-__all__ = ["bar_chart", "colour", "curve_chart", "line_chart"]
-
 _COLOURS = (
     "#1f6fb4", "#d9541e", "#2a9d5c", "#8a4fbf", "#c2a100", "#d63a7a", "#16a0a8", "#7a5230",
     "#6b7785", "#9bbf2e", "#3848b8", "#e08a00", "#a02020", "#4a7a4a", "#b48ad0", "#111111",

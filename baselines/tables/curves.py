@@ -13,8 +13,6 @@ from baselines.tables.results import Result
 from baselines.tables.summary import AgentSummary, cell, footnote, render_table
 from finemem_env.cli.tables import text_table
 
-__all__ = ["Curve", "area", "competency_means", "curve_cells", "curves", "headline", "run_table"]
-
 
 @dataclass(frozen=True, slots=True)
 class Curve:

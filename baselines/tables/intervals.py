@@ -18,8 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Play", "mean_interval"]
-
 # 97.5 % quantiles of Student's t by 1 / degrees of freedom; between them, lines are a little wide.
 _T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 8: 2.306, 10: 2.228, 15: 2.131}
 _T |= {20: 2.086, 30: 2.042, 60: 2.000, 10**9: 1.960}

@@ -12,8 +12,6 @@ from baselines.tables.results import Result
 from baselines.tables.summary import FLOOR
 from finemem_env.trace import Trace
 
-__all__ = ["Difference", "Leak", "closed_book", "paired_differences"]
-
 _ANSWERED = 0.5
 
 

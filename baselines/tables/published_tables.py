@@ -10,8 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["TABLES", "Column", "PublishedRow", "PublishedTable", "macro", "mean"]
-
 
 @dataclass(frozen=True, slots=True)
 class Column:

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["agreement", "rank_correlation", "rank_interval"]
-
 # agent -> episode -> score
 Scores = Mapping[str, Mapping[Any, float]]
 _DRAWS = 2000

@@ -11,8 +11,6 @@ import numpy as np
 
 from finemem_env.session import Session
 
-__all__ = ["Result", "measured"]
-
 
 @dataclass(frozen=True, slots=True)
 class Result:

@@ -16,8 +16,6 @@ from typing import Literal, Protocol, runtime_checkable
 
 from finemem_env.backends.options import check_number
 
-__all__ = ["Backend", "ChatRequest", "Completion", "Failure", "Message", "Sampling"]
-
 
 @dataclass(frozen=True, slots=True)
 class Message:

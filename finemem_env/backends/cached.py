@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from finemem_env.backends.base import Backend, ChatRequest, Completion
 from finemem_env.backends.disk_cache import DiskCache, content_key
 
-__all__ = ["CachedBackend"]
-
 # Replies are stored after so many calls: what a kill can lose.
 _PART = 256
 

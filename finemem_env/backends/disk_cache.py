@@ -15,8 +15,6 @@ from pathlib import Path
 
 from finemem_env.errors import ConfigError
 
-__all__ = ["DiskCache", "content_key"]
-
 _FORMAT = 1
 _WAIT = 120.0  # seconds to wait for another process that writes
 _MANY = 500  # SQLite limits the variables of one query

@@ -16,8 +16,6 @@ from finemem_env.backends.retry import Refused, RetryPolicy
 from finemem_env.backends.transport import Address, Patience, Transport
 from finemem_env.text import TextCache, make_counter
 
-__all__ = ["Endpoint", "EndpointConfig"]
-
 _LOG = logging.getLogger(__name__)
 
 

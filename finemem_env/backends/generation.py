@@ -10,8 +10,6 @@ from finemem_env.backends.sampler import Sample, Sampler
 from finemem_env.backends.template import ChatTemplate
 from finemem_env.text import TextCache
 
-__all__ = ["GenerationBackend"]
-
 
 class GenerationBackend:
     """Answers chats by sampling token ids, all requests of one sampling setting as one batch.

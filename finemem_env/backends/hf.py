@@ -18,15 +18,6 @@ from finemem_env.backends.template import ChatTemplate, end_ids
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.pretrained import PACKAGED
 
-__all__ = [
-    "HFConfig",
-    "HFSampler",
-    "load_backend",
-    "load_generation_config",
-    "load_model",
-    "load_tokenizer",
-]
-
 # Names of the longest context in tokens; classes of before position_ids have their own.
 _CONTEXT = ("max_position_embeddings", "max_seq_len", "seq_length")
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from finemem_env.extras import load
 
-__all__ = ["load_package", "sequence_logprobs"]
-
 
 def sequence_logprobs(model: Any, sequences: Sequence[Sequence[int]]) -> list[list[float]]:  # noqa: ANN401
     """Log-probability of every token but the first under `model`, one sequence at a time."""

@@ -9,8 +9,6 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["LoopThread"]
-
 _T = TypeVar("_T")
 
 

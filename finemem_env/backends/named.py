@@ -14,8 +14,6 @@ from finemem_env.errors import ConfigError
 from finemem_env.extras import load, needs
 from finemem_env.pretrained import PACKAGED, packaged_file, unpacked
 
-__all__ = ["model_folder"]
-
 _FORM = "hf1"  # of the converted folder; another number makes it anew
 
 

@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 
 from finemem_env.errors import ConfigError, nearest
 
-__all__ = ["check_fields", "check_number", "read_options", "setting"]
-
 _T = TypeVar("_T")
 
 

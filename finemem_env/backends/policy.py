@@ -9,8 +9,6 @@ from finemem_env.backends.base import Backend, ChatRequest, Failure, Message, Sa
 from finemem_env.errors import BackendError
 from finemem_env.prompts import INSTRUCTIONS, has_line_numbers
 
-__all__ = ["LINE_TOOLS", "OPERATION_TOOLS", "ModelPolicy", "manage_request"]
-
 
 def _tool(name: str, description: str, **fields: str) -> dict[str, object]:
     """One operation as a function in OpenAI's form; all its fields are required texts."""

@@ -13,8 +13,6 @@ from finemem_env.backends.base import Backend
 from finemem_env.backends.options import read_options
 from finemem_env.errors import ConfigError, nearest
 
-__all__ = ["BACKENDS", "BackendSpec", "backend_options", "make_backend"]
-
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:

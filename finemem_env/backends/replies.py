@@ -10,8 +10,6 @@ from typing import Any
 from finemem_env.backends.base import Completion, Failure
 from finemem_env.backends.retry import Refused, retry_after
 
-__all__ = ["read_error", "read_reply", "said"]
-
 _PASSING = frozenset((408, 409, 425))
 # What servers say of a prompt that does not fit: OpenAI, vLLM, llama.cpp, SGLang, TGI.
 _TOO_LONG = re.compile(

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from finemem_env.backends.base import Completion, Failure
 
-__all__ = ["Refused", "RetryPolicy", "Stop", "retry_after"]
-
 # These pass when the server comes back or the load falls; they are asked again until the deadline.
 _OUTAGE = frozenset((Failure.CONNECTION, Failure.RATE_LIMIT, Failure.TIMEOUT))
 _GATEWAY = frozenset((502, 503, 504, 529))

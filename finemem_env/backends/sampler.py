@@ -19,8 +19,6 @@ from finemem_env.backends.base import Sampling
 from finemem_env.backends.logprobs import sequence_logprobs
 from finemem_env.errors import BackendError
 
-__all__ = ["Sample", "Sampler", "WeightSync", "largest_difference", "save_weights"]
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:

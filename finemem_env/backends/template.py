@@ -9,8 +9,6 @@ from typing import Any
 from finemem_env.backends.base import ChatRequest
 from finemem_env.errors import ConfigError
 
-__all__ = ["ChatTemplate", "end_ids", "give_plain_template"]
-
 # For a model without a template: what there is to read, then a line that asks for operations.
 _PLAIN = (
     "{% for message in messages %}{{ message.content }}\n\n{% endfor %}"

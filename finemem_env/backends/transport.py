@@ -23,8 +23,6 @@ from finemem_env.backends.retry import Refused, RetryPolicy, Stop
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.extras import load
 
-__all__ = ["HOSTED", "Address", "Patience", "Transport", "load_openai"]
-
 HOSTED = "https://api.openai.com/v1"
 _NO_KEY = "not-needed"  # local servers ask for none, the client insists on one
 # The endpoint did answer, if not with a reply.

@@ -23,17 +23,6 @@ from finemem_env.backends.template import ChatTemplate, end_ids
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.extras import load
 
-__all__ = [
-    "VLLMConfig",
-    "VLLMSampler",
-    "check_vllm",
-    "columns",
-    "finite",
-    "load_backend",
-    "load_engine",
-    "row_seeds",
-]
-
 _ALTERNATIVES = (
     'Use {"name": "transformers"} in this process, or {"name": "openai", "base_url": …} with a '
     "server elsewhere."

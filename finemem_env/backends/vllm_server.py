@@ -18,8 +18,6 @@ from finemem_env.backends.transport import Address, Patience, Transport
 from finemem_env.backends.vllm import columns, finite, row_seeds
 from finemem_env.errors import BackendError
 
-__all__ = ["ServerSampler"]
-
 # A server takes what a request leaves out from the model's generation config, and Qwen3's has
 # top_k 20: the log-probabilities would be those of a cut distribution.
 _WHOLE: dict[str, object] = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}

@@ -12,16 +12,6 @@ from finemem_env.scoring.matching import contains, form
 from finemem_env.text import normalise, split_sentences, words
 from finemem_env.types import Episode, Evidence, Question
 
-__all__ = [
-    "MAX_ANSWER_WORDS",
-    "Candidate",
-    "Generator",
-    "Job",
-    "NearDuplicates",
-    "holding_sentence",
-    "sound",
-]
-
 METRIC = "substring_exact_match"
 MAX_ANSWER_WORDS = 8
 _SIMILAR = 0.8  # Jaccard overlap of two questions' words that makes them one

@@ -17,8 +17,6 @@ from finemem_env.text import approx_tokens, parse_example, split_sentences, word
 from finemem_env.text.function_words import STOP
 from finemem_env.types import Episode
 
-__all__ = ["GAP", "ClozeGenerator"]
-
 GAP = "____"
 _FEWEST_WORDS, _MOST_TOKENS = 6, 40  # a sentence that fits an answer of the default length
 _CONTEXT = 4  # content words that must be left to find the sentence by

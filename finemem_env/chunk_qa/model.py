@@ -11,8 +11,6 @@ from finemem_env.operations import find_values
 from finemem_env.prompts import load_prompt
 from finemem_env.scoring import strip_reasoning
 
-__all__ = ["PROMPT", "ModelGenerator"]
-
 PROMPT = "chunk_questions/1"
 _TOKENS_EACH = 60  # of a question with its answer and JSON, generously
 

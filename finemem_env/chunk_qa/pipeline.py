@@ -24,8 +24,6 @@ from finemem_env.errors import BackendError, ConfigError
 from finemem_env.scoring import score
 from finemem_env.types import Episode, Reader, ReadRequest
 
-__all__ = ["PROGRESS_SCHEMA", "Report", "Yield", "verified", "write_chunk_questions"]
-
 PROGRESS_SCHEMA = "finemem-chunk-qa/1"
 _PART = 64  # chunks of one batch: what a kill can lose
 

@@ -10,8 +10,6 @@ from finemem_env.scoring import score
 from finemem_env.text import split_sentences
 from finemem_env.types import Episode, Question, Reader, ReadRequest
 
-__all__ = ["Quality", "measure"]
-
 _TOP_K = 5
 _PARAGRAPH = 4  # sentences of one retrieved passage
 

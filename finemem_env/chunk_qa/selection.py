@@ -10,8 +10,6 @@ from finemem_env.chunk_qa.candidates import Candidate, NearDuplicates
 from finemem_env.text import normalise, words
 from finemem_env.types import Episode, Question
 
-__all__ = ["choose"]
-
 _SAME_ANSWER = 2  # questions of one chunk with the same answer, while there are others
 _NEVER = -1
 

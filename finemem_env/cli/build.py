@@ -19,8 +19,6 @@ from finemem_env.errors import ConfigError
 from finemem_env.readers import make_reader
 from finemem_env.types import Competency, Episode
 
-__all__ = ["episodes_of", "main"]
-
 _EPISODES = 10
 
 

@@ -25,8 +25,6 @@ from finemem_env.errors import ConfigError, nearest
 from finemem_env.readers import make_reader
 from finemem_env.readers.models import split_options, with_cache
 
-__all__ = ["main", "make_generator"]
-
 _TEMPERATURE = 0.7  # of a generator that sets none
 
 

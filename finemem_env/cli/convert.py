@@ -28,8 +28,6 @@ from finemem_env.data.tables import Table, table_episodes
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.types import Competency, Task
 
-__all__ = ["main"]
-
 _HINT = "docs/own-data.md explains the columns."
 _COLUMNS = {
     "document": "the text to remember, or a list of chunks",

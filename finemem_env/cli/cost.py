@@ -20,8 +20,6 @@ from finemem_env.errors import ConfigError
 from finemem_env.rewards import REWARDS
 from finemem_env.settings import PROTOCOLS, Settings, resolve
 
-__all__ = ["main"]
-
 _SAMPLE = 20  # episodes that are measured
 
 

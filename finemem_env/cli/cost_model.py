@@ -21,8 +21,6 @@ from finemem_env.settings import Settings
 from finemem_env.text import approx_tokens
 from finemem_env.types import Episode
 
-__all__ = ["PUBLISHED", "Assumptions", "Call", "Shape", "costs", "measure_shape"]
-
 _OBSERVATION_FRAME = 40  # tags and counts around chunk and memory
 _OPERATION_FRAME = 15  # JSON around one written item
 _READER_FRAME = 20  # "Answer:", "Used:" and what opens and closes turns

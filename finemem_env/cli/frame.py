@@ -32,8 +32,6 @@ import gymnasium as gym
 from finemem_env.console import accept_any_text
 from finemem_env.errors import ConfigError, FineMemError
 
-__all__ = ["Parser", "UsageError", "command", "program", "saving", "shell_line"]
-
 Main = Callable[[Sequence[str] | None], int]
 # Errors of the place that is written to, which may come without its name.
 _DISK = {

@@ -16,8 +16,6 @@ from finemem_env.rewards import ATTRIBUTIONS, REWARDS, RewardSettings
 from finemem_env.scoring import METRICS
 from finemem_env.settings import PROTOCOLS, SETTINGS, markdown
 
-__all__ = ["KINDS", "main"]
-
 Rows = Iterable[tuple[str, str]]
 
 

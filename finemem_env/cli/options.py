@@ -10,24 +10,6 @@ from typing import Any
 
 from finemem_env.errors import ConfigError
 
-__all__ = [
-    "add_choice",
-    "add_env_args",
-    "add_env_options",
-    "add_output_options",
-    "add_seed",
-    "add_verbose",
-    "at_least",
-    "at_least_zero",
-    "env_args",
-    "env_id",
-    "json_object",
-    "model",
-    "name_or_object",
-    "positive",
-    "seed",
-]
-
 _SEEDS = 2**32  # below: what numpy's and torch's generators take
 _ENV = "FineMem-AR-v0"
 # Keywords of the environment that have an option of their own.

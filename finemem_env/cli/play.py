@@ -30,8 +30,6 @@ from finemem_env.cli.options import add_env_options, add_seed, env_args, env_id
 from finemem_env.operations import render
 from finemem_env.types import Op, Operation
 
-__all__ = ["main", "read_action", "wrapped"]
-
 _UPDATE = re.compile(r"(\d+)\s*=\s*(.+)")
 _DELETE = re.compile(r"-\s*(\d+)")
 _NAMED = re.compile(r"(?:keep|replace|drop)\s+\d|skip$", re.IGNORECASE)

@@ -9,8 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Progress", "begin", "tail"]
-
 
 def begin(what: str, where: Path | str | None = None, watch: str | None = None) -> None:
     """Say at the start of a program what it runs, where that is written, and how to watch it.

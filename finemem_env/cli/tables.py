@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-__all__ = ["html_table", "interval", "markdown_table", "number", "text_table"]
-
 Row = Sequence[str]
 
 

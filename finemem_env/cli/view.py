@@ -18,8 +18,6 @@ from finemem_env.cli.options import add_choice, at_least, positive
 from finemem_env.inspect import Choice, state_of
 from finemem_env.view import Collection, collect, data_json, make_server, page
 
-__all__ = ["main"]
-
 _MOST = 24
 
 

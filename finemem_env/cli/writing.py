@@ -20,8 +20,6 @@ from finemem_env.data.source import SPLITS, Source, SourceConfig
 from finemem_env.errors import ConfigError
 from finemem_env.types import Episode
 
-__all__ = ["add_writing", "check_out", "split_sources", "write"]
-
 
 def add_writing(parser: argparse.ArgumentParser) -> None:
     """The options of every command that writes an episode file."""

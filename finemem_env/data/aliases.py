@@ -5,8 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["telling"]
-
 # A gold counts wherever it occurs as a word: "us" would be the United States.
 _LEAST = 4
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from finemem_env.text import approx_tokens
 from finemem_env.types import Answer, Episode, Question, Reader, ReadRequest
 
-__all__ = ["ClosedBook"]
-
 _MOST_GOLD_TOKENS = 4
 _LEAST_QUESTIONS = 30
 _ANSWER_TOKENS = 40

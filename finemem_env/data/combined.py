@@ -15,9 +15,6 @@ from finemem_env.data.source import DRAW_BOUND, SPLITS, Source, SourceConfig, ep
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.types import Competency, Episode
 
-__all__ = ["FileSource", "MixtureSource"]
-
-
 _HINT = "docs/own-data.md explains every field."
 
 

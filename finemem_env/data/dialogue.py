@@ -19,16 +19,6 @@ import numpy as np
 
 from finemem_env.data.packing import sentence_spans
 
-__all__ = [
-    "book_chunk",
-    "dates",
-    "dialogue_chunk",
-    "header_date",
-    "join_labels",
-    "pack_sentences",
-    "pack_spans",
-]
-
 _FIRST_DAY = datetime.date(2024, 1, 1)
 _DATE = re.compile(r"\[[^\]\n]*\b(\d{4}-\d{2}-\d{2})(?: \d{2}:\d{2})?[^\]\n]*\]")
 _LABEL_LINE = re.compile(r"\n[ \t]*(labels?[ \t]?:)", re.IGNORECASE)

@@ -19,8 +19,6 @@ from pathlib import Path
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.types import Episode, Question
 
-__all__ = ["Exclusion"]
-
 _KEYS = ("question_id", "id")
 
 

@@ -19,17 +19,6 @@ from typing import TypeVar, cast
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields
 
-__all__ = [
-    "Reading",
-    "bucket",
-    "parsed",
-    "read_csv",
-    "read_json",
-    "read_jsonl",
-    "read_lines",
-    "read_list",
-]
-
 T = TypeVar("T")
 R = TypeVar("R")
 P = TypeVar("P", Path, tuple[Path, ...])

@@ -16,8 +16,6 @@ from finemem_env.data.source import BaseSource
 from finemem_env.scoring import is_judged
 from finemem_env.types import Episode
 
-__all__ = ["judged_parts", "without_judge"]
-
 
 def judged_parts(source: object, dialect: str) -> list[str]:
     """The sub-datasets of a source, or of a mixture's parts, that need a judge under a dialect."""

@@ -17,22 +17,6 @@ import numpy as np
 from finemem_env.text import normalise, split_sentences
 from finemem_env.types import Question
 
-__all__ = [
-    "CHUNK_QUESTIONS",
-    "CHUNK_TOKENS",
-    "FINAL_QUESTIONS",
-    "NUM_CHUNKS",
-    "Packed",
-    "Passage",
-    "Piece",
-    "cached_counter",
-    "deal_questions",
-    "draw_targets",
-    "pack",
-    "sentence_spans",
-    "split_evenly",
-]
-
 # Packing of Mem-alpha (arXiv 2509.25911): 10 chunks of U(100, 2048) tokens, at most 100 questions.
 NUM_CHUNKS = 10
 CHUNK_TOKENS = (100, 2048)

@@ -24,8 +24,6 @@ from finemem_env.data.source import BaseSource, SourceConfig, SourceSpec, episod
 from finemem_env.errors import ConfigError
 from finemem_env.types import Chunk, Episode, Evidence, Question
 
-__all__ = ["Layout", "PassageSource", "dated_chunks"]
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:

@@ -39,16 +39,6 @@ from finemem_env.fields import Fields
 from finemem_env.scoring.abstention import NO_ANSWER
 from finemem_env.types import AnswersMode, Chunk, Competency, Episode, Evidence, Question, Task
 
-__all__ = [
-    "SCHEMA",
-    "canonical_line",
-    "content_hash",
-    "from_dict",
-    "read_episodes",
-    "to_dict",
-    "write_episodes",
-]
-
 SCHEMA = "finemem-episode/1"
 _SPLITS = ("train", "val", "test")
 _EPISODE = {

@@ -17,17 +17,6 @@ from finemem_env.data.passages import Layout
 from finemem_env.data.whole import WholeSource
 from finemem_env.types import Chunk, Evidence, Question
 
-__all__ = [
-    "Asked",
-    "Place",
-    "Session",
-    "Talk",
-    "TalkSource",
-    "Transcript",
-    "date_prefix",
-    "tell",
-]
-
 Place = tuple[int, int]  # (session, turn)
 
 

@@ -28,8 +28,6 @@ from finemem_env.scoring import METRICS
 from finemem_env.scoring.abstention import NO_ANSWER
 from finemem_env.types import Chunk, Competency, Episode, Question, Task
 
-__all__ = ["SUFFIXES", "Table", "read_table", "table_episodes"]
-
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 # A chunk is a tenth of its document, at most so many tokens, unless told otherwise.

@@ -9,8 +9,6 @@ from finemem_env.scoring import METRICS
 from finemem_env.text import normalise
 from finemem_env.types import Episode, Question
 
-__all__ = ["check_told", "validate"]
-
 # What a metric needs in the question's metadata: a list that is not empty.
 _NEEDS = {
     **{metric: "titles" for metric in METRICS if "recall@" in metric},

@@ -18,8 +18,6 @@ from finemem_env.data.passages import Layout, PassageSource
 from finemem_env.data.source import AutoTokens, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError
 
-__all__ = ["WholeSource", "unwrapped"]
-
 _BLANK_LINE = re.compile(r"\n\s*\n")
 
 

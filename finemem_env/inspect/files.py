@@ -12,8 +12,6 @@ from pathlib import Path
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace, read_traces
 
-__all__ = ["Choice", "Recorded", "read_recorded", "state_of", "trace_files"]
-
 _HINT = (
     "expected a trace file (.jsonl), the folder of a benchmark run (traces.jsonl or traces/), or "
     "the folder of a training run (samples/)"

@@ -21,8 +21,6 @@ from finemem_env.text import split_sentences
 from finemem_env.trace import Trace, TraceAnswer
 from finemem_env.types import Operation, OperationResult
 
-__all__ = ["Finding", "Trail", "Where", "find"]
-
 
 class Where(StrEnum):
     """How far a piece of evidence, or a question, got; in this order, and two ends."""

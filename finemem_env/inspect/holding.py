@@ -14,8 +14,6 @@ from finemem_env.scoring.matching import Form, contains, form
 from finemem_env.text import sentence_key
 from finemem_env.text.search_terms import search_terms
 
-__all__ = ["Shelf", "Wanted", "wanted"]
-
 # Shares of the evidence's words: less will do beside the gold answer.
 _WITH_GOLD, _ALONE = 0.5, 0.7
 _LITERAL_WORDS = 8  # a longer gold is a summary, which nobody stores word by word

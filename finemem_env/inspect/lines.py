@@ -9,8 +9,6 @@ from finemem_env.inspect.files import Recorded
 from finemem_env.inspect.findings import Finding, Trail, Where
 from finemem_env.trace import Trace
 
-__all__ = ["episode_lines", "episode_score", "finding_line", "missing_notes"]
-
 _TEXT = 60  # characters of a question, half of it of an answer
 
 

@@ -16,8 +16,6 @@ from finemem_env.text import approx_tokens, split_sentences
 from finemem_env.trace import Trace
 from finemem_env.types import Operation, OperationResult
 
-__all__ = ["Life", "Story", "tell"]
-
 DELETED, OVERWRITTEN = "deleted", "overwritten"
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from finemem_env.console import visible
 from finemem_env.inspect.findings import Finding, Where
 
-__all__ = ["Tally", "refusal_lines", "tally_table"]
-
 _PARTLY = "partly"
 # Columns that are there only when they say something.
 _RARE = (_PARTLY, str(Where.FAILED), str(Where.UNKNOWN))

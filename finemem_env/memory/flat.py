@@ -19,8 +19,6 @@ from finemem_env.text import normalise, sentence_key, split_sentences
 from finemem_env.text.sentence_ends import STOPS
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
-__all__ = ["Memory", "says_the_same"]
-
 _STORES = (None, "flat", "memory")
 # Marks that only part words or sentences. Every other sign can carry the meaning: -5, C++, A-, 2:1.
 _STOPS = re.escape("".join(sorted(STOPS | set(",;:、،؛՝፣፤၊"))))

@@ -18,16 +18,6 @@ from finemem_env.memory.items import Change, Item
 from finemem_env.operations import Parsed
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
-__all__ = [
-    "CORE",
-    "CORE_ID",
-    "CORE_TOKENS",
-    "STORES",
-    "TRUNCATED",
-    "HierarchicalMemory",
-    "cut_core",
-]
-
 CORE = "core"
 CORE_ID = 0
 CORE_TOKENS = 512

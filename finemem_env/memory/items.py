@@ -9,8 +9,6 @@ from typing import NotRequired, TypedDict
 from finemem_env.errors import DataError
 from finemem_env.types import OperationResult
 
-__all__ = ["Change", "Item", "ItemSnapshot", "MemorySnapshot", "Sentence", "dump", "load"]
-
 
 @dataclass(frozen=True, slots=True)
 class Sentence:

@@ -15,8 +15,6 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Provenance"]
-
 # Characters of old text that one step may search. Past it, a step that edits and writes that much
 # gets no benefit of the doubt: what it writes counts as what it edited.
 _SEARCH_CHARS = 1 << 22

@@ -25,8 +25,6 @@ from finemem_env.retrieval import Retriever
 from finemem_env.text import join_lines, paragraph_starts, split_sentences
 from finemem_env.types import Chunk
 
-__all__ = ["ObservationView", "StoreView"]
-
 _FRAME_TOKENS = 80  # tags, counts and the line about hidden items, generously
 
 

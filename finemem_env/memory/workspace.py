@@ -25,8 +25,6 @@ from finemem_env.retrieval import Retriever, StoreRetriever, make_retriever
 from finemem_env.settings import Settings
 from finemem_env.types import Chunk
 
-__all__ = ["Workspace", "observation_chars"]
-
 _UNLIMITED_CHARS = 2**22  # longest observation when max_observation_tokens is unlimited
 _CHARS_PER_TOKEN = 8
 

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-__all__ = ["BROKEN", "Command", "decode", "find_values"]
-
 BROKEN: Final = object()
 """Stands for an object that is not valid JSON, is cut off, or names one key twice."""
 

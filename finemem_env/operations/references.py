@@ -21,15 +21,6 @@ from finemem_env.operations.tool_calls import clean, reject
 from finemem_env.text import join_lines
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
-__all__ = [
-    "MAX_ACTION_CHARS",
-    "Parsed",
-    "References",
-    "is_reference",
-    "read_command",
-    "read_field",
-]
-
 MAX_ACTION_CHARS = 262_144
 
 _DIGITS = 18  # a longer number is none of a line or an item

@@ -12,8 +12,6 @@ from finemem_env.operations.tool_calls import clean
 from finemem_env.text import join_lines, split_sentences
 from finemem_env.types import Op, Operation
 
-__all__ = ["concise"]
-
 
 def concise(operations: Sequence[Operation], sentences: Sequence[str] | None) -> str:
     """What `parse` reads as these operations, by numbers and short forms where that is shorter.

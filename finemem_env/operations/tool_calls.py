@@ -17,8 +17,6 @@ from typing import NamedTuple
 from finemem_env.operations.extract import BROKEN, Command, decode, find_values
 from finemem_env.types import OperationResult, RejectReason
 
-__all__ = ["Call", "clean", "find_calls", "reject"]
-
 _NAME_CHARS = 32  # of an unknown operation's name, enough to recognise it in a trace
 
 

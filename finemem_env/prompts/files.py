@@ -14,8 +14,6 @@ from string import Template
 
 from finemem_env.errors import ConfigError, nearest
 
-__all__ = ["PromptFile", "load_prompt", "prompt_names"]
-
 _SECTION = re.compile(r"^=== (\w+) ===\n", re.MULTILINE)
 
 

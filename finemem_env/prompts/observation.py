@@ -15,23 +15,6 @@ from dataclasses import dataclass
 from finemem_env.prompts.files import load_prompt
 from finemem_env.text import join_lines, number_lines
 
-__all__ = [
-    "CLIP_MARK",
-    "INSTRUCTIONS",
-    "PROMPT_VERSION",
-    "PROMPT_VERSIONS",
-    "STORE_INSTRUCTIONS",
-    "NumberedChunk",
-    "View",
-    "has_line_numbers",
-    "instructions_for",
-    "parse_observation",
-    "prompt_version",
-    "render_item",
-    "render_observation",
-    "render_stores",
-]
-
 PROMPT_VERSION = "1"
 PROMPT_VERSIONS = {"flat": PROMPT_VERSION, "hierarchical": "stores/1"}
 LINES_PROMPT = "manage_lines/1"

@@ -27,8 +27,6 @@ from finemem_env.text.function_words import STOP
 from finemem_env.text.search_terms import placed_terms, search_terms
 from finemem_env.text.unicode_tables import SYLLABLES, UNSPACED
 
-__all__ = ["CANDIDATES", "EXAMPLES", "QUERIES", "Candidate", "Example", "Hints", "Query", "stems"]
-
 _SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})[.):]\s", re.IGNORECASE)
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?(?!\d)")
 _NAME = re.compile(r"(?<=\s)[\"'“‘„«(\[]*([^\W\d_a-z]\w+)")

@@ -28,8 +28,6 @@ from finemem_env.readers.windows import cut, trim
 from finemem_env.text import approx_tokens, normalise, split_sentences, tie_key, words
 from finemem_env.types import Answer, ReadRequest, Task
 
-__all__ = ["LocalReader"]
-
 _VOTES = 5
 _SPAN = 24  # tokens of what is quoted for a name, a date or a number
 _CUT = 0.85  # of an answer's tokens, for a stretch of a sentence that is longer than an answer

@@ -19,15 +19,6 @@ from finemem_env.readers.prompted import MAX_PROMPT_TOKENS, PROMPT, PromptedRead
 from finemem_env.scoring import strip_reasoning
 from finemem_env.types import Answer, JudgeRequest
 
-__all__ = [
-    "ModelJudge",
-    "ReaderOptions",
-    "make_model_judge",
-    "make_model_reader",
-    "split_options",
-    "with_cache",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ReaderOptions:

@@ -11,8 +11,6 @@ from finemem_env.readers.lexicon import DATE, NUMBER, Kind, stem
 from finemem_env.text.search_terms import LETTER, SYLLABLE, neighbours, search_terms, unvaried
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
-__all__ = ["LONGEST", "Piece", "pieces_of"]
-
 # Scripts without spaces are cut between letters, and so are words of absurd length.
 LONGEST = 40
 _PIECE = re.compile(

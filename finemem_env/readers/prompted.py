@@ -16,8 +16,6 @@ from finemem_env.prompts import load_prompt, render_item
 from finemem_env.scoring import strip_reasoning
 from finemem_env.types import Answer, ReadRequest
 
-__all__ = ["PROMPT", "PromptedReader", "parse_reply"]
-
 PROMPT = "read/1"
 # Mem-α's answering server decreases top-k until its prompt fits 30,000 tokens (arXiv 2509.25911).
 MAX_PROMPT_TOKENS = 30_000

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["QUESTION_WORDS", "Kind"]
-
 Kind = Literal["name", "date", "number"]
 
 # As search terms: folded, Greek without accents, the first letters of Thai words. Left out is what

@@ -14,8 +14,6 @@ from typing import NamedTuple
 from finemem_env.readers.candidates import CANDIDATES, Candidate, Query
 from finemem_env.text import tie_key
 
-__all__ = ["DECIMALS", "Scored", "best", "bridge", "idf", "score_sentences"]
-
 # One unit is the weight of a word that a single shown sentence holds.
 _BEFORE = 0.4  # share that a question word counts which only the sentence before holds
 _PAIR = 0.15  # share that two neighbours in the question count again, being neighbours here

@@ -17,8 +17,6 @@ from finemem_env.text.folding import nfc
 from finemem_env.text.function_words import STOP
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
-__all__ = ["cut", "trim"]
-
 _NEAR = 0.76  # what a matching word adds to its neighbour, to the power of the distance in words
 _UNPARTED = re.compile(f"[{SYLLABLES}{UNSPACED}]")
 _MARK = re.compile(MARK)

@@ -26,8 +26,6 @@ from finemem_env.errors import ConfigError, nearest
 from finemem_env.text import TextCache, tie_keys
 from finemem_env.text.search_terms import search_terms
 
-__all__ = ["BM25"]
-
 _K1 = 1.5
 _B = 0.75
 _EPSILON = 0.25  # okapi's floor: share of the mean idf that a negative idf becomes

@@ -16,8 +16,6 @@ from finemem_env.extras import needs
 from finemem_env.pretrained import PACKAGED, packaged_file, unpacked
 from finemem_env.text import TextCache, tie_key
 
-__all__ = ["Dense"]
-
 _DECIMALS = 6  # embeddings are float32: closer similarities are ties
 
 

@@ -15,15 +15,6 @@ from finemem_env.retrieval.bm25 import BM25
 from finemem_env.retrieval.dense import Dense
 from finemem_env.text.search_terms import search_terms
 
-__all__ = [
-    "RETRIEVERS",
-    "PublishedBM25",
-    "Retriever",
-    "RetrieverSpec",
-    "StoreRetriever",
-    "make_retriever",
-]
-
 _LOWER = re.compile(r"\b\w+\b")
 
 

@@ -11,8 +11,6 @@ from finemem_env.errors import ConfigError, nearest
 from finemem_env.registry import Registry
 from finemem_env.rewards.rules import ATTRIBUTIONS
 
-__all__ = ["REWARDS", "CompressionScale", "RewardSettings", "Weights"]
-
 CompressionScale = Literal["step", "episode"]
 
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from finemem_env.registry import Registry
 
-__all__ = ["ATTRIBUTIONS", "Attribution", "FinalOutcome", "Portion", "ShownItem"]
-
 Portion = tuple[float, tuple[int, ...]]  # part of one question's credit, the steps that split it
 
 

@@ -11,8 +11,6 @@ import re
 
 from finemem_env.text import normalise, split_sentences
 
-__all__ = ["NO_ANSWER", "abstains"]
-
 NO_ANSWER = "unknown"
 """What the readers are told to reply where the items do not give the answer."""
 

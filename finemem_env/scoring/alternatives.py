@@ -8,8 +8,6 @@ from typing import NamedTuple
 from finemem_env.scoring.matching import Form, form, tokens_of
 from finemem_env.types import Question
 
-__all__ = ["names_another", "takes_back"]
-
 _Gram = tuple[str, ...]
 _OPENING = 4
 _OPPOSITES: dict[_Gram, str] = {("yes",): "no", ("no",): "yes"}

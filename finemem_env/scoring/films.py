@@ -15,8 +15,6 @@ from finemem_env.errors import DataError
 from finemem_env.scoring.titles import nearest_title
 from finemem_env.types import Question
 
-__all__ = ["METRICS", "film_of", "gold_prediction", "recommendations"]
-
 _YEAR = re.compile(r"\((\d{4})\)\s*$")
 _SAID_YEAR = re.compile(r"\((\d{4})\)")
 _MARK = re.compile(r"^\s*(?:\d{1,3}[.):、]|[-*•])\s*")

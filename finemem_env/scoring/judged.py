@@ -19,8 +19,6 @@ from finemem_env.scoring.matching import strip_reasoning
 from finemem_env.scoring.mem_alpha import without_reasoning
 from finemem_env.types import JudgeRequest, Question
 
-__all__ = ["JUDGED", "Judged", "content_request", "content_verdict"]
-
 PROMPT = "judge/1"
 NUGGETS = "nugget/1"
 _CONTENT_TOKENS = 512  # and temperature 0.1: Mem-α's server

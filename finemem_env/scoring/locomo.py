@@ -16,8 +16,6 @@ from finemem_env.scoring.porter import stem
 from finemem_env.scoring.rouge import harmonic
 from finemem_env.types import Question
 
-__all__ = ["METRICS"]
-
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLE = re.compile(r"\b(?:a|an|the|and)\b")
 

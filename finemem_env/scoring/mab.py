@@ -17,8 +17,6 @@ from finemem_env.scoring.rouge import harmonic, rouge_l_stemmed, rouge_lsum_stem
 from finemem_env.scoring.titles import recalled
 from finemem_env.types import Question
 
-__all__ = ["METRICS", "gold_prediction", "normalise", "parse_output"]
-
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLE = re.compile(r"\b(a|an|the)\b")
 _ANSWER = re.compile(r"answer:([^\n]*)", re.IGNORECASE)

@@ -17,8 +17,6 @@ from finemem_env.text import TextCache, normalise
 from finemem_env.text.primitives import split_words
 from finemem_env.text.unicode_tables import MARK
 
-__all__ = ["Form", "contains", "equal", "form", "strip_reasoning", "tokens_of"]
-
 _ARTICLES = frozenset(("a", "an", "the"))
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DECIMAL = re.compile(r"(?<!\d)(\d+(?:\.\d+)+)")

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 
 from finemem_env.types import Question
 
-__all__ = ["METRICS", "first_boxed", "gold_prediction", "without_reasoning"]
-
 _BOX = "\\boxed{"
 _DIGITS = re.compile(r"\d+")
 CASE_BUG = "mem-alpha/keywords_case_bug"

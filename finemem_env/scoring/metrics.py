@@ -29,18 +29,6 @@ from finemem_env.text import normalise
 from finemem_env.text.function_words import STOP
 from finemem_env.types import JudgeRequest, Question
 
-__all__ = [
-    "METRICS",
-    "Metric",
-    "gold_prediction",
-    "is_judged",
-    "judge_requests",
-    "judged_score",
-    "needs_judge",
-    "normalise_answer",
-    "score",
-]
-
 _CLOSED = frozenset(("yes", "no", "noanswer"))
 _PARTS = re.compile(r"[;\n]")
 _KEYWORD_COMMA = re.compile(r",(?!\d)|(?<!\d),")  # not the one in 1,000

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-__all__ = ["stem"]
-
 _Condition = Callable[[str], bool]
 _Rule = tuple[str, str, _Condition | None]
 

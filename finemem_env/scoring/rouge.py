@@ -12,8 +12,6 @@ from collections.abc import Sequence
 
 from finemem_env.scoring.porter import stem
 
-__all__ = ["common_subsequence", "harmonic", "rouge_l_stemmed", "rouge_lsum_stemmed"]
-
 _WORD = re.compile(r"[a-z0-9]+")
 _STEMMED_FROM = 4
 

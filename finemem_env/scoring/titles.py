@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-__all__ = ["edit_distance", "nearest_title", "recalled", "recommended", "title_of"]
-
 _PARENTHESES = re.compile(r"\([^()]*\)")
 _NUMBER = re.compile(r"^\d+[.)、]?\s*[-—–]?\s*")
 _SEPARATORS = str.maketrans("_->", "   ")

@@ -20,8 +20,6 @@ from finemem_env.settings import Settings
 from finemem_env.text import normalise
 from finemem_env.types import Chunk, Competency, Episode, Question
 
-__all__ = ["EpisodeFeed", "Feed", "Stream", "StreamFeed", "Streamed", "make_feed"]
-
 Streamed = str | Chunk | Question
 """What a stream may yield: a text is a chunk of its own."""
 

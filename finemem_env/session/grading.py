@@ -29,8 +29,6 @@ from finemem_env.types import (
     ReadRequest,
 )
 
-__all__ = ["Grader", "JudgeKeys", "Request", "content_requests", "content_scores"]
-
 Request = ReadRequest | JudgeRequest
 
 

@@ -20,16 +20,6 @@ from finemem_env.session.records import Asked, StepResult
 from finemem_env.session.session import Session
 from finemem_env.types import Limits, OperationResult
 
-__all__ = [
-    "PUBLIC",
-    "agent_info",
-    "asked_record",
-    "limits_of",
-    "make_info",
-    "public",
-    "versions_of",
-]
-
 PUBLIC = frozenset(
     [
         "anchor",

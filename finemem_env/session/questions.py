@@ -11,8 +11,6 @@ import numpy as np
 from finemem_env.text import normalise
 from finemem_env.types import Chunk, Episode, Question
 
-__all__ = ["ChunkQuestions", "draw_chunk_questions", "draw_finals"]
-
 
 def draw_finals(
     questions: tuple[Question, ...], fraction: float, rng: np.random.Generator

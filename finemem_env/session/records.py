@@ -13,8 +13,6 @@ from finemem_env import rewards
 from finemem_env.memory import Item
 from finemem_env.types import Answer, OperationResult, Question, RejectReason
 
-__all__ = ["Asked", "StepResult", "final_outcome", "make_asked", "step_outcome"]
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:

@@ -6,8 +6,6 @@ from finemem_env.console import visible
 from finemem_env.session.records import Asked, StepResult
 from finemem_env.session.session import Session
 
-__all__ = ["render_text"]
-
 _WIDTH = 100
 
 

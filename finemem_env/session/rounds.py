@@ -10,8 +10,6 @@ from finemem_env.session.records import StepResult
 from finemem_env.session.session import Session
 from finemem_env.types import Answer, Judge, JudgeRequest, Reader, ReadRequest
 
-__all__ = ["run_step"]
-
 
 def run_step(
     sessions: Sequence[Session],

@@ -33,9 +33,6 @@ from finemem_env.types import (
     ReadRequest,
 )
 
-__all__ = ["Session"]
-
-
 _Closed = tuple[Asked, rewards.FinalOutcome]  # a final question that was asked
 
 

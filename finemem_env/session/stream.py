@@ -21,8 +21,6 @@ from finemem_env.errors import ConfigError
 from finemem_env.session.feed import Stream, Streamed
 from finemem_env.types import Competency
 
-__all__ = ["StreamSource"]
-
 
 class StreamSource:
     """Makes an episode of an iterable at every reset.

@@ -8,20 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.registry import fold
 
-__all__ = [
-    "Check",
-    "budget",
-    "component",
-    "flag",
-    "fraction",
-    "integer",
-    "limit",
-    "one_of",
-    "optional",
-    "text",
-    "view",
-]
-
 UNLIMITED = "unlimited"
 Check = Callable[[str, object], object]
 

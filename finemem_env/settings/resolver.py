@@ -17,8 +17,6 @@ from finemem_env.rewards import REWARDS, RewardSettings, Weights
 from finemem_env.settings.protocols import PROTOCOLS
 from finemem_env.settings.table import SETTINGS, Dialect, PublicationName, QuestionScope
 
-__all__ = ["Publication", "Settings", "resolve"]
-
 _OF_REWARD = ("attribution", "beta", "weights", "compression_scale")
 
 

@@ -16,16 +16,6 @@ from finemem_env.settings import checks
 from finemem_env.settings.checks import Check
 from finemem_env.settings.protocols import PROTOCOLS
 
-__all__ = [
-    "SETTINGS",
-    "SOURCE_KEYWORDS",
-    "Dialect",
-    "PublicationName",
-    "QuestionScope",
-    "Setting",
-    "markdown",
-]
-
 QuestionScope = Literal["current", "seen"]
 Dialect = Literal["own", "mem-alpha", "mem-alpha-case-bug", "memoryagentbench"]
 PublicationName = Literal["own", "mem-alpha", "memoryagentbench"]

@@ -20,8 +20,6 @@ from finemem_env.testing.hashing import trajectory_hash
 from finemem_env.text import split_sentences
 from finemem_env.types import Answer, Reader, ReadRequest
 
-__all__ = ["ConformanceError", "check_agent", "check_environment", "check_reader"]
-
 _HOSTILE_ACTIONS = (
     "",
     "no JSON at all",

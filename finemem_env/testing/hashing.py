@@ -9,8 +9,6 @@ from typing import Any
 
 import gymnasium as gym
 
-__all__ = ["canonical", "trajectory_hash"]
-
 
 def canonical(value: object) -> str:
     """One text per value, the same in every process: sorted keys, floats in hexadecimal.

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["TextCache"]
-
 T = TypeVar("T")
 _FIRST_CHARS = 250_000
 _ENTRY = 64  # characters that an entry counts for beside its text

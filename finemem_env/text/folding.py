@@ -8,8 +8,6 @@ from typing import Literal
 
 from finemem_env.text.unicode_tables import BLANK, IGNORED, MARK, MARKED, UNSEEN
 
-__all__ = ["fold", "nfc", "shown"]
-
 _Form = Literal["NFC", "NFKC"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["STOP"]
-
 _FUNCTION_WORDS = """
     a an the of in on at to for from by with and or but is are was were be been being am do does did
     has have had what which who whom whose when where why how that this these those it its as into

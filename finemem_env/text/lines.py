@@ -6,8 +6,6 @@ from collections.abc import Collection, Sequence
 
 from finemem_env.text.primitives import split_sentences
 
-__all__ = ["join_lines", "number_lines", "paragraph_starts"]
-
 
 def join_lines(sentences: Sequence[str]) -> str:
     """Sentences as one text that splits into them again: joined by spaces.

@@ -13,16 +13,6 @@ from finemem_env.text.folding import fold, nfc
 from finemem_env.text.sentence_ends import sentence_ends
 from finemem_env.text.unicode_tables import CJK, MARK, SYLLABLES, UNSPACED
 
-__all__ = [
-    "approx_tokens",
-    "normalise",
-    "parse_example",
-    "sentence_key",
-    "split_sentences",
-    "split_words",
-    "words",
-]
-
 # Letters and digits with their marks. An underscore is punctuation, not a letter: joining words
 # with it must not look shorter.
 _COUNTED = re.compile(rf"[{CJK}]|[^\W_{CJK}]+(?:{MARK}+[^\W_{CJK}]*)*|\S")

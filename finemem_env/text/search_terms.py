@@ -14,16 +14,6 @@ from finemem_env.text.folding import fold
 from finemem_env.text.primitives import split_words
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
-__all__ = [
-    "LETTER",
-    "SYLLABLE",
-    "neighbours",
-    "placed_terms",
-    "search_terms",
-    "sized_words",
-    "unvaried",
-]
-
 SYLLABLE, LETTER = 0.5, 0.3  # a letter of a script without spaces, as a share of a word
 
 _UNPARTED = re.compile(f"[{UNSPACED}{SYLLABLES}]")

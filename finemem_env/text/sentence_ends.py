@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from finemem_env.text.folding import nfc
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
-__all__ = ["CLOSING", "SOLID_STOPS", "SPACED_STOPS", "STOPS", "sentence_ends"]
-
 # Followed by a space: Latin, Arabic, Urdu, Armenian, Ethiopic, Khmer, Burmese, Tibetan, …
 SPACED_STOPS = ".!?…؟۔։።፧፨។៕။།༎᠃‼⁇⁈⁉܀߹"
 # With or without a space: Chinese and Japanese, and the languages of India.

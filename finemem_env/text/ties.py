@@ -7,8 +7,6 @@ from hashlib import blake2b
 
 from finemem_env.text.folding import nfc
 
-__all__ = ["tie_key", "tie_keys"]
-
 
 def tie_key(query: str, content: str) -> bytes:
     """Orders equally good texts: by a hash of question and text, so age and id never decide.

@@ -10,8 +10,6 @@ from finemem_env.errors import ConfigError
 from finemem_env.extras import load
 from finemem_env.text.primitives import approx_tokens
 
-__all__ = ["make_counter"]
-
 
 @lru_cache(maxsize=8)
 def make_counter(tokenizer: str) -> Callable[[str], int]:

@@ -8,18 +8,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = [
-    "BLANK",
-    "CJK",
-    "IGNORABLE",
-    "IGNORED",
-    "MARK",
-    "MARKED",
-    "SYLLABLES",
-    "UNSEEN",
-    "UNSPACED",
-]
-
 
 def _body(ranges: str) -> str:
     """The body of a class: "41-5a 61" gives "A-Za"."""

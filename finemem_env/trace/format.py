@@ -39,18 +39,6 @@ from finemem_env.errors import DataError
 from finemem_env.fields import Fields
 from finemem_env.types import Competency, Evidence, OperationResult, RejectReason
 
-__all__ = [
-    "TRACE_SCHEMA",
-    "Trace",
-    "TraceAnswer",
-    "TraceStep",
-    "parse_trace",
-    "read_traces",
-    "trace_line",
-    "without_texts",
-    "write_traces",
-]
-
 TRACE_SCHEMA = "finemem-trace/2"
 _FIRST_SCHEMA = "finemem-trace/1"
 _SECOND_ANSWER = ("type", "metric", "evidence", "credit", "query", "asked_after", "left_out")

@@ -15,8 +15,6 @@ from finemem_env.session.records import Asked
 from finemem_env.trace.format import Trace, TraceAnswer, TraceStep
 from finemem_env.types import Answer, Judge, JudgeRequest, Reader, ReadRequest
 
-__all__ = ["record_trace", "replay"]
-
 
 def record_trace(
     session: Session,

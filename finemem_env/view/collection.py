@@ -11,8 +11,6 @@ from finemem_env.errors import ConfigError
 from finemem_env.inspect import Choice, Recorded, read_recorded
 from finemem_env.view.record import record
 
-__all__ = ["Collection", "collect"]
-
 _MOST_CHARS = 48_000_000  # of one page: what a browser reads in about a second
 
 

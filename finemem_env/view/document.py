@@ -15,8 +15,6 @@ from importlib import resources
 from finemem_env.view.collection import Collection
 from finemem_env.view.record import PARTS
 
-__all__ = ["data_json", "page"]
-
 _SCRIPTS = ("text.js", "draw.js", "details.js", "state.js", "panels.js", "main.js")
 
 

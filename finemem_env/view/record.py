@@ -23,8 +23,6 @@ from finemem_env.inspect import Finding, Recorded, Story, episode_score, find, m
 from finemem_env.trace import Trace, TraceAnswer
 from finemem_env.types import Operation
 
-__all__ = ["PARTS", "Record", "record"]
-
 Record = dict[str, Any]
 PARTS = ("evidence credit", "even share and brevity", "chunk questions", "format", "content")
 _SHOWN_SETTINGS = ("protocol", "memory", "memory_view", "top_k", "retriever", "max_read_tokens")

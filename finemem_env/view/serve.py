@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 from finemem_env.errors import FineMemError
 
-__all__ = ["make_server"]
-
 _HOSTS = ("127.0.0.1", "localhost")
 
 

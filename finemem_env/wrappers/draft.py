@@ -23,8 +23,6 @@ from finemem_env.session import limits_of
 from finemem_env.text import approx_tokens, make_counter, normalise, split_sentences, words
 from finemem_env.types import Limits, Op, Operation
 
-__all__ = ["Draft", "Situation", "Slot", "make_draft", "num_actions", "overlap"]
-
 _NO_LIMITS = Limits()
 
 

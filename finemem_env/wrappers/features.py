@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from finemem_env.text import approx_tokens, parse_example
 from finemem_env.wrappers.draft import Situation
 
-__all__ = ["SENTENCE_FEATURES", "SLOT_FEATURES", "STATE_FEATURES", "encode", "hashed"]
-
 SENTENCE_FEATURES = ("present", "length", "label", "number", "names", "same", "lead")
 SLOT_FEATURES = ("present", "length", "same", "lead")
 STATE_FEATURES = ("fill", "items", "read", "chunk_read", "pressure")

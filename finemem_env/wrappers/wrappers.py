@@ -21,8 +21,6 @@ from finemem_env.prompts import parse_observation
 from finemem_env.wrappers.draft import Draft, Situation, make_draft, num_actions
 from finemem_env.wrappers.features import SENTENCE_FEATURES, SLOT_FEATURES, STATE_FEATURES, encode
 
-__all__ = ["DiscreteOperations", "FeatureObservation", "feature_array"]
-
 Observation = NDArray[np.float32] | dict[str, NDArray[np.float32]]
 
 

@@ -15,8 +15,6 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from finemem_env.backends.local.causal_lm import new_cache
 
-__all__ = ["RecordedPrefix", "fix_capacity", "is_plain", "select_rows"]
-
 
 class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values (B, heads, capacity, d) of one layer, written in place up to `length`."""

@@ -21,17 +21,6 @@ from finemem_env.errors import ConfigError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = [
-    "FAULTS",
-    "base_causal_lm",
-    "checkpoint_layers",
-    "has_plain_head",
-    "known_inputs",
-    "new_cache",
-    "refused",
-    "with_cache",
-]
-
 # What a class that does not fit raises when it is tried.
 FAULTS = (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
 

@@ -20,8 +20,6 @@ from finemem_env.backends.local.causal_lm import known_inputs, new_cache, with_c
 from finemem_env.backends.local.prefix import Unit
 from finemem_env.backends.sampler import Sample
 
-__all__ = ["Prefilled", "decode", "prefill"]
-
 SHRINK = 0.75  # share of rows still running below which the finished ones are taken out
 SYNC_EVERY = 8  # decoding steps between looks at a device's finished rows
 

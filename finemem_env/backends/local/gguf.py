@@ -12,8 +12,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from finemem_env.errors import ConfigError
 
-__all__ = ["convert_gguf"]
-
 # What transformers and gguf raise for a file that is none, or of a model they do not know.
 _FAULTS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError)
 _TURNS = [

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["MIN_SHARED", "Unit", "find_units"]
-
 MIN_SHARED = 16  # tokens below which a second forward pass costs more than it saves
 
 

@@ -21,8 +21,6 @@ from finemem_env.backends.local.decoding import decode, prefill
 from finemem_env.backends.local.prefix import Unit
 from finemem_env.errors import ConfigError
 
-__all__ = ["Abilities", "abilities"]
-
 # Three prompts of different length; the first two share 6 tokens and the third has a prefix of 3.
 _PROMPTS = ((3, 10, 17, 24, 31, 38, 5, 9), (3, 10, 17, 24, 31, 38, 7), (1, 6, 11, 2))
 _ALONE = tuple(Unit((row,), 0) for row in range(3))

@@ -25,8 +25,6 @@ from finemem_env.backends.local.probe import abilities
 from finemem_env.backends.sampler import Sample
 from finemem_env.errors import BackendError, ConfigError
 
-__all__ = ["sample"]
-
 
 @torch.no_grad()
 def sample(

@@ -17,8 +17,6 @@ from typing import ClassVar
 from finemem_env.data.adapters.labelled import LabelledSource, Parts, Pool, make_pool
 from finemem_env.data.files import Reading, bucket, parsed, read_csv
 
-__all__ = ["Banking77Source"]
-
 
 class Banking77Source(LabelledSource):
     """Customer messages; examples from nine tenths of train.csv."""

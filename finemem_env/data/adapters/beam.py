@@ -39,8 +39,6 @@ from finemem_env.fields import Fields
 from finemem_env.scoring import METRICS
 from finemem_env.types import Episode, Question
 
-__all__ = ["BeamSource"]
-
 _QUESTIONS = "probing_questions/probing_questions.json"
 _CHATS = ("chat_trunecated.json", "chat.json")  # the first that is there
 _SIZES = ("100K", "500K", "1M", "10M")

@@ -30,8 +30,6 @@ from finemem_env.errors import ConfigError
 from finemem_env.fields import Fields
 from finemem_env.types import Chunk, Episode, Question
 
-__all__ = ["BooksumSource"]
-
 _CHUNKS = (5, 20)
 
 

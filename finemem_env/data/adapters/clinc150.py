@@ -18,8 +18,6 @@ from finemem_env.data.files import Reading, parsed, read_json
 from finemem_env.data.source import SPLITS
 from finemem_env.fields import Fields
 
-__all__ = ["Clinc150Source"]
-
 
 class Clinc150Source(LabelledSource):
     """Requests to an assistant; the publisher's own train, val and test."""

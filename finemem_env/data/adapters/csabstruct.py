@@ -16,8 +16,6 @@ from finemem_env.data.adapters.labelled import LabelledSource, Parts, Pool, make
 from finemem_env.data.files import Reading, parsed, read_jsonl
 from finemem_env.fields import Fields
 
-__all__ = ["CSAbstructSource"]
-
 
 class CSAbstructSource(LabelledSource):
     """Sentences of abstracts; the publisher's own train, dev and test."""

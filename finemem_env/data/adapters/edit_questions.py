@@ -12,8 +12,6 @@ from finemem_env.data.packing import FINAL_QUESTIONS
 from finemem_env.text import normalise
 from finemem_env.types import Evidence, Question
 
-__all__ = ["final_questions", "shuffled", "split_cases"]
-
 # Share of single-hop questions on facts that never change: keeping only what was replaced last
 # must not be enough.
 _UNCHANGED = 0.25

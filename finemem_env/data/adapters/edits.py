@@ -33,8 +33,6 @@ from finemem_env.scoring import score
 from finemem_env.text import split_sentences
 from finemem_env.types import Question
 
-__all__ = ["Case", "Fact", "Selection", "arrange", "parse_cases", "sentence_of"]
-
 _Key = tuple[str, str]  # (subject, relation id)
 
 

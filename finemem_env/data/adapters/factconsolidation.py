@@ -31,8 +31,6 @@ from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.text import normalise
 from finemem_env.types import Episode, Evidence, Question
 
-__all__ = ["HEADER", "FactConsolidationSource"]
-
 HEADER = "Here is a list of facts:"
 # Shares of the chunks' room: what the cases may take, and what is shuffled together. The rest of
 # the room is filled with facts that nobody edits, so that no edit falls off the end.

@@ -33,8 +33,6 @@ from finemem_env.scoring import score
 from finemem_env.text import words
 from finemem_env.types import Episode, Evidence, Question
 
-__all__ = ["FairytaleSource"]
-
 _ROOT = "fairytaleqa/data-by-train-split"
 _ANSWERS = tuple(f"answer{i}" for i in range(1, 7))
 

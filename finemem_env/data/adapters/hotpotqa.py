@@ -30,8 +30,6 @@ from finemem_env.fields import Fields
 from finemem_env.text import normalise
 from finemem_env.types import Episode, Evidence, Question
 
-__all__ = ["HotpotSource"]
-
 # Share of the chunks' room given to whole questions; distractors of other questions fill the rest,
 # so that the paragraph which no longer fits is never a supporting one.
 _ROOM = 0.8

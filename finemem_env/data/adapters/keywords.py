@@ -11,8 +11,6 @@ from collections import Counter
 
 from finemem_env.text import split_sentences, words
 
-__all__ = ["keywords_of"]
-
 _NAME = re.compile(r"[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*")
 _LEAST_LETTERS = 5
 _MOST = 15

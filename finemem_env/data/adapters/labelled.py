@@ -29,8 +29,6 @@ from finemem_env.errors import ConfigError
 from finemem_env.text import sentence_key, words
 from finemem_env.types import Episode, Question
 
-__all__ = ["LabelledSource", "Parts", "Pool", "make_pool"]
-
 # Tokens of " label: <code>", and the share of all text that packing can count on using.
 _LABEL_TOKENS = 3
 _USABLE = 0.9

@@ -16,8 +16,6 @@ from finemem_env.errors import DataError
 from finemem_env.fields import Fields
 from finemem_env.text import normalise
 
-__all__ = ["without_published"]
-
 
 def without_published(pool: Pool, path: str, reading: Reading) -> Pool:
     """`pool` without the texts that occur in a question of the parquet files at `path`.

@@ -38,8 +38,6 @@ from finemem_env.fields import Fields
 from finemem_env.scoring.abstention import NO_ANSWER
 from finemem_env.types import Episode, Question, Task
 
-__all__ = ["LocomoSource"]
-
 _SESSION = re.compile(r"session_(\d+)")
 _TURN = re.compile(r"D:?(\d+):(\d+)")
 _CATEGORIES: dict[int, tuple[str, Task]] = {

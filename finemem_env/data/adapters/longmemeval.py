@@ -37,8 +37,6 @@ from finemem_env.errors import ConfigError
 from finemem_env.fields import Fields
 from finemem_env.types import Episode, Question
 
-__all__ = ["LongMemEvalSource"]
-
 _MOST_QUESTIONS = 5
 _LEAST_QUESTIONS = 4
 _MOST_TOKENS = 30_000

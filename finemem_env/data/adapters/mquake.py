@@ -22,8 +22,6 @@ from finemem_env.data.whole import WholeSource
 from finemem_env.errors import ConfigError
 from finemem_env.types import Episode, Evidence
 
-__all__ = ["MquakeSource"]
-
 
 class MquakeSource(WholeSource):
     """Cases drawn without replacement, told whole.

@@ -34,8 +34,6 @@ from finemem_env.fields import Fields
 from finemem_env.text import normalise
 from finemem_env.types import Episode, Evidence, Question
 
-__all__ = ["MusiqueSource"]
-
 # Share of the room given to whole questions; distractors of others fill the rest.
 _ROOM = 0.8
 

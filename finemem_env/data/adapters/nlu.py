@@ -24,8 +24,6 @@ from finemem_env.data.files import Reading, bucket, parsed, read_csv
 from finemem_env.fields import Fields
 from finemem_env.text import normalise
 
-__all__ = ["NluSource"]
-
 _FILE = "nlu/NLU-Data-Home-Domain-Annotated-All.csv"
 
 

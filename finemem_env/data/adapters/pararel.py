@@ -15,8 +15,6 @@ from finemem_env.data.files import Reading, parsed, read_json, read_jsonl
 from finemem_env.fields import Fields
 from finemem_env.text import normalise, split_sentences
 
-__all__ = ["filler_facts"]
-
 # The relations that MQuAKE's template files lack: (cloze, question).
 _TEMPLATES: dict[str, tuple[str, str]] = {
     "P1001": ("[X] belongs to the jurisdiction of __", "Which jurisdiction does [X] belong to?"),

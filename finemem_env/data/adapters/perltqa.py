@@ -36,8 +36,6 @@ from finemem_env.fields import Fields
 from finemem_env.text import normalise
 from finemem_env.types import Episode, Evidence, Question
 
-__all__ = ["PerltqaSource"]
-
 _MOST_CHUNKS = 30
 _LEAST_QUESTIONS = 20
 

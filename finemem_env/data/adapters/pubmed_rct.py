@@ -20,8 +20,6 @@ from finemem_env.data.adapters.labelled import LabelledSource, Parts, Pool, make
 from finemem_env.data.files import Reading, parsed, read_lines
 from finemem_env.errors import DataError
 
-__all__ = ["PubMedSource"]
-
 _SECTIONS = frozenset(("BACKGROUND", "OBJECTIVE", "METHODS", "RESULTS", "CONCLUSIONS"))
 
 

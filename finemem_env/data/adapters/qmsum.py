@@ -28,8 +28,6 @@ from finemem_env.data.whole import WholeSource
 from finemem_env.fields import Fields
 from finemem_env.types import Episode, Evidence, Question
 
-__all__ = ["QmsumSource"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Asked:

@@ -35,8 +35,6 @@ from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.fields import Fields
 from finemem_env.types import Episode, Question
 
-__all__ = ["RedialSource"]
-
 _FILM = re.compile(r"@(\d+)")
 _FORMS = ("respondentQuestions", "initiatorQuestions")  # the later one decides
 

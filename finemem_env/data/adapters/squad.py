@@ -29,8 +29,6 @@ from finemem_env.fields import Fields
 from finemem_env.scoring.abstention import NO_ANSWER
 from finemem_env.types import Episode, Evidence, Question
 
-__all__ = ["SquadSource"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Asked:

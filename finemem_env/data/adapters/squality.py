@@ -25,8 +25,6 @@ from finemem_env.data.whole import WholeSource, unwrapped
 from finemem_env.fields import Fields
 from finemem_env.types import Episode, Question
 
-__all__ = ["SqualitySource"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Story:

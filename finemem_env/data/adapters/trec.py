@@ -21,8 +21,6 @@ from finemem_env.data.files import Reading, bucket, parsed, read_lines
 from finemem_env.errors import DataError
 from finemem_env.text import normalise
 
-__all__ = ["FineTrecSource", "TrecSource"]
-
 _LINE = re.compile(r"([A-Z]+):(\w+) (.+)")
 
 

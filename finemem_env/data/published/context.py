@@ -17,8 +17,6 @@ from finemem_env.data.published.dialects import Published
 from finemem_env.data.source import SourceConfig
 from finemem_env.types import Chunk
 
-__all__ = ["cut_context"]
-
 
 def cut_context(
     context: str,

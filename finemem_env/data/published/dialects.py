@@ -21,19 +21,6 @@ from finemem_env.scoring import is_judged
 from finemem_env.settings import Dialect
 from finemem_env.types import AnswersMode, Competency, Episode, Question, Task
 
-__all__ = [
-    "DIALECTS",
-    "ORIGINAL",
-    "Published",
-    "PublishedSource",
-    "data_source_of",
-    "in_dialect",
-    "judged_under",
-    "known_rule",
-    "plain_name",
-    "rule_for",
-]
-
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 ORIGINAL = " (original)"  # marks a name whose golds differ from the processed data set's
 _PROMPT = "query/1"

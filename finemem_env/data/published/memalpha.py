@@ -28,17 +28,6 @@ from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
 from finemem_env.types import Chunk, Episode, Question
 
-__all__ = [
-    "COLUMNS",
-    "HUB_KNOBS",
-    "MemalphaSource",
-    "answer_texts",
-    "check_processed",
-    "json_list",
-    "processed_episode",
-    "select",
-]
-
 COLUMNS = ("chunks", "questions_and_answers", "data_source")
 HUB_KNOBS: dict[str, object] = {
     "path": "",

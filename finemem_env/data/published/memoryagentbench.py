@@ -50,8 +50,6 @@ from finemem_env.fields import Fields
 from finemem_env.scoring.titles import title_of
 from finemem_env.types import Competency, Episode, Question
 
-__all__ = ["PARTS", "MemoryAgentBenchSource"]
-
 PARTS: dict[Competency, str] = {
     "AR": "Accurate_Retrieval",
     "TTL": "Test_Time_Learning",

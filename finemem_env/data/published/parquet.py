@@ -19,8 +19,6 @@ from finemem_env.data.files import Reading, parsed
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.extras import load
 
-__all__ = ["Check", "Row", "Rows", "given_path", "hub_file", "hub_rows", "local_rows", "one_set"]
-
 _WHAT = "parquet data"
 _SHARD = re.compile(r"-\d+-of-(\d+)(?=\.parquet$)")
 

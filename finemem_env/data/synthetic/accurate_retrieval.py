@@ -15,8 +15,6 @@ from finemem_env.data.synthetic.draft import Draft, Emitter, Probe, fixed
 from finemem_env.data.synthetic.facts import Fact, choose_finals, make_facts, plain_probes
 from finemem_env.data.synthetic.knobs import COMMON
 
-__all__ = ["AccurateRetrievalSource"]
-
 
 class AccurateRetrievalSource(SyntheticSource):
     """Facts stated once.

@@ -23,8 +23,6 @@ from finemem_env.data.synthetic.words import DISTINCT_NUMBERS, Draw, Namer
 from finemem_env.errors import ConfigError
 from finemem_env.types import Chunk, Competency, Episode
 
-__all__ = ["SyntheticSource"]
-
 _CHUNKS = 10
 # Indices below this never share a person's name, whatever the split and the competency.
 _DISTINCT = DISTINCT_NUMBERS // (len(SPLITS) * len(get_args(Competency)))

@@ -19,8 +19,6 @@ from finemem_env.data.synthetic.facts import choose_finals, make_facts, plain_pr
 from finemem_env.data.synthetic.knobs import COMMON
 from finemem_env.data.synthetic.words import Draw
 
-__all__ = ["ConflictResolutionSource"]
-
 
 class ConflictResolutionSource(SyntheticSource):
     """Facts that change value.

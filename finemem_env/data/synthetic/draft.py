@@ -11,8 +11,6 @@ from finemem_env.data.synthetic.grammar import Language
 from finemem_env.data.synthetic.words import Draw, Namer
 from finemem_env.types import Evidence, Question, Task
 
-__all__ = ["Draft", "Emitter", "Kind", "Probe", "Quota", "Subject", "allot", "fixed"]
-
 _EPOCH = datetime.date(2024, 1, 1).toordinal()
 # A question wondered aloud matches that question better than its answer does: one is enough.
 _COUNTS = 21  # numbers from 0 that an answer to "how many" might list

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from finemem_env.data.synthetic.grammar import EventForm, Language, Noise, Relation
 
-__all__ = ["ENGLISH"]
-
 _RELATIONS = (
     Relation(
         "locker",

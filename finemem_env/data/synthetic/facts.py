@@ -8,8 +8,6 @@ from finemem_env.data.synthetic.draft import Draft, Probe
 from finemem_env.data.synthetic.grammar import Language, Relation
 from finemem_env.data.synthetic.words import Draw, Namer
 
-__all__ = ["Fact", "choose_finals", "make_facts", "plain_probes"]
-
 _MOST_RELATIONS = 3  # facts about one person
 
 

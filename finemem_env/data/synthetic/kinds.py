@@ -23,16 +23,6 @@ from finemem_env.data.synthetic.english import ENGLISH
 from finemem_env.data.synthetic.grammar import Language
 from finemem_env.text import parse_example
 
-__all__ = [
-    "ASKED_PATTERNS",
-    "LANGUAGES",
-    "TALLY_PATTERNS",
-    "fact_key",
-    "is_asked_kind",
-    "is_tally",
-    "merge",
-]
-
 LANGUAGES: dict[str, Language] = {"en": ENGLISH, "zh": CHINESE}
 _SLOT = re.compile(r"\{(\w+)\}")
 Shape = Literal["fact", "count", "order", "team"]

@@ -22,8 +22,6 @@ from collections.abc import Mapping
 
 from finemem_env.errors import ConfigError, nearest
 
-__all__ = ["COMMON", "RANGES", "check_ranges"]
-
 COMMON: dict[str, object] = {
     "facts_per_chunk": 4,
     "asked_fraction": 0.36,

@@ -20,8 +20,6 @@ from finemem_env.data.synthetic.facts import make_facts, plain_probes
 from finemem_env.data.synthetic.knobs import COMMON
 from finemem_env.data.synthetic.runs import Run, count_run, order_run, run_probes, team_run
 
-__all__ = ["LongRangeUnderstandingSource"]
-
 # Runs come in this order; a count costs two events or more, an order three, a team pair five.
 _CYCLE = ("count", "order", "count", "team")
 _COST = {"count": 2, "order": 3, "team": 5}

@@ -9,8 +9,6 @@ from finemem_env.data.synthetic.draft import Draft, Kind, Probe
 from finemem_env.data.synthetic.grammar import EventForm, Language
 from finemem_env.data.synthetic.words import Namer
 
-__all__ = ["Run", "count_run", "order_run", "run_probes", "team_run"]
-
 _PORTS = 3
 _EVENTS_OF_TEAMS = 5  # two people in both teams, one in one
 

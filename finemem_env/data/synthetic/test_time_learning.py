@@ -23,8 +23,6 @@ from finemem_env.data.synthetic.grammar import Language
 from finemem_env.data.synthetic.knobs import COMMON
 from finemem_env.errors import ConfigError
 
-__all__ = ["TestTimeLearningSource"]
-
 _OWN = 4  # words that tell a label
 _SHARED = 16  # words that all labels of a language use
 _PATIENCE = 50  # texts tried before one gets a word more

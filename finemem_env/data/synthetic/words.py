@@ -14,8 +14,6 @@ from typing import TypeVar
 
 import numpy as np
 
-__all__ = ["ALPHABETS", "DISTINCT_NUMBERS", "Alphabet", "Draw", "Namer"]
-
 _T = TypeVar("_T")
 _BLOCK = 1024
 _MIX = 2_654_435_761  # Knuth's multiplicative hash: spreads neighbouring first names

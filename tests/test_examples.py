@@ -1,0 +1,180 @@
+"""Every file of examples/ runs as it stands, in this process, and prints what its page promises."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import re
+import runpy
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import finemem_env
+from finemem_env.data.registry import SOURCES
+from finemem_env.readers import READERS
+from finemem_env.registry import Registry
+from finemem_env.rewards import ATTRIBUTIONS, REWARDS
+
+Run = Callable[..., str]
+REGISTRIES: dict[str, Registry[Any]] = {
+    "reader": READERS,
+    "attribution": ATTRIBUTIONS,
+    "reward": REWARDS,
+    "source": SOURCES,
+}
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+FILES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.fixture
+def example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., str]]:
+    """Runs one by its name and returns what it printed; what it registers is taken back."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    here = {kind: set(registry) for kind, registry in REGISTRIES.items()}
+
+    def run(name: str, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    yield run
+    for kind, registry in REGISTRIES.items():
+        for name in set(registry) - here[kind]:
+            finemem_env.unregister(kind, name)
+
+
+def needs(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+
+
+def test_ten_files_of_at_most_sixty_lines() -> None:
+    assert len(FILES) == 10
+    for name in FILES:
+        text = (EXAMPLES / f"{name}.py").read_text("utf-8")
+        assert len(text.splitlines()) <= 60, name
+        assert text.startswith('"""'), name
+    listed = re.findall(r"\[(\w+)\.py\]", (EXAMPLES / "README.md").read_text("utf-8"))
+    assert sorted(listed) == FILES
+
+
+def test_own_loop(example: Run) -> None:
+    scores = [float(line.split()[-1]) for line in example("own_loop", "3").splitlines()]
+    assert len(scores) == 3
+    assert all(0 < score < 1 for score in scores)
+
+
+def test_own_agent(example: Run) -> None:
+    table = example("own_agent")
+    rows = {line.split()[0]: float(line.split()[2]) for line in table.splitlines()[2:]}
+    (mine,) = (score for name, score in rows.items() if name.endswith("own_agent:Names"))
+    assert rows["skip"] < mine < rows["oracle"]
+
+
+def test_own_reader(example: Run) -> None:
+    lines = example("own_reader").splitlines()
+    found = [re.search(r"^(\S+) +score (\S+), credit (\S+)", line) for line in lines]
+    names, scores, _ = zip(*(one.groups() for one in found if one), strict=True)
+    assert names[:2] == ("overlap/1", "overlap/1")
+    assert float(scores[1]) < float(scores[0])
+
+
+def test_own_reward(example: Run) -> None:
+    rows = {line.split()[0]: line.split()[1:] for line in example("own_reward").splitlines()}
+    assert list(rows) == ["fine-mem-earned", "fine-mem", "newest-first"]
+    assert len({tuple(row) for row in rows.values()}) == 3
+
+
+def test_own_source(example: Run) -> None:
+    scores = {
+        line.split()[0]: float(line.split()[-1]) for line in example("own_source").splitlines()
+    }
+    assert scores["skip"] == 0.0
+    assert scores["store_chunks"] < scores["salience"] <= scores["oracle"] == 1.0
+
+
+def test_chat_loop(example: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = str(tmp_path / "notes.json")
+    said = "My sister Mara moved to Osta in May.\nHello!\nWhere does Mara live?\n\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(said))
+    noted = example("chat_loop", file).splitlines()
+    assert noted[:2] == ["Noted.", "I see."]
+    assert noted[2] == "I remember: My sister Mara moved to Osta in May."
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Where does Mara live?\n"))
+    assert example("chat_loop", file).splitlines()[0] == noted[2]
+
+
+def test_plotting(example: Run, tmp_path: Path) -> None:
+    needs("matplotlib")
+    rows = [{"update": i, "rollout/score": i / 10, "eval/score": None} for i in range(5)]
+    (tmp_path / "run").mkdir()
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "run" / "metrics.jsonl").write_text(text, "utf-8")
+    output = tmp_path / "curves.png"
+    example("plotting", str(tmp_path / "run"), "-o", str(output))
+    assert output.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_ppo(example: Run) -> None:
+    needs("torch")
+    (line,) = example("ppo", "512").splitlines()
+    assert re.fullmatch(r" +\d+ episodes, score of the last fifty 0\.\d{3}", line)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_trl_grpo(example: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs("trl")
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    seen: list[Any] = []
+    whole = GRPOTrainer._generate_and_score_completions
+
+    def watched(self: Any, inputs: Any) -> Any:  # noqa: ANN401
+        seen.append(([one["prompt"] for one in inputs], whole(self, inputs)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(GRPOTrainer, "_generate_and_score_completions", watched)
+    out = example("trl_grpo", "2")
+    assert re.findall(r"episode (\d)", out) == ["0", "1"]
+    for update, (prompts, made) in enumerate(seen):
+        assert prompts == [f"{update} {t}" for t in range(3) for _ in range(4)]
+        assert made["advantages"].shape == (12,)
+        assert made["advantages"].reshape(3, 4).sum(1).abs().max() < 1e-4  # by (episode, step)
+
+
+def test_openenv_server() -> None:
+    needs("openenv")
+    import uvicorn
+    from openenv.core.generic_client import GenericEnvClient
+
+    app = runpy.run_path(str(EXAMPLES / "openenv_server.py"))["app"]
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    threading.Thread(target=server.run, daemon=True).start()
+    while not server.started:
+        time.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with GenericEnvClient(base_url=f"http://127.0.0.1:{port}").sync() as client:
+        seen = client.reset(seed=1)
+        total = 0.0
+        while not seen.done:
+            chunk = seen.observation["text"].split("<chunk")[-1].split("</chunk>")[0]
+            chunk = chunk.partition(">\n")[2]
+            action = json.dumps([{"op": "INSERT", "content": chunk}])
+            seen = client.step({"text": action})
+            total += seen.reward
+        told = seen.metadata or seen.observation["metadata"]
+        assert client.state()["step_count"] == told["num_chunks"] == 10
+    server.should_exit = True
+    assert total > 0
+    assert sum(told["step_rewards"]) == pytest.approx(total)
