@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from io import TextIOWrapper
+from io import TextIOWrapper, UnsupportedOperation
 from typing import TextIO
 
 __all__ = ["accept_any_text", "visible"]
@@ -23,7 +24,8 @@ def accept_any_text(*streams: TextIO | None) -> None:
     """
     for stream in streams:
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
+            with contextlib.suppress(UnsupportedOperation):  # it was read from already
+                stream.reconfigure(errors="backslashreplace")
 
 
 def visible(text: str, width: int | None = None) -> str:

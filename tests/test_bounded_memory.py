@@ -102,5 +102,7 @@ def test_caches_of_functions_have_a_bound() -> None:
         "finemem_env.readers.pieces._kinds",
         "finemem_env.prompts.files.load_prompt",
         "finemem_env.spaces._all_characters",
+        "finemem_env.view.document._asset",
+        "finemem_env.view.document._script",
         "finemem_env.backends.local.causal_lm._parameters",
     }
