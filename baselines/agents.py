@@ -7,7 +7,6 @@ into the environment, so its score is a bound and not a result.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -15,7 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium as gym
 
 from finemem_env.errors import ConfigError, nearest
-from finemem_env.extras import PACKAGES, missing
+from finemem_env.factory import SessionFactory
+from finemem_env.registry import load_reference
 
 __all__ = [
     "AGENTS",
@@ -204,7 +204,7 @@ def make_agent(name: str, arguments: Mapping[str, Any] | None = None) -> Agent:
             the two methods, or arguments that its constructor does not take.
     """
     known = {**AGENTS, **CONFIGURED}.get(agent_name(name))
-    factory = _load(known.factory if known else name)
+    factory = load_reference("agent", known.factory if known else name)
     try:
         agent = factory(**dict(arguments or {}))
     except TypeError as error:
@@ -218,13 +218,13 @@ def make_agent(name: str, arguments: Mapping[str, Any] | None = None) -> Agent:
     return agent
 
 
-def _load(reference: str) -> Any:  # noqa: ANN401
-    module, _, attribute = reference.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] in PACKAGES:
-            raise missing(f"agent {reference!r}", error) from error
-        raise ConfigError(f"agent {reference!r}: cannot import {module!r}: {error}.") from error
-    except AttributeError as error:
-        raise ConfigError(f"agent {reference!r}: {module!r} has no {attribute!r}.") from error
+def factory_of(env: gym.Env[str, str]) -> SessionFactory:
+    """What makes the sessions of an environment: its source, reader and retriever.
+
+    Raises:
+        ConfigError: not an environment of this suite.
+    """
+    factory = getattr(env.unwrapped, "factory", None)
+    if not isinstance(factory, SessionFactory):
+        raise ConfigError(f"{env}: expected an environment of this suite, with a reader.")
+    return factory

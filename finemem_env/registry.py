@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from finemem_env.errors import ConfigError, nearest
+from finemem_env.extras import PACKAGES, missing
 
 __all__ = ["Registry", "fold", "is_reference", "load_reference"]
 
@@ -101,14 +102,19 @@ def load_reference(kind: str, reference: str) -> Any:  # noqa: ANN401
     """What "module:name" names.
 
     Raises:
-        ConfigError: the module cannot be found, or has nothing of that name.
+        ConfigError: not of that form, or the module cannot be imported, or has nothing of that
+            name; where an extra of this project brings what is missing, its name.
     """
+    if not is_reference(reference):
+        raise ConfigError(f"{kind}: expected package.module:Class, got {reference!r}.")
     module, _, name = reference.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] in PACKAGES:
+            raise missing(f"{kind} {reference!r}", error) from error
         raise ConfigError(
-            f"{kind} {reference!r}: no module {error.name!r} (is it on PYTHONPATH?)."
+            f"{kind} {reference!r} cannot be imported: {error} (is it on PYTHONPATH?)."
         ) from error
     except AttributeError as error:
         raise ConfigError(f"{kind} {reference!r}: module {module!r} has no {name!r}.") from error

@@ -162,7 +162,7 @@ def test_what_cannot_be_registered(kind: str, name: str, value: object, message:
     "keywords, message",
     [
         ({"reader": "tests.test_extension:Absent"}, "has no 'Absent'"),
-        ({"reader": "absent_module:Reader"}, "no module 'absent_module'"),
+        ({"reader": "absent_module:Reader"}, "No module named 'absent_module'"),
         ({"reader": {"name": "tests.test_extension:Constant", "txt": 1}}, "unexpected keyword"),
         ({"reader": "tests.test_extension:Nameless"}, "`version`"),
         ({"reader": Nameless()}, "`version`"),

@@ -21,18 +21,18 @@ The environment's own memory stays empty: its size, and rewards for operations, 
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 
-from baselines.agents import MESSAGES, AgentError, Info
+from baselines.agents import MESSAGES, AgentError, Info, factory_of
 from baselines.managers.scripted import skip
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.prompts import parse_observation
 from finemem_env.readers.windows import trim
+from finemem_env.registry import load_reference
 from finemem_env.types import Answer, Reader, ReadRequest
 
 MEMORISE = "Please remember what I read at {time}:\n\n{chunk}"
@@ -70,7 +70,11 @@ class Messages:
         arguments: Mapping[str, Any] | None = None,
         template: str = MEMORISE,
     ) -> None:
-        self._make = _factory(agent) if isinstance(agent, str) else agent
+        self._make = (
+            load_reference('messages: "agent" of --agent-args', agent)
+            if isinstance(agent, str)
+            else agent
+        )
         self._arguments = dict(arguments or {})
         self._template = template
         self._send: Callable[..., Any] = _not_made
@@ -87,13 +91,13 @@ class Messages:
 
     def attach(self, env: gym.Env[str, str]) -> None:
         """Take the reader's place in an environment."""
-        factory = _factory_of(env)
+        factory = factory_of(env)
         self._replaced, factory.reader = factory.reader, self
 
     def detach(self, env: gym.Env[str, str]) -> None:
         """Put the environment's own reader back."""
         if self._replaced is not None:
-            _factory_of(env).reader = self._replaced
+            factory_of(env).reader = self._replaced
             self._replaced = None
 
     def reset(self, info: Info) -> None:
@@ -174,22 +178,3 @@ def _taken(send: Callable[..., Any]) -> tuple[str, ...]:
     taken = inspect.signature(send).parameters
     anything = any(one.kind is one.VAR_KEYWORD for one in taken.values())
     return tuple(name for name in _OPTIONAL if anything or name in taken)
-
-
-def _factory(name: str) -> Callable[..., MessageAgent]:
-    module, _, attribute = name.partition(":")
-    try:
-        found: Callable[..., MessageAgent] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"messages: agent {name!r} cannot be imported ({error}); name it with "
-            '--agent-args \'{"agent": "package.module:Class"}\'.'
-        ) from error
-    return found
-
-
-def _factory_of(env: gym.Env[str, str]) -> Any:  # noqa: ANN401
-    factory = getattr(env.unwrapped, "factory", None)
-    if factory is None:
-        raise ConfigError(f"{env}: expected an environment of this suite, with a reader.")
-    return factory

@@ -13,14 +13,13 @@ finds, as they stand in the memory. `systems` says what a system is.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 
-from baselines.agents import STORE, AgentError, Info, ModelError
+from baselines.agents import STORE, AgentError, Info, ModelError, factory_of
 from baselines.managers.mirror import Mirror
 from baselines.managers.outages import is_outage
 from baselines.managers.scripted import reply, skip
@@ -28,6 +27,7 @@ from baselines.managers.systems import STORES, MemoryStore
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.operations import is_blank
 from finemem_env.prompts import parse_observation
+from finemem_env.registry import load_reference
 from finemem_env.session import limits_of
 from finemem_env.text import normalise
 
@@ -68,7 +68,7 @@ class Store:
         Raises:
             ConfigError: the environment's memory has several stores.
         """
-        factory = _factory_of(env)
+        factory = factory_of(env)
         if factory.settings.memory != "flat":
             raise ConfigError(
                 f"store: expected memory='flat', got {factory.settings.memory!r}: a system with "
@@ -78,7 +78,7 @@ class Store:
 
     def detach(self, env: gym.Env[str, str]) -> None:
         """Close the store, and let the environment search for itself again."""
-        _factory_of(env).retriever = self._replaced
+        factory_of(env).retriever = self._replaced
         self._search.play.close()
 
     def reset(self, info: Info) -> None:
@@ -225,24 +225,11 @@ def _guarded(method: str) -> Iterator[None]:
 
 def _named(name: str) -> Callable[..., MemoryStore]:
     known = STORES.get(name)
-    module, _, attribute = (known.factory if known else name).partition(":")
-    if not attribute:
+    if known is None and ":" not in name:
         raise ConfigError(f"{nearest('store', name, STORES)} Name it with {_EXAMPLE}.")
-    try:
-        found: Callable[..., MemoryStore] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"store: {name!r} cannot be imported ({error}); name it with {_EXAMPLE}."
-        ) from error
+    found: Callable[..., MemoryStore] = load_reference("store", known.factory if known else name)
     return found
 
 
 def _called(make: object) -> str:
     return str(getattr(make, "__qualname__", type(make).__qualname__))
-
-
-def _factory_of(env: gym.Env[str, str]) -> Any:  # noqa: ANN401
-    factory = getattr(env.unwrapped, "factory", None)
-    if factory is None:
-        raise ConfigError(f"{env}: expected an environment of this suite, with a retriever.")
-    return factory

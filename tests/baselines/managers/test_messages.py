@@ -164,9 +164,9 @@ def test_a_question_that_hangs_is_on_the_agents_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({}, r"agent '' cannot be imported .*package.module:Class"),
+        ({}, r"of --agent-args: expected package.module:Class, got ''"),
         ({"agent": "nowhere:Agent"}, "cannot be imported"),
-        ({"agent": f"{AGENTS}:Nobody"}, "has no attribute 'Nobody'"),
+        ({"agent": f"{AGENTS}:Nobody"}, "has no 'Nobody'"),
         ({"agent": Mute}, "messages/1/Mute has no method send_message"),
         ({"agent": Notebook, "arguments": {"size": 3}}, "unexpected keyword argument 'size'"),
         ({"agent": Bad}, "missing a required argument: 'how'"),
@@ -191,7 +191,7 @@ def test_a_factory_that_makes_something_else() -> None:
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--agent", "messages", "--agent-args"]
     assert main([*given, "{}", "--output-dir", str(tmp_path / "a")]) == 2
-    assert "cannot be imported" in capsys.readouterr().err
+    assert '"agent" of --agent-args: expected package.module:Class' in capsys.readouterr().err
     named = json.dumps({"agent": f"{AGENTS}:Notebook"})
     more = ["--episodes", "1", "--no-reference", "--output-dir", str(tmp_path / "b"), "--verbose"]
     assert main([*given, named, *more, "--protocol", "memoryagentbench"]) == 0

@@ -199,7 +199,7 @@ def test_an_agent_of_ones_own_is_found_by_module_and_class(
     [
         ("fifi", {}, "Did you mean 'fifo'"),
         ("skip", {"speed": 1}, "speed"),
-        ("no.such.module:Agent", {}, "cannot import"),
+        ("no.such.module:Agent", {}, "cannot be imported"),
         ("json:Agent", {}, "has no 'Agent'"),
         ("json:JSONDecoder", {}, r"needs the methods reset\(info\) and act"),
     ],

@@ -168,7 +168,7 @@ def test_what_counts_as_an_outage() -> None:
         ({}, r"unknown store ''.*Known: .*bm25.*package.module:Class"),
         ({"store": "bm26"}, "Did you mean 'bm25'"),
         ({"store": "nowhere:Store"}, "cannot be imported"),
-        ({"store": f"{SYSTEMS}:Nobody"}, "has no attribute 'Nobody'"),
+        ({"store": f"{SYSTEMS}:Nobody"}, "has no 'Nobody'"),
         ({"store": dict}, "store/1/dict/unversioned has no method add, search"),
         ({"store": Bad}, "missing a required argument"),
         ({"store": "bm25", "arguments": {"size": 3}}, "unexpected keyword argument 'size'"),
