@@ -175,6 +175,14 @@ def test_what_is_no_such_part(keywords: dict[str, Any], message: str) -> None:
         gym.make("FineMem-AR-v0", **keywords)
 
 
+def test_what_an_extra_brings_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "raise ModuleNotFoundError(\"No module named 'openai'\", name='openai.types')\n"
+    (tmp_path / "lacking_one.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"reader 'lacking_one:Reader' needs openai.*\[openai\]"):
+        gym.make("FineMem-AR-v0", reader="lacking_one:Reader")
+
+
 def test_an_unknown_keyword_is_a_type_error_too() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'frameskip'"):
         gym.make("FineMem-AR-v0", frameskip=4)

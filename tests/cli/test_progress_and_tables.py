@@ -68,6 +68,13 @@ def test_nothing_done_is_nothing_shown(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err == ""
 
 
+def test_a_process_that_does_not_speak_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(3, "update", shown=False) as progress:
+        progress.skip(1)
+        progress("reward 1.0")
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_program_says_what_where_and_how_to_watch(capsys: pytest.CaptureFixture[str]) -> None:
     begin("2 episodes", Path("runs/a b"), tail(Path("runs/a b/results.jsonl")))
     begin("a table")

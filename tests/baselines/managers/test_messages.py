@@ -8,7 +8,7 @@ import gymnasium as gym
 import pytest
 
 import finemem_env  # noqa: F401  (registers the environments)
-from baselines.agents import AgentError, AnsweringAgent
+from baselines.agents import AgentError, AnsweringAgent, factory_of
 from baselines.benchmark import main
 from baselines.managers.messages import Messages
 from baselines.report import main as report
@@ -186,6 +186,12 @@ def test_a_factory_that_makes_something_else() -> None:
         agent.reset({})
     with pytest.raises(AgentError, match=r"reset\(\) comes first"):
         agent.answer([ReadRequest("Who?", ())])
+
+
+def test_an_environment_of_others_is_refused() -> None:
+    env: gym.Env[Any, Any] = gym.make("CartPole-v1", disable_env_checker=True)
+    with pytest.raises(ConfigError, match="expected an environment of this suite"):
+        factory_of(env)
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
