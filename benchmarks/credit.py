@@ -7,6 +7,7 @@ as they finish; the same command continues where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,8 @@ from benchmarks.credit_tasks import TASKS
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import positive
 from finemem_env.cli.progress import Progress, begin, tail
-from finemem_env.errors import ConfigError, nearest
+from finemem_env.errors import ConfigError, DataError, nearest
+from finemem_env.fields import Fields, parse_json
 
 Record = dict[str, Any]
 
@@ -42,12 +44,10 @@ def read_records(path: Path, budget: Budget) -> Iterator[Record]:
     if not path.exists():
         return
     for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if record["budget"] == asdict(budget):
-            yield record
+        with contextlib.suppress(DataError):
+            record = Fields(parse_json(line, str(path)), str(path))
+            if record.mapping("budget") == asdict(budget):
+                yield record.mapping_of_all()
 
 
 def run(wanted: Sequence[Cell], budget: Budget, path: Path, jobs: int) -> list[Record]:

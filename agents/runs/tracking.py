@@ -6,6 +6,7 @@ a run writes. In a key, <t> is a step index, <op> an operation, <reason> a rejec
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,9 @@ import numpy as np
 
 from agents.learn.advantages import Advantages
 from agents.learn.rollout import Clock, Rollout
+from finemem_env.errors import DataError
 from finemem_env.extras import load, needs
+from finemem_env.fields import Fields, parse_json
 from finemem_env.types import Op
 
 METRICS: dict[str, str] = {
@@ -140,12 +143,10 @@ def _forget(path: Path, first: int) -> None:
         return
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if record["update"] <= first:
-            kept.append(line + "\n")
+        with contextlib.suppress(DataError):
+            record = Fields(parse_json(line, str(path)), str(path))
+            if record.count("update") <= first:
+                kept.append(line + "\n")
     path.write_text("".join(kept), encoding="utf-8")
 
 
