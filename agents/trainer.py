@@ -28,7 +28,6 @@ from agents.learn.rollout import (
     Clock,
     Rollout,
     Sampling,
-    make_rollout_env,
     resolved_settings,
     roll_out,
     rows_of,
@@ -50,6 +49,7 @@ from agents.runs.evaluation import (
 from agents.runs.tracking import Tracker, reward_metrics, rollout_metrics, sample_text, time_metrics
 from baselines.tables.summary import render_table, summarise
 from finemem_env.errors import ConfigError, FineMemError
+from finemem_env.registration import make_rollout_env
 
 __all__ = ["Interrupted", "Run", "TrainingError"]
 
