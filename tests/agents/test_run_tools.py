@@ -22,6 +22,7 @@ from agents.runs.config import PRESETS, from_dict
 from agents.runs.load import load_run
 from agents.trainer import Run
 from baselines.agents import make_agent
+from baselines.tables.cost import HEADINGS
 from finemem_env.errors import ConfigError
 
 SMALL: dict[str, Any] = {
@@ -47,7 +48,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_evaluate_writes_the_benchmarks_files(folder: Path, tmp_path: Path) -> None:
+def test_evaluate_writes_the_benchmarks_files(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "evaluation"
     assert evaluate.main([str(folder), "--output-dir", str(output), "--episodes", "2"]) == 0
     assert (output / "results.jsonl").exists()
@@ -56,6 +59,9 @@ def test_evaluate_writes_the_benchmarks_files(folder: Path, tmp_path: Path) -> N
     ours = [line for line in lines if line["agent"].startswith("agents.policy:Manager")]
     assert len(ours) == 2
     assert all(line["status"] == "ok" for line in ours)
+    assert all(line["usage"]["manager"]["calls"] == line["steps"] > 0 for line in ours)
+    heading = capsys.readouterr().out.splitlines()[0]
+    assert heading.split()[-9:] == " ".join(HEADINGS).split()
 
 
 def test_settings_of_an_ablation_are_checked(
