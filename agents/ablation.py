@@ -4,14 +4,17 @@ A method is a reward preset and a form of credit. A cell is one training run; it
 then scored on held-out episodes of the training length and four times longer, beside skip and
 oracle on the same episodes. A cell that is done is never run again, and one that was interrupted
 goes on from its checkpoint. After every cell the folder gets `table.md` and `curves.svg` of all
-cells so far.
+cells so far. With --shard I/N the cells of one part are trained alone, in a folder of its own or in
+one for all; --merge then makes the whole of what the parts gave.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +32,7 @@ from baselines.tables.results import Result
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import json_object, positive, seed
 from finemem_env.cli.progress import Progress, begin
+from finemem_env.cli.shards import add_shard, check_cells
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.extras import needs, require
 from finemem_env.rewards import REWARDS
@@ -40,6 +44,8 @@ METHODS = (
     "fine-mem/reward_to_go",
     "fine-mem-cited/reward_to_go",
 )
+# What may differ between the machines of an ablation.
+_MACHINE = ("save_every", "threads", "track", "sampler", "sampler_args")
 EVAL_SEED = 3
 LONGER = 4
 
@@ -126,6 +132,56 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
     return result
 
 
+def merge(
+    cells: Sequence[Cell],
+    base: Mapping[str, Any],
+    episodes: int,
+    parts: Sequence[Path],
+    folder: Path,
+) -> list[dict[str, Any]]:
+    """Copy what every finished cell of `parts` gave into `folder`; returns the records in order.
+
+    Of a cell's folder its record, settings and metrics are copied, and no weights.
+
+    Raises:
+        ConfigError: a cell that is missing or there twice, one of other settings, or a `folder`
+            that is there and no part.
+    """
+    if folder.exists() and folder not in parts:
+        raise ConfigError(f"{folder} is there already: choose another folder.")
+    there = {
+        str(part): [cell.name for cell in cells if (part / cell.name / "cell.json").exists()]
+        for part in parts
+    }
+    check_cells([cell.name for cell in cells], there)
+    where = {name: Path(part) / name for part, names in there.items() for name in names}
+    for cell in cells:
+        _check_cell(cell, where[cell.name], base, episodes)
+    for cell in cells:
+        target = folder / cell.name
+        target.mkdir(parents=True, exist_ok=True)
+        for file in ("config.json", "environment.json", "metrics.jsonl", "cell.json"):
+            source = where[cell.name] / file
+            if source.exists() and not (target / file).exists():
+                shutil.copy2(source, target / file)
+    return [json.loads((folder / one.name / "cell.json").read_text("utf-8")) for one in cells]
+
+
+def _check_cell(cell: Cell, place: Path, base: Mapping[str, Any], episodes: int) -> None:
+    """Refuse a cell that was trained or scored with other settings than are given now."""
+    stored = from_dict(json.loads((place / "config.json").read_text("utf-8"))).as_dict()
+    wanted, record = (
+        cell.config(base).as_dict(),
+        json.loads((place / "cell.json").read_text("utf-8")),
+    )
+    differs = any(stored[key] != wanted[key] for key in wanted if key not in _MACHINE)
+    if differs or len(record["same"]["best"]["scores"]) != episodes:
+        raise ConfigError(
+            f"{place} was trained or scored with other settings: give the --preset, --set and "
+            "--episodes of the shards, which must all have the same."
+        )
+
+
 def _score(
     config: TrainConfig, folder: Path, factor: int, episodes: int
 ) -> dict[str, dict[str, list[float]]]:
@@ -187,9 +243,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for task in given.tasks
         for method in given.methods
     ]
-    results: list[dict[str, Any]] = []
     for cell in cells:
         cell.config(base)  # refuses settings that do not fit, of any cell, before one is trained
+    if given.merge:
+        results = merge(cells, base, given.episodes, given.merge, given.folder)
+        _write(given.folder, results)
+    else:
+        results = _train_all(given.shard.take(cells) if given.shard else cells, base, given)
+    if given.shard:
+        print(f"shard {given.shard} is done: {len(results)} cells; --merge puts all together")
+        return 0
+    print(table(results))
+    return 0
+
+
+def _train_all(
+    cells: Sequence[Cell], base: Mapping[str, Any], given: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """What every cell gave, those of before included."""
+    results: list[dict[str, Any]] = []
     require(("torch", "transformers"), "an ablation", "train")
     watch = shlex.join(["tensorboard", "--logdir", str(given.folder)])
     begin(f"{len(cells)} trainings, one after the other", given.folder, watch)
@@ -197,10 +269,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with saving(given.folder, hint), Progress(len(cells), "cell") as progress:
         for cell in cells:
             results.append(run_cell(cell, given.folder, base, given.episodes))
-            _write(given.folder, results)
+            if not given.shard:  # shards may share the folder, and the table is of all of them
+                _write(given.folder, results)
             progress(_state(cell, results[-1]))
-    print(table(results))
-    return 0
+    return results
 
 
 def _state(cell: Cell, result: Mapping[str, Any]) -> str:
@@ -235,6 +307,15 @@ def _parser() -> Parser:
         default={},
         metavar="JSON",
         help=f"other settings of agents.grpo (default: {json.dumps(SETTINGS)})",
+    )
+    parts = parser.add_mutually_exclusive_group()
+    add_shard(parts, "--merge")
+    parts.add_argument(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="train nothing: put the folders of all shards together",
     )
     return parser
 

@@ -28,6 +28,7 @@ RESULT_SCHEMA = "finemem-result/1"
 SUMMARY_SCHEMA = "finemem-summary/1"
 # What may differ between the start of a run and its continuation.
 _VOLATILE = ("git_commit", "python", "platform")
+Key = tuple[str, str, str, int]  # of a result: task, budget, agent, episode
 
 
 class RunFolder:
@@ -57,7 +58,7 @@ class RunFolder:
             raise ConfigError(
                 f"{self.path} already holds a run; continue it with --resume or choose another."
             )
-        self._check_same(record)
+        self.check_same(record, "Choose another folder.")
         return self._keep_finished()
 
     def trace_files(self) -> dict[tuple[str, str], Path]:
@@ -80,15 +81,68 @@ class RunFolder:
             raise record.error("schema", repr(CONFIG_SCHEMA))
         return record.mapping_of_all()
 
+    def whole_config(self) -> dict[str, Any]:
+        """What config.json holds, for what is only true of a whole run.
+
+        Raises:
+            ConfigError: it is a shard.
+            DataError: there is no run here.
+        """
+        config = self.config()
+        if part := config.get("shard"):
+            raise ConfigError(
+                f"{self.path} is shard {part} of a run: put all of them together with "
+                "python -m baselines.merge first."
+            )
+        return config
+
     def results(self) -> list[Result]:
         """Every finished line of results.jsonl."""
         return [_result(record) for _, record in whole_lines(self._results)]
 
-    def traces(self) -> Iterator[tuple[tuple[str, str, str, int], Trace]]:
+    def traces(self) -> Iterator[tuple[Key, Trace]]:
         """Every trace with the key of its result."""
         for (task, budget), path in self.trace_files().items():
             for trace in read_traces(path):
                 yield (task, budget, trace.agent, trace.episode), trace
+
+    def check_same(self, config: Mapping[str, Any], remedy: str) -> None:
+        """Refuse a run of another config.
+
+        Args:
+            config: what it should be.
+            remedy: what to do, the end of the error.
+
+        Raises:
+            ConfigError: something that decides the results differs.
+            DataError: there is no run here.
+        """
+        stored = self.config()
+        for key in sorted({*stored, *config} - set(_VOLATILE)):
+            if stored.get(key) != config.get(key):
+                raise ConfigError(
+                    f"{self.path} holds a run with another {key}: {_short(stored.get(key))}, not "
+                    f"{_short(config.get(key))}. {remedy}"
+                )
+
+    def fill(self, parts: Sequence[RunFolder], order: Sequence[Key]) -> None:
+        """Take the results and traces of other folders, in the order of a serial run."""
+        results = {
+            _result(record).key: line
+            for part in parts
+            for line, record in whole_lines(part._results)
+        }
+        _write_text(self._results, "".join(results[key] for key in order))
+        files = [part.trace_files() for part in parts]
+        for task, budget in dict.fromkeys(place for own in files for place in own):
+            traces = {
+                (task, budget, *_player(record)): line
+                for own in files
+                if (task, budget) in own
+                for line, record in whole_lines(own[task, budget])
+            }
+            text = "".join(traces[key] for key in order if key in traces)
+            _write_text(self._trace_path(task, budget), text)
 
     def add(self, result: Result, trace: Trace | None) -> None:
         """Append one result, after its trace."""
@@ -97,7 +151,7 @@ class RunFolder:
         record = {"schema": RESULT_SCHEMA, **asdict(result)}
         _append(self._results, json.dumps(record, ensure_ascii=False) + "\n")
 
-    def sort(self, order: Mapping[tuple[str, str, str, int], int]) -> None:
+    def sort(self, order: Mapping[Key, int]) -> None:
         """Bring results and traces into the order of a serial run."""
         found = whole_lines(self._results)
         records = [(order[_result(record).key], line) for line, record in found]
@@ -139,20 +193,11 @@ class RunFolder:
         folder.mkdir(exist_ok=True)
         return folder / f"{task}@{budget}.jsonl"
 
-    def _check_same(self, config: dict[str, Any]) -> None:
-        stored = self.config()
-        for key in sorted({*stored, *config} - set(_VOLATILE)):
-            if stored.get(key) != config.get(key):
-                raise ConfigError(
-                    f"{self.path} holds a run with another {key}: {_short(stored.get(key))}, not "
-                    f"{_short(config.get(key))}. Choose another folder."
-                )
-
     def _keep_finished(self) -> list[Result]:
         """Drop failed and half-written lines, and traces that no kept result belongs to."""
         found = ((_result(record), line) for line, record in whole_lines(self._results))
         kept = {result.key: (result, line) for result, line in found if result.status == "ok"}
-        traces: dict[tuple[str, str, str, int], str] = {}
+        traces: dict[Key, str] = {}
         for (task, budget), path in self.trace_files().items():
             for line, record in whole_lines(path):
                 key = (task, budget, *_player(record))

@@ -47,7 +47,7 @@ def write_submission(run: Path, path: Path) -> None:
     folder = RunFolder(run)
     record: dict[str, Any] = {
         "schema": SCHEMA,
-        "config": folder.config(),
+        "config": folder.whole_config(),
         "results": [asdict(result) for result in folder.results()],
         "traces": [
             {
