@@ -131,6 +131,15 @@ def test_plot_draws_a_line_per_run(
         assert not (tmp_path / name).exists()
 
 
+def test_a_method_may_ask_for_local_re_rollouts() -> None:
+    cell = ablation.Cell.of("outcome/return/state", "few", 1)
+    assert cell.name == "few-outcome-return-1-state"
+    assert cell.config(SMALL).sampling.compare == "state"
+    assert ablation.Cell.of("outcome/return", "few", 1).name == "few-outcome-return-1"
+    with pytest.raises(ConfigError, match="Did you mean 'state'"):
+        ablation.Cell.of("outcome/return/stat", "few", 1)
+
+
 def test_an_ablation_goes_on_cell_by_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
