@@ -1,6 +1,7 @@
 """Which reward trains best: methods x tasks x seeds, cell by cell: `python -m agents.ablation`.
 
-A method is a reward preset and a form of credit. A cell is one training run; its best weights are
+A method is a reward preset and a form of credit, and `state` where the rollouts of a group start
+from one memory (docs/credit.md). A cell is one training run; its best weights are
 then scored on held-out episodes of the training length and four times longer, beside skip and
 oracle on the same episodes. A cell that is done is never run again, and one that was interrupted
 goes on from its checkpoint. After every cell the folder gets `table.md` and `curves.svg` of all
@@ -27,6 +28,7 @@ from agents.runs.ablation_report import mean_curves, table
 from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig, from_dict
 from agents.runs.curves import read_curve
 from agents.runs.load import load_run
+from agents.settings import Compare
 from baselines.tables.charts import curve_chart
 from baselines.tables.results import Result
 from finemem_env.cli.frame import Parser, command, program, saving
@@ -76,31 +78,36 @@ class Cell:
     credit: str
     task: str
     seed: int
+    compare: str = "step"
 
     @classmethod
     def of(cls, method: str, task: str, seed: int) -> Cell:
-        """The cell of "reward/credit"; the paper's credit, step, where none is named.
+        """The cell of "reward/credit/compare"; what is not named is step, as in the paper.
 
         Raises:
-            ConfigError: an unknown reward or form of credit, with the nearest.
+            ConfigError: an unknown reward, form of credit or comparison, with the nearest.
         """
-        reward, _, credit = method.partition("/")
+        reward, _, rest = method.partition("/")
+        credit, _, compare = rest.partition("/")
         for kind, name, known in (
             ("reward", reward, list(REWARDS)),
             ("credit", credit or "step", list(get_args(Credit))),
+            ("compare", compare or "step", list(get_args(Compare))),
         ):
             if name not in known:
                 raise ConfigError(nearest(kind, name, known))
-        return cls(reward, credit or "step", task, seed)
+        return cls(reward, credit or "step", task, seed, compare or "step")
 
     @property
     def name(self) -> str:
         """Its folder."""
-        return f"{self.task}-{self.reward}-{self.credit}-{self.seed}"
+        parts = [self.task, self.reward, self.credit, str(self.seed)]
+        return "-".join([*parts, *([self.compare] if self.compare != "step" else [])])
 
     def config(self, base: Mapping[str, Any]) -> TrainConfig:
         """The settings of its run."""
         own = {"reward": self.reward, "credit": self.credit, "seed": self.seed}
+        own |= {"compare": self.compare}
         return from_dict({**base, **own, "env_args": TASKS[self.task], "final_episodes": 0})
 
 
@@ -289,7 +296,7 @@ def _parser() -> Parser:
         nargs="+",
         default=METHODS,
         metavar="REWARD/CREDIT",
-        help="reward presets with a form of credit",
+        help="reward presets with a form of credit; with /state behind it, local re-rollouts",
     )
     add(
         "--tasks",

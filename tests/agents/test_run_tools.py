@@ -183,6 +183,15 @@ def test_shards_of_an_ablation_are_put_together(
         assert not (tmp_path / "new").exists()
 
 
+def test_a_method_may_ask_for_local_re_rollouts() -> None:
+    cell = ablation.Cell.of("outcome/return/state", "few", 1)
+    assert cell.name == "few-outcome-return-1-state"
+    assert cell.config(SMALL).sampling.compare == "state"
+    assert ablation.Cell.of("outcome/return", "few", 1).name == "few-outcome-return-1"
+    with pytest.raises(ConfigError, match="Did you mean 'state'"):
+        ablation.Cell.of("outcome/return/stat", "few", 1)
+
+
 def test_an_ablation_goes_on_cell_by_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
