@@ -25,7 +25,8 @@ def add_pretrained(parser: argparse.ArgumentParser) -> None:
     add("--prompts", type=positive, default=4, help="observations of a step")
     add("--replies", type=positive, default=12, help="of the teacher to each of them: nearly free")
     add("--layers", type=positive, help="keep only so many blocks, the first")
-    add("--frozen-layers", type=at_least(0), default=0, help="embeddings and first blocks not trained")
+    frozen = "embeddings and first blocks that are not trained"
+    add("--frozen-layers", type=at_least(0), default=0, help=frozen)
     add("--lora-rank", type=at_least(0), default=0, help="of adapters; 0 trains the weights")
     add(
         "--precision",
