@@ -75,11 +75,8 @@ def _parser() -> Parser:
     add("--updates", type=positive, default=205, help="steps; the default is Mem-α's")
     add("--episodes", type=positive, default=100, help="of the benchmark")
     add("--question-fraction", type=at_least_zero, default=0.2, help="in training")
-    add(
-        "--written",
-        type=at_least_zero,
-        help="share of a chunk written (default: 0.7, or the budget)",
-    )
+    written = "share of a chunk written (default: 0.7, or the budget)"
+    add("--written", type=above_zero, help=written)
     add("--item-tokens", type=above_zero, default=100.0, help="size of an item")
     return parser
 
