@@ -28,7 +28,6 @@ from agents.learn.rollout import (
     Clock,
     Rollout,
     Sampling,
-    make_rollout_env,
     resolved_settings,
     roll_out,
     rows_of,
@@ -50,6 +49,7 @@ from agents.runs.evaluation import (
 from agents.runs.tracking import Tracker, reward_metrics, rollout_metrics, sample_text, time_metrics
 from baselines.tables.summary import render_table, summarise
 from finemem_env.errors import ConfigError, FineMemError
+from finemem_env.registration import make_rollout_env
 
 __all__ = ["Interrupted", "Run", "TrainingError"]
 
@@ -196,8 +196,9 @@ class Run:
             np.random.SeedSequence([config.run.seed, number, world.rank, 7]).generate_state(1)[0]
         )
         sampling = self._sampling(config.sampling.temperature)
+        local = config.sampling.local_steps if config.sampling.compare == "state" else None
         with gathered(self.scorer):
-            return roll_out(self.policy, env, seeds, sampling, draws, clock)
+            return roll_out(self.policy, env, seeds, sampling, draws, clock, local)
 
     def _optimise(self, rows: Sequence[Row], number: int) -> tuple[LossStats, float]:
         """The optimizer steps on one rollout batch; the gradient norm is their mean."""

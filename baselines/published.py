@@ -19,7 +19,13 @@ import gymnasium as gym
 import finemem_env  # noqa: F401  (registers the environments)
 from baselines.runs.choice import AgentChoice
 from baselines.runs.folder import RunFolder
-from baselines.runs.options import add_agent_options, add_run_options, play, print_place
+from baselines.runs.options import (
+    add_agent_options,
+    add_run_options,
+    play,
+    print_place,
+    print_shard,
+)
 from baselines.runs.run import RunConfig
 from baselines.suites import Task
 from baselines.tables.cost import Cost, beside, cost_columns, costs
@@ -245,6 +251,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"left out: {name}: {why}", file=sys.stderr)
     agents = tuple(options.agent or map(AgentChoice, _AGENTS))
     play(RunConfig(_ENV, agents=agents, seed=options.seed, own_tasks=tasks), options)
+    if options.shard is not None:
+        print_shard(options)
+        return 0
     results = RunFolder(options.output_dir).results()
     print(f"{table.title}, {options.data} data\n")
     lines = fill(table, options.data, results)

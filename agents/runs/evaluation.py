@@ -16,7 +16,7 @@ from typing import Any
 import gymnasium as gym
 
 from agents.learn import checkpoint
-from agents.learn.rollout import Rollout, Sampling, make_rollout_env, roll_out
+from agents.learn.rollout import Rollout, Sampling, roll_out
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import TrainConfig
 from agents.settings import EVAL_EPISODES, FINAL_EPISODES
@@ -25,6 +25,7 @@ from baselines.runs.episodes import distinct_seeds
 from baselines.runs.runner import Entry, run_episode
 from baselines.tables.results import Result, measured
 from finemem_env.backends.usage import MANAGER
+from finemem_env.registration import make_rollout_env
 from finemem_env.trace import record_trace, trace_line
 
 REFERENCES = ("skip", "fifo", "rag", "salience", "selective", "oracle")
