@@ -1,0 +1,56 @@
+"""Scripted agents on the episodes of the evaluations: the lines beside a run's curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.learn import checkpoint
+from agents.runs.evaluation import play_references
+from baselines.tables.summary import summarise
+
+LINES = ("skip", "fifo", "salience", "oracle")
+Lines = dict[str, dict[str, float]]  # agent -> metric -> value, the same at every update
+_KEYS = {
+    "eval/score": "score",
+    "eval/normalised": "normalised",
+    "eval/return": "episode_return",
+    "eval/memory_tokens": "memory_tokens",
+}
+
+
+def reference_lines(
+    folder: Path, env_id: str, env_args: Mapping[str, Any], seeds: Sequence[int]
+) -> Lines:
+    """What `eval/…` is for the scripted agents; played once a run and kept in references.json.
+
+    Args:
+        folder: the run.
+        env_id: the environment of the evaluations.
+        env_args: its keywords.
+        seeds: of the episodes.
+    """
+    path = folder / "references.json"
+    asked = {"env": env_id, "env_args": dict(env_args), "seeds": list(seeds)}
+    if path.is_file():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if {key: kept[key] for key in asked} == json.loads(json.dumps(asked)):
+            lines: Lines = kept["lines"]
+            return lines
+    rows = summarise(play_references(env_id, env_args, seeds=seeds, agents=LINES))
+    lines = {
+        row.agent: {
+            key: value for key, name in _KEYS.items() if (value := getattr(row, name)) is not None
+        }
+        for row in rows
+    }
+    checkpoint.write_text(path, json.dumps({**asked, "lines": lines}, indent=2) + "\n")
+    return lines
+
+
+def normalised(score: float, lines: Lines) -> dict[str, float]:
+    """`eval/normalised` of a score: 0 at skip, 1 at oracle; nothing where these are alike."""
+    low, high = (lines.get(name, {}).get("eval/score", 0.0) for name in ("skip", "oracle"))
+    return {"eval/normalised": (score - low) / (high - low)} if high > low else {}

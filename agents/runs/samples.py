@@ -1,0 +1,106 @@
+"""One episode of an evaluation as TensorBoard shows it: a text, and the map of its credit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agents.learn.rollout import Rollout
+from baselines.tables.charts import GridRow, grid_chart
+from baselines.tables.drawing import Drawing
+from finemem_env.console import visible
+from finemem_env.inspect import Finding, Story, find, tell
+from finemem_env.trace import Trace, TraceAnswer, record_trace
+
+_CHUNK, _REPLY, _ITEM, _ANSWER = 2000, 1000, 200, 120  # characters that are shown
+_MOST_ITEMS = 30
+
+
+def sample(rollout: Rollout) -> tuple[str, Drawing]:
+    """The text (Markdown) and the credit map of a finished rollout."""
+    trace = record_trace(rollout.session)
+    story = tell(trace)
+    findings = find(trace, story)
+    return _text(trace, story, findings), _credit_map(trace, findings)
+
+
+def _credit_map(trace: Trace, findings: list[Finding]) -> Drawing:
+    """Final questions against steps: credit, evidence framed, a cross where it was lost."""
+    rows = [
+        GridRow(
+            f"{_name(trace, one.answer)}: {one.where}",
+            dict(one.answer.credit or ()),
+            frozenset(evidence.chunk for evidence in one.answer.evidence or ()),
+            None if one.outcome == "answered" or one.trail is None else one.trail.step,
+        )
+        for one in findings
+    ]
+    title = "credit of the final answers by step; evidence framed, lost crossed out"
+    return grid_chart(rows, len(trace.steps), "step", title)
+
+
+def _text(trace: Trace, story: Story, findings: list[Finding]) -> str:
+    """Every step and final question; agent text and data are shown and never obeyed."""
+    right = sum(one.outcome == "answered" for one in findings)
+    budget = f" of {trace.memory_budget}" if trace.memory_budget is not None else ""
+    head = (
+        f"**{_safe(trace.episode_id)}**: {right} of {len(findings)} final questions answered, "
+        f"memory {trace.memory_tokens}{budget} tokens, reward {sum(trace.step_rewards):.3f}"
+    )
+    steps = (part for t in range(len(trace.steps)) for part in _step(trace, story, t))
+    return "\n\n".join([head, *_finals(trace, findings), *steps])
+
+
+def _finals(trace: Trace, findings: list[Finding]) -> Iterator[str]:
+    lost = [one for one in findings if one.outcome != "answered"]
+    yield f"### Final questions, {len(lost)} of them lost"
+    rows = [
+        (_name(trace, one.answer), one.answer.question, _said(one.answer), one.text)
+        for one in [*lost, *(one for one in findings if one.outcome == "answered")]
+    ]
+    golds = [" / ".join(one.golds[:2]) for one in (f.answer for f in findings)]
+    by_name = {_name(trace, one.answer): gold for one, gold in zip(findings, golds, strict=True)}
+    lines = ["|  | question | answer | gold | where |", "|---|---|---|---|---|"]
+    for name, question, said, where in rows:
+        cells = (name, question, said, by_name[name], where)
+        lines.append(f"| {' | '.join(_safe(cell, _ANSWER) for cell in cells)} |")
+    yield "\n".join(lines)
+
+
+def _step(trace: Trace, story: Story, t: int) -> Iterator[str]:
+    step, count = trace.steps[t], len(trace.steps)
+    tokens = "" if step.memory_tokens is None else f", memory {step.memory_tokens} tokens"
+    yield f"### Step {t} of {count}: reward {trace.step_rewards[t]:.3f}{tokens}"
+    yield f"**read** {_safe(step.chunk or '', _CHUNK)}"
+    done = ", ".join(
+        f"{one.name} {'accepted' if one.reason is None else one.reason}" for one in step.operations
+    )
+    yield f"**replied** {_safe(step.action, _REPLY)}: {_safe(done or 'nothing')}"
+    if not story.problem:
+        yield _memory(story, t)
+    for answer in step.answers:
+        yield (
+            f"**asked** {_safe(answer.question, _ANSWER)} → {_safe(_said(answer), _ANSWER)} "
+            f"({answer.score:.2f})"
+        )
+
+
+def _memory(story: Story, t: int) -> str:
+    items = [life.item for life in story.at(t)]
+    shown = [f"- [{item.id}] {_safe(item.content, _ITEM)}" for item in items[-_MOST_ITEMS:]]
+    more = len(items) - len(shown)
+    before = [f"- {more} items before these"] if more else []
+    return "\n".join(["**memory**", "", *before, *shown]) if items else "**memory** (empty)"
+
+
+def _said(answer: TraceAnswer) -> str:
+    return "(reader failed)" if answer.failed else answer.prediction or "(nothing)"
+
+
+def _name(trace: Trace, answer: TraceAnswer) -> str:
+    return answer.id.removeprefix(f"{trace.episode_id}/")
+
+
+def _safe(text: str, width: int | None = None) -> str:
+    """Text on one line in which nothing is Markdown or HTML: its signs are spelled as entities."""
+    return re.sub(r"[^\w\s]", lambda sign: f"&#{ord(sign[0])};", visible(text, width))
