@@ -1,17 +1,21 @@
 """Which reward trains best: methods x tasks x seeds, cell by cell: `python -m agents.ablation`.
 
-A method is a reward preset and a form of credit. A cell is one training run; its best weights are
+A method is a reward preset and a form of credit, and `state` where the rollouts of a group start
+from one memory (docs/credit.md). A cell is one training run; its best weights are
 then scored on held-out episodes of the training length and four times longer, beside skip and
 oracle on the same episodes. A cell that is done is never run again, and one that was interrupted
 goes on from its checkpoint. After every cell the folder gets `table.md` and `curves.svg` of all
-cells so far.
+cells so far. With --shard I/N the cells of one part are trained alone, in a folder of its own or in
+one for all; --merge then makes the whole of what the parts gave.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +28,14 @@ from agents.runs.ablation_report import mean_curves, table
 from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig, from_dict
 from agents.runs.curves import read_curve
 from agents.runs.load import load_run
+from agents.settings import Compare
 from baselines.tables.charts import curve_chart
 from baselines.tables.drawing import save
 from baselines.tables.results import Result
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import json_object, positive, seed
 from finemem_env.cli.progress import Progress, begin
+from finemem_env.cli.shards import add_shard, check_cells
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.extras import needs, require
 from finemem_env.rewards import REWARDS
@@ -41,6 +47,8 @@ METHODS = (
     "fine-mem/reward_to_go",
     "fine-mem-cited/reward_to_go",
 )
+# What may differ between the machines of an ablation.
+_MACHINE = ("save_every", "threads", "track", "sampler", "sampler_args")
 EVAL_SEED = 3
 LONGER = 4
 
@@ -71,31 +79,36 @@ class Cell:
     credit: str
     task: str
     seed: int
+    compare: str = "step"
 
     @classmethod
     def of(cls, method: str, task: str, seed: int) -> Cell:
-        """The cell of "reward/credit"; the paper's credit, step, where none is named.
+        """The cell of "reward/credit/compare"; what is not named is step, as in the paper.
 
         Raises:
-            ConfigError: an unknown reward or form of credit, with the nearest.
+            ConfigError: an unknown reward, form of credit or comparison, with the nearest.
         """
-        reward, _, credit = method.partition("/")
+        reward, _, rest = method.partition("/")
+        credit, _, compare = rest.partition("/")
         for kind, name, known in (
             ("reward", reward, list(REWARDS)),
             ("credit", credit or "step", list(get_args(Credit))),
+            ("compare", compare or "step", list(get_args(Compare))),
         ):
             if name not in known:
                 raise ConfigError(nearest(kind, name, known))
-        return cls(reward, credit or "step", task, seed)
+        return cls(reward, credit or "step", task, seed, compare or "step")
 
     @property
     def name(self) -> str:
         """Its folder."""
-        return f"{self.task}-{self.reward}-{self.credit}-{self.seed}"
+        parts = [self.task, self.reward, self.credit, str(self.seed)]
+        return "-".join([*parts, *([self.compare] if self.compare != "step" else [])])
 
     def config(self, base: Mapping[str, Any]) -> TrainConfig:
         """The settings of its run."""
         own = {"reward": self.reward, "credit": self.credit, "seed": self.seed}
+        own |= {"compare": self.compare}
         return from_dict({**base, **own, "env_args": TASKS[self.task], "final_episodes": 0})
 
 
@@ -125,6 +138,56 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
     aside.write_text(json.dumps(result) + "\n", encoding="utf-8")
     aside.rename(path)
     return result
+
+
+def merge(
+    cells: Sequence[Cell],
+    base: Mapping[str, Any],
+    episodes: int,
+    parts: Sequence[Path],
+    folder: Path,
+) -> list[dict[str, Any]]:
+    """Copy what every finished cell of `parts` gave into `folder`; returns the records in order.
+
+    Of a cell's folder its record, settings and metrics are copied, and no weights.
+
+    Raises:
+        ConfigError: a cell that is missing or there twice, one of other settings, or a `folder`
+            that is there and no part.
+    """
+    if folder.exists() and folder not in parts:
+        raise ConfigError(f"{folder} is there already: choose another folder.")
+    there = {
+        str(part): [cell.name for cell in cells if (part / cell.name / "cell.json").exists()]
+        for part in parts
+    }
+    check_cells([cell.name for cell in cells], there)
+    where = {name: Path(part) / name for part, names in there.items() for name in names}
+    for cell in cells:
+        _check_cell(cell, where[cell.name], base, episodes)
+    for cell in cells:
+        target = folder / cell.name
+        target.mkdir(parents=True, exist_ok=True)
+        for file in ("config.json", "environment.json", "metrics.jsonl", "cell.json"):
+            source = where[cell.name] / file
+            if source.exists() and not (target / file).exists():
+                shutil.copy2(source, target / file)
+    return [json.loads((folder / one.name / "cell.json").read_text("utf-8")) for one in cells]
+
+
+def _check_cell(cell: Cell, place: Path, base: Mapping[str, Any], episodes: int) -> None:
+    """Refuse a cell that was trained or scored with other settings than are given now."""
+    stored = from_dict(json.loads((place / "config.json").read_text("utf-8"))).as_dict()
+    wanted, record = (
+        cell.config(base).as_dict(),
+        json.loads((place / "cell.json").read_text("utf-8")),
+    )
+    differs = any(stored[key] != wanted[key] for key in wanted if key not in _MACHINE)
+    if differs or len(record["same"]["best"]["scores"]) != episodes:
+        raise ConfigError(
+            f"{place} was trained or scored with other settings: give the --preset, --set and "
+            "--episodes of the shards, which must all have the same."
+        )
 
 
 def _score(
@@ -187,9 +250,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for task in given.tasks
         for method in given.methods
     ]
-    results: list[dict[str, Any]] = []
     for cell in cells:
         cell.config(base)  # refuses settings that do not fit, of any cell, before one is trained
+    if given.merge:
+        results = merge(cells, base, given.episodes, given.merge, given.folder)
+        _write(given.folder, results)
+    else:
+        results = _train_all(given.shard.take(cells) if given.shard else cells, base, given)
+    if given.shard:
+        print(f"shard {given.shard} is done: {len(results)} cells; --merge puts all together")
+        return 0
+    print(table(results))
+    return 0
+
+
+def _train_all(
+    cells: Sequence[Cell], base: Mapping[str, Any], given: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """What every cell gave, those of before included."""
+    results: list[dict[str, Any]] = []
     require(("torch", "transformers"), "an ablation", "train")
     watch = shlex.join(["tensorboard", "--logdir", str(given.folder)])
     begin(f"{len(cells)} trainings, one after the other", given.folder, watch)
@@ -197,10 +276,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with saving(given.folder, hint), Progress(len(cells), "cell") as progress:
         for cell in cells:
             results.append(run_cell(cell, given.folder, base, given.episodes))
-            _write(given.folder, results)
+            if not given.shard:  # shards may share the folder, and the table is of all of them
+                _write(given.folder, results)
             progress(_state(cell, results[-1]))
-    print(table(results))
-    return 0
+    return results
 
 
 def _state(cell: Cell, result: Mapping[str, Any]) -> str:
@@ -217,7 +296,7 @@ def _parser() -> Parser:
         nargs="+",
         default=METHODS,
         metavar="REWARD/CREDIT",
-        help="reward presets with a form of credit",
+        help="reward presets with a form of credit; with /state behind it, local re-rollouts",
     )
     add(
         "--tasks",
@@ -235,6 +314,15 @@ def _parser() -> Parser:
         default={},
         metavar="JSON",
         help=f"other settings of agents.grpo (default: {json.dumps(SETTINGS)})",
+    )
+    parts = parser.add_mutually_exclusive_group()
+    add_shard(parts, "--merge")
+    parts.add_argument(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="train nothing: put the folders of all shards together",
     )
     return parser
 

@@ -28,7 +28,6 @@ from agents.learn.rollout import (
     Clock,
     Rollout,
     Sampling,
-    make_rollout_env,
     resolved_settings,
     roll_out,
     rows_of,
@@ -38,7 +37,7 @@ from agents.learn.update import accumulate_gradients, count_batches
 from agents.model.batching import Row
 from agents.model.policy import Policy, load_policy
 from agents.model.samplers import make_sampler
-from agents.runs.beside import normalised, reference_lines
+from agents.runs.beside import final_numbers, normalised, reference_lines
 from agents.runs.config import TrainConfig
 from agents.runs.evaluation import (
     EVAL_SEED,
@@ -48,17 +47,11 @@ from agents.runs.evaluation import (
     final_results,
     write_samples,
 )
-from agents.runs.samples import sample
-from agents.runs.tracking import (
-    Tracker,
-    final_numbers,
-    histograms,
-    reward_metrics,
-    rollout_metrics,
-    time_metrics,
-)
+from agents.runs.samples import histograms, sample
+from agents.runs.tracking import Tracker, reward_metrics, rollout_metrics, time_metrics
 from baselines.tables.summary import render_table, summarise
 from finemem_env.errors import ConfigError, FineMemError
+from finemem_env.registration import make_rollout_env
 
 __all__ = ["Interrupted", "Run", "TrainingError"]
 
@@ -207,8 +200,9 @@ class Run:
             np.random.SeedSequence([config.run.seed, number, world.rank, 7]).generate_state(1)[0]
         )
         sampling = self._sampling(config.sampling.temperature)
+        local = config.sampling.local_steps if config.sampling.compare == "state" else None
         with gathered(self.scorer):
-            return roll_out(self.policy, env, seeds, sampling, draws, clock)
+            return roll_out(self.policy, env, seeds, sampling, draws, clock, local)
 
     def _optimise(self, rows: Sequence[Row], number: int) -> tuple[LossStats, float]:
         """The optimizer steps on one rollout batch; the gradient norm is their mean."""

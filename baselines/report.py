@@ -17,8 +17,8 @@ from baselines.reporting.contents import Report, load
 from baselines.reporting.episodes import write_episodes
 from baselines.reporting.figures import NAMES, figures
 from baselines.reporting.page import page
-from baselines.reporting.tables import difference_cells, half_cells, leak_cells
-from baselines.tables.curves import curve_cells
+from baselines.reporting.tables import difference_cells, half_cells, leak_cells, score_cells
+from baselines.tables.cost import beside
 from baselines.tables.drawing import check_ending, save, stacked
 from baselines.tables.summary import footnote
 from finemem_env.cli.frame import command, program, saving
@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print(report: Report) -> None:
-    print(text_table(*curve_cells(report.rows, report.curves)) + footnote(report.rows))
+    rows = report.rows
+    print(text_table(*score_cells(report)) + footnote(rows) + beside(rows))
     print("\n" + text_table(*difference_cells(report.differences)))
     print("\nlate half minus early half\n" + text_table(*half_cells(report.rows)))
     print("\nanswered with nothing in memory\n" + text_table(*leak_cells(report.leaks)))

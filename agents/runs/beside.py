@@ -9,7 +9,7 @@ from typing import Any
 
 from agents.learn import checkpoint
 from agents.runs.evaluation import play_references
-from baselines.tables.summary import summarise
+from baselines.tables.summary import AgentSummary, summarise
 
 LINES = ("skip", "fifo", "salience", "oracle")
 Lines = dict[str, dict[str, float]]  # agent -> metric -> value, the same at every update
@@ -54,3 +54,10 @@ def normalised(score: float, lines: Lines) -> dict[str, float]:
     """`eval/normalised` of a score: 0 at skip, 1 at oracle; nothing where these are alike."""
     low, high = (lines.get(name, {}).get("eval/score", 0.0) for name in ("skip", "oracle"))
     return {"eval/normalised": (score - low) / (high - low)} if high > low else {}
+
+
+def final_numbers(rows: Sequence[AgentSummary]) -> dict[str, float]:
+    """`final/…` of the last table: its row "after"."""
+    after = next(row for row in rows if row.agent == "after")
+    found = {name: getattr(after, name) for name in ("score", "normalised", "memory_tokens")}
+    return {f"final/{name}": value for name, value in found.items() if value is not None}

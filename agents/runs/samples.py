@@ -1,10 +1,11 @@
-"""One episode of an evaluation as TensorBoard shows it: a text, and the map of its credit."""
+"""What TensorBoard shows beside numbers: distributions, and one episode of each evaluation."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from agents.learn.advantages import Advantages
 from agents.learn.rollout import Rollout
 from baselines.tables.charts import GridRow, grid_chart
 from baselines.tables.drawing import Drawing
@@ -14,6 +15,17 @@ from finemem_env.trace import Trace, TraceAnswer, record_trace
 
 _CHUNK, _REPLY, _ITEM, _ANSWER = 2000, 1000, 200, 120  # characters that are shown
 _MOST_ITEMS = 30
+
+
+def histograms(rollouts: Sequence[Rollout], advantages: Advantages) -> dict[str, list[float]]:
+    """Values whose distribution says more than their mean: rewards, advantages, memories."""
+    return {
+        "histogram/reward": [float(r) for one in rollouts for r in one.rewards().step_rewards],
+        "histogram/advantage": [float(a) for values in advantages.values for a in values],
+        "histogram/memory_tokens": [
+            float(one.session.memory.tokens) for one in rollouts if one.whole
+        ],
+    }
 
 
 def sample(rollout: Rollout) -> tuple[str, Drawing]:

@@ -59,7 +59,7 @@ def load(runs: Sequence[Path], reference: str | None = None) -> Report:
         DataError: a folder without a run, or without results.
     """
     folders = [RunFolder(path) for path in runs]
-    configs = [folder.config() for folder in folders]
+    configs = [folder.whole_config() for folder in folders]
     for config in configs[1:]:
         if config["task_hashes"] != configs[0]["task_hashes"]:
             played = "; ".join(map(_played, runs, configs))

@@ -11,8 +11,8 @@ from importlib import resources
 from baselines.reporting.contents import Report
 from baselines.reporting.episodes import Episodes
 from baselines.reporting.figures import figures
-from baselines.reporting.tables import Cells, difference_cells, half_cells, leak_cells
-from baselines.tables.curves import curve_cells
+from baselines.reporting.tables import Cells, difference_cells, half_cells, leak_cells, score_cells
+from baselines.tables.cost import beside_cells
 from baselines.tables.intervals import Estimate
 from baselines.tables.results import Result
 from baselines.tables.summary import footnote
@@ -23,6 +23,10 @@ _SCORES = (
     "score: arithmetic mean over episodes; macro: mean over competencies of their means; "
     "normalised: 0 at skip, 1 at oracle; area: area under score against memory share. An episode "
     "that an agent broke counts as 0; one whose model could not be reached is in no mean."
+)
+_COSTS = (
+    "Means of an episode: calls, tokens of prompts and replies, seconds waited for the model; "
+    "/1k: for a thousand tokens of the text that was read."
 )
 _HALVES = (
     "Final questions by the half of the text that their last evidence lies in. A memory that keeps "
@@ -67,12 +71,13 @@ def page(report: Report, episodes: Episodes | None = None) -> str:
 
 def _sections(report: Report, episodes: Episodes) -> list[Section]:
     drawn = {name: f"<figure>{one.svg()}</figure>" for name, one in figures(report).items()}
-    scores = html_table(*curve_cells(report.rows, report.curves))
+    scores = html_table(*score_cells(report))
     return [
         (
             "Scores",
             f"{drawn['scores']}{_scroll(scores)}{_soft(_SCORES)}{_soft(footnote(report.rows))}",
         ),
+        ("Models beside the agents", _table(beside_cells(report.rows), _COSTS)),
         ("Score per task", _tasks(report, episodes)),
         ("Score against memory", drawn.get("memory", "")),
         ("Score per competency", drawn["competencies"]),
