@@ -10,6 +10,7 @@ from typing import Any
 from agents.learn import checkpoint
 from agents.runs.evaluation import play_references
 from baselines.tables.summary import AgentSummary, summarise
+from finemem_env.fields import Fields, read_object
 
 LINES = ("skip", "fifo", "salience", "oracle")
 Lines = dict[str, dict[str, float]]  # agent -> metric -> value, the same at every update
@@ -31,14 +32,16 @@ def reference_lines(
         env_id: the environment of the evaluations.
         env_args: its keywords.
         seeds: of the episodes.
+
+    Raises:
+        DataError: a references.json that is none.
     """
     path = folder / "references.json"
     asked = {"env": env_id, "env_args": dict(env_args), "seeds": list(seeds)}
     if path.is_file():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if {key: kept[key] for key in asked} == json.loads(json.dumps(asked)):
-            lines: Lines = kept["lines"]
-            return lines
+        kept = read_object(path)
+        if {key: kept.get(key) for key in asked} == json.loads(json.dumps(asked)):
+            return {one: _numbers(kept.child("lines").child(one)) for one in kept.child("lines")}
     rows = summarise(play_references(env_id, env_args, seeds=seeds, agents=LINES))
     lines = {
         row.agent: {
@@ -48,6 +51,10 @@ def reference_lines(
     }
     checkpoint.write_text(path, json.dumps({**asked, "lines": lines}, indent=2) + "\n")
     return lines
+
+
+def _numbers(values: Fields) -> dict[str, float]:
+    return {key: values.number(key) for key in values}
 
 
 def normalised(score: float, lines: Lines) -> dict[str, float]:

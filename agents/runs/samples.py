@@ -85,7 +85,8 @@ def _step(trace: Trace, story: Story, t: int) -> Iterator[str]:
     yield f"### Step {t} of {count}: reward {trace.step_rewards[t]:.3f}{tokens}"
     yield f"**read** {_safe(step.chunk or '', _CHUNK)}"
     done = ", ".join(
-        f"{one.name} {'accepted' if one.reason is None else one.reason}" for one in step.operations
+        f"{one.name} {'accepted' if one.reason is None else one.reason}".strip()
+        for one in step.operations
     )
     yield f"**replied** {_safe(step.action, _REPLY)}: {_safe(done or 'nothing')}"
     if not story.problem:

@@ -19,10 +19,13 @@ from baselines.tables.drawing import Label, Stroke
 EVIL = "<script>alert(1)</script> | **bold** [x](javascript:1) `code` \u202e"
 
 
+def _env() -> gym.Env[str, str]:
+    roomy = {"num_chunks": 2, "memory_budget": "unlimited", "disable_env_checker": True}
+    return gym.make("FineMem-AR-v0", **roomy)  # type: ignore[arg-type]
+
+
 def _played(actions: list[str]) -> Any:  # noqa: ANN401 - stands for a rollout
-    env: gym.Env[str, str] = gym.make(
-        "FineMem-AR-v0", num_chunks=len(actions), disable_env_checker=True
-    )
+    env = _env()
     env.reset(seed=0)
     for action in actions:
         env.step(action)
@@ -31,8 +34,7 @@ def _played(actions: list[str]) -> Any:  # noqa: ANN401 - stands for a rollout
 
 @pytest.fixture(scope="module")
 def rollout() -> Any:  # noqa: ANN401
-    env: gym.Env[str, str] = gym.make("FineMem-AR-v0", num_chunks=2, disable_env_checker=True)
-    observation, _ = env.reset(seed=0)
+    observation, _ = _env().reset(seed=0)
     chunk = observation.partition(">\n")[2].partition("\n</chunk>")[0]
     content = chunk.replace('"', "'").replace("\n", " ")
     return _played([f'[{{"op": "INSERT", "content": "{content}"}}]', EVIL])
@@ -51,7 +53,7 @@ def test_memory_rewards_answers_and_lost_questions_are_there(rollout: Any) -> No
         assert f"### Step {t} of 2: reward {reward:.3f}, memory " in plain
     assert "**memory**\n\n- [1] " in plain
     assert "INSERT accepted" in plain
-    assert "REJECTED no operation found" in plain
+    assert ": no operation found\n" in plain
     assert "never stored" in plain
     assert "**asked** " in plain
     questions = [one.question.question for one, _ in rollout.session.record.finals]
