@@ -62,10 +62,10 @@ class Imitation:
 
     model: ModelConfig
     texts: tuple[str, ...] = tuple(TEXTS)
-    steps: int = 100
+    steps: int = 160
     prompts: int = 4
     replies: int = 12
-    lr: float = 2e-4
+    lr: float = 5e-4
     seed: int = 0
     teacher: Unselective = field(default_factory=Unselective)
     save_every: int = 10

@@ -212,7 +212,7 @@ def test_shards_of_the_study_are_put_together(
     parts = [str(tmp_path / part) for part in "123"]
     for number, part in enumerate(parts, 1):
         assert study(part, "--shard", f"{number}/3") == 0
-    assert "shard 3/3 is done: 7 cells" in capsys.readouterr().out
+    assert "shard 3/3 is done: 11 cells" in capsys.readouterr().out
     assert study(tmp_path / "merged", "--merge", *parts) == 0
     assert (tmp_path / "merged").read_bytes() == (tmp_path / "whole").read_bytes()
     assert capsys.readouterr().out == printed
@@ -220,7 +220,7 @@ def test_shards_of_the_study_are_put_together(
     again = shutil.copy(parts[2], str(tmp_path / "again"))
     for output, more, said in (
         (parts[0], parts, "is there already: choose another file"),
-        (new, parts[:2], "7 of 22 cells are missing, the first long/"),
+        (new, parts[:2], "11 of 34 cells are missing, the first long/"),
         (new, [*parts, again], f"is there twice, in {parts[2]} and {again}: give it once"),
         (new, [*parts, "--updates", "3"], "cells of other settings"),
     ):
