@@ -6,6 +6,7 @@ bars and points, and bands around curves. Series differ by dash, marker and hatc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -57,7 +58,7 @@ def curve_chart(
     width = (_WIDTH - _LEFT - _RIGHT) / right
     at = [tick for tick in ticks(0, right, 8, whole=right >= 8) if tick <= right]
     lines = {name: [(_LEFT + width * x, one) for x, one in line] for name, line in series.items()}
-    axis = _Axis.of([one for line in lines.values() for _, one in line], from_zero)
+    axis = _Axis.of(_near([one for line in lines.values() for _, one in line]), from_zero)
     shapes = axis.frame(y)
     shapes += _categories([_LEFT + width * tick for tick in at], labels(at), x)
     for number, line in enumerate(lines.values()):
@@ -207,10 +208,26 @@ def _line(axis: _Axis, line: Line, number: int, name: str) -> Shapes:
     return shapes
 
 
+def _near(values: Sequence[Estimate]) -> list[Estimate]:
+    """Values whose intervals reach no further than the values are apart: few runs say little."""
+    means = [one.value for one in values]
+    reach = max(means, default=0.0) - min(means, default=0.0) or math.inf
+    return [
+        Estimate(one.value, max(one.low, min(means) - reach), min(one.high, max(means) + reach))
+        if one.low is not None and one.high is not None
+        else one
+        for one in values
+    ]
+
+
 def _band(axis: _Axis, line: Line, number: int) -> Shapes:
-    """The intervals of a curve as a surface, where there are any."""
-    upper = [(x, axis.height(one.high)) for x, one in line if one.high is not None]
-    lower = [(x, axis.height(one.low)) for x, one in line if one.low is not None]
+    """The intervals of a curve as a surface, where there are any; cut at the edge of the plot."""
+
+    def height(value: float) -> float:
+        return min(_HEIGHT - _BOTTOM, max(_TOP, axis.height(value)))
+
+    upper = [(x, height(one.high)) for x, one in line if one.high is not None]
+    lower = [(x, height(one.low)) for x, one in line if one.low is not None]
     if len(upper) < 2:
         return []
     around = [*upper, *reversed(lower)]

@@ -60,6 +60,16 @@ def test_curves_stand_at_their_x_with_their_bands() -> None:
     ElementTree.fromstring(curve_chart({}, "update", "score").svg())
 
 
+def test_a_wide_interval_is_cut_at_the_edge_and_leaves_the_curve_its_room() -> None:
+    line = [(0, Estimate(0.0)), (1, Estimate(0.5, -9.0, 9.0)), (2, Estimate(1.0, 1.0, 1.0))]
+    chart = curve_chart({"two runs": line}, "update", "score", from_zero=False)
+    assert {"-1", "2"} <= set(_texts(chart))
+    assert not {"5", "-5"} & set(_texts(chart))
+    (band,) = [one for one in chart.shapes if isinstance(one, Stroke) and one.opacity == 0.18]
+    assert {y for _, y in band.points} >= {24, 332}
+    assert all(24 <= y <= 332 for _, y in band.points)
+
+
 def test_bars_of_a_group_stand_side_by_side_with_whiskers() -> None:
     series = {"a": [Estimate(0.5, 0.4, 0.6)], "b": [None], "c": [Estimate(1.0)]}
     chart = bar_chart(series, ["AR"], "score")
