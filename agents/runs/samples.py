@@ -15,6 +15,7 @@ from finemem_env.trace import Trace, TraceAnswer, record_trace
 
 _CHUNK, _REPLY, _ITEM, _ANSWER = 2000, 1000, 200, 120  # characters that are shown
 _MOST_ITEMS = 30
+_STEPS, _ROWS, _COLUMNS = 20, 60, 60  # of the text, and of the map
 
 
 def histograms(rollouts: Sequence[Rollout], advantages: Advantages) -> dict[str, list[float]]:
@@ -36,8 +37,9 @@ def sample(rollout: Rollout) -> tuple[str, Drawing]:
     return _text(trace, story, findings), _credit_map(trace, findings)
 
 
-def _credit_map(trace: Trace, findings: list[Finding]) -> Drawing:
+def _credit_map(trace: Trace, findings: Sequence[Finding]) -> Drawing:
     """Final questions against steps: credit, evidence framed, a cross where it was lost."""
+    columns = min(len(trace.steps), _COLUMNS)
     rows = [
         GridRow(
             f"{_name(trace, one.answer)}: {one.where}",
@@ -45,36 +47,36 @@ def _credit_map(trace: Trace, findings: list[Finding]) -> Drawing:
             frozenset(evidence.chunk for evidence in one.answer.evidence or ()),
             None if one.outcome == "answered" or one.trail is None else one.trail.step,
         )
-        for one in findings
+        for one in findings[:_ROWS]
     ]
+    cut = columns < len(trace.steps) or len(rows) < len(findings)
     title = "credit of the final answers by step; evidence framed, lost crossed out"
-    return grid_chart(rows, len(trace.steps), "step", title)
+    return grid_chart(rows, columns, "step", title + " (the first of them)" * cut)
 
 
-def _text(trace: Trace, story: Story, findings: list[Finding]) -> str:
-    """Every step and final question; agent text and data are shown and never obeyed."""
-    right = sum(one.outcome == "answered" for one in findings)
+def _text(trace: Trace, story: Story, findings: Sequence[Finding]) -> str:
+    """Every final question and the first steps; agent text and data are shown, never obeyed."""
+    lost = [one for one in findings if one.outcome != "answered"]
     budget = f" of {trace.memory_budget}" if trace.memory_budget is not None else ""
     head = (
-        f"**{_safe(trace.episode_id)}**: {right} of {len(findings)} final questions answered, "
-        f"memory {trace.memory_tokens}{budget} tokens, reward {sum(trace.step_rewards):.3f}"
+        f"**{_safe(trace.episode_id)}**: {len(findings) - len(lost)} of {len(findings)} final "
+        f"questions answered, memory {trace.memory_tokens}{budget} tokens, "
+        f"reward {sum(trace.step_rewards):.3f}"
     )
-    steps = (part for t in range(len(trace.steps)) for part in _step(trace, story, t))
-    return "\n\n".join([head, *_finals(trace, findings), *steps])
+    steps = [part for t in range(len(trace.steps))[:_STEPS] for part in _step(trace, story, t)]
+    if len(trace.steps) > _STEPS:
+        steps.append("The other steps: `python -m finemem_env view` with the folder of the run.")
+    answered = [one for one in findings if one.outcome == "answered"]
+    return "\n\n".join([head, *_finals(trace, lost, answered), *steps])
 
 
-def _finals(trace: Trace, findings: list[Finding]) -> Iterator[str]:
-    lost = [one for one in findings if one.outcome != "answered"]
+def _finals(trace: Trace, lost: Sequence[Finding], answered: Sequence[Finding]) -> Iterator[str]:
     yield f"### Final questions, {len(lost)} of them lost"
-    rows = [
-        (_name(trace, one.answer), one.answer.question, _said(one.answer), one.text)
-        for one in [*lost, *(one for one in findings if one.outcome == "answered")]
-    ]
-    golds = [" / ".join(one.golds[:2]) for one in (f.answer for f in findings)]
-    by_name = {_name(trace, one.answer): gold for one, gold in zip(findings, golds, strict=True)}
     lines = ["|  | question | answer | gold | where |", "|---|---|---|---|---|"]
-    for name, question, said, where in rows:
-        cells = (name, question, said, by_name[name], where)
+    for one in (*lost, *answered):
+        answer = one.answer
+        golds = " / ".join(answer.golds[:2])
+        cells = (_name(trace, answer), answer.question, _said(answer), golds, one.text)
         lines.append(f"| {' | '.join(_safe(cell, _ANSWER) for cell in cells)} |")
     yield "\n".join(lines)
 

@@ -135,7 +135,7 @@ class Tracker:
     def sample(self, update: int, text: str, credit: Drawing) -> None:
         """One episode of an evaluation: its text, Markdown, and the map of its credit."""
         self._writer.add_text("eval/sample", text, update)
-        pixels = np.asarray(credit.image())
+        pixels = np.asarray(credit.image(pixels=1))
         self._writer.add_image("eval/credit", pixels, update, dataformats="HWC")
 
     def beside(self, lines: Mapping[str, Mapping[str, float]], last: int) -> None:

@@ -60,6 +60,17 @@ def test_memory_rewards_answers_and_lost_questions_are_there(rollout: Any) -> No
     assert all(question[:60] in plain for question in questions)
 
 
+def test_a_long_episode_is_cut(rollout: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    monkeypatch.setattr("agents.runs.samples._STEPS", 1)
+    monkeypatch.setattr("agents.runs.samples._ROWS", 1)
+    text, credit = sample(rollout)
+    assert "### Step 0 of 2" in text
+    assert "### Step 1 of 2" not in text
+    assert "The other steps" in text
+    labels = [one.text for one in credit.shapes if isinstance(one, Label)]
+    assert any(one.endswith("(the first of them)") for one in labels)
+
+
 def test_nothing_of_an_agent_is_markup(rollout: Any) -> None:  # noqa: ANN401
     text, _ = sample(rollout)
     assert "<script" not in text
