@@ -27,7 +27,7 @@ from agents.learn.advantages import Credit
 from agents.runs.ablation_report import mean_curves, table
 from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig, from_dict
 from agents.runs.curves import read_curve
-from agents.runs.load import load_run
+from agents.runs.load import load_run, read_config
 from agents.settings import Compare
 from baselines.tables.charts import curve_chart
 from baselines.tables.drawing import save
@@ -38,6 +38,7 @@ from finemem_env.cli.progress import Progress, begin
 from finemem_env.cli.shards import add_shard, check_cells
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.extras import needs, require
+from finemem_env.fields import read_object
 from finemem_env.rewards import REWARDS
 
 # Every reward with the form of credit that suits it (docs/credit.md).
@@ -51,6 +52,8 @@ METHODS = (
 _MACHINE = ("save_every", "threads", "track", "sampler", "sampler_args")
 EVAL_SEED = 3
 LONGER = 4
+LENGTHS = {"same": 1, "longer": LONGER}
+PLAYERS = ("skip", "oracle", "initial", "best")
 
 # Credit matters where episodes are long, few questions pay, and the budget binds.
 _FEW: dict[str, Any] = {**CPU_ENV_ARGS, "num_chunks": 10, "memory_budget": 0.3}
@@ -118,11 +121,14 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
     Returns:
         The cell, its evaluations during training, and per length ("same", "longer") and player
         (skip, oracle, initial, best) the score and memory tokens of every episode.
+
+    Raises:
+        ConfigError: it was run before with other settings.
+        DataError: what it gave before is no record of this cell.
     """
     path = folder / cell.name / "cell.json"
     if path.exists():
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        return _finished(cell, folder / cell.name, base, episodes)
     config = cell.config(base)
     with needs("an ablation", "train"):
         from agents.learn.distributed import World
@@ -132,7 +138,7 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
     run.finish()
     curve = read_curve(folder / cell.name, "eval/score")
     result: dict[str, Any] = {**dataclasses.asdict(cell), "curve": curve}
-    for length, factor in (("same", 1), ("longer", LONGER)):
+    for length, factor in LENGTHS.items():
         result[length] = _score(config, folder / cell.name, factor, episodes)
     aside = path.with_suffix(".writing")
     aside.write_text(json.dumps(result) + "\n", encoding="utf-8")
@@ -164,7 +170,7 @@ def merge(
     check_cells([cell.name for cell in cells], there)
     where = {name: Path(part) / name for part, names in there.items() for name in names}
     for cell in cells:
-        _check_cell(cell, where[cell.name], base, episodes)
+        _finished(cell, where[cell.name], base, episodes)
     for cell in cells:
         target = folder / cell.name
         target.mkdir(parents=True, exist_ok=True)
@@ -172,22 +178,36 @@ def merge(
             source = where[cell.name] / file
             if source.exists() and not (target / file).exists():
                 shutil.copy2(source, target / file)
-    return [json.loads((folder / one.name / "cell.json").read_text("utf-8")) for one in cells]
+    return [_finished(one, folder / one.name, base, episodes) for one in cells]
 
 
-def _check_cell(cell: Cell, place: Path, base: Mapping[str, Any], episodes: int) -> None:
-    """Refuse a cell that was trained or scored with other settings than are given now."""
-    stored = from_dict(json.loads((place / "config.json").read_text("utf-8"))).as_dict()
-    wanted, record = (
-        cell.config(base).as_dict(),
-        json.loads((place / "cell.json").read_text("utf-8")),
-    )
+def _finished(cell: Cell, place: Path, base: Mapping[str, Any], episodes: int) -> dict[str, Any]:
+    """What a cell gave; refuses one that was trained or scored with other settings than now."""
+    stored, wanted = read_config(place).as_dict(), cell.config(base).as_dict()
+    record = _record(cell, place / "cell.json")
     differs = any(stored[key] != wanted[key] for key in wanted if key not in _MACHINE)
     if differs or len(record["same"]["best"]["scores"]) != episodes:
         raise ConfigError(
             f"{place} was trained or scored with other settings: give the --preset, --set and "
-            "--episodes of the shards, which must all have the same."
+            "--episodes that it was started with (all shards have the same), or another folder."
         )
+    return record
+
+
+def _record(cell: Cell, path: Path) -> dict[str, Any]:
+    """The record of this cell, every number of it checked."""
+    found = read_object(path)
+    for key, value in dataclasses.asdict(cell).items():
+        if found.get(key) != value:
+            raise found.error(key, repr(value))
+    for pair in found.items("curve"):
+        if not isinstance(pair, list) or list(map(type, pair)) not in ([int, float], [int, int]):
+            raise found.error("curve", "pairs of an update and a score", pair)
+    for played in (found.child(length).child(name) for length in LENGTHS for name in PLAYERS):
+        for key in ("scores", "memory"):
+            if not all(type(one) in (int, float) for one in played.items(key)):
+                raise played.error(key, "a list of numbers")
+    return found.mapping_of_all()
 
 
 def _score(
@@ -219,8 +239,7 @@ def _score(
         )
         results += policy_results(label, played, seeds)
     return {
-        label: _per_episode([one for one in results if one.agent == label])
-        for label in ("skip", "oracle", "initial", "best")
+        label: _per_episode([one for one in results if one.agent == label]) for label in PLAYERS
     }
 
 

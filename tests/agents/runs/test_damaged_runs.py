@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,9 +13,9 @@ pytest.importorskip("safetensors", reason="the agents need transformers")
 
 import torch
 
-from agents import evaluate, export, plot
+from agents import ablation, evaluate, export, plot
 from agents.learn import checkpoint
-from agents.runs.config import TrainConfig
+from agents.runs.config import PRESETS, TrainConfig
 from finemem_env.errors import ConfigError, DataError
 from tests.test_damaged_files import every_damage
 
@@ -55,3 +56,38 @@ def test_a_checkpoint(tmp_path: Path, name: str, content: bytes) -> None:
     (path / name).write_bytes(content)
     with pytest.raises((ConfigError, DataError), match=path.name):
         checkpoint.load(path, model, optimizer, "digest")
+
+
+@every_damage
+def test_a_cell_of_an_ablation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    """Not taken for a cell that is done, and not trained over."""
+    cell = ablation.Cell.of("outcome/return", "few", 0)
+    place = tmp_path / cell.name
+    place.mkdir()
+    config = cell.config({**PRESETS["cpu"], **ablation.SETTINGS})
+    (place / "config.json").write_text(json.dumps(config.as_dict()))
+    (place / "cell.json").write_bytes(content)
+    given = [str(tmp_path), "--methods", "outcome/return", "--seeds", "0"]
+    assert ablation.main(given) == 2
+    assert str(place / "cell.json") in capsys.readouterr().err
+    assert (place / "cell.json").read_bytes() == content
+
+
+def test_a_cell_of_other_settings_is_not_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = ablation.Cell.of("outcome/return", "few", 0)
+    place = tmp_path / cell.name
+    place.mkdir()
+    config = cell.config({**PRESETS["cpu"], **ablation.SETTINGS})
+    (place / "config.json").write_text(json.dumps(config.as_dict()))
+    played = {name: {"scores": [0.5], "memory": [9.0]} for name in ablation.PLAYERS}
+    record = {**dataclasses.asdict(cell), "curve": [[0, 0.1]], "same": played, "longer": played}
+    (place / "cell.json").write_text(json.dumps(record))
+    given = [str(tmp_path), "--methods", "outcome/return", "--seeds", "0", "--episodes", "1"]
+    assert ablation.main(given) == 0
+    assert "| few | outcome, return | 1 |" in capsys.readouterr().out
+    assert ablation.main([*given, "--set", '{"lr": 1.0}']) == 2
+    assert "with other settings" in capsys.readouterr().err
