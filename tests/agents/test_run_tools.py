@@ -54,7 +54,8 @@ def test_evaluate_writes_the_benchmarks_files(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "evaluation"
-    assert evaluate.main([str(folder), "--output-dir", str(output), "--episodes", "2"]) == 0
+    given = ["--output-dir", str(output), "--episodes", "2", "--time-limit", "0"]  # in this process
+    assert evaluate.main([str(folder), *given]) == 0
     assert (output / "results.jsonl").exists()
     assert (output / "summary.json").exists()
     lines = [json.loads(line) for line in (output / "results.jsonl").read_text().splitlines()]
