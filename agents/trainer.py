@@ -196,8 +196,9 @@ class Run:
             np.random.SeedSequence([config.run.seed, number, world.rank, 7]).generate_state(1)[0]
         )
         sampling = self._sampling(config.sampling.temperature)
+        local = config.sampling.local_steps if config.sampling.compare == "state" else None
         with gathered(self.scorer):
-            return roll_out(self.policy, env, seeds, sampling, draws, clock)
+            return roll_out(self.policy, env, seeds, sampling, draws, clock, local)
 
     def _optimise(self, rows: Sequence[Row], number: int) -> tuple[LossStats, float]:
         """The optimizer steps on one rollout batch; the gradient norm is their mean."""

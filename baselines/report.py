@@ -19,6 +19,7 @@ from typing import Any
 
 from baselines.runs.folder import RunFolder
 from baselines.tables.charts import bar_chart, line_chart
+from baselines.tables.cost import beside, beside_cells
 from baselines.tables.curves import Curve, curve_cells, curves, headline
 from baselines.tables.paired import Difference, Leak, closed_book, paired_differences
 from baselines.tables.results import Result
@@ -34,6 +35,10 @@ th,td{padding:3px 8px;text-align:right;border-bottom:1px solid #ddd;white-space:
 th:first-child,td:first-child{text-align:left}h2{margin-top:2em}p{line-height:1.5}
 svg{width:100%;height:auto}code{font-size:12px}"""
 
+_COSTS = (
+    "Means of an episode: calls, tokens of prompts and replies, seconds waited for the model; "
+    "/1k: for a thousand tokens of the text that was read."
+)
 _HALVES = (
     "Final questions by the half of the text that their last evidence lies in. A memory that keeps "
     "what it read last gains; one of another episode (scrambled) must not score."
@@ -63,7 +68,7 @@ def load(runs: Sequence[Path], reference: str | None = None) -> Report:
         DataError: a folder without a run, or without results.
     """
     folders = [RunFolder(path) for path in runs]
-    configs = [folder.config() for folder in folders]
+    configs = [folder.whole_config() for folder in folders]
     for config in configs[1:]:
         if config["task_hashes"] != configs[0]["task_hashes"]:
             played = "; ".join(map(_played, runs, configs))
@@ -157,6 +162,7 @@ def page(report: Report) -> str:
         "<p>score: arithmetic mean over episodes; macro: mean over competencies of their means; "
         "normalised: 0 at skip, 1 at oracle; area: area under score against memory share.</p>",
         f"<p>{escape(footnote(report.rows))}</p>",
+        *_beside_section(report),
         *_curve_section(report),
         "<h2>Score per competency</h2>",
         _competency_chart(report),
@@ -188,6 +194,13 @@ def _facts(report: Report) -> str:
         f"data <code>{escape(str(config['data_hash'])[:16])}</code>, commit "
         f"<code>{escape(str(config['git_commit'])[:12])}</code>.<br>{escape(versions)}</p>"
     )
+
+
+def _beside_section(report: Report) -> list[str]:
+    heading, cells = beside_cells(report.rows)
+    if not cells:
+        return []
+    return ["<h2>Models beside the agents</h2>", html_table(heading, cells), f"<p>{_COSTS}</p>"]
 
 
 def _curve_section(report: Report) -> list[str]:
@@ -271,7 +284,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--reference", help="agent that the others are compared with")
     options = parser.parse_args(arguments)
     report = load(options.runs, options.reference)
-    print(text_table(*curve_cells(report.rows, report.curves)) + footnote(report.rows))
+    rows = report.rows
+    print(text_table(*curve_cells(rows, report.curves)) + footnote(rows) + beside(rows))
     print("\n" + text_table(*_difference_cells(report.differences)))
     print("\nlate half minus early half\n" + text_table(*_half_cells(report.rows)))
     print("\nanswered with nothing in memory\n" + text_table(*_leak_cells(report.leaks)))

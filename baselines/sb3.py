@@ -151,13 +151,14 @@ def train(
 def _learn(model: Any, config: Sb3Config, output_dir: Path, *, log: bool) -> Path:  # noqa: ANN401
     """The choices that are left; the model is saved however they end."""
     path, aside = output_dir / _MODEL, output_dir / f"new-{_MODEL}"
-    done = min(model.num_timesteps, config.steps)
+    planned = choices(config)
+    done = min(model.num_timesteps, planned)
     if log:
-        what = f"{config.steps:,} choices{f', {done:,} of them done' if done else ''}"
+        what = f"{planned:,} choices{f', {done:,} of them done' if done else ''}"
         watch = shlex.join(["tensorboard", "--logdir", str(output_dir / "tensorboard")])
         begin(f"{what}: {config.algo} on {config.env}", output_dir, watch)
     try:
-        with Progress(config.steps, "choice", shown=log) as progress:
+        with Progress(planned, "choice", shown=log) as progress:
             progress.skip(done)
             model.learn(
                 total_timesteps=max(0, config.steps - model.num_timesteps),
@@ -266,9 +267,17 @@ def _options(config: Sb3Config) -> dict[str, Any]:
     return {**(_DQN if config.algo == "dqn" else _PPO), **config.options}
 
 
+def choices(config: Sb3Config) -> int:
+    """How many choices training takes: those asked for, for PPO in whole rollouts of all `envs`."""
+    if config.algo == "dqn":
+        return config.steps
+    rollout = int(_options(config)["n_steps"]) * config.envs
+    return -(-config.steps // rollout) * rollout
+
+
 def _callbacks(config: Sb3Config, output_dir: Path, progress: Progress) -> list[Any]:
     base = importlib.import_module("stable_baselines3.common.callbacks")
-    every = max(1, config.steps // (4 * config.envs))
+    every = max(1, choices(config) // (4 * config.envs))
     saved = base.CheckpointCallback(every, str(output_dir / "checkpoints"), "model", verbose=0)
     return [saved, _score_callback(base.BaseCallback, progress)()]
 
@@ -364,7 +373,13 @@ def _parser() -> Parser:
     add, default = parser.add_argument, Sb3Config()
     add_env_options(parser)
     add("--algo", choices=list(ALGORITHMS), default=default.algo, help="what learns")
-    add("--steps", type=positive, default=default.steps, metavar="N", help="choices in all")
+    add(
+        "--steps",
+        type=positive,
+        default=default.steps,
+        metavar="N",
+        help="choices in all; PPO rounds up",
+    )
     add("--envs", type=positive, default=default.envs, metavar="N", help="in one batch")
     add_seed(parser, "of weights and episodes")
     add("--sentences", type=positive, default=default.sentences, metavar="N", help="window")

@@ -29,7 +29,9 @@ def table(records: Sequence[Record]) -> str:
     ]
     grouped = _grouped(records)
     finals = {
-        task: _final(group) for (task, reward, _), group in grouped.items() if reward == REFERENCE
+        task: _final(group)
+        for (task, reward, credit), group in grouped.items()
+        if reward == REFERENCE and "," not in credit
     }
     for (task, reward, credit), group in grouped.items():
         before = statistics.fmean(normalised(group, "same", "initial").mean(axis=1))
@@ -89,7 +91,8 @@ def updates_to(curve: Sequence[Sequence[float]], score: float) -> int | None:
 def _grouped(records: Sequence[Record]) -> Mapping[tuple[str, str, str], list[Record]]:
     groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
-        groups[record["task"], record["reward"], record["credit"]].append(record)
+        local = f", {record['compare']}" if record.get("compare", "step") != "step" else ""
+        groups[record["task"], record["reward"], record["credit"] + local].append(record)
     for group in groups.values():
         group.sort(key=lambda record: record["seed"])  # the bootstrap goes by places
     return groups

@@ -118,6 +118,11 @@ class TrainConfig:
             object.__setattr__(self, part, kind(**given))
         for name in settings:
             raise ConfigError(nearest("setting", name, SETTINGS))
+        if self.sampling.compare == "state" and self.estimator.baseline != "context_step":
+            raise ConfigError(
+                "baseline: expected context_step with --compare state, got "
+                f"{self.estimator.baseline!r}: a group shares the memory at one step."
+            )
 
     def sampler_setup(self, folder: Path, processes: int) -> SamplerSetup:
         """What draws the replies; engines take weights through `folder`."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from finemem_env.errors import ConfigError
+from finemem_env.fields import whole_lines
 
 Curve = list[tuple[int, float]]
 
@@ -15,12 +15,13 @@ def read_curve(run: Path, key: str) -> Curve:
 
     Raises:
         ConfigError: no such run, or it never logged that key.
+        DataError: a line of its metrics.jsonl that is none of a run.
     """
     path = run / "metrics.jsonl"
     if not path.is_file():
         raise ConfigError(f"{run}: expected the folder of a run, with a metrics.jsonl.")
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    found = [(record["update"], float(record[key])) for record in records if key in record]
+    records = (record for _, record in whole_lines(path))
+    found = [(record.count("update"), record.number(key)) for record in records if key in record]
     if not found:
         raise ConfigError(f"{run}: it did not log {key!r}; see docs/training-metrics.md.")
     return found

@@ -6,6 +6,7 @@ a run writes. In a key, <t> is a step index, <op> an operation, <reason> a rejec
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,9 @@ import numpy as np
 
 from agents.learn.advantages import Advantages
 from agents.learn.rollout import Clock, Rollout
+from finemem_env.errors import DataError
 from finemem_env.extras import load, needs
+from finemem_env.fields import Fields, parse_json
 from finemem_env.types import Op
 
 METRICS: dict[str, str] = {
@@ -25,6 +28,7 @@ METRICS: dict[str, str] = {
     "rollout/accepted": "accepted operations over emitted ones",
     "rollout/memory_tokens": "tokens in memory at the end of an episode",
     "rollout/chunks": "chunks of an episode, mean (grows with --curriculum)",
+    "rollout/replies": "replies drawn in the update by this process: the cost in samples",
     "rollout/prompt_tokens": "model tokens of a prompt, mean",
     "rollout/reply_tokens": "model tokens of a reply, mean",
     "rollout/cut_off": "share of replies that hit max_new_tokens",
@@ -140,12 +144,10 @@ def _forget(path: Path, first: int) -> None:
         return
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if record["update"] <= first:
-            kept.append(line + "\n")
+        with contextlib.suppress(DataError):
+            record = Fields(parse_json(line, str(path)), str(path))
+            if record.count("update") <= first:
+                kept.append(line + "\n")
     path.write_text("".join(kept), encoding="utf-8")
 
 
@@ -154,18 +156,20 @@ def rollout_metrics(rollouts: Sequence[Rollout], prefix: str = "rollout") -> dic
     results = [result for rollout in rollouts for result in rollout.results]
     operations = [operation for result in results for operation in result.operations]
     accepted = sum(operation.accepted for operation in operations)
+    whole = [rollout for rollout in rollouts if rollout.whole]
     found = {
-        "score": _mean([rollout.score for rollout in rollouts]),
-        "return": _mean([rollout.total for rollout in rollouts]),
+        "score": _mean([rollout.score for rollout in whole]),
+        "return": _mean([rollout.total for rollout in whole]),
         "accepted": accepted / max(len(operations), 1),
-        "memory_tokens": _mean([rollout.session.memory.tokens for rollout in rollouts]),
+        "memory_tokens": _mean([rollout.session.memory.tokens for rollout in whole]),
     }
     if prefix != "rollout":
         return {f"{prefix}/{key}": value for key, value in found.items()}
     steps = [step for rollout in rollouts for step in rollout.steps]
     replies = [step.completion for step in steps if step.completion is not None]
     found |= {
-        "chunks": len(steps) / max(len(rollouts), 1),
+        "chunks": _mean([len(rollout.session.episode.chunks) for rollout in whole]),
+        "replies": float(len(steps)),
         "prompt_tokens": _mean([len(step.prompt) for step in steps]),
         "reply_tokens": _mean([len(reply.token_ids) for reply in replies]),
         "cut_off": _mean([not reply.finished for reply in replies]),
@@ -181,23 +185,30 @@ def rollout_metrics(rollouts: Sequence[Rollout], prefix: str = "rollout") -> dic
 def reward_metrics(rollouts: Sequence[Rollout], advantages: Advantages) -> dict[str, float]:
     """`reward/…`: terms, rewards by step index, and what the group statistics saw."""
     results = [result for rollout in rollouts for result in rollout.results]
-    last = [rollout.results[-1] for rollout in rollouts]
+    ends = [rollout.results[-1] for rollout in rollouts if rollout.whole]
     asked = [result.terms["chunk_qa"] for result in results if result.chunk_answers]
     found = {
         "format": _mean([result.terms["format"] for result in results]),
-        "compression": _mean([result.terms["compression"] for result in last]),
-        "global": _mean([result.terms["global"] for result in last]),
+        "compression": _mean([result.terms["compression"] for result in ends]),
+        "global": _mean([result.terms["global"] for result in ends]),
         "spread": advantages.spread,
         "zero_spread": advantages.zero_spread,
         "invalid_rows": float(advantages.invalid_rows),
     }
     if asked:
         found["chunk_qa"] = _mean(asked)
-    for t in range(max(len(result.step_rewards) for result in last)):
-        found[f"step/{t}"] = _mean(
-            [result.step_rewards[t] for result in last if t < len(result.step_rewards)]
-        )
+    for t, values in sorted(_by_step(rollouts).items()):
+        found[f"step/{t}"] = _mean(values)
     return {f"reward/{key}": value for key, value in found.items()}
+
+
+def _by_step(rollouts: Sequence[Rollout]) -> dict[int, list[float]]:
+    """The attributed rewards of all rows, by step of the episode."""
+    found: dict[int, list[float]] = {}
+    for rollout in rollouts:
+        for t, reward in enumerate(rollout.rewards().step_rewards, rollout.start):
+            found.setdefault(t, []).append(reward)
+    return found
 
 
 def time_metrics(clock: Clock, update: float, total: float, tokens: int) -> dict[str, float]:

@@ -5,6 +5,7 @@ When the memory is full, later passages are refused and forgotten.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from baselines.managers.scripted import pack
 from finemem_env.backends.transport import Address, load_openai
+from finemem_env.backends.usage import EMBEDDINGS, Usage, spend
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.retrieval import Retriever, make_retriever
 from finemem_env.text import TextCache, split_sentences, tie_key
@@ -170,8 +172,11 @@ class EndpointIndex:
 
     def _embed(self, texts: Sequence[str]) -> list[NDArray[np.float64]]:
         """Unit vectors of `texts`, in order."""
+        start = time.perf_counter()
         reply: Any = self._client.embeddings.create(
             model=self._model, input=list(texts), encoding_format="float"
         )
+        tokens = getattr(reply.usage, "prompt_tokens", 0) or 0
+        spend(Usage(1, tokens, 0, time.perf_counter() - start), EMBEDDINGS)
         rows = [np.asarray(one.embedding) for one in sorted(reply.data, key=lambda one: one.index)]
         return [row / (float(np.linalg.norm(row)) or 1.0) for row in rows]

@@ -21,6 +21,7 @@ import torch
 from agents.grpo import main
 from agents.learn import checkpoint
 from agents.learn.distributed import World
+from agents.learn.rollout import Clock
 from agents.runs.config import PRESETS, from_dict
 from agents.runs.evaluation import REFERENCES
 from agents.runs.tracking import METRICS, Tracker
@@ -169,6 +170,18 @@ def test_a_curriculum_lengthens_training_episodes_and_survives_a_resume(tmp_path
     train(small(updates=3, **settings), tmp_path, resume=True)
     chunks = [one["rollout/chunks"] for one in records(tmp_path) if "rollout/chunks" in one]
     assert chunks == [1, 2, 2]
+
+
+def test_local_re_rollouts_train_at_the_same_cost(whole: Run, tmp_path: Path) -> None:
+    run = train(
+        small(updates=1, eval_every=0, final_episodes=0, compare="state", local_steps=1), tmp_path
+    )
+    (ours,) = [one for one in records(tmp_path) if "rollout/replies" in one]
+    theirs = next(one for one in records(whole.folder) if "rollout/replies" in one)
+    assert ours["rollout/replies"] == theirs["rollout/replies"] == 12
+    assert {key for key in theirs if key.startswith("reward/step/")} <= ours.keys()
+    assert ours["train/grad_norm"] > 0
+    assert [one.start for one in run._roll_out(1, Clock())] == [0] * 6 + [1] * 6
 
 
 def _plain(key: str) -> str:

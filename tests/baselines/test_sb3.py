@@ -18,7 +18,7 @@ pytest.importorskip("stable_baselines3", reason="the extra sb3 is not installed"
 from baselines.agents import make_agent
 from baselines.benchmark import main as benchmark
 from baselines.runs.runner import Entry, run_episode
-from baselines.sb3 import ALGORITHMS, Sb3Config, _read_settings, blank, main, train
+from baselines.sb3 import ALGORITHMS, Sb3Config, _read_settings, blank, choices, main, train
 from baselines.sb3_weights import restore
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.testing import check_agent
@@ -192,6 +192,13 @@ def test_weights_that_are_no_tensors_are_refused(forged: Path, tmp_path: Path) -
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("algo", "steps", "taken"), [("ppo", 64, 1024), ("ppo", 1025, 2048), ("dqn", 64, 64)]
+)
+def test_ppo_takes_whole_rollouts(algo: str, steps: int, taken: int) -> None:
+    assert choices(Sb3Config(algo=algo, steps=steps, envs=2)) == taken
+
+
 def test_the_agent_keeps_the_contract(tmp_path: Path) -> None:
     config = Sb3Config(env_args=SMALL, steps=64, envs=1, options=PPO)
     train(config, tmp_path, log=False)
