@@ -143,6 +143,7 @@ LACKING: list[tuple[str, str, list[str]]] = [
         "-e '.[data]'",
         _play(source="memalpha", difficulty={"hub": "YuWangX/Memalpha", "revision": "main"}),
     ),
+    ("PIL", "-e '.[plot]'", ["agents.plot", "run", "-o", "out.png"]),
     ("rank_bm25", "-e '.[dev]'", ["benchmarks.retrieval"]),
     ("torch", "-e '.[dev]'", ["benchmarks.trl_speed"]),
 ]
@@ -191,7 +192,11 @@ def test_what_needs_no_extra_works(forked: Run, used: Path, tmp_path: Path) -> N
         assert done.returncode == 0, done.stderr
 
 
-NAMED_OTHERWISE = {"agentic_memory", "all_minilm_l6_v2", "huggingface_hub", "llama_index", "mem0"}
+# Packages whose modules have another name than themselves.
+NAMED_OTHERWISE = {
+    *("PIL", "agentic_memory", "all_minilm_l6_v2", "art", "gem"),
+    *("huggingface_hub", "llama_index", "mem0"),
+}
 
 
 def test_every_extra_of_the_table_is_one_of_the_project() -> None:
