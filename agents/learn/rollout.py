@@ -1,7 +1,11 @@
 """Lock-step rollouts: all episodes of an update advance together, one generation batch per step.
 
 A rollout is one episode under one draw of the policy; the G rollouts of a context start from the
-same seed. Each step is a row of its own: the exact prompt and completion ids with the sampler's
+same seed. With `local_steps=k` they are local re-rollouts: G continuations of k steps from one
+memory, at steps 0, k, 2k, …, each from the state that the first continuation before it came to. All
+of them together draw G·T replies, as G whole episodes do.
+
+Each step is a row of its own: the exact prompt and completion ids with the sampler's
 log-probabilities. What cannot be sampled (a prompt longer than the model's context, no reply of an
 engine in time, log-probabilities that are not finite) acts as SKIP, and its row is marked failed:
 it gets no advantage.
@@ -24,7 +28,7 @@ from finemem_env import backends
 from finemem_env.backends.sampler import Sample
 from finemem_env.errors import ConfigError
 from finemem_env.registration import make_rollout_env
-from finemem_env.session import Session, StepResult, run_step
+from finemem_env.session import Session, StepResult, end_here, run_step
 from finemem_env.types import Answer, Reader, ReadRequest
 from finemem_env.vector import MemoryVectorEnv
 
@@ -42,16 +46,22 @@ class StepRow:
 
 @dataclass(slots=True)
 class Rollout:
-    """One finished episode under the policy."""
+    """One finished episode under the policy, or k steps of it from step `start` on."""
 
     context: int
     session: Session
     steps: list[StepRow] = field(default_factory=list)
+    start: int = 0
 
     @property
     def results(self) -> Sequence[StepResult]:
-        """What every step gave, (T,)."""
-        return self.session.record.results
+        """What every step of its own gave, (T,)."""
+        return self.session.record.results[self.start :]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the episode was read to its end."""
+        return self.start + len(self.steps) == len(self.session.episode.chunks)
 
     @property
     def score(self) -> float:
@@ -60,18 +70,19 @@ class Rollout:
 
     @property
     def total(self) -> float:
-        """Sum of the streamed rewards, which is that of the attributed ones."""
-        return math.fsum(result.reward for result in self.results)
+        """Sum of the streamed rewards of the episode, which is that of the attributed ones."""
+        return math.fsum(result.reward for result in self.session.record.results)
 
     def rewards(self) -> RolloutRewards:
-        """Both rewards of every step; a row that was not sampled is not valid."""
-        last = self.results[-1]
+        """Both rewards of its steps; a row that was not sampled is not valid."""
+        last, start = self.results[-1], self.start
         sampled = [step.completion is not None for step in self.steps]
         return RolloutRewards(
             context=self.context,
-            step_rewards=last.step_rewards,
+            step_rewards=last.step_rewards[start:],
             streamed=[result.reward for result in self.results],
-            valid=[a and b for a, b in zip(sampled, last.step_valid, strict=True)],
+            valid=[a and b for a, b in zip(sampled, last.step_valid[start:], strict=True)],
+            start=start,
         )
 
 
@@ -135,8 +146,11 @@ def roll_out(
     sampling: Sampling,
     seed: int,
     clock: Clock | None = None,
+    local_steps: int | None = None,
 ) -> list[Rollout]:
     """One rollout per environment; equal seeds make a group (one context).
+
+    With `local_steps` one per environment and k steps, in the order of the steps.
 
     Args:
         policy: what replies.
@@ -145,6 +159,7 @@ def roll_out(
         sampling: how replies are drawn.
         seed: of all draws.
         clock: collects the seconds of sampling, environment and reader.
+        local_steps: k ≥ 1, for local re-rollouts; None plays whole episodes.
 
     Raises:
         ConfigError: when no prompt of the first step fits the model's context.
@@ -159,7 +174,7 @@ def roll_out(
     ]
     clock.environment += time.perf_counter() - start
     draws = np.random.SeedSequence([seed, len(seeds)])
-    live = rollouts
+    live = list(rollouts)
     while live := [rollout for rollout in live if not rollout.session.terminated]:
         start, waited = time.perf_counter(), clock.reader
         instructions = env.instructions if sampling.instructions else ""
@@ -173,10 +188,37 @@ def roll_out(
         for rollout, row in zip(live, rows, strict=True):
             rollout.steps.append(row)
         run_step([rollout.session for rollout in live], [row.text for row in rows], reader)
+        if len(live[0].steps) == local_steps:
+            live = _restart(live, reader)
+            rollouts += live
         clock.sample += sampled - middle
         busy = time.perf_counter() - start - (sampled - middle)
         clock.environment += busy - (clock.reader - waited)
     return rollouts
+
+
+def _restart(over: Sequence[Rollout], reader: Reader) -> list[Rollout]:
+    """The continuations that follow those that are over, and the ends of these.
+
+    All of a context go on from the memory of its first: drawn like any other, so that memories are
+    met as often as the policy makes them.
+    """
+    going = [rollout for rollout in over if not rollout.session.terminated]
+    first: dict[int, Session] = {}
+    for rollout in going:
+        first.setdefault(rollout.context, rollout.session)
+    following = [
+        Rollout(
+            rollout.context,
+            first[rollout.context].fork(),
+            start=rollout.start + len(rollout.steps),
+        )
+        for rollout in going
+    ]
+    ended = end_here([rollout.session for rollout in going], reader)
+    for rollout, session in zip(going, ended, strict=True):
+        rollout.session = session
+    return following
 
 
 def rows_of(rollouts: Sequence[Rollout], advantages: Advantages) -> list[Row]:
@@ -196,7 +238,7 @@ def rows_of(rollouts: Sequence[Rollout], advantages: Advantages) -> list[Row]:
                     sampler_logprobs=step.completion.logprobs,
                     advantage=float(values[t]),
                     weight=float(valid[t]),
-                    group=(rollout.context, t),
+                    group=(rollout.context, rollout.start + t),
                 )
             )
     return rows

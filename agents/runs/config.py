@@ -118,6 +118,11 @@ class TrainConfig:
             object.__setattr__(self, part, kind(**given))
         for name in settings:
             raise ConfigError(nearest("setting", name, SETTINGS))
+        if self.sampling.compare == "state" and self.estimator.baseline != "context_step":
+            raise ConfigError(
+                "baseline: expected context_step with --compare state, got "
+                f"{self.estimator.baseline!r}: a group shares the memory at one step."
+            )
 
     def sampler_setup(self, folder: Path, processes: int) -> SamplerSetup:
         """What draws the replies; engines take weights through `folder`."""
@@ -139,6 +144,7 @@ class TrainConfig:
     def digest(self) -> str:
         """SHA-256 over what a resumed run must not change."""
         free = {"updates", "eval_every", "save_every", "threads", "track", "final_episodes"}
+        free |= {"references"}
         free |= {"sampler", "sampler_args", "shard"}  # servers and devices may be others now
         kept = {key: value for key, value in self.as_dict().items() if key not in free}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
