@@ -144,7 +144,7 @@ LACKING: list[tuple[str, str, list[str]]] = [
         _play(source="memalpha", difficulty={"hub": "YuWangX/Memalpha", "revision": "main"}),
     ),
     ("rank_bm25", "-e '.[dev]'", ["benchmarks.retrieval"]),
-    ("torch", "-e '.[dev]'", ["benchmarks.trl_speed"]),
+    ("torch", "-e '.[trl]'", ["benchmarks.trl_speed"]),
 ]
 
 
