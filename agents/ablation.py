@@ -30,6 +30,7 @@ from agents.runs.curves import read_curve
 from agents.runs.load import load_run, read_config
 from agents.settings import Compare
 from baselines.tables.charts import curve_chart
+from baselines.tables.drawing import save
 from baselines.tables.results import Result
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import json_object, positive, seed
@@ -253,9 +254,8 @@ def _write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
     """The table and the curves of the cells so far."""
     (folder / "table.md").write_text(table(results) + "\n", encoding="utf-8")
     curves = mean_curves(results)
-    (folder / "curves.svg").write_text(
-        curve_chart(curves, "update", "held-out score, mean over seeds"), encoding="utf-8"
-    )
+    chart = curve_chart(curves, "update", "held-out score, mean over seeds with 95 % interval")
+    save(chart, folder / "curves.svg")
 
 
 @command

@@ -5,8 +5,9 @@ Trains PPO, DQN or sb3-contrib's MaskablePPO on hashed features and numbered ope
 
     model.zip        the checkpoint; settings.json beside it says how it was made
     checkpoints/     earlier ones
-    tensorboard/     rollout/ep_rew_mean, memory/score (mean score of the final questions), train/…
-                     and progress.csv, the same numbers, one row per update
+    events.…         TensorBoard's: rollout/ep_rew_mean, memory/score (mean score of the final
+                     questions), train/…; the run has the name of the folder
+    progress.csv     the same numbers, one row per update
 
 Ctrl-C saves the model, --resume goes on with it. The benchmark plays it: `--agent sb3 --agent-args
 '{"checkpoint": "DIR"}'`. Needs the extra `sb3`.
@@ -155,7 +156,7 @@ def _learn(model: Any, config: Sb3Config, output_dir: Path, *, log: bool) -> Pat
     done = min(model.num_timesteps, planned)
     if log:
         what = f"{planned:,} choices{f', {done:,} of them done' if done else ''}"
-        watch = shlex.join(["tensorboard", "--logdir", str(output_dir / "tensorboard")])
+        watch = shlex.join(["tensorboard", "--logdir", str(output_dir.parent)])
         begin(f"{what}: {config.algo} on {config.env}", output_dir, watch)
     try:
         with Progress(planned, "choice", shown=log) as progress:
@@ -185,12 +186,11 @@ def _last_model(output_dir: Path) -> Path | None:
 def _log(model: Any, output_dir: Path, log: bool) -> None:  # noqa: ANN401
     """Write numbers to the folder; those of an earlier start keep a file of their own."""
     logger = importlib.import_module("stable_baselines3.common.logger")
-    folder = output_dir / "tensorboard"
-    table = folder / "progress.csv"
+    table = output_dir / "progress.csv"
     if table.exists():
-        table.rename(folder / f"progress-to-{model.num_timesteps}.csv")
+        table.rename(output_dir / f"progress-to-{model.num_timesteps}.csv")
     kinds = ["csv", "tensorboard", *(["stdout"] if log else [])]
-    model.set_logger(logger.configure(str(folder), kinds))
+    model.set_logger(logger.configure(str(output_dir), kinds))
 
 
 def _check_same(config: Sb3Config, output_dir: Path) -> None:

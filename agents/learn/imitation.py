@@ -157,6 +157,7 @@ def _finish(policy: Policy, config: Imitation, folder: Path, totals: _Totals) ->
         "config": asdict(config),
         "tokens": {"prompts": totals.prompt_tokens, "replies": totals.reply_tokens},
         "minutes": round(totals.seconds / 60, 1),
+        "seconds": totals.seconds,
         "replies": found,
     }
     checkpoint.write_text(folder / "warmstart.json", json.dumps(record, indent=2) + "\n")

@@ -100,9 +100,11 @@ class RunFolder:
         """Every finished line of results.jsonl."""
         return [_result(record) for _, record in whole_lines(self._results)]
 
-    def traces(self) -> Iterator[tuple[Key, Trace]]:
-        """Every trace with the key of its result."""
+    def traces(self, only: str | None = None) -> Iterator[tuple[Key, Trace]]:
+        """Every trace with the key of its result; `only` those of one budget."""
         for (task, budget), path in self.trace_files().items():
+            if only not in (None, budget):
+                continue
             for trace in read_traces(path):
                 yield (task, budget, trace.agent, trace.episode), trace
 

@@ -28,6 +28,7 @@ __all__ = [
     "footnote",
     "render_table",
     "summarise",
+    "table_cells",
 ]
 
 FLOOR, CEILING = "skip", "oracle"
@@ -160,7 +161,12 @@ _DECIMALS = {"memory_tokens": 0, "steps_per_second": 0}
 
 
 def render_table(rows: Sequence[AgentSummary]) -> str:
-    """The table as text, one line per agent; "-" where a number does not exist.
+    """The table as text, with what belongs below it."""
+    return text_table(*table_cells(rows)) + footnote(rows) + beside(rows)
+
+
+def table_cells(rows: Sequence[AgentSummary]) -> tuple[list[str], list[list[str]]]:
+    """Headings and one row per agent; "-" where a number does not exist.
 
     The columns of failed episodes, invalid episodes and the macro-mean appear when they say more
     than the others, those of costs (`tables.cost`) when an agent called a model.
@@ -171,8 +177,7 @@ def render_table(rows: Sequence[AgentSummary]) -> str:
     cells = [[cell(getattr(row, key), _DECIMALS.get(key, 3)) for key in keys] for row in rows]
     heading, spent = cost_columns(rows)
     cells = [[*own, *more] for own, more in zip(cells, spent, strict=True)]
-    below = footnote(rows) + beside(rows)
-    return text_table([*(_COLUMNS[key] for key in keys), *heading], cells) + below
+    return [*(_COLUMNS[key] for key in keys), *heading], cells
 
 
 def footnote(rows: Sequence[AgentSummary]) -> str:

@@ -1,6 +1,7 @@
 """`python -m finemem_env cost`: calls and tokens of a training step and of a benchmark.
 
 Without --source, the published training set: 32 contexts x 8 rollouts of 10 chunks, 100 questions.
+With --train, also memory and time of an update on GPUs: estimates, by arithmetic.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from finemem_env.cli.options import (
     positive,
 )
 from finemem_env.cli.tables import text_table
+from finemem_env.cli.train_cost import GPUS, MODELS, Plan, training_table
 from finemem_env.data.registry import load_source
 from finemem_env.data.source import SPLITS, SourceConfig
 from finemem_env.errors import ConfigError
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         step,
     )
     _print_table(f"training: {options.updates} such steps", _times(step, options.updates))
+    if options.train is not None:
+        _print_training(options, shape, step)
     benchmark = costs(shape, evaluation, options.episodes, assumed)
     _print_table(f"benchmark: one agent on {options.episodes} episodes, all questions", benchmark)
     return 0
@@ -78,7 +82,27 @@ def _parser() -> Parser:
     written = "share of a chunk written (default: 0.7, or the budget)"
     add("--written", type=above_zero, help=written)
     add("--item-tokens", type=above_zero, default=100.0, help="size of an item")
+    add("--train", choices=("full", "lora"), help="estimate memory and time of an update on GPUs")
+    add("--model", default="qwen3-4b", choices=sorted(MODELS), help="what is trained")
+    add("--gpu", default="h100", choices=sorted(GPUS), help="kind of GPU")
+    add("--gpus", type=positive, nargs="+", default=[1, 2, 8], help="numbers of GPUs")
     return parser
+
+
+def _print_training(options: argparse.Namespace, shape: Shape, step: Sequence[Call]) -> None:
+    plan = Plan.of(options.train)
+    manager = next(call for call in step if call.kind == "manager")
+    how = "float32 weights, split" if plan.way == "full" else f"LoRA of rank {plan.rank}, bfloat16"
+    table = training_table(
+        MODELS[options.model], GPUS[options.gpu], options.gpus, manager, shape.chunks, plan
+    )
+    print(
+        f"\nESTIMATES, not measured: one update of {options.model} on {options.gpu} ({how}; "
+        f"{plan.micro_tokens:,} tokens a micro-batch, {plan.sample_tokens:,} a decoding batch),\n"
+        f"memory on each GPU; arithmetic at {plan.arithmetic:.0%} of the peak, decoding at "
+        f"{plan.reading:.0%} of the bandwidth and {plan.launch * 1000:g} ms a token, no reader"
+    )
+    print(table)
 
 
 def _settings(options: argparse.Namespace, share: float) -> Settings:

@@ -128,10 +128,10 @@ def test_plot_draws_a_line_per_run(
 ) -> None:
     output = tmp_path / "curves.svg"
     assert plot.main([str(folder), "--key", "rollout/score", "-o", str(output)]) == 0
-    assert output.read_text().count("<polyline") == 1
+    assert output.read_text().count("<title>run</title>") == 1
     assert plot.main([str(folder), "--key", "rollout/scores", "-o", str(output)]) == 2
     capsys.readouterr()
-    for name, said in (("curves.png", "a name that ends in .svg"), ("no/folder.svg", "No such")):
+    for name, said in (("curves.pdf", "ends in .svg or .png"), ("no/folder.svg", "No such")):
         assert plot.main([str(folder), "-o", str(tmp_path / name)]) == 2
         error = capsys.readouterr().err
         assert error.startswith("error: ")

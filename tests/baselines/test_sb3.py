@@ -36,7 +36,7 @@ def test_a_training_run_leaves_logs_and_a_checkpoint_that_plays(tmp_path: Path, 
     config = Sb3Config(env_args=SMALL, algo=algo, steps=256, envs=2, options=options)
     path = train(config, tmp_path / "run", log=False)
     assert path.is_file()
-    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+    assert list((tmp_path / "run").glob("events.*"))
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert settings["algo"] == algo
     assert settings["environment"]["protocol"] == "managed"
@@ -95,7 +95,7 @@ def test_what_ctrl_c_stops_is_kept_and_goes_on(
     assert "holds a run with another slots: 2, not 3." in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 0
     assert _choices(folder) >= 256
-    assert len(list((folder / "tensorboard").glob("progress*.csv"))) == 2
+    assert len(list(folder.glob("progress*.csv"))) == 2
     assert main([*arguments, "--resume"]) == 0  # nothing is left to do
     with pytest.raises(DataError, match="settings of a training run"):
         train(Sb3Config(), tmp_path / "none", resume=True)

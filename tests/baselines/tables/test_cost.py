@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from baselines.published import fill, markdown
-from baselines.report import load, page
 from baselines.report import main as report
+from baselines.reporting.contents import load
+from baselines.reporting.page import page
 from baselines.runs.choice import AgentChoice
 from baselines.runs.folder import RunFolder
 from baselines.runs.run import RunConfig, run
