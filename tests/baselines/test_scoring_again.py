@@ -206,6 +206,18 @@ def test_settings_that_were_read_can_be_trusted(
     assert "VERIFIED" in capsys.readouterr().out
 
 
+def test_a_damaged_result_of_a_submission_is_one_line(
+    played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def damage(record: dict[str, Any]) -> None:
+        record["results"][1]["usage"] = {"manager": 3}
+
+    assert verify.main([str(tamper(played, damage, tmp_path))]) == 2
+    error = capsys.readouterr().err
+    assert "result 1: usage must be a mapping of names" in error
+    assert error.count("\n") == 1
+
+
 def test_a_checksum_that_does_not_fit_is_an_error(played: Path, tmp_path: Path) -> None:
     write_submission(played, tmp_path / "s.json.gz")
     raw = gzip.decompress((tmp_path / "s.json.gz").read_bytes())

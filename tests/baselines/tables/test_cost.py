@@ -183,6 +183,18 @@ def test_readers_say_what_each_of_them_cost(
     assert out.splitlines()[-3].split()[-8:] == ["-"] * 8
 
 
+def test_a_damaged_cost_is_one_line(
+    played: tuple[Path, str, list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in played[0].glob("*.json*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    damaged = json.dumps({**json.loads(lines[0]), "usage": {"reader": 3}})
+    (tmp_path / "results.jsonl").write_text("\n".join([damaged, *lines[1:], ""]))
+    assert report([str(tmp_path)]) == 2
+    assert "results.jsonl, line 1: usage must be a mapping of names" in capsys.readouterr().err
+
+
 def test_a_server_that_reports_nothing_is_counted_here() -> None:
     pytest.importorskip("openai", reason="needs the extra openai")
     from finemem_env.backends import ChatRequest, Message
