@@ -5,14 +5,17 @@ from one memory (docs/credit.md). A cell is one training run; its best weights a
 then scored on held-out episodes of the training length and four times longer, beside skip and
 oracle on the same episodes. A cell that is done is never run again, and one that was interrupted
 goes on from its checkpoint. After every cell the folder gets `table.md` and `curves.svg` of all
-cells so far.
+cells so far. With --shard I/N the cells of one part are trained alone, in a folder of its own or in
+one for all; --merge then makes the whole of what the parts gave.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,15 +27,18 @@ from agents.learn.advantages import Credit
 from agents.runs.ablation_report import mean_curves, table
 from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig, from_dict
 from agents.runs.curves import read_curve
-from agents.runs.load import load_run
+from agents.runs.load import load_run, read_config
 from agents.settings import Compare
 from baselines.tables.charts import curve_chart
+from baselines.tables.drawing import save
 from baselines.tables.results import Result
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import json_object, positive, seed
 from finemem_env.cli.progress import Progress, begin
+from finemem_env.cli.shards import add_shard, check_cells
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.extras import needs, require
+from finemem_env.fields import read_object
 from finemem_env.rewards import REWARDS
 
 # Every reward with the form of credit that suits it (docs/credit.md).
@@ -42,8 +48,12 @@ METHODS = (
     "fine-mem/reward_to_go",
     "fine-mem-cited/reward_to_go",
 )
+# What may differ between the machines of an ablation.
+_MACHINE = ("save_every", "threads", "track", "sampler", "sampler_args")
 EVAL_SEED = 3
 LONGER = 4
+LENGTHS = {"same": 1, "longer": LONGER}
+PLAYERS = ("skip", "oracle", "initial", "best")
 
 # Credit matters where episodes are long, few questions pay, and the budget binds.
 _FEW: dict[str, Any] = {**CPU_ENV_ARGS, "num_chunks": 10, "memory_budget": 0.3}
@@ -111,11 +121,14 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
     Returns:
         The cell, its evaluations during training, and per length ("same", "longer") and player
         (skip, oracle, initial, best) the score and memory tokens of every episode.
+
+    Raises:
+        ConfigError: it was run before with other settings.
+        DataError: what it gave before is no record of this cell.
     """
     path = folder / cell.name / "cell.json"
     if path.exists():
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        return _finished(cell, folder / cell.name, base, episodes)
     config = cell.config(base)
     with needs("an ablation", "train"):
         from agents.learn.distributed import World
@@ -125,12 +138,76 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
     run.finish()
     curve = read_curve(folder / cell.name, "eval/score")
     result: dict[str, Any] = {**dataclasses.asdict(cell), "curve": curve}
-    for length, factor in (("same", 1), ("longer", LONGER)):
+    for length, factor in LENGTHS.items():
         result[length] = _score(config, folder / cell.name, factor, episodes)
     aside = path.with_suffix(".writing")
     aside.write_text(json.dumps(result) + "\n", encoding="utf-8")
     aside.rename(path)
     return result
+
+
+def merge(
+    cells: Sequence[Cell],
+    base: Mapping[str, Any],
+    episodes: int,
+    parts: Sequence[Path],
+    folder: Path,
+) -> list[dict[str, Any]]:
+    """Copy what every finished cell of `parts` gave into `folder`; returns the records in order.
+
+    Of a cell's folder its record, settings and metrics are copied, and no weights.
+
+    Raises:
+        ConfigError: a cell that is missing or there twice, one of other settings, or a `folder`
+            that is there and no part.
+    """
+    if folder.exists() and folder not in parts:
+        raise ConfigError(f"{folder} is there already: choose another folder.")
+    there = {
+        str(part): [cell.name for cell in cells if (part / cell.name / "cell.json").exists()]
+        for part in parts
+    }
+    check_cells([cell.name for cell in cells], there)
+    where = {name: Path(part) / name for part, names in there.items() for name in names}
+    for cell in cells:
+        _finished(cell, where[cell.name], base, episodes)
+    for cell in cells:
+        target = folder / cell.name
+        target.mkdir(parents=True, exist_ok=True)
+        for file in ("config.json", "environment.json", "metrics.jsonl", "cell.json"):
+            source = where[cell.name] / file
+            if source.exists() and not (target / file).exists():
+                shutil.copy2(source, target / file)
+    return [_finished(one, folder / one.name, base, episodes) for one in cells]
+
+
+def _finished(cell: Cell, place: Path, base: Mapping[str, Any], episodes: int) -> dict[str, Any]:
+    """What a cell gave; refuses one that was trained or scored with other settings than now."""
+    stored, wanted = read_config(place).as_dict(), cell.config(base).as_dict()
+    record = _record(cell, place / "cell.json")
+    differs = any(stored[key] != wanted[key] for key in wanted if key not in _MACHINE)
+    if differs or len(record["same"]["best"]["scores"]) != episodes:
+        raise ConfigError(
+            f"{place} was trained or scored with other settings: give the --preset, --set and "
+            "--episodes that it was started with (all shards have the same), or another folder."
+        )
+    return record
+
+
+def _record(cell: Cell, path: Path) -> dict[str, Any]:
+    """The record of this cell, every number of it checked."""
+    found = read_object(path)
+    for key, value in dataclasses.asdict(cell).items():
+        if found.get(key) != value:
+            raise found.error(key, repr(value))
+    for pair in found.items("curve"):
+        if not isinstance(pair, list) or list(map(type, pair)) not in ([int, float], [int, int]):
+            raise found.error("curve", "pairs of an update and a score", pair)
+    for played in (found.child(length).child(name) for length in LENGTHS for name in PLAYERS):
+        for key in ("scores", "memory"):
+            if not all(type(one) in (int, float) for one in played.items(key)):
+                raise played.error(key, "a list of numbers")
+    return found.mapping_of_all()
 
 
 def _score(
@@ -162,8 +239,7 @@ def _score(
         )
         results += policy_results(label, played, seeds)
     return {
-        label: _per_episode([one for one in results if one.agent == label])
-        for label in ("skip", "oracle", "initial", "best")
+        label: _per_episode([one for one in results if one.agent == label]) for label in PLAYERS
     }
 
 
@@ -178,9 +254,8 @@ def _write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
     """The table and the curves of the cells so far."""
     (folder / "table.md").write_text(table(results) + "\n", encoding="utf-8")
     curves = mean_curves(results)
-    (folder / "curves.svg").write_text(
-        curve_chart(curves, "update", "held-out score, mean over seeds"), encoding="utf-8"
-    )
+    chart = curve_chart(curves, "update", "held-out score, mean over seeds with 95 % interval")
+    save(chart, folder / "curves.svg")
 
 
 @command
@@ -194,9 +269,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for task in given.tasks
         for method in given.methods
     ]
-    results: list[dict[str, Any]] = []
     for cell in cells:
         cell.config(base)  # refuses settings that do not fit, of any cell, before one is trained
+    if given.merge:
+        results = merge(cells, base, given.episodes, given.merge, given.folder)
+        _write(given.folder, results)
+    else:
+        results = _train_all(given.shard.take(cells) if given.shard else cells, base, given)
+    if given.shard:
+        print(f"shard {given.shard} is done: {len(results)} cells; --merge puts all together")
+        return 0
+    print(table(results))
+    return 0
+
+
+def _train_all(
+    cells: Sequence[Cell], base: Mapping[str, Any], given: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """What every cell gave, those of before included."""
+    results: list[dict[str, Any]] = []
     require(("torch", "transformers"), "an ablation", "train")
     watch = shlex.join(["tensorboard", "--logdir", str(given.folder)])
     begin(f"{len(cells)} trainings, one after the other", given.folder, watch)
@@ -204,10 +295,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with saving(given.folder, hint), Progress(len(cells), "cell") as progress:
         for cell in cells:
             results.append(run_cell(cell, given.folder, base, given.episodes))
-            _write(given.folder, results)
+            if not given.shard:  # shards may share the folder, and the table is of all of them
+                _write(given.folder, results)
             progress(_state(cell, results[-1]))
-    print(table(results))
-    return 0
+    return results
 
 
 def _state(cell: Cell, result: Mapping[str, Any]) -> str:
@@ -242,6 +333,15 @@ def _parser() -> Parser:
         default={},
         metavar="JSON",
         help=f"other settings of agents.grpo (default: {json.dumps(SETTINGS)})",
+    )
+    parts = parser.add_mutually_exclusive_group()
+    add_shard(parts, "--merge")
+    parts.add_argument(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="train nothing: put the folders of all shards together",
     )
     return parser
 

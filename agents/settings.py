@@ -205,6 +205,10 @@ class EvaluationConfig:
         low=0,
     )
     eval_temperature: float = setting(0.0, "of sampling in evaluations; 0 is greedy", low=0)
+    references: bool = setting(
+        True,
+        "play skip, fifo, salience and oracle beside the evaluations, once; for eval/normalised",
+    )
 
     def __post_init__(self) -> None:
         """Validate types and ranges."""

@@ -28,7 +28,6 @@ from agents.learn.rollout import (
     Clock,
     Rollout,
     Sampling,
-    make_rollout_env,
     resolved_settings,
     roll_out,
     rows_of,
@@ -38,6 +37,7 @@ from agents.learn.update import accumulate_gradients, count_batches
 from agents.model.batching import Row
 from agents.model.policy import Policy, load_policy
 from agents.model.samplers import make_sampler
+from agents.runs.beside import final_numbers, normalised, reference_lines
 from agents.runs.config import TrainConfig
 from agents.runs.evaluation import (
     EVAL_SEED,
@@ -47,9 +47,11 @@ from agents.runs.evaluation import (
     final_results,
     write_samples,
 )
-from agents.runs.tracking import Tracker, reward_metrics, rollout_metrics, sample_text, time_metrics
+from agents.runs.samples import histograms, sample
+from agents.runs.tracking import Tracker, reward_metrics, rollout_metrics, time_metrics
 from baselines.tables.summary import render_table, summarise
 from finemem_env.errors import ConfigError, FineMemError
+from finemem_env.registration import make_rollout_env
 
 __all__ = ["Interrupted", "Run", "TrainingError"]
 
@@ -158,6 +160,8 @@ class Run:
             self.world.add_variance,
         )
         rows = rows_of(rollouts, advantages)
+        if self.tracker is not None:
+            self.tracker.histograms(number + 1, histograms(rollouts, advantages))
         stats, norm = self._optimise(rows, number)
         optimised = time.perf_counter()
         synced = self.policy.sampler.refresh()
@@ -318,8 +322,13 @@ class Run:
             checkpoint.save_weights(best / f"{position.update:06d}", self.policy.model, record)
             checkpoint.prune(best, 1)
         values["eval/best_score"] = position.best_score
+        if config.references:
+            lines = reference_lines(self.folder, environment.env, env_args, seeds)
+            values |= normalised(values["eval/score"], lines)
         if self.tracker is not None:
-            self.tracker.text(position.update, "eval/sample", sample_text(rollouts[0]))
+            self.tracker.sample(position.update, *sample(rollouts[0]))
+            if config.references:
+                self.tracker.beside(lines, self.config.optimizer.updates)
             if position.update == 0:
                 self.tracker.log(0, values)
         return values
@@ -346,6 +355,7 @@ class Run:
             record = [row.as_dict() for row in rows]
             checkpoint.write_text(self.folder / "final.json", json.dumps(record, indent=2) + "\n")
             checkpoint.write_text(self.folder / "final.txt", table + "\n")
+            final |= final_numbers(rows)
         self.close(final)
         return table
 

@@ -11,17 +11,17 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from baselines.agents import AGENTS, CONFIGURED
-from baselines.runs.folder import RunFolder
 from baselines.runs.options import (
     ALL,
     add_agent_options,
     add_run_options,
     play,
     print_place,
+    print_run,
+    print_shard,
 )
 from baselines.runs.run import EPISODES, AgentChoice, RunConfig
 from baselines.suites import SUITES, UNLIMITED
-from baselines.tables.curves import run_table
 from baselines.tables.summary import CEILING, FLOOR
 from finemem_env.cli.frame import Parser, command, program
 from finemem_env.cli.options import add_env_options, add_seed, env_args, env_id, positive
@@ -53,6 +53,9 @@ columns of the table:
   steps/s        environment steps per second of agent and environment together
   area           with budgets: area under score against memory share, as a mean score
   unlimited      with budgets: score without a budget (score is that at budget 0.4)
+  calls, prompt, reply, model s
+                 where an agent calls a model: calls, tokens and seconds of an episode, and for
+                 1,000 tokens read (/1k); readers, judges and embeddings in a table below
 
 An agent that raises, hangs past --time-limit, dies or replies with something other than text gets
 score 0 for that episode; the episode is counted as failed, its error is in results.jsonl, and the
@@ -70,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Play the run that the command line asks for and print its table."""
     options = _parser().parse_args(arguments)
     rows = play(_config(options), options)
-    print(run_table(rows, RunFolder(options.output_dir).results()))
-    for row in rows:
-        if row.failed or row.invalid:
-            print(f"{row.agent}: {row.failed} failed, {row.invalid} invalid; see results.jsonl")
+    if options.shard is not None:
+        print_shard(options)
+        return 0
+    print_run(rows, options.output_dir)
     print_place(options.output_dir, verbose=options.verbose)
     return 0
 

@@ -2,11 +2,13 @@
 
 A policy of one logit for each kind of sentence is trained with group-relative advantages on the
 real environments. Cells (task x reward x form of credit x seed) are written to a file of JSON lines
-as they finish; the same command continues where it stopped.
+as they finish; the same command continues where it stopped. With --shard I/N and an --output of its
+own it is one of N parts, and --merge makes one file of theirs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,7 +23,9 @@ from benchmarks.credit_tasks import TASKS
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import positive
 from finemem_env.cli.progress import Progress, begin, tail
-from finemem_env.errors import ConfigError, nearest
+from finemem_env.cli.shards import add_shard, check_cells
+from finemem_env.errors import ConfigError, DataError, nearest
+from finemem_env.fields import Fields, parse_json
 
 Record = dict[str, Any]
 
@@ -39,15 +43,14 @@ def cells(tasks: Sequence[str], seeds: int) -> list[Cell]:
 
 def read_records(path: Path, budget: Budget) -> Iterator[Record]:
     """The finished cells of `path` that were run with this budget; a torn last line is skipped."""
-    if not path.exists():
-        return
+    if path.exists():
+        yield from (one for one in _any_records(path) if one.get("budget") == asdict(budget))
+
+
+def _any_records(path: Path) -> Iterator[Record]:
     for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if record["budget"] == asdict(budget):
-            yield record
+        with contextlib.suppress(DataError):
+            yield Fields(parse_json(line, str(path)), str(path)).mapping_of_all()
 
 
 def run(wanted: Sequence[Cell], budget: Budget, path: Path, jobs: int) -> list[Record]:
@@ -66,6 +69,39 @@ def run(wanted: Sequence[Cell], budget: Budget, path: Path, jobs: int) -> list[R
             done[_key(record["cell"])] = record
             advance(record["cell"]["task"])
     return [record for key, record in done.items() if key in keys]
+
+
+def merge(
+    wanted: Sequence[Cell], budget: Budget, paths: Sequence[Path], path: Path
+) -> list[Record]:
+    """Write the finished cells of `paths`, which are to be all wanted ones once, into `path`.
+
+    In the order of a run with one job; returns the records.
+
+    Raises:
+        ConfigError: a cell that is missing or there twice, one of other settings, or a `path` that
+            is there.
+    """
+    if path.exists():
+        raise ConfigError(f"{path} is there already: choose another file as --output.")
+    found = {str(one): list(_any_records(one)) for one in paths}
+    for name, records in found.items():
+        for record in records:
+            if record["budget"] != asdict(budget):
+                raise ConfigError(
+                    f"{name} holds cells of other settings, {record['budget']}, not "
+                    f"{asdict(budget)}: give the --updates that they were trained with."
+                )
+    places = {name: [_key(one["cell"]) for one in records] for name, records in found.items()}
+    order = [_key(asdict(cell)) for cell in wanted]
+    check_cells(order, places)
+    by_key = {_key(one["cell"]): one for records in found.values() for one in records}
+    records = [by_key[key] for key in order]
+    aside = path.with_name(f".{path.name}.merging")
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    aside.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+    aside.replace(path)
+    return records
 
 
 def _train_all(missing: Sequence[Cell], budget: Budget, jobs: int) -> Iterator[Record]:
@@ -92,9 +128,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name not in TASKS:
             raise ConfigError(nearest("task", name, TASKS))
     wanted = cells(options.task or list(TASKS), options.seeds)
-    hint = f"Finished cells are kept in {options.output}: the same command goes on."
-    with saving(options.output, hint):
-        records = run(wanted, Budget(updates=options.updates), options.output, options.jobs)
+    budget, output, shard = Budget(updates=options.updates), options.output, options.shard
+    hint = f"Finished cells are kept in {output}: the same command goes on."
+    with saving(output, hint):
+        if options.merge:
+            records = merge(wanted, budget, options.merge, output)
+        else:
+            records = run(shard.take(wanted) if shard else wanted, budget, output, options.jobs)
+    if shard:
+        print(f"shard {shard} is done: {len(records)} cells in {output}; --merge puts all together")
+        return 0
     print(table(records))
     print()
     for line in findings(records):
@@ -119,6 +162,15 @@ def _parser() -> Parser:
         type=Path,
         default=Path("runs/credit.jsonl"),
         help="finished cells, continued when it exists",
+    )
+    parts = parser.add_mutually_exclusive_group()
+    add_shard(parts, "--merge")
+    parts.add_argument(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="train nothing: put the files of all shards together in --output, a new file",
     )
     return parser
 

@@ -8,19 +8,20 @@ import json
 import re
 import runpy
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import finemem_env
+from agents.learn.advantages import Estimator, RolloutRewards, compute_advantages
 from finemem_env.data.registry import SOURCES
 from finemem_env.readers import READERS
 from finemem_env.registry import Registry
 from finemem_env.rewards import ATTRIBUTIONS, REWARDS
+from tests.integrations.serving import served
 
 Run = Callable[..., str]
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -57,8 +58,7 @@ def needs(package: str) -> None:
         pytest.skip(f"{package} is not installed")
 
 
-def test_ten_files_of_at_most_sixty_lines() -> None:
-    assert len(FILES) == 10
+def test_files_of_at_most_sixty_lines() -> None:
     for name in FILES:
         text = (EXAMPLES / f"{name}.py").read_text("utf-8")
         assert len(text.splitlines()) <= 60, name
@@ -137,44 +137,42 @@ def test_trl_grpo(example: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     needs("trl")
     from trl.trainer.grpo_trainer import GRPOTrainer
 
-    seen: list[Any] = []
+    seen: list[tuple[Any, Any]] = []
+    weights: list[float] = []
     whole = GRPOTrainer._generate_and_score_completions
 
     def watched(self: Any, inputs: Any) -> Any:  # noqa: ANN401
-        seen.append(([one["prompt"] for one in inputs], whole(self, inputs)))
+        weights.append(
+            sum(float(one.detach().double().abs().sum()) for one in self.model.parameters())
+        )
+        seen.append((inputs, whole(self, inputs)))  # TRL adds to `inputs` what a row is paid
         return seen[-1][1]
 
     monkeypatch.setattr(GRPOTrainer, "_generate_and_score_completions", watched)
-    out = example("trl_grpo", "2")
-    assert re.findall(r"episode (\d)", out) == ["0", "1"]
-    for update, (prompts, made) in enumerate(seen):
-        assert prompts == [f"{update} {t}" for t in range(3) for _ in range(4)]
-        assert made["advantages"].shape == (12,)
-        assert made["advantages"].reshape(3, 4).sum(1).abs().max() < 1e-4  # by (episode, step)
+    out = example("trl_grpo", "3")
+    assert re.findall(r"update (\d): score 0\.\d{3}", out) == ["1", "2", "3"]
+    assert len(set(weights)) == 3
+    for update, (inputs, made) in enumerate(seen):
+        assert [one["prompt"] for one in inputs] == [
+            f"{update} {t}" for t in range(3) for _ in range(4)
+        ]
+        paid = np.array([one["step_reward"] for one in inputs]).reshape(3, 4)  # (T, G)
+        ours = compute_advantages(
+            [RolloutRewards(update, row, row, [True] * 3) for row in paid.T.tolist()],
+            Estimator(credit="step", scale="cell", floor=0.0, epsilon=1e-4),
+        )
+        theirs = made["advantages"].reshape(3, 4).T
+        assert np.abs(theirs.numpy() - np.stack(ours.values)).max() < 1e-4
+        assert np.abs(theirs).max() > 0.1
 
 
-def test_openenv_server() -> None:
+def test_openenv_server(capsys: pytest.CaptureFixture[str]) -> None:
     needs("openenv")
-    import uvicorn
-    from openenv.core.generic_client import GenericEnvClient
+    from finemem_env.integrations.openenv import make_app
 
-    app = runpy.run_path(str(EXAMPLES / "openenv_server.py"))["app"]
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    threading.Thread(target=server.run, daemon=True).start()
-    while not server.started:
-        time.sleep(0.05)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with GenericEnvClient(base_url=f"http://127.0.0.1:{port}").sync() as client:
-        seen = client.reset(seed=1)
-        total = 0.0
-        while not seen.done:
-            chunk = seen.observation["text"].split("<chunk")[-1].split("</chunk>")[0]
-            chunk = chunk.partition(">\n")[2]
-            action = json.dumps([{"op": "INSERT", "content": chunk}])
-            seen = client.step({"text": action})
-            total += seen.reward
-        told = seen.metadata or seen.observation["metadata"]
-        assert client.state()["step_count"] == told["num_chunks"] == 10
-    server.should_exit = True
-    assert total > 0
-    assert sum(told["step_rewards"]) == pytest.approx(total)
+    play = runpy.run_path(str(EXAMPLES / "openenv_server.py"))["play"]
+    with served(make_app("FineMem-AR-v0")) as url:
+        play(url)
+    score, rewards = re.findall(r"^(?:score|step rewards) (.*)$", capsys.readouterr().out, re.M)
+    assert 0 < float(score) <= 1
+    assert len(json.loads(rewards)) == 10

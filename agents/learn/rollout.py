@@ -19,16 +19,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
-import finemem_env  # noqa: F401  (registers the environments)
 from agents.learn.advantages import Advantages, RolloutRewards
 from agents.model.batching import Row
 from agents.model.policy import Policy
 from finemem_env import backends
 from finemem_env.backends.sampler import Sample
 from finemem_env.errors import ConfigError
+from finemem_env.registration import make_rollout_env
 from finemem_env.session import Session, StepResult, end_here, run_step
 from finemem_env.types import Answer, Reader, ReadRequest
 from finemem_env.vector import MemoryVectorEnv
@@ -126,31 +125,6 @@ class _TimedReader:
             return self._reader.answer(requests)
         finally:
             self._clock.reader += time.perf_counter() - start
-
-
-def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> MemoryVectorEnv:
-    """The batched environment that holds `count` episodes.
-
-    Raises:
-        ConfigError: not an environment of this suite, or a keyword that does not fit.
-    """
-    known = [one for one in gym.registry if one.startswith("FineMem-")]
-    try:
-        made = gym.make_vec(env_id, num_envs=count, autoreset_mode="disabled", **env_args)
-    except ConfigError:
-        raise
-    except (gym.error.Error, TypeError) as error:  # not registered, or not made like ours
-        raise ConfigError(
-            f"env: expected one of {known} or an id of your own, got {env_id!r}: {error}"
-        ) from error
-    env = made.unwrapped
-    if not isinstance(env, MemoryVectorEnv):
-        made.close()
-        raise ConfigError(
-            f"env: expected one of {known} or an id of your own, got {env_id!r} (which needs "
-            "vector_entry_point='finemem_env.registration:make_vector_env')."
-        )
-    return env
 
 
 def resolved_settings(env_id: str, env_args: dict[str, Any]) -> dict[str, object]:

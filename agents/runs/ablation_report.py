@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agents.runs.curves import mean_curve
+from baselines.tables.intervals import Estimate
+
 Floats = npt.NDArray[np.float64]
 Record = dict[str, Any]
 REFERENCE = "outcome"  # updates are counted to its final score
@@ -46,17 +49,12 @@ def table(records: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def mean_curves(records: Sequence[Record]) -> dict[str, list[tuple[int, float]]]:
-    """Held-out score by update, mean over the seeds, per task and method."""
-    curves = {}
-    for (task, reward, credit), group in _grouped(records).items():
-        points: dict[int, list[float]] = defaultdict(list)
-        for record in group:
-            for update, score in record["curve"]:
-                points[update].append(score)
-        mean = [(update, statistics.fmean(points[update])) for update in sorted(points)]
-        curves[f"{task}: {reward}, {credit}"] = mean
-    return curves
+def mean_curves(records: Sequence[Record]) -> dict[str, list[tuple[int, Estimate]]]:
+    """Held-out score by update, mean and interval over the seeds, per task and method."""
+    return {
+        f"{task}: {reward}, {credit}": mean_curve(record["curve"] for record in group)
+        for (task, reward, credit), group in _grouped(records).items()
+    }
 
 
 def normalised(group: Sequence[Record], length: str, player: str) -> Floats:

@@ -144,6 +144,7 @@ class TrainConfig:
     def digest(self) -> str:
         """SHA-256 over what a resumed run must not change."""
         free = {"updates", "eval_every", "save_every", "threads", "track", "final_episodes"}
+        free |= {"references"}
         free |= {"sampler", "sampler_args", "shard"}  # servers and devices may be others now
         kept = {key: value for key, value in self.as_dict().items() if key not in free}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

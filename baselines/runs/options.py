@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from baselines.agents import agent_name
 from baselines.runs.choice import AgentChoice
 from baselines.runs.folder import RunFolder
 from baselines.runs.run import RunConfig, run
+from baselines.tables.curves import run_table
 from baselines.tables.summary import AgentSummary
 from finemem_env.cli.frame import saving
 from finemem_env.cli.options import (
@@ -21,9 +24,19 @@ from finemem_env.cli.options import (
     positive,
 )
 from finemem_env.cli.progress import Progress
+from finemem_env.cli.shards import add_shard
 from finemem_env.errors import ConfigError
 
-__all__ = ["ALL", "add_agent_options", "add_run_options", "json_object", "play", "print_place"]
+__all__ = [
+    "ALL",
+    "add_agent_options",
+    "add_run_options",
+    "json_object",
+    "play",
+    "print_place",
+    "print_run",
+    "print_shard",
+]
 
 ALL = "all"
 
@@ -75,6 +88,7 @@ def add_run_options(parser: argparse.ArgumentParser, time_limit: float) -> None:
         metavar="SECONDS",
         help="an agent's own time in one episode; 0: no limit",
     )
+    add_shard(parser, "python -m baselines.merge")
     add_output_options(parser, "what is missing or failed")
     add_verbose(parser)
 
@@ -92,7 +106,25 @@ def play(config: RunConfig, options: argparse.Namespace) -> list[AgentSummary]:
             progress=progress,
             jobs=options.jobs,
             time_limit=options.time_limit or None,
+            shard=options.shard,
         )
+
+
+def print_shard(options: argparse.Namespace) -> None:
+    """What is said of a part of a run in the place of its table, which would be of a part."""
+    place, part = options.output_dir, options.shard
+    count = Counter(result.status for result in RunFolder(place).results())
+    broken = "".join(f", {count[one]} {one}" for one in ("failed", "invalid") if count[one])
+    print(f"shard {part} is done: {count.total()} episodes{broken}")
+    print(f"written to {place}; python -m baselines.merge puts all {part.count} together")
+
+
+def print_run(rows: Sequence[AgentSummary], folder: Path) -> None:
+    """The table of a run, and which agents broke."""
+    print(run_table(rows, RunFolder(folder).results()))
+    for row in rows:
+        if row.failed or row.invalid:
+            print(f"{row.agent}: {row.failed} failed, {row.invalid} invalid; see results.jsonl")
 
 
 def print_place(folder: Path, *, verbose: bool) -> None:

@@ -24,6 +24,7 @@ from baselines.suites import Task, check_data, get_suite
 from baselines.tables.results import Result
 from baselines.tables.summary import AgentSummary
 from finemem_env.cli.progress import Progress, begin, tail
+from finemem_env.cli.shards import Shard
 from finemem_env.data.schema import content_hash
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace
@@ -85,6 +86,7 @@ def run(
     progress: Progress | None = None,
     jobs: int = 1,
     time_limit: float | None = None,
+    shard: Shard | None = None,
 ) -> list[AgentSummary]:
     """Run what is missing of `config` in `output_dir` and return the rows of the table.
 
@@ -98,6 +100,7 @@ def run(
         jobs: processes; the results are those of one, whatever the order they come in.
         time_limit: seconds an agent may spend in an episode. None with one job plays in this
             process, where nothing can stop an agent that hangs.
+        shard: play this part alone; `runs.shards.merge` puts the parts together.
 
     Raises:
         ConfigError: unknown names or keywords, a folder that holds another run.
@@ -109,6 +112,8 @@ def run(
         for choice in config.agents:
             player.agent(choice)  # refuses bad names and arguments before anything is written
         planned, record = _plan(config, player)
+        if shard is not None:
+            planned, record = shard.take(planned), {**record, "shard": str(shard)}
         folder = RunFolder(output_dir)
         results = folder.start(record, resume=resume)
         done = {result.key for result in results}

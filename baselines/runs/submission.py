@@ -19,7 +19,9 @@ from typing import Any
 
 from baselines.runs.folder import RunFolder
 from baselines.tables.results import Result
+from finemem_env.backends.options import read_options
 from finemem_env.errors import DataError
+from finemem_env.fields import parse_json
 from finemem_env.trace import Trace, parse_trace, trace_line, without_texts
 
 SCHEMA = "finemem-submission/1"
@@ -46,7 +48,7 @@ def write_submission(run: Path, path: Path) -> None:
     folder = RunFolder(run)
     record: dict[str, Any] = {
         "schema": SCHEMA,
-        "config": folder.config(),
+        "config": folder.whole_config(),
         "results": [asdict(result) for result in folder.results()],
         "traces": [
             {
@@ -70,12 +72,15 @@ def read_submission(path: Path) -> Submission:
     """
     try:
         raw = path.read_bytes()
-        record = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+        record = parse_json(gzip.decompress(raw) if path.suffix == ".gz" else raw, str(path))
         if not isinstance(record, dict) or record.get("schema") != SCHEMA:
             raise DataError(f"{path}: expected schema {SCHEMA!r}.")
         if record.get("sha256") != _digest(record):
             raise DataError(f"{path}: the checksum is not that of the content.")
-        results = tuple(Result(**result) for result in record["results"])
+        results = tuple(
+            read_options(Result, dict(one), f"{path}: result {number}")
+            for number, one in enumerate(record["results"])
+        )
         traces = {}
         for number, entry in enumerate(record["traces"]):
             trace = parse_trace(entry["trace"], f"{path}: trace {number}")

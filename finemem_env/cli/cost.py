@@ -13,7 +13,13 @@ from pathlib import Path
 
 from finemem_env.cli.cost_model import PUBLISHED, Assumptions, Call, Shape, costs, measure_shape
 from finemem_env.cli.frame import Parser, program
-from finemem_env.cli.options import add_env_args, name_or_object, positive
+from finemem_env.cli.options import (
+    above_zero,
+    add_env_args,
+    at_least_zero,
+    name_or_object,
+    positive,
+)
 from finemem_env.cli.tables import text_table
 from finemem_env.cli.train_cost import GPUS, MODELS, Plan, training_table
 from finemem_env.data.registry import load_source
@@ -72,9 +78,10 @@ def _parser() -> Parser:
     add("--rollouts", type=positive, default=8, help="of each context")
     add("--updates", type=positive, default=205, help="steps; the default is Mem-α's")
     add("--episodes", type=positive, default=100, help="of the benchmark")
-    add("--question-fraction", type=float, default=0.2, help="in training")
-    add("--written", type=float, help="share of a chunk written (default: 0.7, or the budget)")
-    add("--item-tokens", type=float, default=100.0, help="size of an item")
+    add("--question-fraction", type=at_least_zero, default=0.2, help="in training")
+    written = "share of a chunk written (default: 0.7, or the budget)"
+    add("--written", type=above_zero, help=written)
+    add("--item-tokens", type=above_zero, default=100.0, help="size of an item")
     add("--train", choices=("full", "lora"), help="estimate memory and time of an update on GPUs")
     add("--model", default="qwen3-4b", choices=sorted(MODELS), help="what is trained")
     add("--gpu", default="h100", choices=sorted(GPUS), help="kind of GPU")

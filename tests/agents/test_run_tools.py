@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from agents import ablation, evaluate, export, plot
 from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.model.policy import ModelConfig, load_policy
+from agents.runs import ablation_report
 from agents.runs.config import PRESETS, from_dict
 from agents.runs.load import load_run
 from agents.trainer import Run
 from baselines.agents import make_agent
+from baselines.tables.cost import HEADINGS
 from finemem_env.errors import ConfigError
 
 SMALL: dict[str, Any] = {
@@ -47,15 +50,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_evaluate_writes_the_benchmarks_files(folder: Path, tmp_path: Path) -> None:
+def test_evaluate_writes_the_benchmarks_files(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "evaluation"
-    assert evaluate.main([str(folder), "--output-dir", str(output), "--episodes", "2"]) == 0
+    given = ["--output-dir", str(output), "--episodes", "2", "--time-limit", "0"]  # in this process
+    assert evaluate.main([str(folder), *given]) == 0
     assert (output / "results.jsonl").exists()
     assert (output / "summary.json").exists()
     lines = [json.loads(line) for line in (output / "results.jsonl").read_text().splitlines()]
     ours = [line for line in lines if line["agent"].startswith("agents.policy:Manager")]
     assert len(ours) == 2
     assert all(line["status"] == "ok" for line in ours)
+    assert all(line["usage"]["manager"]["calls"] == line["steps"] > 0 for line in ours)
+    heading = capsys.readouterr().out.splitlines()[0]
+    assert heading.split()[-9:] == " ".join(HEADINGS).split()
 
 
 def test_settings_of_an_ablation_are_checked(
@@ -119,16 +128,60 @@ def test_plot_draws_a_line_per_run(
 ) -> None:
     output = tmp_path / "curves.svg"
     assert plot.main([str(folder), "--key", "rollout/score", "-o", str(output)]) == 0
-    assert output.read_text().count("<polyline") == 1
+    assert output.read_text().count("<title>run</title>") == 1
     assert plot.main([str(folder), "--key", "rollout/scores", "-o", str(output)]) == 2
     capsys.readouterr()
-    for name, said in (("curves.png", "a name that ends in .svg"), ("no/folder.svg", "No such")):
+    for name, said in (("curves.pdf", "ends in .svg or .png"), ("no/folder.svg", "No such")):
         assert plot.main([str(folder), "-o", str(tmp_path / name)]) == 2
         error = capsys.readouterr().err
         assert error.startswith("error: ")
         assert said in error
         assert error.count("\n") == 1
         assert not (tmp_path / name).exists()
+
+
+def test_shards_of_an_ablation_are_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fake(cell: ablation.Cell, folder: Path, base: dict[str, Any], count: int) -> dict[str, Any]:
+        played = {"scores": [cell.seed / 2] * count, "memory": [9.0] * count}
+        length = dict.fromkeys(("skip", "oracle", "initial", "best"), played)
+        record = {**dataclasses.asdict(cell), "curve": [[0, 0.1]], "same": length, "longer": length}
+        place = folder / cell.name
+        place.mkdir(parents=True)
+        (place / "cell.json").write_text(json.dumps(record))
+        (place / "config.json").write_text(json.dumps(cell.config(base).as_dict()))
+        return record
+
+    monkeypatch.setattr(ablation, "run_cell", fake)
+    monkeypatch.setattr(ablation_report, "RESAMPLES", 10)
+
+    def study(name: str, *more: str) -> int:
+        given = ["--seeds", "0", "1", "--episodes", "2", "--methods", "outcome/return", "chunk"]
+        return ablation.main([str(tmp_path / name), *given, *more])
+
+    assert study("whole") == 0
+    printed = capsys.readouterr().out
+    for name in ("1", "2"):
+        assert study(name, "--shard", f"{name}/2") == 0
+    assert "shard 2/2 is done: 2 cells" in capsys.readouterr().out
+    one, two = str(tmp_path / "1"), str(tmp_path / "2")
+    assert study("merged", "--merge", one, two) == 0
+    assert capsys.readouterr().out == printed
+    files = [path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*.*")]
+    assert len(files) == 10
+    for file in files:
+        assert (tmp_path / "merged" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    for name, more, said in (
+        ("new", ["--merge", one], "2 of 4 cells are missing, the first few-"),
+        ("new", ["--merge", one, two, str(tmp_path / "whole")], "is there twice"),
+        ("new", ["--merge", one, two, "--set", '{"lr": 1.0}'], "with other settings"),
+        ("new", ["--merge", one, two, "--episodes", "3"], "with other settings"),
+        ("whole", ["--merge", one, two], "is there already"),
+    ):
+        assert study(name, *more) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "new").exists()
 
 
 def test_a_method_may_ask_for_local_re_rollouts() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,40 @@ def test_command_line(
     assert "- long: updates needed: " in out
     assert credit.main(["--task", "short"]) == 2
     assert "unknown task" in capsys.readouterr().err
+
+
+def test_shards_of_the_study_are_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fake(cell: Cell, budget: Budget) -> dict[str, Any]:
+        return {**record(cell, FAST, cell.seed / 9), "budget": asdict(budget)}
+
+    monkeypatch.setattr(credit, "train", fake)
+
+    def study(output: Path | str, *more: str) -> int:
+        given = ["--task", "long", "--seeds", "2", "--jobs", "1", "--updates", "2"]
+        return credit.main([*given, "--output", str(output), *more])
+
+    assert study(tmp_path / "whole") == 0
+    printed = capsys.readouterr().out
+    parts = [str(tmp_path / part) for part in "123"]
+    for number, part in enumerate(parts, 1):
+        assert study(part, "--shard", f"{number}/3") == 0
+    assert "shard 3/3 is done: 11 cells" in capsys.readouterr().out
+    assert study(tmp_path / "merged", "--merge", *parts) == 0
+    assert (tmp_path / "merged").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert capsys.readouterr().out == printed
+    new = tmp_path / "new"
+    again = shutil.copy(parts[2], str(tmp_path / "again"))
+    for output, more, said in (
+        (parts[0], parts, "is there already: choose another file"),
+        (new, parts[:2], "11 of 34 cells are missing, the first long/"),
+        (new, [*parts, again], f"is there twice, in {parts[2]} and {again}: give it once"),
+        (new, [*parts, "--updates", "3"], "cells of other settings"),
+    ):
+        assert study(output, "--merge", *more) == 2
+        assert said in capsys.readouterr().err
+        assert not new.exists()
 
 
 def test_tasks_differ_from_the_reference() -> None:

@@ -160,7 +160,7 @@ def test_command_estimates_training(capsys: pytest.CaptureFixture[str]) -> None:
         (["--env-args", "{"], "--env-args"),
         (["--env-args", '{"top_q": 3}'], "top_q"),
         (["--question-fraction", "0"], "question_fraction"),
-        (["--written", "-1"], "--written must be above 0"),
+        (["--written", "-1"], "--written: expected a number above 0"),
         (["--source", "sqad"], "Did you mean 'squad'"),
     ],
 )

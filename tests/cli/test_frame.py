@@ -31,6 +31,7 @@ PROGRAMS: dict[str, list[str]] = {
     "finemem_env.cli.view": ["x"],
     "baselines.benchmark": ["--output-dir", "x"],
     "baselines.inspect": ["x"],
+    "baselines.merge": ["x", "--output-dir", "y"],
     "baselines.pin": [],
     "baselines.published": ["memalpha", "--output-dir", "x"],
     "baselines.report": ["x"],

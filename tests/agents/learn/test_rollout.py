@@ -14,12 +14,13 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
 from agents.learn.advantages import Estimator, compute_advantages
-from agents.learn.rollout import Clock, Sampling, make_rollout_env, roll_out, rows_of
+from agents.learn.rollout import Clock, Sampling, roll_out, rows_of
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import PRESETS, from_dict
 from agents.runs.tracking import rollout_metrics
 from finemem_env import MemoryEnv
 from finemem_env.errors import ConfigError
+from finemem_env.registration import make_rollout_env
 from finemem_env.session import end_here
 
 if TYPE_CHECKING:

@@ -77,4 +77,4 @@ def test_the_first_evaluation_that_reaches_a_score() -> None:
 def test_curves_are_means_over_seeds() -> None:
     curve = mean_curves(RECORDS)["few: outcome, return"]
     assert [update for update, _ in curve] == [0, 10, 20]
-    assert [score for _, score in curve] == pytest.approx([0.1, 0.25, 0.5])
+    assert [score.value for _, score in curve] == pytest.approx([0.1, 0.25, 0.5])
