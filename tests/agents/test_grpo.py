@@ -212,7 +212,7 @@ def test_the_docs_explain_exactly_the_keys_of_a_run(whole: Run, tmp_path: Path) 
 def _events(folder: Path) -> Any:  # noqa: ANN401 - tensorboard has no types
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0, "histograms": 0})
     events.Reload()
     return events
 

@@ -128,7 +128,7 @@ def test_plot_draws_a_line_per_run(
 ) -> None:
     output = tmp_path / "curves.svg"
     assert plot.main([str(folder), "--key", "rollout/score", "-o", str(output)]) == 0
-    assert output.read_text().count("<title>run</title>") == 1
+    assert output.read_text().count(f"<title>{folder.name}</title>") == 1
     assert plot.main([str(folder), "--key", "rollout/scores", "-o", str(output)]) == 2
     capsys.readouterr()
     for name, said in (("curves.pdf", "ends in .svg or .png"), ("no/folder.svg", "No such")):
