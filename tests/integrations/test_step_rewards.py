@@ -217,7 +217,7 @@ def through_art(seed: int, replies: Sequence[str]) -> Sequence[float]:
     with StubServer(lambda asked: _by_chunk(said, _shown(asked), replies)) as server:
         endpoint = {"inference_base_url": server.url, "inference_api_key": "unused"}
         model = art.Model(name="stub", project="test", inference_model_name="stub", **endpoint)
-        groups = asyncio.run(gather_steps(model, ENV, seed, 2, env_args=TASK))
+        groups = asyncio.run(gather_steps(model, ENV, seed, 2, env_args=TASK, credit="step"))
     return [group.trajectories[0].reward for group in groups]
 
 
