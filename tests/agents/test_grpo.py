@@ -297,13 +297,14 @@ def test_every_evaluation_leaves_traces_to_inspect(whole: Run) -> None:
 def test_tensorboard_holds_the_best_score_as_a_curve_in_one_file(whole: Run) -> None:
     assert len(list(whole.folder.glob("events.*"))) == 1
     events = _events(whole.folder)
-    best = {one.step: one.value for one in events.Scalars("eval/best_score")}
+    curve = events.Scalars("eval/best_score")
+    assert [one.step for one in curve] == [0, 1, 2]  # once each
+    best = {one.step: one.value for one in curve}
     scores = {r["update"]: r["eval/score"] for r in records(whole.folder) if "eval/score" in r}
     assert best == {
         update: pytest.approx(max(scores[one] for one in scores if one <= update))
         for update in scores
     }
-    assert list(best) == [0, 1, 2]
     assert "session_start_info" in "".join(events.summary_metadata)
 
 
