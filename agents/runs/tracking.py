@@ -7,17 +7,11 @@ a run writes. In a key, <t> is a step index, <op> an operation, <reason> a rejec
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from agents.learn.advantages import Advantages
-from agents.learn.rollout import Clock, Rollout
 from finemem_env.extras import load, needs
-from finemem_env.types import Op
 
 METRICS: dict[str, str] = {
     "rollout/score": "mean score of the final questions (r_global)",
@@ -62,13 +56,14 @@ METRICS: dict[str, str] = {
     "eval/accepted": "accepted over emitted operations on held-out episodes",
     "eval/memory_tokens": "tokens in memory at the end of a held-out episode",
     "eval/best_score": "best eval/score so far; its weights are kept",
-    "time/sample": "seconds of generation",
+    "time/sample": "seconds of generation, mean over processes, as all seconds here",
     "time/environment": "seconds of the environment without the reader",
     "time/reader": "seconds of the reader",
     "time/update": "seconds of advantages, forward, backward and optimizer",
     "time/total": "seconds of the whole update",
-    "time/sample_tokens_per_second": "generated tokens per second of generation",
-    "time/update_tokens_per_second": "completion tokens per second of the update",
+    "time/wait": "seconds that an update stood still for its rollouts, fewer with overlap",
+    "time/sample_tokens_per_second": "generated tokens per second of generation, all processes",
+    "time/update_tokens_per_second": "completion tokens per second of the update, all processes",
 }
 
 
@@ -147,78 +142,3 @@ def _forget(path: Path, first: int) -> None:
         if record["update"] <= first:
             kept.append(line + "\n")
     path.write_text("".join(kept), encoding="utf-8")
-
-
-def rollout_metrics(rollouts: Sequence[Rollout], prefix: str = "rollout") -> dict[str, float]:
-    """`rollout/…` of finished rollouts; another prefix gets what `METRICS` names under it."""
-    results = [result for rollout in rollouts for result in rollout.results]
-    operations = [operation for result in results for operation in result.operations]
-    accepted = sum(operation.accepted for operation in operations)
-    found = {
-        "score": _mean([rollout.score for rollout in rollouts]),
-        "return": _mean([rollout.total for rollout in rollouts]),
-        "accepted": accepted / max(len(operations), 1),
-        "memory_tokens": _mean([rollout.session.memory.tokens for rollout in rollouts]),
-    }
-    if prefix != "rollout":
-        return {f"{prefix}/{key}": value for key, value in found.items()}
-    steps = [step for rollout in rollouts for step in rollout.steps]
-    replies = [step.completion for step in steps if step.completion is not None]
-    found |= {
-        "chunks": len(steps) / max(len(rollouts), 1),
-        "prompt_tokens": _mean([len(step.prompt) for step in steps]),
-        "reply_tokens": _mean([len(reply.token_ids) for reply in replies]),
-        "cut_off": _mean([not reply.finished for reply in replies]),
-        "failed_rows": float(len(steps) - len(replies)),
-    }
-    kinds = Counter(operation.name for operation in operations if operation.accepted)
-    found |= {f"operations/{op}": kinds[op] / len(steps) for op in Op}
-    reasons = Counter(str(one.reason) for one in operations if one.reason is not None)
-    found |= {f"rejects/{reason}": count / len(steps) for reason, count in sorted(reasons.items())}
-    return {f"rollout/{key}": value for key, value in found.items()}
-
-
-def reward_metrics(rollouts: Sequence[Rollout], advantages: Advantages) -> dict[str, float]:
-    """`reward/…`: terms, rewards by step index, and what the group statistics saw."""
-    results = [result for rollout in rollouts for result in rollout.results]
-    last = [rollout.results[-1] for rollout in rollouts]
-    asked = [result.terms["chunk_qa"] for result in results if result.chunk_answers]
-    found = {
-        "format": _mean([result.terms["format"] for result in results]),
-        "compression": _mean([result.terms["compression"] for result in last]),
-        "global": _mean([result.terms["global"] for result in last]),
-        "spread": advantages.spread,
-        "zero_spread": advantages.zero_spread,
-        "invalid_rows": float(advantages.invalid_rows),
-    }
-    if asked:
-        found["chunk_qa"] = _mean(asked)
-    for t in range(max(len(result.step_rewards) for result in last)):
-        found[f"step/{t}"] = _mean(
-            [result.step_rewards[t] for result in last if t < len(result.step_rewards)]
-        )
-    return {f"reward/{key}": value for key, value in found.items()}
-
-
-def time_metrics(clock: Clock, update: float, total: float, tokens: int) -> dict[str, float]:
-    """`time/…`: seconds by part, and `tokens` completion tokens over them."""
-    return {
-        "time/sample": clock.sample,
-        "time/environment": clock.environment,
-        "time/reader": clock.reader,
-        "time/update": update,
-        "time/total": total,
-        "time/sample_tokens_per_second": tokens / max(clock.sample, 1e-9),
-        "time/update_tokens_per_second": tokens / max(update, 1e-9),
-    }
-
-
-def sample_text(rollout: Rollout) -> str:
-    """The chunks of one episode with the replies to them."""
-    chunks = rollout.session.episode.chunks
-    pairs = zip(chunks, rollout.steps, strict=True)
-    return "\n\n".join(f"{chunk.text}\n=> {step.text}" for chunk, step in pairs)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else 0.0

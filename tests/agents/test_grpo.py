@@ -190,7 +190,7 @@ def test_the_docs_explain_exactly_the_keys_of_a_run(whole: Run, tmp_path: Path) 
         if key != "update"
     }
     assert logged <= set(METRICS)
-    elsewhere = {"train/sampler_difference"}  # test_samplers.py
+    elsewhere = {"train/sampler_difference"}  # test_engines.py
     assert set(METRICS) - logged <= {"rollout/rejects/<reason>"} | elsewhere
 
 

@@ -42,6 +42,7 @@ PROGRAMS: dict[str, list[str]] = {
     "baselines.watch": [],
     "benchmarks.credit": [],
     "benchmarks.credit_assignment": [],
+    "benchmarks.overlap": ["--sampler", "http://127.0.0.1:1/v1"],
     "benchmarks.retrieval": [],
     "benchmarks.scale": [],
     "benchmarks.steps": [],
