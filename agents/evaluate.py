@@ -15,7 +15,7 @@ from agents.runs.load import read_config, refuse_reaching
 from baselines import benchmark
 from baselines.reaching import add_trust
 from finemem_env.cli.frame import command, program
-from finemem_env.cli.options import json_object
+from finemem_env.cli.options import at_least_zero, json_object
 
 
 @command
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--env-args", type=json_object, metavar="JSON", help="its keywords (default: the run's)"
     )
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
+    parser.add_argument("--temperature", type=at_least_zero, default=0.0, help="0 is greedy")
     parser.add_argument("--output-dir", type=Path, help="default: RUN/evaluation")
     add_trust(parser)
     given, rest = parser.parse_known_args(arguments)

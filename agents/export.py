@@ -13,6 +13,7 @@ from agents.runs.load import load_run
 from baselines.reaching import add_trust
 from finemem_env.cli.frame import command, program
 from finemem_env.errors import ConfigError
+from finemem_env.fields import read_object
 
 CARD = """\
 ---
@@ -68,8 +69,8 @@ def _card(config: TrainConfig, run: Path, folder: Path, which: str) -> str:
     numbered = bool(config.environment.env_args.get("line_numbers"))
     score = "not recorded"
     for state in sorted((run / "best").glob("*/state.json")):
-        record = json.loads(state.read_text(encoding="utf-8"))
-        score = f"{record['eval/score']:.3f} (update {record['update']})"
+        record = read_object(state)
+        score = f"{record.number('eval/score'):.3f} (update {record.count('update')})"
     return CARD.format(
         **{key: values[key] for key in values if key != "instructions"},
         which=which,

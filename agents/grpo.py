@@ -94,7 +94,8 @@ def _what(chosen: Chosen, done: int) -> str:
 
 
 def _tensorboard(folder: Path) -> str:
-    return shlex.join(["tensorboard", "--logdir", str(folder)])
+    """Of the folder around: TensorBoard names each run in it after its folder."""
+    return shlex.join(["tensorboard", "--logdir", str(folder.parent)])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""Curves of runs as an SVG, without a plotting library: `python -m agents.plot RUN… -o FILE`."""
+"""Curves of training runs as SVG or PNG: `python -m agents.plot RUN… -o FILE`.
+
+Runs whose settings differ by the seed alone are one line: their mean, with the 95 % interval over
+seeds around it. Several keys are drawn one below the other. The file's ending is its format; PNG
+needs the extra `plot`.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +11,39 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.runs.curves import read_curve
+from agents.runs.curves import mean_curve, read_curve, same_but_seed
 from baselines.tables.charts import curve_chart
+from baselines.tables.drawing import check_ending, save, stacked
 from finemem_env.cli.frame import command, program
-from finemem_env.errors import ConfigError
+
+_KEY = "rollout/score"
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = program("agents.plot", __doc__)
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs")
-    parser.add_argument(
-        "--key", default="rollout/score", help="metric (see docs/training-metrics.md)"
+    add = parser.add_argument
+    add("runs", type=Path, nargs="+", metavar="RUN", help="folders of runs")
+    add(
+        "--key",
+        action="append",
+        metavar="KEY",
+        help=f"metric (see docs/training-metrics.md); may be repeated (default: {_KEY})",
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path("curves.svg"), help="the file")
+    add("--each", action="store_true", help="a line for every run, whatever its settings")
+    add("-o", "--output", type=Path, default=Path("curves.svg"), help="the file, .svg or .png")
     given = parser.parse_args(arguments)
-    if given.output.suffix.casefold() != ".svg":
-        raise ConfigError(f"--output: expected a name that ends in .svg, got {given.output}.")
-    curves = {run.name: read_curve(run, given.key) for run in given.runs}
-    given.output.write_text(
-        curve_chart(curves, "update", given.key, from_zero=False), encoding="utf-8"
-    )
+    check_ending(given.output)
+    groups = {run.name: [run] for run in given.runs} if given.each else same_but_seed(given.runs)
+    charts = []
+    for key in given.key or [_KEY]:
+        curves = {
+            name: mean_curve([read_curve(run, key) for run in runs])
+            for name, runs in groups.items()
+        }
+        charts.append(curve_chart(curves, "update", key, from_zero=False))
+    save(stacked(charts), given.output)
     print(f"written to {given.output}")
     return 0
 

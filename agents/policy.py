@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from agents.runs.load import load_manager
+from finemem_env.backends.usage import Usage, spend
 
 
 class Manager:
@@ -52,10 +54,15 @@ class Manager:
         """The model's reply; a prompt beyond its context raises, which costs the episode."""
         instructions = str(info["instructions"]) if self.instructions else ""
         self._step += 1
+        start = time.perf_counter()
+        prompts = self.policy.encode([(instructions, observation)])
         (reply,) = self.policy.sample(
-            self.policy.encode([(instructions, observation)]),
+            prompts,
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
             seed=self.seed * 2**32 + self._step,
         )
-        return self.policy.decode([reply.token_ids])[0]
+        (text,) = self.policy.decode([reply.token_ids])
+        seconds = time.perf_counter() - start
+        spend(Usage(1, len(prompts[0]), len(reply.token_ids), seconds))
+        return text

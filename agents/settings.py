@@ -22,6 +22,7 @@ from finemem_env.errors import ConfigError, nearest
 LossType = Literal["grpo", "dapo", "dr_grpo", "bnpo"]
 Precision = Literal["float32", "bfloat16", "mixed"]
 Schedule = Literal["constant", "linear"]
+Compare = Literal["step", "state"]
 SAMPLERS = ("transformers", "vllm")
 TINY = "tiny"  # the model that comes with the package
 EVAL_EPISODES, FINAL_EPISODES = 32, 50  # where nothing else is said and there are so many
@@ -93,10 +94,19 @@ class EnvironmentConfig:
 
 @dataclass(frozen=True, slots=True)
 class SamplingConfig:
-    """How many replies an update draws, and how."""
+    """How many replies an update draws, and how.
+
+    `compare`: what the rollouts of a group have in common at a step: its index and the start of the
+    episode, or the memory, from which each goes on `local_steps` steps (local re-rollouts,
+    docs/credit.md). Either draws contexts x group_size x T replies.
+    """
 
     contexts: int = setting(4, "episodes per update over all processes", low=1)
     group_size: int = setting(8, "rollouts of every episode (G)", low=2)
+    compare: Compare = setting("step", "a group shares the step, or state: the memory as well")
+    local_steps: int = setting(
+        2, "steps that a group goes on from one memory; with --compare state", low=1
+    )
     max_new_tokens: int = setting(256, "longest reply in tokens", low=1)
     temperature: float = setting(1.0, "of sampling; the loss uses the same", above=0)
     sample_tokens: int | None = setting(
@@ -205,6 +215,10 @@ class EvaluationConfig:
         low=0,
     )
     eval_temperature: float = setting(0.0, "of sampling in evaluations; 0 is greedy", low=0)
+    references: bool = setting(
+        True,
+        "play skip, fifo, salience and oracle beside the evaluations, once; for eval/normalised",
+    )
 
     def __post_init__(self) -> None:
         """Validate types and ranges."""

@@ -29,6 +29,7 @@ from agents.learn.stats import LossStats
 from agents.learn.update import accumulate_gradients, count_batches
 from agents.model.batching import Row
 from agents.model.policy import Policy, load_policy
+from agents.runs.beside import final_numbers, normalised, reference_lines
 from agents.runs.config import TrainConfig
 from agents.runs.evaluation import (
     EVAL_SEED,
@@ -38,7 +39,8 @@ from agents.runs.evaluation import (
     final_results,
     write_samples,
 )
-from agents.runs.metrics import means, reward_sums, rollout_sums, sample_text, time_sums
+from agents.runs.metrics import means, reward_sums, rollout_sums, time_sums
+from agents.runs.samples import histograms, joined, sample
 from agents.runs.source import Source, sampling_of
 from agents.runs.tracking import Tracker
 from baselines.tables.summary import render_table, summarise
@@ -164,17 +166,18 @@ class Run:
             self.world.add_variance,
         )
         rows = rows_of(batch.rollouts, advantages)
+        shown = self.world.gather(histograms(batch.rollouts, advantages))
+        if self.tracker is not None:
+            self.tracker.histograms(number + 1, joined(shown))
+        sums = rollout_sums(batch.rollouts) | reward_sums(batch.rollouts, advantages)
+        self.source.begin(number + 1)
         stats, norm = self._optimise(rows, number)
         optimised = time.perf_counter()
         self.source.finish()
         synced = self._refresh()
         end = time.perf_counter()
         seconds = {"update": optimised - rolled, "total": end - start, "wait": batch.wait}
-        sums = {
-            **rollout_sums(batch.rollouts),
-            **reward_sums(batch.rollouts, advantages),
-            **time_sums(batch.clock, seconds, sum(len(row.completion) for row in rows)),
-        }
+        sums |= time_sums(batch.clock, seconds, sum(len(row.completion) for row in rows))
         return {
             **means(self.world.gather(sums)),
             **{f"train/{key}": value for key, value in self._train_values(stats).items()},
@@ -305,8 +308,13 @@ class Run:
             checkpoint.save_weights(best / f"{position.update:06d}", self.policy.model, record)
             checkpoint.prune(best, 1)
         values["eval/best_score"] = position.best_score
+        if config.references:
+            lines = reference_lines(self.folder, environment.env, env_args, seeds)
+            values |= normalised(values["eval/score"], lines)
         if self.tracker is not None:
-            self.tracker.text(position.update, "eval/sample", sample_text(rollouts[0]))
+            self.tracker.sample(position.update, *sample(rollouts[0]))
+            if config.references:
+                self.tracker.beside(lines, self.config.optimizer.updates)
             if position.update == 0:
                 self.tracker.log(0, values)
         return values
@@ -333,6 +341,7 @@ class Run:
             record = [row.as_dict() for row in rows]
             checkpoint.write_text(self.folder / "final.json", json.dumps(record, indent=2) + "\n")
             checkpoint.write_text(self.folder / "final.txt", table + "\n")
+            final |= final_numbers(rows)
         self.close(final)
         return table
 

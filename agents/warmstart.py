@@ -39,6 +39,7 @@ from agents.runs.config import CPU_ENV_ARGS
 from agents.runs.imitation_options import add_pretrained, run_pretrained
 from agents.settings import ModelConfig
 from finemem_env.cli.frame import command, program
+from finemem_env.cli.options import above_zero, positive, seed
 from finemem_env.data.synthetic.kinds import is_asked_kind
 from finemem_env.extras import needs
 from finemem_env.operations import parse, render
@@ -334,8 +335,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "output", type=Path, nargs="?", help="folder to write to (with --model: runs/warmstart)"
     )
-    parser.add_argument("--lr", type=float, help="peak learning rate")
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="decides everything else")
+    parser.add_argument("--lr", type=above_zero, help="peak learning rate")
+    parser.add_argument("--seed", type=seed, default=defaults.seed, help="decides everything else")
     parser.add_argument("--refine", type=Path, help="go on from this folder with the second pass")
     parser.add_argument(
         "--references", action="store_true", help="the pass in which numbered sentences are named"
@@ -346,7 +347,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=defaults.mixed,
         help="bfloat16 arithmetic; slower on a CPU without instructions for it",
     )
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads of torch")
+    parser.add_argument("--threads", type=positive, help="CPU threads of torch")
     parser.add_argument(
         "--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of saved weights"
     )

@@ -154,6 +154,20 @@ CONFIGURED: dict[str, AgentSpec] = {
         "a memory system with add, items and search; store: its name (docs/baselines.md) or its "
         "module:Class",
     ),
+    "vector": AgentSpec(
+        "baselines.managers.contestants:vector",
+        "a plain vector store: passages, found by embeddings; embeddings",
+    ),
+    "mem0": AgentSpec("baselines.managers.contestants:mem0", "Mem0; backend, embeddings"),
+    "langmem": AgentSpec("baselines.managers.contestants:langmem", "LangMem; backend, embeddings"),
+    "a_mem": AgentSpec("baselines.managers.contestants:a_mem", "A-MEM; backend, embeddings"),
+    "llama_index": AgentSpec(
+        "baselines.managers.contestants:llama_index",
+        "LlamaIndex's fact extraction block; backend, embeddings",
+    ),
+    "txtai": AgentSpec(
+        "baselines.managers.contestants:txtai", "passages in a txtai index, found by its BM25"
+    ),
     "scrambled": AgentSpec(
         "baselines.managers.scrambled:Scrambled",
         "the items of another agent on another episode (privileged): a negative control",

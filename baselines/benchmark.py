@@ -53,6 +53,9 @@ columns of the table:
   steps/s        environment steps per second of agent and environment together
   area           with budgets: area under score against memory share, as a mean score
   unlimited      with budgets: score without a budget (score is that at budget 0.4)
+  calls, prompt, reply, model s
+                 where an agent calls a model: calls, tokens and seconds of an episode, and for
+                 1,000 tokens read (/1k); readers, judges and embeddings in a table below
 
 An agent that raises, hangs past --time-limit, dies or replies with something other than text gets
 score 0 for that episode; the episode is counted as failed, its error is in results.jsonl, and the

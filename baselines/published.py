@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
@@ -28,6 +28,7 @@ from baselines.runs.options import (
 )
 from baselines.runs.run import RunConfig
 from baselines.suites import Task
+from baselines.tables.cost import Cost, beside, cost_columns, costs
 from baselines.tables.published_tables import TABLES, Column, PublishedTable, macro, mean
 from baselines.tables.results import Result
 from finemem_env.cli.frame import Parser, command, program
@@ -66,12 +67,16 @@ SQuAD, HotpotQA, BANKING77, …: other texts, so other numbers.
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """One agent's line: a score for every column, None where there is none; thousands of tokens."""
+    """One agent's line: a score for every column, None where there is none; thousands of tokens.
+
+    `costs`: of models by role, over all episodes that were played to their end.
+    """
 
     agent: str
     scores: tuple[float | None, ...]
     memory: float | None
     episodes: int
+    costs: Mapping[str, Cost] = field(default_factory=dict)
 
 
 def plan(
@@ -167,7 +172,8 @@ def _line(table: PublishedTable, data: str, agent: str, results: Sequence[Result
         sizes = [[r.memory_tokens for r in group if r.memory_tokens is not None] for group in done]
         memories.append(mean([mean([size / 1000 for size in group]) for group in sizes]))
     held = [memory for memory in memories if memory is not None]
-    return Filled(agent, tuple(scores), mean(held), count)
+    own = [r for r in results if r.agent == agent and r.status == "ok"]
+    return Filled(agent, tuple(scores), mean(held), count, costs(own))
 
 
 def _played(table: PublishedTable, data: str, results: Sequence[Result]) -> dict[str, list[str]]:
@@ -203,13 +209,14 @@ def markdown(table: PublishedTable, lines: Sequence[Filled]) -> str:
     few = "" if len(there) == len(table.columns) else f" of {len(there)}"
     heading = ["agent", *(column.name for column in table.columns)]
     heading += [f"mean{few}", f"macro{few}", "memory [k]", "episodes"]
+    spent_on, spent = cost_columns(lines)
     columns = [table.columns[i] for i in there]
     rows = []
-    for line in lines:
+    for line, more in zip(lines, spent, strict=True):
         scores = [line.scores[i] for i in there]
         cells = map(_bare, (*line.scores, mean(scores), macro(columns, scores)))
-        rows.append([f"`{line.agent}`", *cells, number(line.memory, 1), str(line.episodes)])
-    return markdown_table(heading, rows)
+        rows.append([f"`{line.agent}`", *cells, number(line.memory, 1), str(line.episodes), *more])
+    return markdown_table([*heading, *spent_on], rows)
 
 
 def published_markdown(table: PublishedTable) -> str:
@@ -249,7 +256,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     results = RunFolder(options.output_dir).results()
     print(f"{table.title}, {options.data} data\n")
-    print(markdown(table, fill(table, options.data, results)))
+    lines = fill(table, options.data, results)
+    print(markdown(table, lines) + beside(lines))
     if part := partial(table, options.data, results):
         print(f"\n{part}")
     for status, count in Counter(r.status for r in results if r.status != "ok").items():

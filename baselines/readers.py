@@ -7,8 +7,9 @@ The stored actions are played again, and each reader answers the final questions
 that they leave; chunk questions are not asked. The first table has the score of every agent by
 reader, the second what each reader cost and how its ranking of the agents compares with that of the
 first one: Kendall's τ with a bootstrap interval over episodes, and the share of questions that both
-score alike. "no source" counts answers that name none of the items shown: for a prompted model,
-replies that are not in the form that was asked for. Failed calls are left out of all scores.
+score alike. What its model cost is for one episode of one agent. "no source" counts answers that
+name none of the items shown: for a prompted model, replies that are not in the form that was asked
+for. Failed calls are left out of all scores.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ import finemem_env  # noqa: F401  (registers the environments)
 from baselines.reaching import add_trust, reaching, refuse
 from baselines.runs.folder import RunFolder, own_file
 from baselines.runs.runner import session_of
+from baselines.tables.cost import Cost, cost_cells, cost_of
 from baselines.tables.ranking import agreement, rank_correlation, rank_interval
+from finemem_env.backends.usage import READER, Ledger
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.options import name_or_object
 from finemem_env.cli.tables import interval, number, text_table
@@ -54,6 +57,7 @@ class Reading:
         questions: (agent, episode, question) -> score.
         calls, failed, unsourced: answers, those that failed, and those that name no item.
         seconds: in the reader.
+        spent, read: what its model cost and the tokens of the text, by agent and episode.
     """
 
     name: str
@@ -63,11 +67,17 @@ class Reading:
     failed: int = 0
     unsourced: int = 0
     seconds: float = 0.0
+    spent: list[Mapping[str, float]] = field(default_factory=list)
+    read: list[int] = field(default_factory=list)
 
     def means(self, agents: Sequence[str]) -> list[float]:
         """Mean score of each agent; NaN for one of which every episode failed."""
         lists = [list(self.scores[agent].values()) for agent in agents]
         return [math.fsum(one) / len(one) if one else math.nan for one in lists]
+
+    def cost(self) -> Cost | None:
+        """What its model cost for one episode of one agent; None where it called none."""
+        return cost_of(self.spent, self.read) if any(self.spent) else None
 
 
 class _Counted:
@@ -104,7 +114,12 @@ def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> Reading:
     try:
         for (task, budget, agent, episode), trace in folder.traces():
             session = session_of(_reset(trace, envs))
-            replay(trace, session, reader, trust=False)
+            ledger = Ledger()
+            with ledger.open():
+                replay(trace, session, reader, trust=False)
+            used = ledger.spent().get(READER)
+            reading.spent.append({} if used is None else asdict(used))
+            reading.read.append(sum(session.chunk_tokens))
             place = (task, budget, episode)
             scored = {
                 asked.question.id: asked.score
@@ -166,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(_costs_table(rows))
     output = options.run / "readers.json"
     with saving(output, "the run is as it was."):
-        text = json.dumps(rows, indent=2, allow_nan=False) + "\n"
+        text = json.dumps(list(map(_plain, rows)), indent=2, allow_nan=False) + "\n"
         own_file(output).write_text(text, encoding="utf-8")
     print(f"written to {output}")
     return 0
@@ -188,7 +203,12 @@ def _compared(readings: Sequence[Reading], agents: Sequence[str]) -> Iterator[di
             "failed": one.failed,
             "no_source": one.unsourced,
             "seconds": round(one.seconds, 3),
+            "cost": one.cost(),
         }
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "cost": None if row["cost"] is None else asdict(row["cost"])}
 
 
 def _scores_table(readings: Sequence[Reading], agents: Sequence[str]) -> str:
@@ -201,7 +221,8 @@ def _scores_table(readings: Sequence[Reading], agents: Sequence[str]) -> str:
 
 
 def _costs_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    header = ["reader", "tau", "95 % interval", "agreement", "calls", "failed", "no source", "s"]
+    costs, spent = cost_cells([row["cost"] for row in rows])
+    header = ["reader", "tau", "95 % interval", "agreement", "answers", "failed", "no source", "s"]
     cells = [
         [
             row["reader"],
@@ -212,10 +233,11 @@ def _costs_table(rows: Sequence[Mapping[str, Any]]) -> str:
             str(row["failed"]),
             str(row["no_source"]),
             number(row["seconds"], 1),
+            *more,
         ]
-        for row in rows
+        for row, more in zip(rows, spent, strict=True)
     ]
-    return text_table(header, cells)
+    return text_table([*header, *costs], cells)
 
 
 if __name__ == "__main__":

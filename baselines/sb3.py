@@ -5,8 +5,9 @@ Trains PPO, DQN or sb3-contrib's MaskablePPO on hashed features and numbered ope
 
     model.zip        the checkpoint; settings.json beside it says how it was made
     checkpoints/     earlier ones
-    tensorboard/     rollout/ep_rew_mean, memory/score (mean score of the final questions), train/…
-                     and progress.csv, the same numbers, one row per update
+    events.…         TensorBoard's: rollout/ep_rew_mean, memory/score (mean score of the final
+                     questions), train/…; the run has the name of the folder
+    progress.csv     the same numbers, one row per update
 
 Ctrl-C saves the model, --resume goes on with it. The benchmark plays it: `--agent sb3 --agent-args
 '{"checkpoint": "DIR"}'`. Needs the extra `sb3`.
@@ -151,13 +152,14 @@ def train(
 def _learn(model: Any, config: Sb3Config, output_dir: Path, *, log: bool) -> Path:  # noqa: ANN401
     """The choices that are left; the model is saved however they end."""
     path, aside = output_dir / _MODEL, output_dir / f"new-{_MODEL}"
-    done = min(model.num_timesteps, config.steps)
+    planned = choices(config)
+    done = min(model.num_timesteps, planned)
     if log:
-        what = f"{config.steps:,} choices{f', {done:,} of them done' if done else ''}"
-        watch = shlex.join(["tensorboard", "--logdir", str(output_dir / "tensorboard")])
+        what = f"{planned:,} choices{f', {done:,} of them done' if done else ''}"
+        watch = shlex.join(["tensorboard", "--logdir", str(output_dir.parent)])
         begin(f"{what}: {config.algo} on {config.env}", output_dir, watch)
     try:
-        with Progress(config.steps, "choice", shown=log) as progress:
+        with Progress(planned, "choice", shown=log) as progress:
             progress.skip(done)
             model.learn(
                 total_timesteps=max(0, config.steps - model.num_timesteps),
@@ -184,12 +186,11 @@ def _last_model(output_dir: Path) -> Path | None:
 def _log(model: Any, output_dir: Path, log: bool) -> None:  # noqa: ANN401
     """Write numbers to the folder; those of an earlier start keep a file of their own."""
     logger = importlib.import_module("stable_baselines3.common.logger")
-    folder = output_dir / "tensorboard"
-    table = folder / "progress.csv"
+    table = output_dir / "progress.csv"
     if table.exists():
-        table.rename(folder / f"progress-to-{model.num_timesteps}.csv")
+        table.rename(output_dir / f"progress-to-{model.num_timesteps}.csv")
     kinds = ["csv", "tensorboard", *(["stdout"] if log else [])]
-    model.set_logger(logger.configure(str(folder), kinds))
+    model.set_logger(logger.configure(str(output_dir), kinds))
 
 
 def _check_same(config: Sb3Config, output_dir: Path) -> None:
@@ -266,9 +267,17 @@ def _options(config: Sb3Config) -> dict[str, Any]:
     return {**(_DQN if config.algo == "dqn" else _PPO), **config.options}
 
 
+def choices(config: Sb3Config) -> int:
+    """How many choices training takes: those asked for, for PPO in whole rollouts of all `envs`."""
+    if config.algo == "dqn":
+        return config.steps
+    rollout = int(_options(config)["n_steps"]) * config.envs
+    return -(-config.steps // rollout) * rollout
+
+
 def _callbacks(config: Sb3Config, output_dir: Path, progress: Progress) -> list[Any]:
     base = importlib.import_module("stable_baselines3.common.callbacks")
-    every = max(1, config.steps // (4 * config.envs))
+    every = max(1, choices(config) // (4 * config.envs))
     saved = base.CheckpointCallback(every, str(output_dir / "checkpoints"), "model", verbose=0)
     return [saved, _score_callback(base.BaseCallback, progress)()]
 
@@ -364,7 +373,13 @@ def _parser() -> Parser:
     add, default = parser.add_argument, Sb3Config()
     add_env_options(parser)
     add("--algo", choices=list(ALGORITHMS), default=default.algo, help="what learns")
-    add("--steps", type=positive, default=default.steps, metavar="N", help="choices in all")
+    add(
+        "--steps",
+        type=positive,
+        default=default.steps,
+        metavar="N",
+        help="choices in all; PPO rounds up",
+    )
     add("--envs", type=positive, default=default.envs, metavar="N", help="in one batch")
     add_seed(parser, "of weights and episodes")
     add("--sentences", type=positive, default=default.sentences, metavar="N", help="window")

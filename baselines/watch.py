@@ -1,8 +1,9 @@
-"""Watch an agent read one episode: `python -m baselines.watch --agent selective`.
+"""Watch an agent read one episode: `python -m baselines.watch --agent fifo --beside oracle`.
 
 Prints each chunk, what the agent did with it, the chunk questions with the reader's answers, and
-the reward; at the end the final questions, and where those were lost that were not answered. It
-plays; `python -m baselines.inspect` tells the same of a run that was played.
+the reward; at the end the final questions, and where those were lost that were not answered, also
+by the agent of --beside on the same episode. It plays; `python -m baselines.inspect` tells the same
+of a run that was played, and `python -m finemem_env view` shows it.
 """
 
 from __future__ import annotations
@@ -44,12 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add_env_options(parser)
     add("--agent", default="selective", metavar="NAME", help="a baseline, or module:Class")
+    add("--beside", metavar="NAME", help="another agent, whose end is told too")
     add("--agent-args", type=json_object, default={}, metavar="JSON", help="of its constructor")
     add_seed(parser, "seed of the episode")
     add("--delay", type=at_least_zero, default=0.0, metavar="SECONDS", help="pause after each step")
     options = parser.parse_args(arguments)
     place = env_id(options), env_args(options)
-    for block in watch(*place, options.agent, options.seed, options.agent_args):
+    agent, seed = options.agent, options.seed
+    for block in watch(*place, agent, seed, options.agent_args, options.beside):
         print(block, flush=True)
         time.sleep(options.delay)
     return 0
@@ -61,6 +64,7 @@ def watch(
     agent: str,
     seed: int,
     arguments: Mapping[str, Any] | None = None,
+    beside: str | None = None,
 ) -> Iterator[str]:
     """One block of text per step of the episode, then the final questions.
 
@@ -70,7 +74,22 @@ def watch(
         agent: a baseline, or "module:Class".
         seed: of the episode.
         arguments: of the agent's constructor.
+        beside: another agent, which plays the same episode after it; only its end is told.
     """
+    yield from _play(env, keywords, agent, seed, arguments)
+    if beside is not None:
+        *_, questions, score = _play(env, keywords, beside, seed, None)
+        yield f"beside it, {beside}: {questions}"
+        yield score
+
+
+def _play(
+    env: str,
+    keywords: Mapping[str, Any],
+    agent: str,
+    seed: int,
+    arguments: Mapping[str, Any] | None,
+) -> Iterator[str]:
     player = make_agent(agent_name(agent), arguments)
     played: gym.Env[str, str] = gym.make(env, disable_env_checker=True, **dict(keywords))
     if isinstance(player, PrivilegedAgent):

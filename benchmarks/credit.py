@@ -24,7 +24,8 @@ from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import positive
 from finemem_env.cli.progress import Progress, begin, tail
 from finemem_env.cli.shards import add_shard, check_cells
-from finemem_env.errors import ConfigError, nearest
+from finemem_env.errors import ConfigError, DataError, nearest
+from finemem_env.fields import Fields, parse_json
 
 Record = dict[str, Any]
 
@@ -43,13 +44,13 @@ def cells(tasks: Sequence[str], seeds: int) -> list[Cell]:
 def read_records(path: Path, budget: Budget) -> Iterator[Record]:
     """The finished cells of `path` that were run with this budget; a torn last line is skipped."""
     if path.exists():
-        yield from (one for one in _any_records(path) if one["budget"] == asdict(budget))
+        yield from (one for one in _any_records(path) if one.get("budget") == asdict(budget))
 
 
 def _any_records(path: Path) -> Iterator[Record]:
     for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):
-            yield json.loads(line)
+        with contextlib.suppress(DataError):
+            yield Fields(parse_json(line, str(path)), str(path)).mapping_of_all()
 
 
 def run(wanted: Sequence[Cell], budget: Budget, path: Path, jobs: int) -> list[Record]:

@@ -31,7 +31,7 @@ def updates_to(curve: Sequence[Mapping[str, float]], threshold: float) -> float:
 
 
 def summarise(records: Sequence[Record]) -> dict[Group, Summary]:
-    """Over the seeds of each (task, reward, credit): median updates, mean score, memory and gold.
+    """Over the seeds of each (task, reward, credit): median updates; means of the rest.
 
     The threshold is TARGET of the task's best mean final score. `updates` is infinite where fewer
     than half of the seeds get there.
@@ -54,12 +54,14 @@ def summarise(records: Sequence[Record]) -> dict[Group, Summary]:
             "score": scores[group],
             "memory": statistics.fmean(point["memory"] for point in last),
             "gold": statistics.fmean(right) if right else math.nan,
+            "samples": statistics.fmean(run.get("samples", math.nan) for run in runs),
+            "reads": statistics.fmean(run.get("reads", math.nan) for run in runs),
         }
     return summaries
 
 
 def table(records: Sequence[Record]) -> str:
-    """Three matrices, task by reward and form of credit: speed and score, memory, gold share."""
+    """Four matrices, task by reward and form of credit: speed and score, memory, gold, cost."""
     summaries = summarise(records)
     tasks = [task for task in TASKS if any(group[0] == task for group in summaries)]
     columns = [
@@ -109,5 +111,11 @@ _MATRICES: dict[str, Callable[[Summary], str]] = {
     "Memory at the end, share of the input:": lambda summary: f"{summary['memory']:.2f}",
     "Share of the credit on gold steps at the end, - without a right answer:": lambda summary: (
         "-" if math.isnan(summary["gold"]) else f"{summary['gold']:.2f}"
+    ),
+    "Cost of training: actions of the policy / questions to the reader, in thousands, - where an "
+    "earlier version did not count:": lambda summary: (
+        "-"
+        if math.isnan(summary["samples"])
+        else f"{summary['samples'] / 1000:.1f} / {summary['reads'] / 1000:.1f}"
     ),
 }

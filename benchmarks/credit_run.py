@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -16,11 +17,20 @@ from benchmarks.gold import gold_share
 from benchmarks.policy import KindPolicy
 from benchmarks.rollout import Rollout, make_group, play, policy_gradient, reward_rows
 from finemem_env.rewards import REWARDS, RewardSettings
+from finemem_env.types import Answer, Reader, ReadRequest
 from finemem_env.vector import MemoryVectorEnv
 
 Floats = npt.NDArray[np.float64]
 
-Form = Literal["step", "return", "to-go"]
+Form = Literal[
+    "step",
+    "return",
+    "to-go",
+    "return, local 2",
+    "to-go, local 1",
+    "to-go, local 2",
+    "to-go, local 5",
+]
 STUDIED = (
     "outcome",
     "chunk",
@@ -35,6 +45,11 @@ CREDITS: dict[Form, tuple[str, ...]] = {
     # What is streamed does not depend on the attribution: outcome is evidence, chunk is fine-mem.
     "return": ("outcome", "chunk"),
     "to-go": ("evidence-cited", "fine-mem-cited"),
+    # Local re-rollouts: groups that share the memory, and go on so many steps from it.
+    "return, local 2": ("outcome", "chunk"),
+    "to-go, local 1": ("fine-mem-cited",),
+    "to-go, local 2": ("evidence-cited", "fine-mem-cited"),
+    "to-go, local 5": ("fine-mem-cited",),
 }
 _TRAIN, _EVALUATE, _COINS = 0, 1, 2  # separate streams of one seed
 _HELD_OUT = 999  # the seed of the episodes that every cell is evaluated on
@@ -78,7 +93,12 @@ class Point:
 
 
 def train(cell: Cell, budget: Budget) -> dict[str, Any]:
-    """Train one cell and return its record, JSON-able: cell, budget, curve, logits, seconds."""
+    """Train one cell and return its record, JSON-able.
+
+    Returns:
+        Cell, budget, curve, logits, seconds, and the cost of training: `samples`, actions of the
+        policy, and `reads`, questions to the reader.
+    """
     started = time.perf_counter()
     task = TASKS[cell.task]
     settings = reward_of(cell.reward)
@@ -96,6 +116,8 @@ def train(cell: Cell, budget: Budget) -> dict[str, Any]:
         "budget": asdict(budget),
         "curve": [asdict(point) for point in curve],
         "logits": dict(zip(names, np.round(policy.logits, 3).tolist(), strict=True)),
+        "samples": learner.samples,
+        "reads": learner.reader.requests,
         "seconds": round(time.perf_counter() - started, 2),
     }
 
@@ -123,6 +145,19 @@ class Adam:
         return change
 
 
+class _Counting:
+    """A reader, and how many requests it was sent."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader, self.version = reader, reader.version
+        self.requests = 0
+
+    def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
+        """Answer, and count."""
+        self.requests += len(requests)
+        return self._reader.answer(requests)
+
+
 class _Learner:
     """Rollouts of fresh contexts, advantages, one Adam step."""
 
@@ -130,8 +165,12 @@ class _Learner:
         self, cell: Cell, task: CreditTask, settings: RewardSettings, budget: Budget
     ) -> None:
         self._cell, self._settings, self._budget = cell, settings, budget
+        self._form, _, local = cell.credit.partition(", local ")
+        self._local_steps = int(local) if local else None
         self._estimator = Estimator(credit="step" if cell.credit == "step" else "return")
         self._env = _env(task, cell.reward, budget.contexts * budget.group, task.questions, "train")
+        self.reader = self._env.factory.reader = _Counting(self._env.factory.reader)
+        self.samples = 0
         self._coins = np.random.default_rng([cell.seed, _COINS])
         self._adam = Adam(len(KINDS) + len(task.start), budget.learning_rate)
 
@@ -140,9 +179,10 @@ class _Learner:
         state = np.random.SeedSequence([self._cell.seed, _TRAIN, number])
         seeds = [int(s) for s in state.generate_state(self._budget.contexts)]
         seeds = [seed for seed in seeds for _ in range(self._budget.group)]
-        rollouts = play(self._env, policy, seeds, lambda _: kind_of, self._coins)
+        rollouts = play(self._env, policy, seeds, lambda _: kind_of, self._coins, self._local_steps)
+        self.samples += sum(len(rollout.score) for rollout in rollouts)
         rows = [reward_rows(rollout, self._settings) for rollout in rollouts]
-        if self._cell.credit == "to-go":
+        if self._form == "to-go":
             rows = [dataclasses.replace(row, streamed=row.step_rewards) for row in rows]
         advantages = compute_advantages(rows, self._estimator)
         policy.logits += self._adam.step(policy_gradient(rollouts, advantages.values))

@@ -1,4 +1,8 @@
-"""Groups of rollouts of a `KindPolicy`, played in lock-step on the batched environment."""
+"""Groups of rollouts of a `KindPolicy`, played in lock-step on the batched environment.
+
+Either whole episodes, or local re-rollouts: continuations of k steps from one memory, as in
+`agents/learn/rollout.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from finemem_env.errors import ConfigError
 from finemem_env.registration import make_vector_env
 from finemem_env.rewards import EpisodeOutcome, FinalOutcome, RewardSettings
 from finemem_env.rewards import formulas as rewards
-from finemem_env.session import Session, StreamSource
+from finemem_env.session import Session, StreamSource, end_here
 from finemem_env.types import Episode, Question
 from finemem_env.vector import MemoryVectorEnv
 
@@ -28,13 +32,15 @@ Floats = npt.NDArray[np.float64]
 class Rollout:
     """One finished episode: what rewards are computed from, and the score function of each step.
 
-    `context` is the reset seed: equal for the rollouts of a group.
+    `context` is the reset seed: equal for the rollouts of a group. A local re-rollout has the
+    score function of its own steps only, from `start` on; its outcome ends with the last of them.
     """
 
     context: int
     outcome: EpisodeOutcome
     finals: tuple[tuple[Question, FinalOutcome], ...]
-    score: Floats  # (T, logits)
+    score: Floats  # (steps of its own, logits)
+    start: int = 0
 
     @property
     def memory_share(self) -> float:
@@ -73,6 +79,7 @@ def play(
     seeds: Sequence[int],
     kinds: Callable[[Session], KindOf],
     rng: np.random.Generator,
+    local_steps: int | None = None,
 ) -> list[Rollout]:
     """One rollout for each seed, all steps in lock-step; equal seeds make a group.
 
@@ -82,10 +89,13 @@ def play(
         seeds: reset seeds.
         kinds: what the kinds of sentences are in a session's episode.
         rng: the policy's coin tosses.
+        local_steps: k ≥ 1, for continuations of k steps from one memory, at steps 0, k, 2k, …; None
+            plays whole episodes. Both act as often.
     """
     observations, _ = env.reset(seed=list(seeds))
     kind_of = {seed: kinds(session) for seed, session in zip(seeds, env.sessions, strict=True)}
     scores: list[list[Floats]] = [[] for _ in seeds]
+    found: list[Rollout] = []
     while not env.sessions[0].terminated:
         decisions = [
             policy.act(observation, kind_of[seed], rng)
@@ -94,9 +104,34 @@ def play(
         for score, decision in zip(scores, decisions, strict=True):
             score.append(decision.score)
         observations, *_ = env.step([decision.action for decision in decisions])
+        if len(scores[0]) == local_steps and not env.sessions[0].terminated:
+            found += _rollouts(seeds, end_here(env.sessions, env.factory.reader), scores)
+            observations = _share_memory(env, seeds)
+            scores = [[] for _ in seeds]
+    return found + _rollouts(seeds, env.sessions, scores)
+
+
+def _share_memory(env: MemoryVectorEnv, seeds: Sequence[int]) -> tuple[str, ...]:
+    """All of a group go on from the memory of its first; returns what they see."""
+    first = {}
+    for seed, session in zip(seeds, env.sessions, strict=True):
+        first.setdefault(seed, session)
+    env.sessions[:] = [first[seed].fork() for seed in seeds]
+    return tuple(session.observe() for session in env.sessions)
+
+
+def _rollouts(
+    seeds: Sequence[int], sessions: Sequence[Session], scores: Sequence[Sequence[Floats]]
+) -> list[Rollout]:
     return [
-        _rollout(seed, session, np.stack(score))
-        for seed, session, score in zip(seeds, env.sessions, scores, strict=True)
+        Rollout(
+            context=seed,
+            outcome=session.outcome(),
+            finals=tuple((answer.question, final) for answer, final in session.record.finals),
+            score=np.stack(score),
+            start=session.step_index - len(score),
+        )
+        for seed, session, score in zip(seeds, sessions, scores, strict=True)
     ]
 
 
@@ -105,26 +140,21 @@ def reward_rows(rollout: Rollout, settings: RewardSettings) -> RolloutRewards:
     outcome = rollout.outcome
     streamed = [rewards.stream_reward(step, settings) for step in outcome.steps]
     streamed[-1] += rewards.closing_reward(outcome, settings)
+    start = rollout.start
     return RolloutRewards(
         rollout.context,
-        rewards.step_rewards(outcome, settings),
-        streamed,
-        rewards.step_valid(outcome, settings),
+        rewards.step_rewards(outcome, settings)[start:],
+        streamed[start:],
+        rewards.step_valid(outcome, settings)[start:],
+        start,
     )
 
 
 def policy_gradient(rollouts: Sequence[Rollout], advantages: Sequence[Floats]) -> Floats:
-    """Σ_t A_t · d log π_t / d logits, averaged over the rollouts; (logits,)."""
+    """Σ_t A_t · d log π_t / d logits, averaged over the episodes; (logits,).
+
+    The continuations of local re-rollouts make up as many episodes as there are from step 0.
+    """
     parts = [rollout.score.T @ values for rollout, values in zip(rollouts, advantages, strict=True)]
-    mean: Floats = np.mean(parts, axis=0)
-    return mean
-
-
-def _rollout(seed: int, session: Session, score: Floats) -> Rollout:
-    outcomes = tuple((answer.question, final) for answer, final in session.record.finals)
-    return Rollout(
-        context=seed,
-        outcome=session.outcome(),
-        finals=outcomes,
-        score=score,
-    )
+    total: Floats = np.sum(parts, axis=0)
+    return total / sum(rollout.start == 0 for rollout in rollouts)

@@ -7,14 +7,17 @@ import re
 from io import TextIOWrapper, UnsupportedOperation
 from typing import TextIO
 
-__all__ = ["accept_any_text", "visible"]
+__all__ = ["UNSEEN", "accept_any_text", "visible"]
 
-# Controls (a terminal obeys them), line separators, halves of pairs, and every mark that turns the
-# direction of writing. Joiners stay: Persian and emoji need them.
-_OBEYED = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
+# What is spelled out wherever text of agents and data is shown, as ranges of code points: controls
+# (a terminal obeys them) but tab and newline, line separators, halves of pairs, tags, and every
+# mark that turns the direction of writing. Joiners stay: Persian and emoji need them.
+UNSEEN: tuple[tuple[int, int], ...] = (
+    (0x00, 0x08), (0x0B, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E),
+    (0x200B, 0x200B), (0x200E, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0xFEFF, 0xFEFF),
+    (0xFFF9, 0xFFFB), (0xD800, 0xDFFF), (0xE0000, 0xE007F),
+)  # fmt: skip
+_OBEYED = re.compile(f"[{''.join(f'{chr(first)}-{chr(last)}' for first, last in UNSEEN)}]")
 
 
 def accept_any_text(*streams: TextIO | None) -> None:

@@ -1,13 +1,15 @@
-"""Typed access to one record of a data file, with errors that say where, expected and found."""
+"""JSON read back, with errors that say where, expected and found: text, files, lines, values."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import cast
 
 from finemem_env.errors import DataError, nearest
 
-__all__ = ["Fields"]
+__all__ = ["Fields", "parse_json", "read_object", "whole_lines"]
 
 
 class Fields:
@@ -79,6 +81,13 @@ class Fields:
             raise self.error(key, "a list")
         return value
 
+    def number(self, key: str) -> float:
+        """A number, which must be there."""
+        value = self._record.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(key, "a number")
+        return float(value)
+
     def texts(self, key: str, default: list[object] | None = None) -> tuple[str, ...]:
         """A list of strings that are not blank."""
         values = self.items(key, default)
@@ -91,6 +100,13 @@ class Fields:
         value = self._record.get(key)
         if value is not None and type(value) is not int:
             raise self.error(key, "an integer or null")
+        return value
+
+    def count(self, key: str) -> int:
+        """An integer of at least 0, which must be there."""
+        value = self.index(key)
+        if value is None or value < 0:
+            raise self.error(key, "an integer of at least 0")
         return value
 
     def flag(self, key: str) -> bool:
@@ -119,6 +135,52 @@ class Fields:
         if not isinstance(value, Mapping):
             raise self.error(key, "a JSON object")
         return dict(value)
+
+
+def parse_json(text: str | bytes, where: str, hint: str = "") -> object:
+    """What JSON text holds; `where` starts the error and `hint` ends it.
+
+    Raises:
+        DataError: no JSON, not UTF-8, or nested too deep.
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig", "surrogatepass")
+        return cast(object, json.loads(text))
+    except (ValueError, RecursionError) as error:
+        end = f" {hint}" if hint else ""
+        raise DataError(f"{where}: expected JSON, found: {error}.{end}") from error
+
+
+def read_object(path: Path) -> Fields:
+    """The JSON object that a file holds.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
+    return Fields(parse_json(raw, str(path)), str(path))
+
+
+def whole_lines(path: Path) -> Iterator[tuple[str, Fields]]:
+    """The lines of a file that a run appends to, each with the JSON object it holds.
+
+    A last line without its end was never finished, and is left out; so is a file that is not there.
+
+    Raises:
+        DataError: a whole line that holds something else, named by its number.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n") and line.strip():
+                where = f"{path}, line {number}"
+                record = Fields(parse_json(line, where), where)
+                yield line.decode("utf-8", "surrogatepass"), record
 
 
 def _shown(value: object) -> str:

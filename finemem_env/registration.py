@@ -7,10 +7,11 @@ from typing import Any
 import gymnasium as gym
 
 from finemem_env.env import MemoryEnv
+from finemem_env.errors import ConfigError
 from finemem_env.locate import ENVIRONMENTS, load_module
 from finemem_env.vector import MemoryVectorEnv
 
-__all__ = ["env_class", "make_env", "make_vector_env", "register_all"]
+__all__ = ["env_class", "make_env", "make_rollout_env", "make_vector_env", "register_all"]
 
 
 def register_all() -> None:
@@ -40,3 +41,28 @@ def env_class(env_id: str) -> type[MemoryEnv]:
     module, name = ENVIRONMENTS[env_id]
     found: type[MemoryEnv] = getattr(load_module(module), name)
     return found
+
+
+def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> MemoryVectorEnv:
+    """The batched environment that holds `count` episodes.
+
+    Raises:
+        ConfigError: not an environment of this suite, or a keyword that does not fit.
+    """
+    known = [one for one in gym.registry if one.startswith("FineMem-")]
+    try:
+        made = gym.make_vec(env_id, num_envs=count, autoreset_mode="disabled", **env_args)
+    except ConfigError:
+        raise
+    except (gym.error.Error, TypeError) as error:  # not registered, or not made like ours
+        raise ConfigError(
+            f"env: expected one of {known} or an id of your own, got {env_id!r}: {error}"
+        ) from error
+    env = made.unwrapped
+    if not isinstance(env, MemoryVectorEnv):
+        made.close()
+        raise ConfigError(
+            f"env: expected one of {known} or an id of your own, got {env_id!r} (which needs "
+            "vector_entry_point='finemem_env.registration:make_vector_env')."
+        )
+    return env

@@ -8,8 +8,6 @@ import json
 import re
 import runpy
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from finemem_env.data.registry import SOURCES
 from finemem_env.readers import READERS
 from finemem_env.registry import Registry
 from finemem_env.rewards import ATTRIBUTIONS, REWARDS
+from tests.integrations.serving import served
 
 Run = Callable[..., str]
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -153,28 +152,13 @@ def test_trl_grpo(example: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         assert made["advantages"].reshape(3, 4).sum(1).abs().max() < 1e-4  # by (episode, step)
 
 
-def test_openenv_server() -> None:
+def test_openenv_server(capsys: pytest.CaptureFixture[str]) -> None:
     needs("openenv")
-    import uvicorn
-    from openenv.core.generic_client import GenericEnvClient
+    from finemem_env.integrations.openenv import make_app
 
-    app = runpy.run_path(str(EXAMPLES / "openenv_server.py"))["app"]
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    threading.Thread(target=server.run, daemon=True).start()
-    while not server.started:
-        time.sleep(0.05)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with GenericEnvClient(base_url=f"http://127.0.0.1:{port}").sync() as client:
-        seen = client.reset(seed=1)
-        total = 0.0
-        while not seen.done:
-            chunk = seen.observation["text"].split("<chunk")[-1].split("</chunk>")[0]
-            chunk = chunk.partition(">\n")[2]
-            action = json.dumps([{"op": "INSERT", "content": chunk}])
-            seen = client.step({"text": action})
-            total += seen.reward
-        told = seen.metadata or seen.observation["metadata"]
-        assert client.state()["step_count"] == told["num_chunks"] == 10
-    server.should_exit = True
-    assert total > 0
-    assert sum(told["step_rewards"]) == pytest.approx(total)
+    play = runpy.run_path(str(EXAMPLES / "openenv_server.py"))["play"]
+    with served(make_app("FineMem-AR-v0")) as url:
+        play(url)
+    score, rewards = re.findall(r"^(?:score|step rewards) (.*)$", capsys.readouterr().out, re.M)
+    assert 0 < float(score) <= 1
+    assert len(json.loads(rewards)) == 10

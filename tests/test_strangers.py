@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from baselines import benchmark, inspect, report, rescore
+from baselines import benchmark, inspect, published, report, rescore, watch
 from baselines.runs.choice import AgentChoice
 from baselines.runs.run import RunConfig, run
 from finemem_env.__main__ import main as programs
@@ -169,6 +169,32 @@ def test_a_run_goes_on_with_what_was_typed(
     assert "canary" not in sys.modules
 
 
+def test_a_published_table_goes_on_with_what_was_typed(
+    place: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["memalpha", "--data", "rebuilt", "--data-dir", str(data_dir), "--agent", "skip"]
+    typed += ["--episodes", "1", "--resume", "--output-dir", str(place / "theirs")]
+    (place / "theirs").mkdir()
+    config = {"schema": "finemem-run/1", "env": "canary:Env-v0", "agents": ["canary:Canary"]}
+    (place / "theirs" / "config.json").write_text(json.dumps(config))
+    assert published.main(typed) == 2
+    assert "holds a run with another agents" in capsys.readouterr().err
+    assert "canary" not in sys.modules
+
+
+def test_what_an_episode_says_commands_no_terminal(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = json.loads(json.dumps(RECORD))
+    record["chunks"][0]["text"] = "Mara\x1b]0;canary\x07 keeps \u202egoats."
+    (place / "theirs.jsonl").write_text(json.dumps(record) + "\n")
+    arguments = ["--source", "theirs.jsonl", "--env", "FineMem-AR-v0", "--agent", "store_chunks"]
+    assert watch.main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "keeps" in shown
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown)
+
+
 RECORD: dict[str, Any] = {
     "schema": "finemem-episode/1",
     "episode_id": "e",
@@ -186,6 +212,7 @@ def test_an_episode_file_names_no_code(place: Path) -> None:
     with pytest.raises(DataError, match="metric"):
         gym.make("FineMem-AR-v0", disable_env_checker=True, source="theirs.jsonl")
     assert programs(["play", "--source", "theirs.jsonl"]) == 2
+    assert watch.main(["--source", "theirs.jsonl"]) == 2
     assert "canary" not in sys.modules
 
 

@@ -17,6 +17,9 @@ module offers beyond the paper, and when each form is unbiased:
 * dividing by the spread of a cell (the paper) weighs contexts and steps by 1/spread, so it follows
   another objective; a spread per group or per batch is milder, `none` keeps the gradient.
 
+Rollouts of one context may be continuations from one memory (local re-rollouts): those that begin
+at the same `start` are compared, and a sum ends with the continuation.
+
 Statistics are two-pass and in float64. A cell is what the baseline is taken over: the G rows of one
 (context, step), or all rows of a context. Invalid rows leave mean and spread and get zero.
 """
@@ -26,7 +29,7 @@ Statistics are two-pass and in float64. A cell is what the baseline is taken ove
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,12 +99,16 @@ class Estimator:
 
 @dataclass(frozen=True, slots=True)
 class RolloutRewards:
-    """One rollout of one context, T steps: both rewards, and which rows are usable."""
+    """One rollout of one context, T steps: both rewards, and which rows are usable.
+
+    `start`: the first of its steps within the context's, for continuations.
+    """
 
     context: Hashable
     step_rewards: Sequence[float]  # (T,) attributed r_t
     streamed: Sequence[float]  # (T,) what `step` returned
     valid: Sequence[bool]  # (T,) False where a reader or the sampler failed
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +150,9 @@ def compute_advantages(
 ) -> Advantages:
     """Advantage of every row of `rollouts`; contexts may differ in T, rollouts of one may not.
 
+    Continuations of a context may differ in length where they differ in `start`; each start needs
+    as many.
+
     Args:
         rollouts: all rollouts of the contexts of one update on this process, in any order. A group
             never spans processes.
@@ -152,23 +162,25 @@ def compute_advantages(
     Raises:
         ConfigError: rollouts of one context of different length, or a valid reward not finite.
     """
-    members: dict[Hashable, list[int]] = {}
+    members: dict[Hashable, dict[int, list[int]]] = {}
     for index, rollout in enumerate(rollouts):
-        members.setdefault(rollout.context, []).append(index)
+        members.setdefault(rollout.context, {}).setdefault(rollout.start, []).append(index)
     signals = [_signal(rollout, estimator.credit) for rollout in rollouts]
     groups = {
-        context: _centre(*_stack(context, [signals[i] for i in rows]), estimator)
-        for context, rows in members.items()
+        context: _centre(*_join(context, parts, signals), estimator)
+        for context, parts in members.items()
     }
     variances = [group.variance for group in groups.values() if group.dof.any()]
     total, count = reduce(math.fsum(variances), len(variances))
     batch_spread = math.sqrt(total / count) if count else 0.0
 
     values: list[Floats] = [np.empty(0)] * len(rollouts)
-    for context, rows in members.items():
-        scaled = _scale(groups[context], estimator, batch_spread)
-        for index, row in zip(rows, scaled, strict=True):
-            values[index] = row
+    for context, parts in members.items():
+        rest = _scale(groups[context], estimator, batch_spread)
+        for rows in parts.values():
+            own, rest = np.split(rest, [len(rollouts[rows[0]].valid)], axis=1)
+            for index, row in zip(rows, own, strict=True):
+                values[index] = row
     valid = tuple(usable for _, usable in signals)
     comparable = sum(int((group.dof > 0).sum()) for group in groups.values())
     return Advantages(
@@ -201,6 +213,20 @@ def _signal(rollout: RolloutRewards, credit: Credit) -> tuple[Floats, Bools]:
         return rewards, valid
     valid = np.flip(np.logical_and.accumulate(np.flip(valid)))
     return np.where(valid, return_to_go(rewards), 0.0), valid
+
+
+def _join(
+    context: Hashable, parts: Mapping[int, Sequence[int]], signals: Sequence[tuple[Floats, Bools]]
+) -> tuple[Floats, Bools]:
+    """(G, T) arrays of one context, whose rollouts are given by their first step."""
+    counts = {len(rows) for rows in parts.values()}
+    if len(counts) > 1:
+        raise ConfigError(
+            f"context {context!r}: expected as many continuations from every memory, got "
+            f"{ {start: len(rows) for start, rows in parts.items()} } by first step."
+        )
+    stacked = [_stack(context, [signals[i] for i in rows]) for rows in parts.values()]
+    return np.hstack([one for one, _ in stacked]), np.hstack([usable for _, usable in stacked])
 
 
 def _stack(context: Hashable, signals: list[tuple[Floats, Bools]]) -> tuple[Floats, Bools]:

@@ -18,11 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from agents.learn.distributed import split_like, whole
-from finemem_env.errors import ConfigError
+from finemem_env.backends.options import read_options
+from finemem_env.errors import ConfigError, DataError
+from finemem_env.fields import read_object
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 KEPT = 2  # newest checkpoints
@@ -136,17 +139,28 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, digest:
 
     Raises:
         ConfigError: a checkpoint of other settings, or of another model.
+        DataError: a file of it that is not there or damaged.
     """
-    state = json.loads((path / STATE).read_text())
-    if state["digest"] != digest:
+    state = read_object(path / STATE)
+    if state.get("digest") != digest:
         raise ConfigError(
             f"{path}: this run was started with other settings (see config.json beside it). "
             "Resume with the same ones, or choose another output folder."
         )
     load_weights(path, model)
-    _restore(optimizer, load_file(path / OPTIMIZER), state["optimizer"])
-    _set_random_states(state["random"])
-    return Position(**state["position"])
+    _restore(optimizer, _tensors(path / OPTIMIZER), state.mapping("optimizer"))
+    _set_random_states(state.mapping("random"))
+    return read_options(Position, state.mapping("position"), state.where)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"{path}: expected tensors, found: {error}. Delete this checkpoint: the one before it "
+            "is used then."
+        ) from error
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
@@ -154,8 +168,9 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
     Raises:
         ConfigError: the names differ from those that the model trains.
+        DataError: the file is not there or damaged.
     """
-    stored = load_file(path / WEIGHTS)
+    stored = _tensors(path / WEIGHTS)
     own = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if stored.keys() != own.keys():
         missing = sorted(stored.keys() ^ own.keys())[:3]

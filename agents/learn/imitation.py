@@ -27,10 +27,13 @@ from agents.learn.references import (
     Unselective,
     reference_lessons,
 )
-from agents.learn.rollout import Sampling, make_rollout_env, roll_out
+from agents.learn.rollout import Sampling, roll_out
 from agents.model.batching import Row, micro_batches
 from agents.model.policy import Policy, load_policy
 from agents.settings import ModelConfig
+from finemem_env.backends.options import read_options
+from finemem_env.fields import read_object
+from finemem_env.registration import make_rollout_env
 
 MAX_NEW_TOKENS = 48
 MICRO_TOKENS = 2048  # padded tokens of a micro-batch
@@ -59,10 +62,10 @@ class Imitation:
 
     model: ModelConfig
     texts: tuple[str, ...] = tuple(TEXTS)
-    steps: int = 100
+    steps: int = 160
     prompts: int = 4
     replies: int = 12
-    lr: float = 2e-4
+    lr: float = 5e-4
     seed: int = 0
     teacher: Unselective = field(default_factory=Unselective)
     save_every: int = 10
@@ -110,7 +113,8 @@ def imitate(
     last = checkpoint.latest(folder / "checkpoints")
     if last is not None:
         position = checkpoint.load(last, policy.model, optimizer, config.digest())
-        totals = _Totals(**json.loads((folder / "totals.json").read_text(encoding="utf-8")))
+        read = read_object(folder / "totals.json")
+        totals = read_options(_Totals, read.mapping_of_all(), read.where)
     source = _rows(policy, config, skip=position.update * config.prompts)
     losses: list[float] = []
     while position.update < config.steps:
@@ -153,6 +157,7 @@ def _finish(policy: Policy, config: Imitation, folder: Path, totals: _Totals) ->
         "config": asdict(config),
         "tokens": {"prompts": totals.prompt_tokens, "replies": totals.reply_tokens},
         "minutes": round(totals.seconds / 60, 1),
+        "seconds": totals.seconds,
         "replies": found,
     }
     checkpoint.write_text(folder / "warmstart.json", json.dumps(record, indent=2) + "\n")

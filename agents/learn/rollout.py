@@ -1,7 +1,11 @@
 """Lock-step rollouts: all episodes of an update advance together, one generation batch per step.
 
 A rollout is one episode under one draw of the policy; the G rollouts of a context start from the
-same seed. Each step is a row of its own: the exact prompt and completion ids with the sampler's
+same seed. With `local_steps=k` they are local re-rollouts: G continuations of k steps from one
+memory, at steps 0, k, 2k, …, each from the state that the first continuation before it came to. All
+of them together draw G·T replies, as G whole episodes do.
+
+Each step is a row of its own: the exact prompt and completion ids with the sampler's
 log-probabilities. What cannot be sampled (a prompt longer than the model's context, no reply of an
 engine in time, log-probabilities that are not finite) acts as SKIP, and its row is marked failed:
 it gets no advantage.
@@ -15,17 +19,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
-import finemem_env  # noqa: F401  (registers the environments)
 from agents.learn.advantages import Advantages, RolloutRewards
 from agents.model.batching import Row
 from agents.model.policy import Policy
 from finemem_env import backends
 from finemem_env.backends.sampler import Sample
 from finemem_env.errors import ConfigError
-from finemem_env.session import Session, StepResult, run_step
+from finemem_env.registration import make_rollout_env
+from finemem_env.session import Session, StepResult, end_here, run_step
 from finemem_env.types import Answer, Reader, ReadRequest
 from finemem_env.vector import MemoryVectorEnv
 
@@ -43,16 +46,26 @@ class StepRow:
 
 @dataclass(slots=True)
 class Rollout:
-    """One finished episode under the policy."""
+    """One finished episode under the policy, or k steps of it from step `start` on.
+
+    `place`: the number of its environment, which decides what engines draw.
+    """
 
     context: int
     session: Session
     steps: list[StepRow] = field(default_factory=list)
+    start: int = 0
+    place: int = 0
 
     @property
     def results(self) -> Sequence[StepResult]:
-        """What every step gave, (T,)."""
-        return self.session.record.results
+        """What every step of its own gave, (T,)."""
+        return self.session.record.results[self.start :]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the episode was read to its end."""
+        return self.start + len(self.steps) == len(self.session.episode.chunks)
 
     @property
     def score(self) -> float:
@@ -61,18 +74,19 @@ class Rollout:
 
     @property
     def total(self) -> float:
-        """Sum of the streamed rewards, which is that of the attributed ones."""
-        return math.fsum(result.reward for result in self.results)
+        """Sum of the streamed rewards of the episode, which is that of the attributed ones."""
+        return math.fsum(result.reward for result in self.session.record.results)
 
     def rewards(self) -> RolloutRewards:
-        """Both rewards of every step; a row that was not sampled is not valid."""
-        last = self.results[-1]
+        """Both rewards of its steps; a row that was not sampled is not valid."""
+        last, start = self.results[-1], self.start
         sampled = [step.completion is not None for step in self.steps]
         return RolloutRewards(
             context=self.context,
-            step_rewards=last.step_rewards,
+            step_rewards=last.step_rewards[start:],
             streamed=[result.reward for result in self.results],
-            valid=[a and b for a, b in zip(sampled, last.step_valid, strict=True)],
+            valid=[a and b for a, b in zip(sampled, last.step_valid[start:], strict=True)],
+            start=start,
         )
 
 
@@ -117,31 +131,6 @@ class _TimedReader:
             self._clock.reader += time.perf_counter() - start
 
 
-def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> MemoryVectorEnv:
-    """The batched environment that holds `count` episodes.
-
-    Raises:
-        ConfigError: not an environment of this suite, or a keyword that does not fit.
-    """
-    known = [one for one in gym.registry if one.startswith("FineMem-")]
-    try:
-        made = gym.make_vec(env_id, num_envs=count, autoreset_mode="disabled", **env_args)
-    except ConfigError:
-        raise
-    except (gym.error.Error, TypeError) as error:  # not registered, or not made like ours
-        raise ConfigError(
-            f"env: expected one of {known} or an id of your own, got {env_id!r}: {error}"
-        ) from error
-    env = made.unwrapped
-    if not isinstance(env, MemoryVectorEnv):
-        made.close()
-        raise ConfigError(
-            f"env: expected one of {known} or an id of your own, got {env_id!r} (which needs "
-            "vector_entry_point='finemem_env.registration:make_vector_env')."
-        )
-    return env
-
-
 def resolved_settings(env_id: str, env_args: dict[str, Any]) -> dict[str, object]:
     """What the environment made of its keywords: protocol, reward, memory, and so on.
 
@@ -162,8 +151,11 @@ def roll_out(
     seed: int,
     clock: Clock | None = None,
     draws: Sequence[int] | None = None,
+    local_steps: int | None = None,
 ) -> list[Rollout]:
     """One rollout per environment; equal seeds make a group (one context).
+
+    With `local_steps` one per environment and k steps, in the order of the steps.
 
     Args:
         policy: what replies.
@@ -174,6 +166,7 @@ def roll_out(
         clock: collects the seconds of sampling, environment and reader.
         draws: one seed per episode, from which engines draw its replies whatever the batch; None:
             from `seed` and the episode's place.
+        local_steps: k ≥ 1, for local re-rollouts; None plays whole episodes.
 
     Raises:
         ConfigError: when no prompt of the first step fits the model's context.
@@ -187,12 +180,11 @@ def roll_out(
         Rollout(contexts[one], session) for one, session in zip(seeds, env.sessions, strict=True)
     ]
     clock.environment += time.perf_counter() - start
+    for place, rollout in enumerate(rollouts):
+        rollout.place = place
     batches = np.random.SeedSequence([seed, len(seeds)])
-    own = {
-        id(rollout): [seed, place] if draws is None else [draws[place]]
-        for place, rollout in enumerate(rollouts)
-    }
-    live = rollouts
+    own = [[seed, place] if draws is None else [draws[place]] for place in range(len(seeds))]
+    live = list(rollouts)
     while live := [rollout for rollout in live if not rollout.session.terminated]:
         start, waited = time.perf_counter(), clock.reader
         instructions = env.instructions if sampling.instructions else ""
@@ -201,7 +193,7 @@ def roll_out(
         batch = _Batch(
             prompts,
             [rollout.context for rollout in live],
-            [_draw([*own[id(rollout)], len(rollout.steps)]) for rollout in live],
+            [_draw([*own[one.place], one.start + len(one.steps)]) for one in live],
             seed=int(batches.spawn(1)[0].generate_state(1)[0]),
             first=len(rollouts[0].steps) == 0,
         )
@@ -210,10 +202,38 @@ def roll_out(
         for rollout, row in zip(live, rows, strict=True):
             rollout.steps.append(row)
         run_step([rollout.session for rollout in live], [row.text for row in rows], reader)
+        if len(live[0].steps) == local_steps:
+            live = _restart(live, reader)
+            rollouts += live
         clock.sample += sampled - middle
         busy = time.perf_counter() - start - (sampled - middle)
         clock.environment += busy - (clock.reader - waited)
     return rollouts
+
+
+def _restart(over: Sequence[Rollout], reader: Reader) -> list[Rollout]:
+    """The continuations that follow those that are over, and the ends of these.
+
+    All of a context go on from the memory of its first: drawn like any other, so that memories are
+    met as often as the policy makes them.
+    """
+    going = [rollout for rollout in over if not rollout.session.terminated]
+    first: dict[int, Session] = {}
+    for rollout in going:
+        first.setdefault(rollout.context, rollout.session)
+    following = [
+        Rollout(
+            rollout.context,
+            first[rollout.context].fork(),
+            start=rollout.start + len(rollout.steps),
+            place=rollout.place,
+        )
+        for rollout in going
+    ]
+    ended = end_here([rollout.session for rollout in going], reader)
+    for rollout, session in zip(going, ended, strict=True):
+        rollout.session = session
+    return following
 
 
 def rows_of(rollouts: Sequence[Rollout], advantages: Advantages) -> list[Row]:
@@ -233,7 +253,7 @@ def rows_of(rollouts: Sequence[Rollout], advantages: Advantages) -> list[Row]:
                     sampler_logprobs=step.completion.logprobs,
                     advantage=float(values[t]),
                     weight=float(valid[t]),
-                    group=(rollout.context, t),
+                    group=(rollout.context, rollout.start + t),
                 )
             )
     return rows

@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agents.runs.curves import mean_curve
+from baselines.tables.intervals import Estimate
+
 Floats = npt.NDArray[np.float64]
 Record = dict[str, Any]
 REFERENCE = "outcome"  # updates are counted to its final score
@@ -29,7 +32,9 @@ def table(records: Sequence[Record]) -> str:
     ]
     grouped = _grouped(records)
     finals = {
-        task: _final(group) for (task, reward, _), group in grouped.items() if reward == REFERENCE
+        task: _final(group)
+        for (task, reward, credit), group in grouped.items()
+        if reward == REFERENCE and "," not in credit
     }
     for (task, reward, credit), group in grouped.items():
         before = statistics.fmean(normalised(group, "same", "initial").mean(axis=1))
@@ -44,17 +49,12 @@ def table(records: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def mean_curves(records: Sequence[Record]) -> dict[str, list[tuple[int, float]]]:
-    """Held-out score by update, mean over the seeds, per task and method."""
-    curves = {}
-    for (task, reward, credit), group in _grouped(records).items():
-        points: dict[int, list[float]] = defaultdict(list)
-        for record in group:
-            for update, score in record["curve"]:
-                points[update].append(score)
-        mean = [(update, statistics.fmean(points[update])) for update in sorted(points)]
-        curves[f"{task}: {reward}, {credit}"] = mean
-    return curves
+def mean_curves(records: Sequence[Record]) -> dict[str, list[tuple[int, Estimate]]]:
+    """Held-out score by update, mean and interval over the seeds, per task and method."""
+    return {
+        f"{task}: {reward}, {credit}": mean_curve(record["curve"] for record in group)
+        for (task, reward, credit), group in _grouped(records).items()
+    }
 
 
 def normalised(group: Sequence[Record], length: str, player: str) -> Floats:
@@ -89,7 +89,8 @@ def updates_to(curve: Sequence[Sequence[float]], score: float) -> int | None:
 def _grouped(records: Sequence[Record]) -> Mapping[tuple[str, str, str], list[Record]]:
     groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
-        groups[record["task"], record["reward"], record["credit"]].append(record)
+        local = f", {record['compare']}" if record.get("compare", "step") != "step" else ""
+        groups[record["task"], record["reward"], record["credit"] + local].append(record)
     for group in groups.values():
         group.sort(key=lambda record: record["seed"])  # the bootstrap goes by places
     return groups

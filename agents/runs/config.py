@@ -120,6 +120,11 @@ class TrainConfig:
             raise ConfigError(nearest("setting", name, SETTINGS))
         if self.sampling.overlap and self.loss.importance_cap is None:
             raise ConfigError("overlap: needs importance_cap, which corrects what it is off by.")
+        if self.sampling.compare == "state" and self.estimator.baseline != "context_step":
+            raise ConfigError(
+                "baseline: expected context_step with --compare state, got "
+                f"{self.estimator.baseline!r}: a group shares the memory at one step."
+            )
 
     def sampler_setup(self, folder: Path) -> SamplerSetup:
         """What draws the replies; engines take weights through `folder`."""
@@ -134,6 +139,7 @@ class TrainConfig:
     def digest(self) -> str:
         """SHA-256 over what a resumed run must not change."""
         free = {"updates", "eval_every", "save_every", "threads", "track", "final_episodes"}
+        free |= {"references"}
         # Servers and devices may be others now.
         free |= {"sampler", "sampler_args", "overlap", "shard"}
         kept = {key: value for key, value in self.as_dict().items() if key not in free}

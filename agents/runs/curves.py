@@ -1,13 +1,20 @@
-"""What a run logged, by update."""
+"""What runs logged, by update: one run's, and the mean of several."""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 
+from baselines.tables.intervals import Estimate, over_seeds
 from finemem_env.errors import ConfigError
+from finemem_env.fields import whole_lines
 
 Curve = list[tuple[int, float]]
+# Settings by which runs of one line may differ.
+_FREE = ("seed", "threads", "track")
 
 
 def read_curve(run: Path, key: str) -> Curve:
@@ -15,12 +22,57 @@ def read_curve(run: Path, key: str) -> Curve:
 
     Raises:
         ConfigError: no such run, or it never logged that key.
+        DataError: a line of its metrics.jsonl that is none of a run.
     """
     path = run / "metrics.jsonl"
     if not path.is_file():
         raise ConfigError(f"{run}: expected the folder of a run, with a metrics.jsonl.")
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    found = [(record["update"], float(record[key])) for record in records if key in record]
+    records = (record for _, record in whole_lines(path))
+    found = [(record.count("update"), record.number(key)) for record in records if key in record]
     if not found:
         raise ConfigError(f"{run}: it did not log {key!r}; see docs/training-metrics.md.")
     return found
+
+
+def mean_curve(curves: Iterable[Curve]) -> list[tuple[int, Estimate]]:
+    """By update, the mean over the curves that have it; with its interval where several do."""
+    values: dict[int, list[float]] = defaultdict(list)
+    for curve in curves:
+        for update, value in curve:
+            values[update].append(value)
+    return [(update, over_seeds(values[update])) for update in sorted(values)]
+
+
+def same_but_seed(runs: Sequence[Path]) -> dict[str, list[Path]]:
+    """The runs in groups whose settings differ by the seed alone, under a name for each.
+
+    A group is named after what the names of its folders begin with. Runs without settings
+    (config.json) are alone.
+    """
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for run in runs:
+        groups[_settings(run)].append(run)
+    named: dict[str, list[Path]] = {}
+    for group in groups.values():
+        name = _common(group)
+        named[f"{name} ({len(named)})" if name in named else name] = group
+    return named
+
+
+def _settings(run: Path) -> str:
+    path = run / "config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        kept = {key: value for key, value in settings.items() if key not in _FREE}
+    except (OSError, ValueError, AttributeError):
+        return f"alone: {run}"
+    return json.dumps(kept, sort_keys=True)
+
+
+def _common(group: Sequence[Path]) -> str:
+    names = [run.name or str(run) for run in group]
+    if len(names) == 1:
+        return names[0]
+    letters = takewhile(lambda column: len(set(column)) == 1, zip(*names, strict=False))
+    start = "".join(column[0] for column in letters).rstrip("-_. ") or names[0]
+    return f"{start} ({len(names)} runs)"

@@ -16,7 +16,7 @@ from typing import Any
 import gymnasium as gym
 
 from agents.learn import checkpoint
-from agents.learn.rollout import Rollout, Sampling, make_rollout_env, roll_out
+from agents.learn.rollout import Rollout, Sampling, roll_out
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import TrainConfig
 from agents.settings import EVAL_EPISODES, FINAL_EPISODES
@@ -24,6 +24,8 @@ from baselines.agents import PrivilegedAgent, make_agent
 from baselines.runs.episodes import distinct_seeds
 from baselines.runs.runner import Entry, run_episode
 from baselines.tables.results import Result, measured
+from finemem_env.backends.usage import MANAGER
+from finemem_env.registration import make_rollout_env
 from finemem_env.trace import record_trace, trace_line
 
 REFERENCES = ("skip", "fifo", "rag", "salience", "selective", "oracle")
@@ -97,7 +99,7 @@ def evaluate_policy(
 
 
 def policy_results(label: str, rollouts: Sequence[Rollout], seeds: Sequence[int]) -> list[Result]:
-    """The benchmark's record of every rollout, without times."""
+    """The benchmark's record of every rollout, without times: they are played in step."""
     return [_result(label, index, seeds[index], one) for index, one in enumerate(rollouts)]
 
 
@@ -184,4 +186,15 @@ def _result(label: str, index: int, seed: int, rollout: Rollout) -> Result:
         episode_id=episode.episode_id,
         competency=episode.competency,
         **measured(rollout.session),
+        usage={MANAGER: _usage(rollout)},
     )
+
+
+def _usage(rollout: Rollout) -> dict[str, float | None]:
+    drawn = [(row.prompt, row.completion) for row in rollout.steps if row.completion is not None]
+    return {
+        "calls": len(drawn),
+        "prompt_tokens": sum(len(prompt) for prompt, _ in drawn),
+        "reply_tokens": sum(len(completion.token_ids) for _, completion in drawn),
+        "seconds": None,
+    }

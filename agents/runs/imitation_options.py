@@ -9,6 +9,7 @@ from typing import Any
 from agents.learn.references import TEXTS
 from agents.runs.console import signals
 from agents.settings import ModelConfig
+from finemem_env.cli.options import at_least, positive
 from finemem_env.extras import needs
 
 FOLDER = Path("runs/warmstart")
@@ -20,12 +21,13 @@ def add_pretrained(parser: argparse.ArgumentParser) -> None:
     add = part.add_argument
     add("--model", help="such as smollm2-135m; the same command goes on where it was stopped")
     add("--texts", nargs="+", choices=TEXTS, default=list(TEXTS), help="where chunks come from")
-    add("--steps", type=int, default=80, help="optimizer steps")
-    add("--prompts", type=int, default=4, help="observations of a step")
-    add("--replies", type=int, default=12, help="of the teacher to each of them: nearly free")
-    add("--layers", type=int, help="keep only so many blocks, the first")
-    add("--frozen-layers", type=int, default=0, help="embeddings and first blocks not trained")
-    add("--lora-rank", type=int, default=0, help="of adapters; 0 trains the weights")
+    add("--steps", type=positive, default=160, help="optimizer steps")
+    add("--prompts", type=positive, default=4, help="observations of a step")
+    add("--replies", type=positive, default=12, help="of the teacher to each of them: nearly free")
+    add("--layers", type=positive, help="keep only so many blocks, the first")
+    frozen = "embeddings and first blocks that are not trained"
+    add("--frozen-layers", type=at_least(0), default=0, help=frozen)
+    add("--lora-rank", type=at_least(0), default=0, help="of adapters; 0 trains the weights")
     add(
         "--precision",
         choices=("float32", "bfloat16", "mixed"),

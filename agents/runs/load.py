@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from agents.runs.config import PRESETS, TINY, TrainConfig, from_dict
 from baselines.reaching import reaching, refuse
 from finemem_env.errors import ConfigError
 from finemem_env.extras import needs
+from finemem_env.fields import read_object
 
 if TYPE_CHECKING:
     from agents.model.policy import Policy
@@ -23,14 +23,16 @@ def read_config(folder: Path) -> TrainConfig:
     """The resolved settings of a run.
 
     Raises:
-        ConfigError: not the folder of a run.
+        ConfigError: not the folder of a run, or settings that do not fit.
+        DataError: its config.json is no JSON object.
     """
     path = folder / "config.json"
     if not path.is_file():
         raise ConfigError(f"{folder}: expected the folder of a run, with a config.json.")
+    given = read_object(path).mapping_of_all()
     try:
-        return from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:  # ConfigError, or not JSON
+        return from_dict(given)
+    except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 

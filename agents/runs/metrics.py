@@ -30,18 +30,20 @@ def rollout_sums(rollouts: Sequence[Rollout], prefix: str = "rollout") -> Sums:
     """`rollout/…` of finished rollouts; another prefix gets what `METRICS` names under it."""
     results = [result for rollout in rollouts for result in rollout.results]
     operations = [operation for result in results for operation in result.operations]
+    whole = [rollout for rollout in rollouts if rollout.whole]
     found: Sums = {
-        "score": _sum(rollout.score for rollout in rollouts),
-        "return": _sum(rollout.total for rollout in rollouts),
+        "score": _sum(rollout.score for rollout in whole),
+        "return": _sum(rollout.total for rollout in whole),
         "accepted": _sum(operation.accepted for operation in operations),
-        "memory_tokens": _sum(rollout.session.memory.tokens for rollout in rollouts),
+        "memory_tokens": _sum(rollout.session.memory.tokens for rollout in whole),
     }
     if prefix != "rollout":
         return {f"{prefix}/{key}": value for key, value in found.items()}
     steps = [step for rollout in rollouts for step in rollout.steps]
     replies = [step.completion for step in steps if step.completion is not None]
     found |= {
-        "chunks": (len(steps), len(rollouts)),
+        "chunks": _sum(len(rollout.session.episode.chunks) for rollout in whole),
+        "replies": (len(steps), 0),
         "prompt_tokens": _sum(len(step.prompt) for step in steps),
         "reply_tokens": _sum(len(reply.token_ids) for reply in replies),
         "cut_off": _sum(not reply.finished for reply in replies),
@@ -57,24 +59,31 @@ def rollout_sums(rollouts: Sequence[Rollout], prefix: str = "rollout") -> Sums:
 def reward_sums(rollouts: Sequence[Rollout], advantages: Advantages) -> Sums:
     """`reward/…`: terms, rewards by step index, and what the group statistics saw."""
     results = [result for rollout in rollouts for result in rollout.results]
-    last = [rollout.results[-1] for rollout in rollouts]
+    ends = [rollout.results[-1] for rollout in rollouts if rollout.whole]
     asked = [result.terms["chunk_qa"] for result in results if result.chunk_answers]
     cells = advantages.comparable
     found = {
         "format": _sum(result.terms["format"] for result in results),
-        "compression": _sum(result.terms["compression"] for result in last),
-        "global": _sum(result.terms["global"] for result in last),
+        "compression": _sum(result.terms["compression"] for result in ends),
+        "global": _sum(result.terms["global"] for result in ends),
         "spread": (advantages.spread, 1),  # of all processes already
         "zero_spread": (advantages.zero_spread * cells, cells),
         "invalid_rows": (advantages.invalid_rows, 0),
     }
     if asked:
         found["chunk_qa"] = _sum(asked)
-    for t in range(max(len(result.step_rewards) for result in last)):
-        found[f"step/{t}"] = _sum(
-            result.step_rewards[t] for result in last if t < len(result.step_rewards)
-        )
+    for step, values in sorted(_by_step(rollouts).items()):
+        found[f"step/{step}"] = _sum(values)
     return {f"reward/{key}": value for key, value in found.items()}
+
+
+def _by_step(rollouts: Sequence[Rollout]) -> dict[int, list[float]]:
+    """The attributed rewards of all rows, by step of the episode."""
+    found: dict[int, list[float]] = {}
+    for rollout in rollouts:
+        for step, reward in enumerate(rollout.rewards().step_rewards, rollout.start):
+            found.setdefault(step, []).append(reward)
+    return found
 
 
 def time_sums(clock: Clock, seconds: dict[str, float], tokens: int) -> Sums:
@@ -92,13 +101,6 @@ def time_sums(clock: Clock, seconds: dict[str, float], tokens: int) -> Sums:
 
 
 _RATED = ("sample", "update")
-
-
-def sample_text(rollout: Rollout) -> str:
-    """The chunks of one episode with the replies to them."""
-    chunks = rollout.session.episode.chunks
-    pairs = zip(chunks, rollout.steps, strict=True)
-    return "\n\n".join(f"{chunk.text}\n=> {step.text}" for chunk, step in pairs)
 
 
 def _sum(values: Iterable[float]) -> tuple[float, float]:

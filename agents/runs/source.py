@@ -12,10 +12,11 @@ from torch import nn
 
 from agents.learn.distributed import World, gathered
 from agents.learn.engines import Engines
-from agents.learn.rollout import Clock, Rollout, Sampling, drop_draws, make_rollout_env, roll_out
+from agents.learn.rollout import Clock, Rollout, Sampling, drop_draws, roll_out
 from agents.model.policy import Policy
 from agents.runs.config import TrainConfig
 from finemem_env.errors import ConfigError
+from finemem_env.registration import make_rollout_env
 
 
 @dataclass(slots=True)
@@ -49,9 +50,7 @@ class Source:
     _ready: dict[int, Batch] = field(default_factory=dict)
 
     def take(self, number: int) -> Batch:
-        """The rollouts of an update; with overlap those of the next one begin.
-
-        Every process calls this.
+        """The rollouts of an update; every process calls this.
 
         Raises:
             ConfigError: fewer contexts than processes, or no prompt that fits.
@@ -64,10 +63,16 @@ class Source:
                 batch = self._play(number)
             self._settle(batch)
             batch.wait = time.perf_counter() - start
-        if self.config.sampling.overlap and number + 1 < self.config.optimizer.updates:
-            self._pool = self._pool or ThreadPoolExecutor(1)
-            self._coming = self._pool.submit(self._play, number + 1)
         return batch
+
+    def begin(self, number: int) -> None:
+        """With overlap, draw the rollouts of update `number` in a thread of their own.
+
+        Until `finish` only tensors may be computed: sessions share caches of texts.
+        """
+        if self.config.sampling.overlap and number < self.config.optimizer.updates:
+            self._pool = self._pool or ThreadPoolExecutor(1)
+            self._coming = self._pool.submit(self._play, number)
 
     def finish(self) -> None:
         """Wait for what was begun, before engines get other weights; every process calls this."""
@@ -103,6 +108,7 @@ class Source:
             config.environment.env, config.environment.training(number), len(seeds)
         )
         clock = Clock()
+        local = config.sampling.local_steps if config.sampling.compare == "state" else None
         # The trainer's own model needs all its weights to draw; engines have theirs.
         with gathered(self.scorer) if self.engines is None else nullcontext():
             rollouts = roll_out(
@@ -113,6 +119,7 @@ class Source:
                 _draw([*base, world.rank, 7]),
                 clock,
                 [_draw([*base, context, place, 11]) for context in share for place in group],
+                local,
             )
         return Batch(number, rollouts, clock)
 

@@ -6,12 +6,18 @@ a run writes. In a key, <t> is a step index, <op> an operation, <reason> a rejec
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from baselines.tables.drawing import Drawing
+from finemem_env.errors import DataError
 from finemem_env.extras import load, needs
+from finemem_env.fields import Fields, parse_json
 
 METRICS: dict[str, str] = {
     "rollout/score": "mean score of the final questions (r_global)",
@@ -19,6 +25,7 @@ METRICS: dict[str, str] = {
     "rollout/accepted": "accepted operations over emitted ones",
     "rollout/memory_tokens": "tokens in memory at the end of an episode",
     "rollout/chunks": "chunks of an episode, mean (grows with --curriculum)",
+    "rollout/replies": "replies drawn in the update: the cost in samples",
     "rollout/prompt_tokens": "model tokens of a prompt, mean",
     "rollout/reply_tokens": "model tokens of a reply, mean",
     "rollout/cut_off": "share of replies that hit max_new_tokens",
@@ -56,6 +63,10 @@ METRICS: dict[str, str] = {
     "eval/accepted": "accepted over emitted operations on held-out episodes",
     "eval/memory_tokens": "tokens in memory at the end of a held-out episode",
     "eval/best_score": "best eval/score so far; its weights are kept",
+    "eval/normalised": "eval/score between skip (0) and oracle (1) on the same episodes",
+    "final/score": "mean score of the best weights on the test episodes of the last table",
+    "final/normalised": "the same between skip (0) and oracle (1)",
+    "final/memory_tokens": "tokens in memory at the end of a test episode, best weights",
     "time/sample": "seconds of generation, mean over processes, as all seconds here",
     "time/environment": "seconds of the environment without the reader",
     "time/reader": "seconds of the reader",
@@ -87,7 +98,9 @@ class Tracker:
             from torch.utils.tensorboard import SummaryWriter
 
         client = _import_wandb() if wandb else None
-        self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
+        # In the folder itself: TensorBoard names a run after the folder of its file.
+        self._writer: Any = SummaryWriter(str(folder), purge_step=first + 1)
+        self._folder, self._update, self._beside = folder, max(0, first), False
         self._path = folder / "metrics.jsonl"
         _forget(self._path, first)
         self._config = {
@@ -100,6 +113,7 @@ class Tracker:
 
     def log(self, update: int, values: Mapping[str, float]) -> None:
         """Numbers of one update."""
+        self._update = update
         for key, value in values.items():
             self._writer.add_scalar(key, value, update)
         with self._path.open("a", encoding="utf-8") as file:
@@ -107,12 +121,38 @@ class Tracker:
         if self._wandb is not None:
             self._wandb.log(dict(values), step=update)
 
-    def text(self, update: int, key: str, text: str) -> None:
-        """A sample of what the policy reads and replies, shown as it is."""
-        self._writer.add_text(key, f"```\n{text}\n```", update)
+    def histograms(self, update: int, values: Mapping[str, Sequence[float]]) -> None:
+        """Distributions of one update; what is empty or not finite is left out."""
+        for key, each in values.items():
+            known = np.asarray(each, np.float64)
+            known = known[np.isfinite(known)]
+            if known.size:
+                self._writer.add_histogram(key, known, update)
+
+    def sample(self, update: int, text: str, credit: Drawing) -> None:
+        """One episode of an evaluation: its text, Markdown, and the map of its credit."""
+        self._writer.add_text("eval/sample", text, update)
+        pixels = np.asarray(credit.image(pixels=1))
+        self._writer.add_image("eval/credit", pixels, update, dataformats="HWC")
+
+    def beside(self, lines: Mapping[str, Mapping[str, float]], last: int) -> None:
+        """Level lines up to update `last`: runs of their own, which TensorBoard draws with ours."""
+        if self._beside:
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._beside = True
+        for name, values in lines.items():
+            writer = SummaryWriter(str(self._folder / "reference" / name), purge_step=0)
+            for key, value in values.items():
+                for update in (0, last):
+                    writer.add_scalar(key, value, update)
+            writer.close()
 
     def close(self, final: Mapping[str, float]) -> None:
-        """Write hparams with the names of the final numbers, whose last values show, and end."""
+        """Write the final numbers and hparams with their names, whose last values show, and end."""
+        for key, value in final.items():
+            self._writer.add_scalar(key, value, self._update)
         with needs("training", "train"):
             from torch.utils.tensorboard.summary import hparams
 
@@ -135,10 +175,8 @@ def _forget(path: Path, first: int) -> None:
         return
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if record["update"] <= first:
-            kept.append(line + "\n")
+        with contextlib.suppress(DataError):
+            record = Fields(parse_json(line, str(path)), str(path))
+            if record.count("update") <= first:
+                kept.append(line + "\n")
     path.write_text("".join(kept), encoding="utf-8")

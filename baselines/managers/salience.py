@@ -18,19 +18,18 @@ from functools import lru_cache
 
 from baselines.agents import Info
 from baselines.managers.scripted import Reactive, inserts
+from baselines.managers.statements import LONGEST, statement_key
 from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, normalise, parse_example, split_sentences, words
 from finemem_env.text.search_terms import sized_words
 from finemem_env.types import Op, Operation
 
-_JOINTS = frozenset(["of", "the", "and", "de", "la", "le", "van", "von", "in"])
 _POINTING = """
     he she it they this that these those his her its their there here then so but and or if when
     while we you i он она они это этот 他 她 它 这 那 彼 वह यह هو هي هذا هذه
 """
 _POINTERS = frozenset(_POINTING.split())
 _ENDS = ("?", "!", ":", "？", "！", "：", "؟")
-_SERIAL = re.compile(r"^\s*\d+[.):]\s+")
 _STATES = re.compile(
     r"\b(?:is|are|was|were|has|have|had|lives?|works?|owns?|plays?|holds?|born|died|founded|"
     r"called|named|known|became|won|wrote|made|built|located|contains?|consists?|means|speaks?)\b|"
@@ -47,22 +46,13 @@ _Word = tuple[str, float]  # with its size in words
 _SHORTEST = 3  # words of a statement that another one can replace
 _SUBJECT = 2  # of them, those that it begins with
 _VALUE = 4  # of them, most that it may end with in another way
-_LONGEST = 30
 
 
 def subject_relation(sentence: str) -> str | None:
-    """What a short statement is about: all of it but its last name, number or word; None if none.
-
-    "The author of Emma is Jane Austen." and "The author of Emma is Mary Shelley." agree in it.
-    """
-    found = _SERIAL.sub("", sentence).rstrip(" .!").split()
-    if not 4 <= len(found) <= _LONGEST or parse_example(sentence) or not _has_capitals(sentence):
+    """What a short statement is about (`statement_key`), in a script that has capitals."""
+    if parse_example(sentence) or not _has_capitals(sentence):
         return None
-    end = len(found)
-    while end > 1 and (found[end - 1] in _JOINTS or not found[end - 1][0].islower()):
-        end -= 1
-    end = min(end, len(found) - 1)
-    return " ".join(found[:end]).casefold() if end >= 3 else None
+    return statement_key(sentence)
 
 
 def replaces(new: str, old: str) -> bool:
@@ -73,7 +63,7 @@ def replaces(new: str, old: str) -> bool:
     ours, theirs = sized_words(new), sized_words(old)
     start = _agreeing(ours, theirs)
     size, value = _size(ours), max(_size(ours[start:]), _size(theirs[start:]))
-    return _SHORTEST <= size <= _LONGEST and 0 < value <= min(_VALUE, size / 3)
+    return _SHORTEST <= size <= LONGEST and 0 < value <= min(_VALUE, size / 3)
 
 
 def _agreeing(ours: Sequence[_Word], theirs: Sequence[_Word]) -> int:

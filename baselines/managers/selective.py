@@ -21,33 +21,14 @@ from functools import lru_cache
 
 from baselines.agents import Info
 from baselines.managers.scripted import Reactive, group, inserts
+from baselines.managers.statements import statement_key
 from finemem_env.data.synthetic.kinds import fact_key, is_asked_kind, merge
 from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, parse_example, sentence_key, split_sentences
 from finemem_env.types import Op, Operation
 
 _NAME_OR_NUMBER = re.compile(r"\b(?:[A-Z]\w+|\w*\d\w*)")
-_NUMBERED = re.compile(r"^\s*\d+[.):]\s+")
-# What the last name of a statement may consist of, beside capitalised words and numbers.
-_JOINTS = frozenset(["of", "the", "and", "de", "la", "le", "van", "von", "in"])
 _CHUNKS = 10  # assumed where the number of chunks is not told
-_LONGEST_STATEMENT = 30  # words; a longer sentence is prose that is not replaced by another
-
-
-def statement_key(sentence: str) -> str | None:
-    """What a short statement is about: all of it but its last name, number or word.
-
-    "The author of Emma is Jane Austen." and "The author of Emma is Mary Shelley." have one key, so
-    the second replaces the first. None where too little is left to tell.
-    """
-    found = _NUMBERED.sub("", sentence).rstrip(" .!").split()
-    if not 4 <= len(found) <= _LONGEST_STATEMENT:
-        return None
-    end = len(found)
-    while end > 1 and (found[end - 1] in _JOINTS or not found[end - 1][0].islower()):
-        end -= 1
-    end = min(end, len(found) - 1)
-    return " ".join(found[:end]).casefold() if end >= 3 else None
 
 
 @lru_cache(maxsize=65536)

@@ -112,6 +112,9 @@ class Store:
             inspect.signature(self._make).bind(**self._arguments)
         except TypeError as error:
             raise ConfigError(f"{self.version}, arguments {self._arguments}: {error}.") from error
+        check = getattr(self._make, "check", None)
+        if check is not None:
+            check(**self._arguments)
 
 
 class _Play:

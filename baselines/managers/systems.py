@@ -10,6 +10,9 @@
         def flush(self): ...                   # optional: finish what `add` began
         def close(self): ...                   # optional: the episode is over
 
+        @classmethod
+        def check(cls, **arguments): ...       # optional: raise ConfigError before anything runs
+
 Keys are strings that stay with their text while it is edited. A fresh store is made for every
 episode.
 """
@@ -52,4 +55,12 @@ STORES: dict[str, StoreSpec] = {
         "baselines.stores.plain:VectorStore",
         "passages, found by the similarity of embeddings; embeddings",
     ),
+    "mem0": StoreSpec("baselines.stores.mem0:Mem0Store", "Mem0; backend, embeddings"),
+    "langmem": StoreSpec("baselines.stores.langmem:LangMemStore", "LangMem; backend, embeddings"),
+    "a_mem": StoreSpec("baselines.stores.a_mem:AMemStore", "A-MEM; backend, embeddings"),
+    "llama_index": StoreSpec(
+        "baselines.stores.llama_index:LlamaIndexStore",
+        "LlamaIndex's fact extraction block; backend, embeddings",
+    ),
+    "txtai": StoreSpec("baselines.stores.txtai:TxtaiStore", "passages in a txtai index"),
 }

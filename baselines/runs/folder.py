@@ -18,7 +18,9 @@ from typing import Any
 from baselines.tables.curves import curves, headline
 from baselines.tables.results import Result
 from baselines.tables.summary import AgentSummary, summarise
+from finemem_env.backends.options import read_options
 from finemem_env.errors import ConfigError, DataError
+from finemem_env.fields import Fields, read_object, whole_lines
 from finemem_env.trace import Trace, read_traces, trace_line
 
 CONFIG_SCHEMA = "finemem-run/1"
@@ -74,13 +76,10 @@ class RunFolder:
         Raises:
             DataError: there is no run here.
         """
-        try:
-            record = json.loads(self._config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self._config}: expected the config of a run: {error}.") from error
-        if not isinstance(record, dict) or record.get("schema") != CONFIG_SCHEMA:
-            raise DataError(f"{self._config}: expected schema {CONFIG_SCHEMA!r}.")
-        return record
+        record = read_object(self._config)
+        if record.get("schema") != CONFIG_SCHEMA:
+            raise record.error("schema", repr(CONFIG_SCHEMA))
+        return record.mapping_of_all()
 
     def whole_config(self) -> dict[str, Any]:
         """What config.json holds, for what is only true of a whole run.
@@ -99,11 +98,13 @@ class RunFolder:
 
     def results(self) -> list[Result]:
         """Every finished line of results.jsonl."""
-        return [_result(record) for _, record in _lines(self._results)]
+        return [_result(record) for _, record in whole_lines(self._results)]
 
-    def traces(self) -> Iterator[tuple[Key, Trace]]:
-        """Every trace with the key of its result."""
+    def traces(self, only: str | None = None) -> Iterator[tuple[Key, Trace]]:
+        """Every trace with the key of its result; `only` those of one budget."""
         for (task, budget), path in self.trace_files().items():
+            if only not in (None, budget):
+                continue
             for trace in read_traces(path):
                 yield (task, budget, trace.agent, trace.episode), trace
 
@@ -129,16 +130,18 @@ class RunFolder:
     def fill(self, parts: Sequence[RunFolder], order: Sequence[Key]) -> None:
         """Take the results and traces of other folders, in the order of a serial run."""
         results = {
-            _result(record).key: line for part in parts for line, record in _lines(part._results)
+            _result(record).key: line
+            for part in parts
+            for line, record in whole_lines(part._results)
         }
         _write_text(self._results, "".join(results[key] for key in order))
         files = [part.trace_files() for part in parts]
         for task, budget in dict.fromkeys(place for own in files for place in own):
             traces = {
-                (task, budget, record["agent"], record["episode"]): line
+                (task, budget, *_player(record)): line
                 for own in files
                 if (task, budget) in own
-                for line, record in _lines(own[task, budget])
+                for line, record in whole_lines(own[task, budget])
             }
             text = "".join(traces[key] for key in order if key in traces)
             _write_text(self._trace_path(task, budget), text)
@@ -152,12 +155,12 @@ class RunFolder:
 
     def sort(self, order: Mapping[Key, int]) -> None:
         """Bring results and traces into the order of a serial run."""
-        records = [(order[_result(record).key], line) for line, record in _lines(self._results)]
+        found = whole_lines(self._results)
+        records = [(order[_result(record).key], line) for line, record in found]
         _write_text(self._results, "".join(line for _, line in sorted(records)))
         for (task, budget), path in self.trace_files().items():
             ranked = [
-                (order[task, budget, record["agent"], record["episode"]], line)
-                for line, record in _lines(path)
+                (order[task, budget, *_player(record)], line) for line, record in whole_lines(path)
             ]
             _write_text(path, "".join(line for _, line in sorted(ranked)))
 
@@ -194,37 +197,29 @@ class RunFolder:
 
     def _keep_finished(self) -> list[Result]:
         """Drop failed and half-written lines, and traces that no kept result belongs to."""
-        records = [record for _, record in _lines(self._results) if record["status"] == "ok"]
-        kept = {_result(record).key: record for record in records}
+        found = ((_result(record), line) for line, record in whole_lines(self._results))
+        kept = {result.key: (result, line) for result, line in found if result.status == "ok"}
         traces: dict[Key, str] = {}
         for (task, budget), path in self.trace_files().items():
-            for line, record in _lines(path):
-                key = (task, budget, record["agent"], record["episode"])
+            for line, record in whole_lines(path):
+                key = (task, budget, *_player(record))
                 if key in kept:
                     traces[key] = line
-        kept = {key: record for key, record in kept.items() if key in traces}
-        _write_text(self._results, "".join(_dump(record) for record in kept.values()))
+        kept = {key: pair for key, pair in kept.items() if key in traces}
+        _write_text(self._results, "".join(line for _, line in kept.values()))
         for (task, budget), path in self.trace_files().items():
             _write_text(path, "".join(traces[key] for key in kept if key[:2] == (task, budget)))
-        return [_result(record) for record in kept.values()]
+        return [result for result, _ in kept.values()]
 
 
-def _result(record: dict[str, Any]) -> Result:
-    return Result(**{key: value for key, value in record.items() if key != "schema"})
+def _result(record: Fields) -> Result:
+    stored = {key: value for key, value in record.mapping_of_all().items() if key != "schema"}
+    return read_options(Result, stored, record.where)
 
 
-def _dump(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
-
-
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Whole lines of `path` with what they hold; a last line without its end was never finished."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", errors="surrogatepass") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield line, json.loads(line)
+def _player(record: Fields) -> tuple[str, int]:
+    """Agent and number of the episode of a trace."""
+    return record.text("agent"), record.count("episode")
 
 
 def own_file(path: Path) -> Path:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import gymnasium as gym
 
 from baselines.agents import Agent, AgentError, AnsweringAgent, Info, ModelError, answers_itself
 from baselines.tables.results import Result, measured
+from finemem_env.backends.usage import Ledger
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.session import Session, public
 from finemem_env.trace import Trace, record_trace
@@ -86,24 +87,30 @@ def run_episode(
             observation, _, _, _, info = stepping(env.step, action)
     except (AgentError, ModelError) as error:
         status = "failed" if isinstance(error, AgentError) else "invalid"
-        return Result(**place, status=status, error=str(error)), None
+        return Result(**place, status=status, error=str(error), usage=clock.usage()), None
     versions, label = info["versions"], entry.label
     trace = record_trace(
         session, agent=label, episode=index, seed=seed, env=description, versions=versions
     )
     found = measured(session, hidden=answers_itself(versions))
-    return Result(**place, **found, **clock.seconds()), trace
+    return Result(**place, **found, **clock.seconds(), usage=clock.usage()), trace
 
 
 class Clock:
-    """Seconds spent in the agent and in the environment, apart."""
+    """Seconds spent in the agent and in the environment, apart, and what models cost in both."""
 
     def __init__(self) -> None:
         self._seconds = {"agent": 0.0, "env": 0.0}
+        self._ledger = Ledger()
 
     def seconds(self) -> dict[str, Any]:
         """Both, as fields of `Result`."""
         return {f"{who}_seconds": round(spent, 6) for who, spent in self._seconds.items()}
+
+    def usage(self) -> dict[str, dict[str, float]]:
+        """The field `usage` of `Result`."""
+        spent = {role: asdict(one) for role, one in sorted(self._ledger.spent().items())}
+        return {role: {**one, "seconds": round(one["seconds"], 6)} for role, one in spent.items()}
 
     def agent(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         """Call the agent."""
@@ -116,7 +123,8 @@ class Clock:
     def _timed(self, who: str, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         start = time.perf_counter()
         try:
-            return call(*arguments)
+            with self._ledger.open():
+                return call(*arguments)
         finally:
             self._seconds[who] += time.perf_counter() - start
 

@@ -20,6 +20,7 @@ from typing import Any
 from baselines.runs.folder import RunFolder
 from baselines.tables.results import Result
 from finemem_env.errors import DataError
+from finemem_env.fields import parse_json
 from finemem_env.trace import Trace, parse_trace, trace_line, without_texts
 
 SCHEMA = "finemem-submission/1"
@@ -70,7 +71,7 @@ def read_submission(path: Path) -> Submission:
     """
     try:
         raw = path.read_bytes()
-        record = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+        record = parse_json(gzip.decompress(raw) if path.suffix == ".gz" else raw, str(path))
         if not isinstance(record, dict) or record.get("schema") != SCHEMA:
             raise DataError(f"{path}: expected schema {SCHEMA!r}.")
         if record.get("sha256") != _digest(record):

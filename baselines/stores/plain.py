@@ -9,16 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from baselines.managers.scripted import pack
-from finemem_env.backends.transport import Address, load_openai
-from finemem_env.errors import ConfigError, nearest
+from baselines.stores.embedders import Embedder, Matrix, make_embedder
+from finemem_env.errors import ConfigError
 from finemem_env.retrieval import Retriever, make_retriever
-from finemem_env.text import TextCache, split_sentences, tie_key
+from finemem_env.text import split_sentences, tie_key
 
 PASSAGE_TOKENS = 64
-_BATCH = 64  # texts in one call
 _DECIMALS = 6  # closer similarities are ties
 
 
@@ -91,87 +89,53 @@ class VectorStore(PassageStore):
         embeddings: Mapping[str, object] | None = None,
         passage_tokens: int = PASSAGE_TOKENS,
     ) -> None:
-        super().__init__(_index(embeddings), passage_tokens)
+        self._embedder = make_embedder(embeddings, "store 'vector'")
+        super().__init__(EmbeddingIndex(self._embedder), passage_tokens)
+
+    @classmethod
+    def check(cls, **arguments: Any) -> None:  # noqa: ANN401
+        """Refuse embeddings that there are not, before anything is played.
+
+        Raises:
+            ConfigError: see the class.
+        """
+        cls(**arguments).close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._embedder.close()
 
 
-def _index(embeddings: Mapping[str, object] | None) -> Retriever:
-    options = dict(embeddings or {})
-    name = options.pop("name", None)
-    if name == "local":
-        return make_retriever({"name": "dense", **options}, bm25="lucene")
-    if name == "openai":
-        try:
-            return EndpointIndex(**options)  # type: ignore[arg-type]
-        except TypeError as error:
-            raise ConfigError(
-                f"store 'vector', embeddings {dict(embeddings or {})}: {error}."
-            ) from error
-    if name is None:
-        raise ConfigError(
-            'store \'vector\': embeddings expects {"name": "local", "model": …} or {"name": '
-            f'"openai", "model": …, "base_url": …}}, got {embeddings!r}.'
-        )
-    raise ConfigError(nearest("embeddings", name, ("local", "openai")))
-
-
-class EndpointIndex:
-    """Cosine similarity of an endpoint's embeddings, each text embedded once.
+class EmbeddingIndex:
+    """Cosine similarity of the embeddings of an `Embedder`.
 
     Args:
-        model: the name that the endpoint knows.
-        base_url: its address; None: $OPENAI_BASE_URL, else OpenAI's.
-        api_key_env: the environment variable that holds the key.
-        timeout: seconds that one call may take.
-        retries: of a call that failed.
+        embedder: makes them.
     """
 
-    version = "endpoint/1"
+    version = "embeddings/1"
 
-    def __init__(
-        self,
-        model: str,
-        base_url: str | None = None,
-        api_key_env: str = "OPENAI_API_KEY",
-        timeout: float = 60.0,
-        retries: int = 4,
-    ) -> None:
-        address = Address(base_url, api_key_env)
-        self._client = load_openai().OpenAI(
-            base_url=address.url, api_key=address.key(), timeout=timeout, max_retries=retries
-        )
-        self._model = model
-        self._vectors: TextCache[NDArray[np.float64]] = TextCache(
-            lambda text: self._embed([text])[0]
-        )
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._vectors: dict[int, Matrix] = {}
         self._texts: dict[int, str] = {}
 
     def update(self, removed: Sequence[tuple[int, str]], added: Sequence[tuple[int, str]]) -> None:
         """Take texts out and put texts in, as (number, text)."""
         for number, _ in removed:
-            del self._texts[number]
-        new = list(dict.fromkeys(text for _, text in added if text not in self._vectors))
-        for start in range(0, len(new), _BATCH):
-            batch = new[start : start + _BATCH]
-            for text, vector in zip(batch, self._embed(batch), strict=True):
-                self._vectors.store(text, vector)
-        self._texts.update(added)
+            del self._texts[number], self._vectors[number]
+        vectors = self._embedder.embed([text for _, text in added])
+        for (number, text), vector in zip(added, vectors, strict=True):
+            self._texts[number], self._vectors[number] = text, vector
 
     def search(self, query: str, k: int) -> list[int]:
         """Numbers of the `k` texts most similar to `query`, best first."""
         if not self._texts or k <= 0:
             return []
-        rows = np.stack([self._vectors[text] for text in self._texts.values()])
-        scores = (rows @ self._vectors[query]).round(_DECIMALS).tolist()
+        rows = np.stack(list(self._vectors.values()))
+        scores = (rows @ self._embedder.embed([query])[0]).round(_DECIMALS).tolist()
         order = sorted(
             zip(scores, self._texts.items(), strict=True),
             key=lambda pair: (-pair[0], tie_key(query, pair[1][1])),
         )
         return [number for _, (number, _) in order[:k]]
-
-    def _embed(self, texts: Sequence[str]) -> list[NDArray[np.float64]]:
-        """Unit vectors of `texts`, in order."""
-        reply: Any = self._client.embeddings.create(
-            model=self._model, input=list(texts), encoding_format="float"
-        )
-        rows = [np.asarray(one.embedding) for one in sorted(reply.data, key=lambda one: one.index)]
-        return [row / (float(np.linalg.norm(row)) or 1.0) for row in rows]

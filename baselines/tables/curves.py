@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from baselines.suites import HEADLINE, UNLIMITED
+from baselines.tables.cost import beside, cost_columns
 from baselines.tables.results import Result
 from baselines.tables.summary import AgentSummary, cell, footnote, render_table
 from finemem_env.cli.tables import text_table
@@ -58,27 +59,28 @@ def run_table(rows: Sequence[AgentSummary], results: Sequence[Result]) -> str:
     """The table of a run: `rows` at the headline budget, with the other budgets where they are."""
     if len({result.budget for result in results}) < 2:
         return render_table(rows)
-    return text_table(*curve_cells(rows, curves(results))) + footnote(rows)
+    return text_table(*curve_cells(rows, curves(results))) + footnote(rows) + beside(rows)
 
 
 def curve_cells(
     rows: Sequence[AgentSummary], lines: Sequence[Curve]
 ) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows: scores at the headline budget, the area, the other budgets."""
+    """Headings and rows: scores at the headline budget, area, other budgets, costs of models."""
     by_agent = {curve.agent: curve for curve in lines}
     budgets = list(dict.fromkeys(budget for curve in lines for budget in curve.scores))
     names = list(dict.fromkeys(name for curve in lines for name in curve.competencies))
     others = [budget for budget in budgets if budget not in (HEADLINE, UNLIMITED)]
     heading = ["agent", "failed", "score", "macro", "95 % interval", "normalised", *names]
     heading += ["area", *(f"at {budget}" for budget in others), UNLIMITED]
+    costs, spent = cost_columns(rows)
     cells = []
-    for row in rows:
+    for row, more in zip(rows, spent, strict=True):
         curve = by_agent[row.agent]
         values = [row.score, row.score_macro, row.interval, row.normalised]
         values += [curve.competencies.get(name) for name in names]
         values += [curve.area, *(curve.scores.get(budget) for budget in others), curve.unlimited]
-        cells.append([row.agent, str(row.failed), *map(cell, values)])
-    return heading, cells
+        cells.append([row.agent, str(row.failed), *map(cell, values), *more])
+    return [*heading, *costs], cells
 
 
 def area(scores: Mapping[str, float]) -> float | None:

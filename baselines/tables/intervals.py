@@ -35,6 +35,20 @@ class Play:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean and its 95 % interval, where there is one: what a chart shows."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
+
+
+@dataclass(frozen=True, slots=True)
 class _Stratum:
     """Weighted deviations of the episodes of a task from its mean."""
 
@@ -80,6 +94,29 @@ def mean_interval(
         variance, freedom = mean * (1 - mean) / units, float(units - len(groups))
     bottom, top = _wilson(mean, variance, units, _t(freedom))
     return low + (high - low) * bottom, low + (high - low) * top
+
+
+def estimate(plays: Sequence[Play]) -> Estimate | None:
+    """The arithmetic mean score of `plays` with its interval; None for none."""
+    if not plays:
+        return None
+    mean = math.fsum(play.score for play in plays) / len(plays)
+    return Estimate(mean, *(mean_interval(plays) or (None, None)))
+
+
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """Mean of one number of several runs, with Student's 95 % interval for two or more.
+
+    Args:
+        values: one for every run, at least one.
+    """
+    count = len(values)
+    mean = math.fsum(values) / count
+    if count < 2:
+        return Estimate(mean)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    half = _t(count - 1) * math.sqrt(variance / count)
+    return Estimate(mean, mean - half, mean + half)
 
 
 def _stratum(group: Sequence[Sequence[float]]) -> _Stratum:

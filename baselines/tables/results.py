@@ -21,6 +21,9 @@ class Result:
     What belongs to the memory is None for an agent that answers from a memory of its own. `early`
     and `late` are mean scores of the final questions whose last evidence lies in that half of the
     text, None where no question is known to.
+    `input_tokens` are those of the chunks. `usage` is what models cost, {role: {calls,
+    prompt_tokens, reply_tokens, seconds}}; the roles are manager, reader, judge and embeddings, of
+    those that called one.
     Times are wall-clock seconds. `rejected` counts reject reasons. `task` and `budget` are "" in a
     run of one environment.
     """
@@ -47,6 +50,8 @@ class Result:
     budget: str = ""
     early: float | None = None
     late: float | None = None
+    input_tokens: int | None = None
+    usage: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -93,6 +98,7 @@ def _measured(session: Session) -> dict[str, Any]:
         "memory_tokens": session.memory.tokens,
         "memory_items": len(session.memory),
         "steps": len(steps),
+        "input_tokens": sum(session.chunk_tokens),
         "rejected": dict(sorted(reasons.items())),
         **_halves(session),
     }

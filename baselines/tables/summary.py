@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
+from baselines.tables.cost import Cost, beside, cost_columns, costs
 from baselines.tables.intervals import Play, mean_interval
 from baselines.tables.results import Result
 from finemem_env.cli.tables import interval, number, text_table
@@ -27,6 +28,7 @@ __all__ = [
     "footnote",
     "render_table",
     "summarise",
+    "table_cells",
 ]
 
 FLOOR, CEILING = "skip", "oracle"
@@ -40,7 +42,8 @@ class AgentSummary:
     `interval` is over different episodes, within tasks (`tables.intervals`). `score_macro` is the
     mean over competencies of their mean scores, beside the arithmetic `score`. `normalised` is 0 at
     `skip` and 1 at `oracle` on the same episodes. `apart`: the agent answered from a memory of its
-    own, of which nothing was measured. `early` and `late`: see `results.Result`.
+    own, of which nothing was measured. `early` and `late`: see `results.Result`. `costs`: of models
+    by role, over the episodes that were played to their end.
     """
 
     agent: str
@@ -61,6 +64,7 @@ class AgentSummary:
     apart: bool = False
     early: float | None = None
     late: float | None = None
+    costs: Mapping[str, Cost] = field(default_factory=dict)
 
     @property
     def late_gain(self) -> float | None:
@@ -109,6 +113,7 @@ def _summary(agent: str, by_agent: Mapping[str, list[Result]]) -> AgentSummary:
         apart=any(result.memory_tokens is None for result in done),
         early=_mean(done, lambda result: result.early),
         late=_mean(done, lambda result: result.late),
+        costs=costs(done),
     )
 
 
@@ -156,16 +161,23 @@ _DECIMALS = {"memory_tokens": 0, "steps_per_second": 0}
 
 
 def render_table(rows: Sequence[AgentSummary]) -> str:
-    """The table as text, one line per agent; "-" where a number does not exist.
+    """The table as text, with what belongs below it."""
+    return text_table(*table_cells(rows)) + footnote(rows) + beside(rows)
+
+
+def table_cells(rows: Sequence[AgentSummary]) -> tuple[list[str], list[list[str]]]:
+    """Headings and one row per agent; "-" where a number does not exist.
 
     The columns of failed episodes, invalid episodes and the macro-mean appear when they say more
-    than the others.
+    than the others, those of costs (`tables.cost`) when an agent called a model.
     """
     shown = {key: any(getattr(row, key) for row in rows) for key in ("invalid", "failed")}
     shown["score_macro"] = any(row.score_macro != row.score for row in rows)
     keys = [key for key in _COLUMNS if shown.get(key, True)]
     cells = [[cell(getattr(row, key), _DECIMALS.get(key, 3)) for key in keys] for row in rows]
-    return text_table([_COLUMNS[key] for key in keys], cells) + footnote(rows)
+    heading, spent = cost_columns(rows)
+    cells = [[*own, *more] for own, more in zip(cells, spent, strict=True)]
+    return [*(_COLUMNS[key] for key in keys), *heading], cells
 
 
 def footnote(rows: Sequence[AgentSummary]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from finemem_env.backends.options import check_number
 from finemem_env.backends.replies import read_reply
 from finemem_env.backends.retry import Refused, RetryPolicy
 from finemem_env.backends.transport import Address, Patience, Transport
+from finemem_env.backends.usage import Usage, spend
 from finemem_env.text import TextCache, make_counter
 
 _LOG = logging.getLogger(__name__)
@@ -109,6 +111,7 @@ class Endpoint:
         Raises:
             BackendError: the endpoint refuses the key or the settings, or has no such model.
         """
+        start = time.perf_counter()
         fields = [self._fields(request) for request in requests]
         outcomes = self._transport.run(fields, lambda client: client.chat.completions.create)
         replies = [
@@ -120,11 +123,25 @@ class Endpoint:
             example = next(reply.detail for reply in replies if reply.failure)
             counts = ", ".join(f"{count} {failure}" for failure, count in failures.items())
             _LOG.warning("%s of %d calls failed; the first: %s", counts, len(replies), example)
+        spend(self._usage(requests, replies, time.perf_counter() - start))
         return replies
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
         self._transport.close()
+
+    def _usage(
+        self, requests: Sequence[ChatRequest], replies: Sequence[Completion], seconds: float
+    ) -> Usage:
+        """What a batch cost; tokens that the server does not report are counted here."""
+        prompts = answers = 0
+        for request, reply in zip(requests, replies, strict=True):
+            if reply.failure is not None or reply.tokens:
+                prompts, answers = prompts + reply.prompt_tokens, answers + reply.completion_tokens
+            else:
+                prompts += sum(self.count_tokens(one.content) for one in request.messages)
+                answers += self.count_tokens(reply.text)
+        return Usage(len(requests), prompts, answers, seconds)
 
     def _fields(self, request: ChatRequest) -> dict[str, Any]:
         sampling = request.sampling

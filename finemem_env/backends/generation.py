@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 
 from finemem_env.backends.base import ChatRequest, Completion, Failure, Sampling
 from finemem_env.backends.sampler import Sample, Sampler
 from finemem_env.backends.template import ChatTemplate
+from finemem_env.backends.usage import Usage, spend
 from finemem_env.text import TextCache
 
 
@@ -41,6 +43,7 @@ class GenerationBackend:
         Raises:
             BackendError: the engine cannot run them.
         """
+        start = time.perf_counter()
         prompts = self.template.encode_all(requests)
         replies: list[Completion] = [Completion(failure=Failure.TOO_LONG)] * len(requests)
         groups: dict[Sampling, list[int]] = defaultdict(list)
@@ -51,6 +54,14 @@ class GenerationBackend:
             samples = self.sampler.sample([prompts[number] for number in numbers], sampling)
             for number, sample in zip(numbers, samples, strict=True):
                 replies[number] = self._completion(len(prompts[number]), sample)
+        spend(
+            Usage(
+                sum(map(len, groups.values())),
+                sum(reply.prompt_tokens for reply in replies),
+                sum(reply.completion_tokens for reply in replies),
+                time.perf_counter() - start,
+            )
+        )
         return replies
 
     def _fits(self, prompt: Sequence[int], sampling: Sampling) -> bool:

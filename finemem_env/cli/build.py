@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from finemem_env.cli.frame import Parser, program
-from finemem_env.cli.options import json_object, model, name_or_object, positive
+from finemem_env.cli.options import at_least, json_object, model, name_or_object, positive
 from finemem_env.cli.writing import add_writing, check_out, split_sources, write
 from finemem_env.data.closed_book import ClosedBook
 from finemem_env.data.combined import FileSource
@@ -59,10 +59,10 @@ def _parser() -> Parser:
     add("--split", default="train", choices=(*SPLITS, "all"), help="of the source, or all of them")
     add(
         "--episodes",
-        type=int,
+        type=positive,
         help=f"how many of a split (default: all, of an endless source {_EPISODES})",
     )
-    add("--start", type=int, default=0, help="index of the first")
+    add("--start", type=at_least(0), default=0, help="index of the first")
     add("--competency", choices=get_args(Competency), help='which "synthetic" generator')
     add("--difficulty", type=json_object, default={}, metavar="JSON", help="knobs of the source")
     add("--data-dir", type=Path, help="parent of the sources' folders (default: $FINEMEM_DATA)")

@@ -14,7 +14,7 @@ from typing import get_args
 
 from finemem_env.cli.build import episodes_of
 from finemem_env.cli.frame import Parser, program
-from finemem_env.cli.options import json_object
+from finemem_env.cli.options import json_object, positive
 from finemem_env.cli.writing import (
     add_writing,
     check_out,
@@ -92,7 +92,7 @@ def _parser() -> Parser:
     files.add_argument(
         "--difficulty", type=json_object, default={}, metavar="JSON", help="knobs of the source"
     )
-    files.add_argument("--episodes", type=int, help="how many of a split (default: as build)")
+    files.add_argument("--episodes", type=positive, help="how many of a split (default: as build)")
     return parser
 
 

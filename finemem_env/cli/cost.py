@@ -1,6 +1,7 @@
 """`python -m finemem_env cost`: calls and tokens of a training step and of a benchmark.
 
 Without --source, the published training set: 32 contexts x 8 rollouts of 10 chunks, 100 questions.
+With --train, also memory and time of an update on GPUs: estimates, by arithmetic.
 """
 
 from __future__ import annotations
@@ -12,8 +13,15 @@ from pathlib import Path
 
 from finemem_env.cli.cost_model import PUBLISHED, Assumptions, Call, Shape, costs, measure_shape
 from finemem_env.cli.frame import Parser, program
-from finemem_env.cli.options import add_env_args, name_or_object, positive
+from finemem_env.cli.options import (
+    above_zero,
+    add_env_args,
+    at_least_zero,
+    name_or_object,
+    positive,
+)
 from finemem_env.cli.tables import text_table
+from finemem_env.cli.train_cost import GPUS, MODELS, Plan, training_table
 from finemem_env.data.registry import load_source
 from finemem_env.data.source import SPLITS, SourceConfig
 from finemem_env.errors import ConfigError
@@ -50,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         step,
     )
     _print_table(f"training: {options.updates} such steps", _times(step, options.updates))
+    if options.train is not None:
+        _print_training(options, shape, step)
     benchmark = costs(shape, evaluation, options.episodes, assumed)
     _print_table(f"benchmark: one agent on {options.episodes} episodes, all questions", benchmark)
     return 0
@@ -68,10 +78,31 @@ def _parser() -> Parser:
     add("--rollouts", type=positive, default=8, help="of each context")
     add("--updates", type=positive, default=205, help="steps; the default is Mem-α's")
     add("--episodes", type=positive, default=100, help="of the benchmark")
-    add("--question-fraction", type=float, default=0.2, help="in training")
-    add("--written", type=float, help="share of a chunk written (default: 0.7, or the budget)")
-    add("--item-tokens", type=float, default=100.0, help="size of an item")
+    add("--question-fraction", type=at_least_zero, default=0.2, help="in training")
+    written = "share of a chunk written (default: 0.7, or the budget)"
+    add("--written", type=above_zero, help=written)
+    add("--item-tokens", type=above_zero, default=100.0, help="size of an item")
+    add("--train", choices=("full", "lora"), help="estimate memory and time of an update on GPUs")
+    add("--model", default="qwen3-4b", choices=sorted(MODELS), help="what is trained")
+    add("--gpu", default="h100", choices=sorted(GPUS), help="kind of GPU")
+    add("--gpus", type=positive, nargs="+", default=[1, 2, 8], help="numbers of GPUs")
     return parser
+
+
+def _print_training(options: argparse.Namespace, shape: Shape, step: Sequence[Call]) -> None:
+    plan = Plan.of(options.train)
+    manager = next(call for call in step if call.kind == "manager")
+    how = "float32 weights, split" if plan.way == "full" else f"LoRA of rank {plan.rank}, bfloat16"
+    table = training_table(
+        MODELS[options.model], GPUS[options.gpu], options.gpus, manager, shape.chunks, plan
+    )
+    print(
+        f"\nESTIMATES, not measured: one update of {options.model} on {options.gpu} ({how}; "
+        f"{plan.micro_tokens:,} tokens a micro-batch, {plan.sample_tokens:,} a decoding batch),\n"
+        f"memory on each GPU; arithmetic at {plan.arithmetic:.0%} of the peak, decoding at "
+        f"{plan.reading:.0%} of the bandwidth and {plan.launch * 1000:g} ms a token, no reader"
+    )
+    print(table)
 
 
 def _settings(options: argparse.Namespace, share: float) -> Settings:

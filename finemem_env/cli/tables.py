@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from finemem_env.console import visible
+
 Row = Sequence[str]
 
 
@@ -32,17 +34,23 @@ def markdown_table(header: Row, rows: Sequence[Row], *, padded: bool = False) ->
     )
 
 
+def html(text: object) -> str:
+    """Text of an agent, a data set or a file as one line of a page: shown, and never obeyed."""
+    return escape(visible(str(text)))
+
+
 def html_table(header: Row, rows: Sequence[Row]) -> str:
-    """HTML, every cell escaped."""
+    """HTML, every cell escaped and on one line."""
+    return raw_table(list(map(html, header)), [list(map(html, cells)) for cells in rows])
+
+
+def raw_table(header: Row, rows: Sequence[Row]) -> str:
+    """HTML of cells that are HTML already."""
     lines = [("th", header), *(("td", cells) for cells in rows)]
-    return "".join(
-        ["<table>"]
-        + [
-            f"<tr>{''.join(f'<{tag}>{escape(text)}</{tag}>' for text in cells)}</tr>"
-            for tag, cells in lines
-        ]
-        + ["</table>"]
+    body = "".join(
+        f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in cells)}</tr>" for tag, cells in lines
     )
+    return f"<table>{body}</table>"
 
 
 def number(value: float | None, digits: int = 3, *, sign: bool = False, bare: bool = False) -> str:

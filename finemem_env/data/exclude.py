@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from finemem_env.errors import ConfigError, DataError
+from finemem_env.fields import parse_json
 from finemem_env.types import Episode, Question
 
 _KEYS = ("question_id", "id")
@@ -83,9 +83,9 @@ def _read(path: Path) -> list[str]:
             f"{error}."
         ) from error
     if path.suffix == ".json":
-        found = _ids(_decode(text, str(path)), str(path))
+        found = _ids(parse_json(text, str(path)), str(path))
     elif path.suffix == ".jsonl":
-        values = [_decode(line, str(path)) for line in text.splitlines() if line.strip()]
+        values = [parse_json(line, str(path)) for line in text.splitlines() if line.strip()]
         found = _ids(values, str(path))
     else:
         lines = (line.partition("#")[0].strip() for line in text.splitlines())
@@ -93,14 +93,6 @@ def _read(path: Path) -> list[str]:
     if not found:
         raise DataError(f"{path}: expected at least one question id, found none.")
     return found
-
-
-def _decode(text: str, where: str) -> object:
-    try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: expected JSON, found: {error}.") from error
-    return value
 
 
 def _ids(values: object, where: str) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from finemem_env.errors import DataError
-from finemem_env.fields import Fields
+from finemem_env.fields import Fields, parse_json
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -103,7 +102,7 @@ def read_json(path: Path, reading: Reading) -> object:
     Raises:
         DataError: the file cannot be read, or is not UTF-8 JSON.
     """
-    return _loads(_text(path, reading.hint), str(path), reading.hint)
+    return parse_json(_text(path, reading.hint), str(path), reading.hint)
 
 
 def read_list(path: Path, reading: Reading) -> list[Fields]:
@@ -139,7 +138,7 @@ def read_jsonl(path: Path, reading: Reading) -> list[Fields]:
         raise DataError(f"{path}: expected one JSON object a line, found an empty file. {hint}")
 
     def made(placed: tuple[str, str]) -> Fields:
-        return Fields(_loads(placed[1], placed[0], hint), placed[0], hint=hint)
+        return Fields(parse_json(placed[1], placed[0], hint), placed[0], hint=hint)
 
     return reading.each(made, lines)
 
@@ -192,10 +191,3 @@ def _text(path: Path, hint: str, encoding: str = "utf-8-sig") -> str:
         raise DataError(f"{path}: cannot be read: {error}. {hint}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected UTF-8 text, found {error}. {hint}") from error
-
-
-def _loads(text: str, where: str, hint: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: expected JSON, found: {error}. {hint}") from error

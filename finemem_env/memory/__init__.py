@@ -6,7 +6,7 @@
 
 from finemem_env.memory.flat import Memory, says_the_same
 from finemem_env.memory.hierarchical import CORE, HierarchicalMemory
-from finemem_env.memory.items import Change, Item, Sentence
+from finemem_env.memory.items import Change, Item, Sentence, within
 from finemem_env.memory.workspace import Workspace, observation_chars
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "Workspace",
     "observation_chars",
     "says_the_same",
+    "within",
 ]

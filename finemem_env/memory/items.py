@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
@@ -46,6 +46,21 @@ class Change:
     removed: tuple[Item, ...]
     added: tuple[Item, ...]
     results: tuple[OperationResult, ...]
+
+
+def within(items: Sequence[Item], most: int) -> list[Item]:
+    """`items`, with the last of every store left out until `most` tokens hold the rest."""
+    places: dict[str, int] = {}
+    ranks = []
+    for item in items:
+        ranks.append(places.get(item.store, 0))
+        places[item.store] = ranks[-1] + 1
+    count = max(places.values(), default=0)
+    kept = list(items)
+    while sum(item.tokens for item in kept) > most and count:
+        count -= 1
+        kept = [item for item, rank in zip(items, ranks, strict=True) if rank < count]
+    return kept
 
 
 class ItemSnapshot(TypedDict):

@@ -13,6 +13,7 @@ from finemem_env.backends.cached import CachedBackend
 from finemem_env.backends.disk_cache import DiskCache
 from finemem_env.backends.options import check_number, read_options
 from finemem_env.backends.registry import backend_options, make_backend
+from finemem_env.backends.usage import JUDGE, spending_as
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.pretrained import CACHE_VARIABLE, cache_folder
 from finemem_env.readers.prompted import MAX_PROMPT_TOKENS, PROMPT, PromptedReader
@@ -123,7 +124,8 @@ class ModelJudge:
         Raises:
             BackendError: the model cannot be used at all.
         """
-        replies = self.backend.complete([self._chat(request) for request in requests])
+        with spending_as(JUDGE):
+            replies = self.backend.complete([self._chat(request) for request in requests])
         return [Answer(one.text, failed=_says_nothing(one), tokens=one.tokens) for one in replies]
 
     def _chat(self, request: JudgeRequest) -> ChatRequest:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 from finemem_env.backends import Backend, ChatRequest, Failure, Message, Sampling
+from finemem_env.backends.usage import READER, spending_as
 from finemem_env.prompts import load_prompt, render_item
 from finemem_env.scoring import strip_reasoning
 from finemem_env.types import Answer, ReadRequest
@@ -75,7 +76,8 @@ class PromptedReader:
         answers = [Answer("", failed=True)] * len(requests)
         while shown:
             chats = [self._chat(requests[number], count) for number, count in shown.items()]
-            replies = self.backend.complete(chats)
+            with spending_as(READER):
+                replies = self.backend.complete(chats)
             again = {}
             for (number, count), reply in zip(shown.items(), replies, strict=True):
                 if reply.failure is Failure.TOO_LONG and count:

@@ -4,6 +4,7 @@
 """
 
 from finemem_env.retrieval.bm25 import BM25
+from finemem_env.retrieval.dense import encode
 from finemem_env.retrieval.retrievers import (
     RETRIEVERS,
     Retriever,
@@ -12,4 +13,12 @@ from finemem_env.retrieval.retrievers import (
     make_retriever,
 )
 
-__all__ = ["BM25", "RETRIEVERS", "Retriever", "RetrieverSpec", "StoreRetriever", "make_retriever"]
+__all__ = [
+    "BM25",
+    "RETRIEVERS",
+    "Retriever",
+    "RetrieverSpec",
+    "StoreRetriever",
+    "encode",
+    "make_retriever",
+]

@@ -17,7 +17,7 @@ import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,7 @@ class BM25:
             else TextCache[_Terms](lambda text: _Terms(tokenize(text)))
         )
         self._items: dict[int, tuple[int, str, _Terms]] = {}  # id -> (slot, content, terms)
+        self._shared = False  # whether a copy holds the same postings
         self._clear()
 
     def _clear(self) -> None:
@@ -95,9 +96,16 @@ class BM25:
         return len(self._items)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle and copy as contents only: postings and caches are rebuilt."""
+        """Pickle as contents only: postings and caches are rebuilt."""
         contents = [(item_id, content) for item_id, (_, content, _) in self._items.items()]
         return _rebuild, (self._variant, self._tokenize, contents)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """A copy that costs nothing until it or this one is updated."""
+        other = object.__new__(type(self))
+        self._shared = True
+        other.__dict__.update(self.__dict__)
+        return other
 
     def update(self, removed: Sequence[tuple[int, str]], added: Sequence[tuple[int, str]]) -> None:
         """Take items out and put items in; the pairs are (item id, content).
@@ -105,6 +113,8 @@ class BM25:
         Raises:
             KeyError: a removed id that is not there.
         """
+        if self._shared:
+            self._part()
         for item_id, _ in removed:
             self._remove(item_id)
         for item_id, content in added:
@@ -229,6 +239,15 @@ class BM25:
             else:
                 del self._postings[term]
                 self._dead.pop(term, None)
+
+    def _part(self) -> None:
+        """Stop sharing: what `update` changes in place becomes this index's own."""
+        postings = {term: held[:] for term, held in self._postings.items()}
+        self._postings = defaultdict(self._postings.default_factory, postings)
+        self._items, self._dead = dict(self._items), dict(self._dead)
+        self._slot_ids, self._lengths = self._slot_ids[:], self._lengths[:]
+        self._with_df = list(self._with_df)
+        self._shared = False
 
     def _compact(self) -> None:
         items = self._items

@@ -33,15 +33,9 @@ class Dense:
             ConfigError: no model named, sentence-transformers is not installed, or the model
                 cannot be loaded.
         """
-        if not isinstance(model, str) or not model:
-            raise ConfigError(
-                'retriever "dense": "model" expects "minilm-l6", or a folder or hub id of a '
-                f"sentence-transformers model, got {model!r}: "
-                '{"name": "dense", "model": "minilm-l6"}.'
-            )
-        self.version = f"dense/1:{model}"
-        self._model = model
-        self._encoder, self._vectors = _load(model)
+        self._model = _named(model)
+        self.version = f"dense/1:{self._model}"
+        self._encoder, self._vectors = _load(self._model)
         self._items: dict[int, tuple[str, NDArray[np.float32]]] = {}
         self._matrix: tuple[list[int], NDArray[np.float32]] | None = None
 
@@ -74,6 +68,29 @@ class Dense:
             key=lambda pair: (pair[0], tie_key(query, self._items[pair[1]][0])),
         )
         return [item_id for _, item_id in order[:k]]
+
+
+def encode(model: object, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+    """Embeddings of length 1, one for each text, cached as those of `Dense`.
+
+    Raises:
+        ConfigError: as of `Dense`.
+    """
+    encoder, vectors = _load(_named(model))
+    new = [text for text in dict.fromkeys(texts) if text not in vectors]
+    for text, vector in zip(new, _encode(encoder, new), strict=True):
+        vectors.store(text, vector)
+    return [vectors[text] for text in texts]
+
+
+def _named(model: object) -> str:
+    if not isinstance(model, str) or not model:
+        raise ConfigError(
+            'retriever "dense": "model" expects "minilm-l6", or a folder or hub id of a '
+            f"sentence-transformers model, got {model!r}: "
+            '{"name": "dense", "model": "minilm-l6"}.'
+        )
+    return model
 
 
 def _rebuild(model: str, contents: Sequence[tuple[int, str]]) -> Dense:

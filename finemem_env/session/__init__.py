@@ -9,7 +9,7 @@ from finemem_env.session.feed import Stream, Streamed
 from finemem_env.session.info import agent_info, limits_of, make_info, public, versions_of
 from finemem_env.session.records import StepResult
 from finemem_env.session.render import render_text
-from finemem_env.session.rounds import run_step
+from finemem_env.session.rounds import end_here, run_step
 from finemem_env.session.session import Session
 from finemem_env.session.stream import StreamSource
 
@@ -20,6 +20,7 @@ __all__ = [
     "StreamSource",
     "Streamed",
     "agent_info",
+    "end_here",
     "limits_of",
     "make_info",
     "public",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 import numpy as np
 
@@ -21,6 +21,27 @@ def draw_finals(
     count = max(1, round(fraction * len(questions)))
     kept = np.sort(rng.choice(len(questions), size=count, replace=False))
     return tuple(questions[i] for i in kept)
+
+
+def due_finals(questions: Sequence[Question], t: int, last: int) -> tuple[Question, ...]:
+    """Final questions due after step t: those asked_after it, at the `last` step all others."""
+    return tuple(
+        question
+        for question in questions
+        if t == (last if question.asked_after is None else question.asked_after)
+    )
+
+
+def open_finals(questions: Sequence[Question], read: int) -> tuple[Question, ...]:
+    """Final questions for the end that the first `read` chunks can answer.
+
+    Those whose evidence lies in them, and those whose evidence is not known.
+    """
+    return tuple(
+        question
+        for question in questions
+        if question.asked_after is None and all(one.chunk < read for one in question.evidence)
+    )
 
 
 class ChunkQuestions:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from finemem_env import rewards
 from finemem_env.memory import Item
@@ -45,6 +45,33 @@ class StepResult:
     step_rewards: tuple[float, ...] = ()
     step_valid: tuple[bool, ...] = ()
     evidence_credit: tuple[float, ...] = ()
+
+
+Closed = tuple[Asked, rewards.FinalOutcome]
+"""A final question that was asked."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What the session keeps of the steps so far, for the rewards and for traces."""
+
+    actions: list[str] = field(default_factory=list)
+    results: list[StepResult] = field(default_factory=list)
+    judged: list[dict[str, str | None]] = field(default_factory=list)
+    memory_tokens: list[int] = field(default_factory=list)
+    steps: list[rewards.StepOutcome] = field(default_factory=list)
+    finals: list[Closed] = field(default_factory=list)
+
+    def fork(self) -> Record:
+        """A copy that grows apart from this one."""
+        return Record(
+            list(self.actions),
+            list(self.results),
+            list(self.judged),
+            list(self.memory_tokens),
+            list(self.steps),
+            list(self.finals),
+        )
 
 
 def make_asked(

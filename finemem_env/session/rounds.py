@@ -29,11 +29,41 @@ def run_step(
         ReaderError: the reader or judge broke its contract (not one `Answer` per request), or there
             is no judge where one is needed.
     """
+    first = [session.advance(action) for session, action in zip(sessions, actions, strict=True)]
+    return _settle(sessions, first, reader, judge)
+
+
+def end_here(
+    sessions: Sequence[Session], reader: Reader, judge: Judge | None = None
+) -> list[Session]:
+    """Copies of the sessions that end after the steps so far, see `Session.end`.
+
+    For continuations of some steps from one shared memory: what they are worth, while the sessions
+    themselves can go on. One that is over already is copied as it is.
+
+    Args:
+        sessions: each after one step or more.
+        reader: answers the final questions.
+        judge: grades, where a metric asks for it.
+
+    Raises:
+        ReaderError: as of `run_step` and `Session.end`.
+    """
+    copies = [session.fork() for session in sessions]
+    open_ = [copy for copy in copies if not copy.terminated]
+    _settle(open_, [copy.end() for copy in open_], reader, judge)
+    return copies
+
+
+def _settle(
+    sessions: Sequence[Session],
+    first: Sequence[list[Request]],
+    reader: Reader,
+    judge: Judge | None,
+) -> list[StepResult]:
+    """Answer the requests of all sessions, round by round, until each has its result."""
     results: dict[int, StepResult] = {}
-    rounds = [
-        (number, session.advance(action))
-        for number, (session, action) in enumerate(zip(sessions, actions, strict=True))
-    ]
+    rounds = list(enumerate(first))
     while rounds:
         batch = [request for _, requests in rounds for request in requests]
         answers = _send(batch, reader, judge) if batch else []

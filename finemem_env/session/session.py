@@ -10,19 +10,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from finemem_env.errors import ConfigError, ReaderError
-from finemem_env.memory import CORE, Item, Memory, Workspace
+from finemem_env.memory import CORE, Item, Memory, Workspace, within
 from finemem_env.operations import Parsed, parse
 from finemem_env.retrieval import Retriever
 from finemem_env.rewards import formulas as rewards
 from finemem_env.scoring import is_judged, needs_judge
 from finemem_env.session.feed import Stream, make_feed
 from finemem_env.session.grading import Grader, Request, content_requests, content_scores
-from finemem_env.session.records import Asked, StepResult, final_outcome, make_asked, step_outcome
+from finemem_env.session.questions import due_finals, open_finals
+from finemem_env.session.records import (
+    Asked,
+    Closed,
+    Record,
+    StepResult,
+    final_outcome,
+    make_asked,
+    step_outcome,
+)
 from finemem_env.settings import Settings
 from finemem_env.types import (
     Answer,
@@ -32,31 +41,6 @@ from finemem_env.types import (
     Question,
     ReadRequest,
 )
-
-_Closed = tuple[Asked, rewards.FinalOutcome]  # a final question that was asked
-
-
-@dataclass(slots=True)
-class _Record:
-    """What the session keeps of the steps so far, for the rewards and for traces."""
-
-    actions: list[str] = field(default_factory=list)
-    results: list[StepResult] = field(default_factory=list)
-    judged: list[dict[str, str | None]] = field(default_factory=list)
-    memory_tokens: list[int] = field(default_factory=list)
-    steps: list[rewards.StepOutcome] = field(default_factory=list)
-    finals: list[_Closed] = field(default_factory=list)
-
-    def fork(self) -> _Record:
-        return _Record(
-            list(self.actions),
-            list(self.results),
-            list(self.judged),
-            list(self.memory_tokens),
-            list(self.steps),
-            list(self.finals),
-        )
-
 
 _Step = Generator[list[Request], Sequence[Answer], StepResult]
 
@@ -97,7 +81,8 @@ class Session:
         )
         self._grader = Grader()
         self.step_index = 0
-        self.record = _Record()
+        self.record = Record()
+        self._ended = False
         self._running: _Step | None = None
 
     @property
@@ -142,8 +127,8 @@ class Session:
 
     @property
     def terminated(self) -> bool:
-        """Whether every chunk was read and acted upon."""
-        return self.step_index >= len(self.episode.chunks)
+        """Whether every chunk was read and acted upon, or `end` was called."""
+        return self._ended or self.step_index >= len(self.episode.chunks)
 
     def upcoming_chunk_questions(self) -> tuple[Question, ...]:
         """The chunk questions that will be asked right after the current step."""
@@ -166,7 +151,8 @@ class Session:
     def fork(self) -> Session:
         """A copy that goes on exactly as this one would, with the same questions, apart from it.
 
-        What a stream still has to bring is kept until both have read it.
+        Memory, retriever, view and record are its own; reader and judge are the caller's. What a
+        stream still has to bring is kept until both have read it.
 
         Raises:
             ReaderError: between `advance` and the step's result.
@@ -181,6 +167,20 @@ class Session:
     def advance(self, action: str) -> list[Request]:
         """Apply the agent's text and return the first round of questions (perhaps none)."""
         self._running = self._run(action)
+        return next(self._running)
+
+    def end(self) -> list[Request]:
+        """End the episode here, as if its text did: the first round of the questions still open.
+
+        They are the final questions whose evidence has been read; those without known evidence
+        too. The result that `settle` then gives is the last step's, with what an end adds to it.
+
+        Raises:
+            ReaderError: before the first step, inside one, or when the episode is over.
+        """
+        if self._running is not None or self.terminated or not self.step_index:
+            raise ReaderError("end() comes after a step, once: there is no step to end with.")
+        self._running = self._end()
         return next(self._running)
 
     def settle(self, answers: Sequence[Answer]) -> list[Request] | StepResult:
@@ -198,26 +198,47 @@ class Session:
         t = self.step_index
         parsed = parse(action, self.lines)
         operations = self.workspace.apply(t, parsed).results
-        chunk_questions, finals = self.drawn[t], self._finals_now()
+        chunk_questions, finals = self.drawn[t], due_finals(self.finals, t, self.num_chunks - 1)
         questions = (*chunk_questions, *finals)
-        shown = [self._retrieve(question) for question in questions]
-        reads: list[Request] = [
-            self._request(question, items) for question, items in zip(questions, shown, strict=True)
-        ]
+        shown, reads = self._read(questions)
         written = self._content_requests(parsed, operations)
         replies = yield reads + list(written.values())
         answers, verdicts = replies[: len(reads)], replies[len(reads) :]
         scores = yield from self._grader.score(answers, questions)
         asked = [make_asked(*one) for one in zip(questions, shown, answers, scores, strict=True)]
         split = len(chunk_questions)
-        closed = [(one, final_outcome(one)) for one in asked[split:]]
-        if self._leaves_one_out([outcome for _, outcome in closed]):
-            closed = yield from self._leave_one_out(closed)
-        self.record.finals.extend(closed)
+        yield from self._close_finals(asked[split:])
         content = content_scores(operations, dict(zip(written, verdicts, strict=True)))
         self._grader.remember(zip(written.values(), verdicts, strict=True))
         step = step_outcome(operations, asked[:split], content if written else ())
         return self._close(action, operations, tuple(asked[:split]), step)
+
+    def _end(self) -> _Step:
+        questions = open_finals(self.finals, self.step_index)
+        shown, reads = self._read(questions)
+        answers = yield reads
+        scores = yield from self._grader.score(answers, questions)
+        yield from self._close_finals(
+            [make_asked(*one) for one in zip(questions, shown, answers, scores, strict=True)]
+        )
+        self._ended = True
+        last = self.record.results.pop()
+        self.record.results.append(self._finish(last.reward, last.operations, last.chunk_answers))
+        return self.record.results[-1]
+
+    def _read(self, questions: Sequence[Question]) -> tuple[list[tuple[Item, ...]], list[Request]]:
+        """What the reader is shown for each question, and the calls that show it."""
+        shown = [self._retrieve(question) for question in questions]
+        return shown, [self._request(*one) for one in zip(questions, shown, strict=True)]
+
+    def _close_finals(
+        self, asked: Sequence[Asked]
+    ) -> Generator[list[Request], Sequence[Answer], None]:
+        """Note final questions that were asked, after the extra calls of the attribution."""
+        closed = [(one, final_outcome(one)) for one in asked]
+        if self._leaves_one_out([outcome for _, outcome in closed]):
+            closed = yield from self._leave_one_out(closed)
+        self.record.finals.extend(closed)
 
     def _content_requests(
         self, parsed: Sequence[Parsed], operations: Sequence[OperationResult]
@@ -233,16 +254,6 @@ class Session:
                 if is_judged(question.metric):
                     raise ConfigError(needs_judge(question))
 
-    def _finals_now(self) -> tuple[Question, ...]:
-        """Final questions due after this step: those asked_after it, at the end all others."""
-        t, last = self.step_index, self.num_chunks - 1
-        due = []
-        for question in self.finals:
-            when = last if question.asked_after is None else question.asked_after
-            if when == t:
-                due.append(question)
-        return tuple(due)
-
     def query(self, question: Question) -> str:
         """What the memory is searched for."""
         prefix = question.query_prefix if self.settings.publication.prefix_in_query else ""
@@ -253,24 +264,8 @@ class Session:
         items: Sequence[Item] = found
         core = self.memory.core
         if self.settings.max_read_tokens is not None:
-            items = self._within(
-                items, self.settings.max_read_tokens - (core.tokens if core else 0)
-            )
+            items = within(items, self.settings.max_read_tokens - (core.tokens if core else 0))
         return (*items, core) if core else tuple(items)
-
-    def _within(self, items: Sequence[Item], most: int) -> list[Item]:
-        """`items`, with the last of every store left out until `most` tokens hold the rest."""
-        places: dict[str, int] = {}
-        ranks = []
-        for item in items:
-            ranks.append(places.get(item.store, 0))
-            places[item.store] = ranks[-1] + 1
-        count = max(places.values(), default=0)
-        kept = list(items)
-        while sum(item.tokens for item in kept) > most and count:
-            count -= 1
-            kept = [item for item, rank in zip(items, ranks, strict=True) if rank < count]
-        return kept
 
     def _request(self, question: Question, items: Sequence[Item]) -> ReadRequest:
         core = items[-1].content if items and items[-1].store == CORE else ""
@@ -307,8 +302,8 @@ class Session:
         )
 
     def _leave_one_out(
-        self, closed: Sequence[_Closed]
-    ) -> Generator[list[Request], Sequence[Answer], list[_Closed]]:
+        self, closed: Sequence[Closed]
+    ) -> Generator[list[Request], Sequence[Answer], list[Closed]]:
         """Ask again with each shown item removed, without refilling from rank k+1."""
         attribution = self.settings.reward.attribution
         open_ = [
@@ -367,7 +362,7 @@ class Session:
         chunk_answers: tuple[Asked, ...],
     ) -> StepResult:
         outcome = self.outcome()
-        settings, total = self.settings.reward, len(self.episode.chunks)
+        settings, total = self.settings.reward, len(self.record.steps)
         return StepResult(
             reward=reward + rewards.closing_reward(outcome, settings),
             terminated=True,
@@ -381,10 +376,10 @@ class Session:
         )
 
     def outcome(self) -> rewards.EpisodeOutcome:
-        """The frozen facts of the finished episode, from which any reward preset follows."""
+        """The frozen facts of the episode so far, from which any reward preset follows."""
         return rewards.EpisodeOutcome(
             steps=tuple(self.record.steps),
             finals=tuple(final for _, final in self.record.finals),
             memory_tokens=self.memory.tokens,
-            input_tokens=sum(self.chunk_tokens),
+            input_tokens=sum(self.chunk_tokens[: self.step_index]),
         )

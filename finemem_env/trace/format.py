@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
 from finemem_env.errors import DataError
-from finemem_env.fields import Fields
+from finemem_env.fields import Fields, parse_json
 from finemem_env.types import Competency, Evidence, OperationResult, RejectReason
 
 TRACE_SCHEMA = "finemem-trace/2"
@@ -206,11 +206,7 @@ def read_traces(path: Path | str, *, growing: bool = False) -> Iterator[Trace]:
 
 
 def _parse(line: str, where: str) -> Trace:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: expected a JSON object, found invalid JSON: {error}.") from error
-    return parse_trace(record, where)
+    return parse_trace(parse_json(line, where), where)
 
 
 def parse_trace(record: object, where: str = "trace") -> Trace:

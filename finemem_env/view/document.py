@@ -12,6 +12,7 @@ import json
 from functools import cache
 from importlib import resources
 
+from finemem_env.console import UNSEEN
 from finemem_env.view.collection import Collection
 from finemem_env.view.record import PARTS
 
@@ -58,7 +59,8 @@ def _asset(name: str) -> str:
 
 @cache
 def _script() -> str:
-    return "\n".join(['"use strict";', *map(_asset, _SCRIPTS)])
+    unseen = "".join(f"\\u{{{first:x}}}-\\u{{{last:x}}}" for first, last in UNSEEN)
+    return "\n".join(['"use strict";', f"const UNSEEN = /[{unseen}]/gu;", *map(_asset, _SCRIPTS)])
 
 
 def _hash(text: str) -> str:

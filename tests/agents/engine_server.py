@@ -1,13 +1,18 @@
-"""A server that speaks what training needs of vLLM, with a transformers model behind it."""
+"""A server that speaks what training needs of vLLM, with a transformers model behind it.
+
+`python -m tests.agents.engine_server .1` serves the packaged model, at .1 s a reply.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from agents.assets import tiny_folder
 from finemem_env.backends import Sampling
 from finemem_env.backends.hf import HFSampler, load_model, load_tokenizer
 from tests.backends.servers import Response, Seen, ServerBase
@@ -82,3 +87,10 @@ class EngineServer(ServerBase):
             "logprobs": {"token_logprobs": one.logprobs},
             "finish_reason": "stop" if one.finished else "length",
         }
+
+
+if __name__ == "__main__":
+    with EngineServer(tiny_folder(), delay=float(sys.argv[1])) as server:
+        sys.stdout.write(f"{server.url}\n")
+        sys.stdout.flush()
+        threading.Event().wait()

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -59,19 +59,30 @@ class Group:
         return [process.exitcode or 0 for process in self.processes]
 
 
-def launch(folder: Path, *arguments: str, size: int = 2) -> Group:
+def launch(
+    folder: Path, *arguments: str, size: int = 2, places: Sequence[Mapping[str, str]] = ()
+) -> Group:
     """`agents.grpo` with these arguments in `size` processes, as torchrun starts them.
 
-    What they print is in `folder`.log.
+    What they print is in `folder`.log. `places`: the environment variables of each, if a launcher
+    gave them other ones.
     """
     more, port = [*arguments, "--output-dir", str(folder)], free_port()
     log = folder.with_suffix(".log")
-    return Group.start(_train, [(rank, size, port, log, more) for rank in range(size)])
+    given = places or [_place(rank, size) for rank in range(size)]
+    return Group.start(
+        _train, [({**place, "MASTER_PORT": str(port)}, log, more) for place in given]
+    )
 
 
-def train(folder: Path, *arguments: str) -> str:
+def _place(rank: int, size: int) -> dict[str, str]:
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1"}
+    return {name: str(value) for name, value in place.items()}
+
+
+def train(folder: Path, *arguments: str, places: Sequence[Mapping[str, str]] = ()) -> str:
     """What two processes print that end well."""
-    codes = launch(folder, *arguments).wait()
+    codes = launch(folder, *arguments, places=places).wait()
     output = folder.with_suffix(".log").read_text("utf-8")
     assert codes == [0, 0], output
     return output
@@ -92,10 +103,8 @@ def updates_of(folder: Path) -> int:
     return metrics.read_text("utf-8").count("\n") - 1 if metrics.exists() else -1
 
 
-def _train(rank: int, size: int, port: int, log: Path, arguments: list[str]) -> None:
-    group = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
-    os.environ |= {name: str(value) for name, value in group.items()}
-    os.environ["MASTER_ADDR"] = "127.0.0.1"
+def _train(place: Mapping[str, str], log: Path, arguments: list[str]) -> None:
+    os.environ.update(place)
     with log.open("ab") as output:
         os.dup2(output.fileno(), sys.stdout.fileno())
         os.dup2(output.fileno(), sys.stderr.fileno())

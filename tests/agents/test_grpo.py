@@ -21,6 +21,7 @@ import torch
 from agents.grpo import main
 from agents.learn import checkpoint
 from agents.learn.distributed import World
+from agents.runs.beside import normalised, reference_lines
 from agents.runs.config import PRESETS, from_dict
 from agents.runs.evaluation import REFERENCES
 from agents.runs.tracking import METRICS, Tracker
@@ -119,7 +120,7 @@ def test_a_full_disk_is_one_line(
     errors = capsys.readouterr().err
     assert errors.count("error: ") == 1
     begins = "runs:   2 updates: model tiny on FineMem-AR-v0, preset cpu\nwrites: "
-    assert f"{begins}{tmp_path}\nwatch:  tensorboard --logdir {tmp_path}\n" in errors
+    assert f"{begins}{tmp_path}\nwatch:  tensorboard --logdir {tmp_path.parent}\n" in errors
     assert "metrics.jsonl: No space left on device." in errors
 
 
@@ -171,6 +172,18 @@ def test_a_curriculum_lengthens_training_episodes_and_survives_a_resume(tmp_path
     assert chunks == [1, 2, 2]
 
 
+def test_local_re_rollouts_train_at_the_same_cost(whole: Run, tmp_path: Path) -> None:
+    run = train(
+        small(updates=1, eval_every=0, final_episodes=0, compare="state", local_steps=1), tmp_path
+    )
+    (ours,) = [one for one in records(tmp_path) if "rollout/replies" in one]
+    theirs = next(one for one in records(whole.folder) if "rollout/replies" in one)
+    assert ours["rollout/replies"] == theirs["rollout/replies"] == 12
+    assert {key for key in theirs if key.startswith("reward/step/")} <= ours.keys()
+    assert ours["train/grad_norm"] > 0
+    assert [one.start for one in run.source.take(1).rollouts] == [0] * 6 + [1] * 6
+
+
 def _plain(key: str) -> str:
     key = re.sub(r"^reward/step/\d+$", "reward/step/<t>", key)
     key = re.sub(r"^rollout/operations/.+$", "rollout/operations/<op>", key)
@@ -191,19 +204,82 @@ def test_the_docs_explain_exactly_the_keys_of_a_run(whole: Run, tmp_path: Path) 
     }
     assert logged <= set(METRICS)
     elsewhere = {"train/sampler_difference"}  # test_engines.py
+    elsewhere |= {key for key in METRICS if key.startswith("final/")}  # TensorBoard alone, below
     assert set(METRICS) - logged <= {"rollout/rejects/<reason>"} | elsewhere
 
 
-def test_tensorboard_holds_scalars_text_and_hparams(whole: Run) -> None:
+def _events(folder: Path) -> Any:  # noqa: ANN401 - tensorboard has no types
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(whole.folder / "tensorboard"))
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
     events.Reload()
+    return events
+
+
+def test_tensorboard_holds_numbers_distributions_a_text_and_a_picture(whole: Run) -> None:
+    events = _events(whole.folder)
     tags = events.Tags()
     assert {"rollout/score", "reward/format", "train/loss", "eval/score", "time/sample"} <= set(
         tags["scalars"]
     )
-    assert any("eval/sample" in tag for tag in tags["tensors"])
+    kinds = ("reward", "advantage", "memory_tokens")
+    assert [f"histogram/{kind}" in tags["histograms"] for kind in kinds] == [True] * 3
+    assert [one.step for one in events.Histograms("histogram/reward")] == [1, 2]
+    rows = SMALL["contexts"] * SMALL["group_size"] * SMALL["env_args"]["num_chunks"]
+    assert events.Histograms("histogram/reward")[0].histogram_value.num == rows
+    assert [one.step for one in events.Images("eval/credit")] == [0, 1, 2]
+    texts = [one.tensor_proto.string_val[0] for one in events.Tensors("eval/sample/text_summary")]
+    assert len(texts) == 3
+    assert b"### Final questions" in texts[0]
+
+
+def test_scripted_agents_are_lines_beside_the_run(whole: Run) -> None:
+    lines = json.loads((whole.folder / "references.json").read_text())["lines"]
+    assert list(lines) == ["skip", "fifo", "salience", "oracle"]
+    assert (lines["skip"]["eval/score"], lines["oracle"]["eval/normalised"]) == (0.0, 1.0)
+    for name, values in lines.items():
+        events = _events(whole.folder / "reference" / name)
+        for key, value in values.items():
+            points = [(one.step, one.value) for one in events.Scalars(key)]
+            assert points == [(0, pytest.approx(value)), (2, pytest.approx(value))]
+    for record in records(whole.folder):
+        if "eval/score" in record:
+            share = record["eval/score"] / lines["oracle"]["eval/score"]
+            assert record["eval/normalised"] == pytest.approx(share)
+
+
+def test_references_are_played_once(whole: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("played again")
+
+    monkeypatch.setattr("agents.runs.beside.play_references", never)
+    place = whole.config.environment.env, whole.config.environment.evaluation("val")
+    assert reference_lines(whole.folder, *place, whole.held_out.validation)
+    with pytest.raises(AssertionError, match="played again"):
+        reference_lines(whole.folder, *place, [1, 2, 3])
+
+
+def test_where_nothing_can_be_won_there_is_no_normalised_score() -> None:
+    alike = {"skip": {"eval/score": 0.5}, "oracle": {"eval/score": 0.5}}
+    assert normalised(0.5, alike) == {}
+    assert normalised(0.5, {**alike, "oracle": {"eval/score": 1.0}}) == {"eval/normalised": 0.0}
+
+
+def test_hparams_are_compared_by_the_final_score(whole: Run) -> None:
+    events = _events(whole.folder)
+    (after,) = [
+        row
+        for row in json.loads((whole.folder / "final.json").read_text())
+        if row["agent"] == "after"
+    ]
+    found = {key: events.Scalars(f"final/{key}")[-1] for key in ("score", "memory_tokens")}
+    assert {key: one.value for key, one in found.items()} == {
+        key: pytest.approx(after[key]) for key in found
+    }
+    assert {one.step for one in found.values()} == {2}
+    experiment = str(events.summary_metadata["_hparams_/experiment"])
+    assert "final/score" in experiment
+    assert "eval/best_score" in experiment
 
 
 def test_every_evaluation_leaves_traces_to_inspect(whole: Run) -> None:
@@ -216,14 +292,14 @@ def test_every_evaluation_leaves_traces_to_inspect(whole: Run) -> None:
 
 
 def test_tensorboard_holds_the_best_score_as_a_curve_in_one_file(whole: Run) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    assert len(list((whole.folder / "tensorboard").iterdir())) == 1
-    events = EventAccumulator(str(whole.folder / "tensorboard"))
-    events.Reload()
+    assert len(list(whole.folder.glob("events.*"))) == 1
+    events = _events(whole.folder)
     best = {one.step: one.value for one in events.Scalars("eval/best_score")}
-    key = "eval/best_score"
-    assert best == pytest.approx({r["update"]: r[key] for r in records(whole.folder) if key in r})
+    scores = {r["update"]: r["eval/score"] for r in records(whole.folder) if "eval/score" in r}
+    assert best == {
+        update: pytest.approx(max(scores[one] for one in scores if one <= update))
+        for update in scores
+    }
     assert list(best) == [0, 1, 2]
     assert "session_start_info" in "".join(events.summary_metadata)
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -47,18 +48,14 @@ FILES = ("weights.safetensors", "optimizer.safetensors")
 pytestmark = pytest.mark.slow
 
 
-def start(folder: Path, *more: str, config: Path | None = None) -> subprocess.Popen[str]:
-    """A run in two processes: torchrun's, or those of `accelerate launch`."""
-    if config is None:
-        launcher = ["torch.distributed.run", "--nproc_per_node", "2", "--master_port"]
-    else:
-        launcher = ["accelerate.commands.accelerate_cli", "launch", "--config_file", str(config)]
-        launcher.append("--main_process_port")
+TORCHRUN = ("torch.distributed.run", "--nproc_per_node", "2", "--master_port")
+ACCELERATE = ("accelerate.commands.accelerate_cli", "launch", "--main_process_port")
+
+
+def start(launcher: Sequence[str], *started: str) -> subprocess.Popen[str]:
+    """What a launcher starts in two processes."""
     return subprocess.Popen(
-        [
-            *[sys.executable, "-m", *launcher, str(free_port()), "-m", "agents.grpo"],
-            *[*GIVEN, *more, "--output-dir", str(folder)],
-        ],
+        [sys.executable, "-m", *launcher, str(free_port()), *started],
         cwd=ROOT,
         env={
             **os.environ,
@@ -122,17 +119,30 @@ def test_a_sharded_run_leaves_whole_weights(runs: dict[str, Path]) -> None:
 def test_accelerate_launch_starts_the_same_run(
     runs: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
+    """The launcher starts a script that tells its environment; training is forked into that."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")
-    process = start(tmp_path, config=accelerate_config(name))
+    telling = tmp_path / "telling.py"
+    telling.write_text(
+        "import json, os, pathlib, sys\n"
+        "place = json.dumps({**os.environ})\n"
+        "pathlib.Path(sys.argv[1], os.environ['RANK'] + '.json').write_text(place)\n"
+    )
+    config = ("--config_file", str(accelerate_config(name)))
+    process = start(ACCELERATE, *config, str(telling), str(tmp_path))
     output, _ = process.communicate(timeout=1200)
     assert process.returncode == 0, output
+    places = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    for place in places:
+        del place["TORCHELASTIC_USE_AGENT_STORE"]  # the launcher is gone
+    train(tmp_path / "run", *GIVEN, places=places)
     same = runs["ddp whole" if name == "ddp" else "fsdp whole"]
-    one, two = (stored(folder, 2, "weights.safetensors") for folder in (tmp_path, same))
+    one, two = (stored(folder, 2, "weights.safetensors") for folder in (tmp_path / "run", same))
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
 def test_sigterm_to_torchrun_writes_a_checkpoint(tmp_path: Path) -> None:
-    process = start(tmp_path, *ENDLESS)
+    options = [*GIVEN, *ENDLESS, "--output-dir", str(tmp_path)]
+    process = start(TORCHRUN, "-m", "agents.grpo", *options)
     wait_for(lambda: updates_of(tmp_path) > 0, lambda: process.poll() is None)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=600)

@@ -24,6 +24,7 @@ from agents.runs.config import PRESETS, from_dict
 from agents.runs.load import load_run
 from agents.trainer import Run
 from baselines.agents import make_agent
+from baselines.tables.cost import HEADINGS
 from finemem_env.errors import ConfigError
 
 SMALL: dict[str, Any] = {
@@ -49,15 +50,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_evaluate_writes_the_benchmarks_files(folder: Path, tmp_path: Path) -> None:
+def test_evaluate_writes_the_benchmarks_files(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "evaluation"
-    assert evaluate.main([str(folder), "--output-dir", str(output), "--episodes", "2"]) == 0
+    given = ["--output-dir", str(output), "--episodes", "2", "--time-limit", "0"]  # in this process
+    assert evaluate.main([str(folder), *given]) == 0
     assert (output / "results.jsonl").exists()
     assert (output / "summary.json").exists()
     lines = [json.loads(line) for line in (output / "results.jsonl").read_text().splitlines()]
     ours = [line for line in lines if line["agent"].startswith("agents.policy:Manager")]
     assert len(ours) == 2
     assert all(line["status"] == "ok" for line in ours)
+    assert all(line["usage"]["manager"]["calls"] == line["steps"] > 0 for line in ours)
+    heading = capsys.readouterr().out.splitlines()[0]
+    assert heading.split()[-9:] == " ".join(HEADINGS).split()
 
 
 def test_settings_of_an_ablation_are_checked(
@@ -121,10 +128,10 @@ def test_plot_draws_a_line_per_run(
 ) -> None:
     output = tmp_path / "curves.svg"
     assert plot.main([str(folder), "--key", "rollout/score", "-o", str(output)]) == 0
-    assert output.read_text().count("<polyline") == 1
+    assert output.read_text().count("<title>run</title>") == 1
     assert plot.main([str(folder), "--key", "rollout/scores", "-o", str(output)]) == 2
     capsys.readouterr()
-    for name, said in (("curves.png", "a name that ends in .svg"), ("no/folder.svg", "No such")):
+    for name, said in (("curves.pdf", "ends in .svg or .png"), ("no/folder.svg", "No such")):
         assert plot.main([str(folder), "-o", str(tmp_path / name)]) == 2
         error = capsys.readouterr().err
         assert error.startswith("error: ")
@@ -175,6 +182,15 @@ def test_shards_of_an_ablation_are_put_together(
         assert study(name, *more) == 2
         assert said in capsys.readouterr().err
         assert not (tmp_path / "new").exists()
+
+
+def test_a_method_may_ask_for_local_re_rollouts() -> None:
+    cell = ablation.Cell.of("outcome/return/state", "few", 1)
+    assert cell.name == "few-outcome-return-1-state"
+    assert cell.config(SMALL).sampling.compare == "state"
+    assert ablation.Cell.of("outcome/return", "few", 1).name == "few-outcome-return-1"
+    with pytest.raises(ConfigError, match="Did you mean 'state'"):
+        ablation.Cell.of("outcome/return/stat", "few", 1)
 
 
 def test_an_ablation_goes_on_cell_by_cell(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.backends.servers import StubServer
 from tests.data.parquet_files import instance, mab_folder, memalpha_folder, write_parquet
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "results.md").read_text("utf-8")
+QUICK = ("HotpotQA", "PubMed")  # columns that are soon played
 every_table = pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
 
 
@@ -103,13 +105,27 @@ def test_the_pages_own_lines_have_the_columns_and_their_averages(table: Publishe
 
 @pytest.mark.slow
 def test_the_pages_own_lines_come_out_again(
-    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    whole = TABLES["memalpha"]
+    there = [column for column in whole.columns if column.name in QUICK]
+    monkeypatch.setitem(TABLES, "memalpha", dataclasses.replace(whole, columns=tuple(there)))
     given = ["memalpha", "--data", "rebuilt", "--data-dir", str(data_dir), "--agent", "rag"]
     assert main([*given, "--output-dir", str(tmp_path)]) == 0
     (found,) = [one for one in tables_of(capsys.readouterr().out) if one[0][0] == "agent"]
-    line = next(cells for cells in found if cells[0] == "`rag`")
-    assert f"| {' | '.join(line)} |" in PAGE
+    (page,) = [
+        one
+        for one in tables_of(PAGE)
+        if one[0][1:3] == [c.name for c in whole.columns[:2]] and one[0][-1] == "episodes"
+    ]
+    ours, theirs = (
+        dict(zip(one[0], next(cells for cells in one if cells[0] == "`rag`"), strict=True))
+        for one in (found, page)
+    )
+    assert {name: ours[name] for name in QUICK} == {name: theirs[name] for name in QUICK}
 
 
 def result(task: str, score: float, **changes: Any) -> Result:  # noqa: ANN401

@@ -18,7 +18,7 @@ pytest.importorskip("stable_baselines3", reason="the extra sb3 is not installed"
 from baselines.agents import make_agent
 from baselines.benchmark import main as benchmark
 from baselines.runs.runner import Entry, run_episode
-from baselines.sb3 import ALGORITHMS, Sb3Config, _read_settings, blank, main, train
+from baselines.sb3 import ALGORITHMS, Sb3Config, _read_settings, blank, choices, main, train
 from baselines.sb3_weights import restore
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.testing import check_agent
@@ -36,7 +36,7 @@ def test_a_training_run_leaves_logs_and_a_checkpoint_that_plays(tmp_path: Path, 
     config = Sb3Config(env_args=SMALL, algo=algo, steps=256, envs=2, options=options)
     path = train(config, tmp_path / "run", log=False)
     assert path.is_file()
-    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+    assert list((tmp_path / "run").glob("events.*"))
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert settings["algo"] == algo
     assert settings["environment"]["protocol"] == "managed"
@@ -95,7 +95,7 @@ def test_what_ctrl_c_stops_is_kept_and_goes_on(
     assert "holds a run with another slots: 2, not 3." in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 0
     assert _choices(folder) >= 256
-    assert len(list((folder / "tensorboard").glob("progress*.csv"))) == 2
+    assert len(list(folder.glob("progress*.csv"))) == 2
     assert main([*arguments, "--resume"]) == 0  # nothing is left to do
     with pytest.raises(DataError, match="settings of a training run"):
         train(Sb3Config(), tmp_path / "none", resume=True)
@@ -192,6 +192,13 @@ def test_weights_that_are_no_tensors_are_refused(forged: Path, tmp_path: Path) -
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("algo", "steps", "taken"), [("ppo", 64, 1024), ("ppo", 1025, 2048), ("dqn", 64, 64)]
+)
+def test_ppo_takes_whole_rollouts(algo: str, steps: int, taken: int) -> None:
+    assert choices(Sb3Config(algo=algo, steps=steps, envs=2)) == taken
+
+
 def test_the_agent_keeps_the_contract(tmp_path: Path) -> None:
     config = Sb3Config(env_args=SMALL, steps=64, envs=1, options=PPO)
     train(config, tmp_path, log=False)

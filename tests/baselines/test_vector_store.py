@@ -58,7 +58,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[VectorStore]:
         passage_tokens=8,
     )
     yield made
-    made._index._client.close()  # type: ignore[attr-defined]
+    made.close()
     server.shutdown()
     server.server_close()
 

@@ -22,6 +22,16 @@ def test_shows_rejections_and_what_they_cost() -> None:
     assert "refused at step 0 (memory full); evidence 0; " in blocks[2]
 
 
+def test_the_end_of_another_agent_stands_beside_it() -> None:
+    blocks = list(watch("FineMem-AR-v0", {"num_chunks": 4}, "fifo", 0, beside="oracle"))
+    assert "lost " in blocks[5]
+    assert blocks[7].startswith("beside it, oracle: final questions\n")
+    assert "lost " not in blocks[7]
+    assert blocks[8].strip() == "score 1.000"
+    alone = list(watch("FineMem-AR-v0", {"num_chunks": 4}, "fifo", 0))
+    assert alone == blocks[:7]
+
+
 def test_an_agent_is_told_what_the_benchmark_tells_it() -> None:
     agent = "tests.baselines.broken_agents:Curious"
     assert len(list(watch("FineMem-AR-v0", {"num_chunks": 2}, agent, 0))) == 5

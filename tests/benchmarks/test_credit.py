@@ -14,8 +14,9 @@ import pytest
 
 from benchmarks import credit
 from benchmarks.credit_report import final_score, findings, summarise, table, updates_to
-from benchmarks.credit_run import CREDITS, STUDIED, Adam, Budget, Cell, reward_of, train
+from benchmarks.credit_run import CREDITS, STUDIED, Adam, Budget, Cell, Form, reward_of, train
 from benchmarks.credit_tasks import KINDS, TASKS, kind_of
+from benchmarks.dark_room import ESTIMATORS, dark_groups, mean_advantage
 from finemem_env.data.registry import load_source
 from finemem_env.data.synthetic.kinds import is_asked_kind
 from finemem_env.rewards.formulas import compression_total
@@ -88,6 +89,33 @@ def test_return_credit_is_blind_to_the_attribution() -> None:
         for reward in ("outcome", "evidence", "evidence-cited")
     ]
     assert logits[0] == logits[1] == logits[2]
+
+
+def test_local_re_rollouts_cost_as_many_samples() -> None:
+    """2 updates x 8 x 10 actions; 5 questions a step, and at every end those that can be asked."""
+    forms: list[Form] = ["to-go", "to-go, local 5", "to-go, local 1"]
+    found = [train(Cell("reference", "fine-mem-cited", form, 0), TINY) for form in forms]
+    assert [one["samples"] for one in found] == [160] * 3
+    once = 160 * 5 + 2 * 8 * 2
+    assert found[0]["reads"] == once < found[1]["reads"] < found[2]["reads"] < once + 2 * 8 * 9 * 2
+
+
+def test_local_learning_finds_the_facts_too() -> None:
+    cell = Cell("reference", "fine-mem-cited", "to-go, local 2", 0)
+    curve = train(cell, Budget(updates=6, every=6))["curve"]
+    assert curve[-1]["score"] > curve[0]["score"] + 0.1
+
+
+def test_a_dark_room_teaches_little() -> None:
+    """Groups that answer nothing and differ in what they store: see docs/credit.md."""
+    groups = dark_groups(3, 0)
+    assert len(groups) == 3
+    paper, same_credit, ours = ESTIMATORS.values()
+    assert 0.7 < mean_advantage(groups, "fine-mem", paper) < 0.85
+    assert mean_advantage(groups, "fine-mem", same_credit) < 0.2
+    assert mean_advantage(groups, "fine-mem", ours) < 0.7
+    for estimator in ESTIMATORS.values():
+        assert mean_advantage(groups, "fine-mem-earned", estimator) == 0.0
 
 
 def test_learning_finds_the_facts() -> None:
@@ -184,7 +212,7 @@ def test_shards_of_the_study_are_put_together(
     parts = [str(tmp_path / part) for part in "123"]
     for number, part in enumerate(parts, 1):
         assert study(part, "--shard", f"{number}/3") == 0
-    assert "shard 3/3 is done: 7 cells" in capsys.readouterr().out
+    assert "shard 3/3 is done: 11 cells" in capsys.readouterr().out
     assert study(tmp_path / "merged", "--merge", *parts) == 0
     assert (tmp_path / "merged").read_bytes() == (tmp_path / "whole").read_bytes()
     assert capsys.readouterr().out == printed
@@ -192,7 +220,7 @@ def test_shards_of_the_study_are_put_together(
     again = shutil.copy(parts[2], str(tmp_path / "again"))
     for output, more, said in (
         (parts[0], parts, "is there already: choose another file"),
-        (new, parts[:2], "7 of 22 cells are missing, the first long/"),
+        (new, parts[:2], "11 of 34 cells are missing, the first long/"),
         (new, [*parts, again], f"is there twice, in {parts[2]} and {again}: give it once"),
         (new, [*parts, "--updates", "3"], "cells of other settings"),
     ):

@@ -61,6 +61,29 @@ def test_same_seed_same_rollouts() -> None:
     assert [one.outcome for one in first] == [one.outcome for one in second]
 
 
+def test_continuations_share_the_memory_that_they_start_from() -> None:
+    env = make_group("FineMem-AR-v0", 4, num_chunks=5)
+    policy = KindPolicy(["asked", "talk"], [0.5, -1.0])
+    found = play(env, policy, [5, 5, 6, 6], lambda _: kind_of, np.random.default_rng(0), 2)
+    assert [one.start for one in found] == [0] * 4 + [2] * 4 + [4] * 4
+    assert [len(one.score) for one in found] == [2] * 8 + [1] * 4
+    settings = resolve().reward
+    for number, one in enumerate(found):
+        before = found[number // 4 * 4 - 4 + number % 4 // 2 * 2]  # the first that ended there
+        steps = one.outcome.steps
+        assert len(steps) == one.start + len(one.score)
+        if one.start:
+            assert steps[: one.start] == before.outcome.steps
+        row = reward_rows(one, settings)
+        assert (row.context, row.start) == (one.context, one.start)
+        assert len(row.step_rewards) == len(row.streamed) == len(row.valid) == len(one.score)
+    # What has not been read is not asked.
+    counts = [len(found[number].finals) for number in (0, 4, 8)]
+    assert counts == sorted(counts)
+    assert counts[0] < counts[2]
+    assert len(set(map(id, env.sessions))) == 4
+
+
 def test_policy_gradient_by_hand() -> None:
     """(1·.5 + 2·(−.5) + 0·.5 + 1·(−.5)) / 2 and the like, two rollouts of two steps."""
     scores = (np.array([[1.0, 0.0], [2.0, 1.0]]), np.array([[0.0, -1.0], [1.0, 3.0]]))
@@ -69,3 +92,7 @@ def test_policy_gradient_by_hand() -> None:
     advantages = [np.array([0.5, -0.5]), np.array([0.5, -0.5])]
     assert policy_gradient(rollouts, advantages) == pytest.approx([-0.5, -1.25])
     assert rollouts[0].memory_share == 0.5
+    # Two continuations of one step each are one episode.
+    halves = [Rollout(0, outcome, (), score[t : t + 1], t) for score in scores for t in range(2)]
+    parts = [np.array([0.5]), np.array([-0.5])] * 2
+    assert policy_gradient(halves, parts) == pytest.approx([-0.5, -1.25])

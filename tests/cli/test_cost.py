@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from agents.runs.config import PRESETS
 from finemem_env.cli import cost as command
 from finemem_env.cli.cost_model import PUBLISHED, Assumptions, Call, Shape, costs, measure_shape
+from finemem_env.cli.train_cost import MODELS, Gpu, Model, Plan, estimate
 from finemem_env.errors import ConfigError
 from finemem_env.settings import resolve
 from finemem_env.types import Chunk, Episode, Question
@@ -102,6 +104,54 @@ def test_command_measures_real_data(data_dir: Path, capsys: pytest.CaptureFixtur
     assert "10.0 chunks" in capsys.readouterr().out
 
 
+def test_weights_are_those_of_the_published_models() -> None:
+    """Beside norms: 4,022,468,096 of Qwen3-4B and 8,190,735,360 of Qwen3-8B are all weights."""
+    assert 0 < 4_022_468_096 - MODELS["qwen3-4b"].weights < 1e6
+    assert 0 < 8_190_735_360 - MODELS["qwen3-8b"].weights < 1e6
+    # Keys and values of 8 heads of 128 in 36 layers, two bytes each.
+    assert MODELS["qwen3-4b"].cache_bytes == 147_456
+
+
+def test_an_update_by_hand() -> None:
+    """One block of 4 x 4 matrices: 2·4·4·2 + 3·4·8 = 160 weights, and 10 x 4 of the vocabulary."""
+    model = Model(1, 4, 8, 1, 1, 4, 10, True)
+    assert (model.block_weights, model.weights, model.adapters(1)) == (160, 200, 68)
+    gpu = Gpu(1e9, 1000.0, 100.0)
+    call = Call("manager", 6, 3, 2)  # 3 rows at each of 2 steps
+    plan = Plan("full", sample_tokens=10, arithmetic=1.0, reading=1.0, launch=1.0)
+    one = estimate(model, gpu, 1, call, 2, plan)
+    assert one.state == 200 * 16
+    # Rows of 5 tokens, two in a batch: 2 batches, whose cache has 10 tokens of 16 bytes.
+    assert one.sampling == 3200 + 160
+    attention = 2 * 4 * 5
+    assert one.prefill_seconds == pytest.approx(6 * 3 * (400 + attention) / 1000)
+    assert one.decode_seconds == pytest.approx(2 * 2 * 2 * (1 + (800 + 160) / 100))
+    assert one.update_seconds == pytest.approx(30 * 4 * (400 + attention) / 1000)
+    two = estimate(model, gpu, 2, call, 2, plan)
+    assert two.state == 1600
+    assert two.sampling == 1600 + 800 + 7.5 * 16  # the whole weights, and one row and a half
+    assert two.update_seconds == one.update_seconds / 2
+    adapted = estimate(model, gpu, 1, call, 2, Plan("lora", rank=1))
+    assert adapted.state == 400 + 68 * 16
+
+
+def test_plans_are_those_of_the_presets() -> None:
+    for way, preset in (("full", PRESETS["paper"]), ("lora", PRESETS["gpu-4b-lora"])):
+        plan = Plan.of(way)  # type: ignore[arg-type]
+        assert plan.sample_tokens == preset["sample_tokens"]
+        assert plan.micro_tokens == preset["micro_tokens"]
+        assert plan.rank == preset.get("lora_rank", plan.rank)
+
+
+def test_command_estimates_training(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--train", "full", "--gpus", "1", "8"]) == 0
+    printed = capsys.readouterr().out
+    assert "ESTIMATES, not measured: one update of qwen3-4b on h100" in printed
+    lines = [line.split() for line in printed.splitlines() if line.startswith(("1 ", "8 "))]
+    assert [line[:2] for line in lines] == [["1", "64"], ["8", "8"]]
+    assert [line[9] for line in lines] == ["no", "yes"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -110,7 +160,7 @@ def test_command_measures_real_data(data_dir: Path, capsys: pytest.CaptureFixtur
         (["--env-args", "{"], "--env-args"),
         (["--env-args", '{"top_q": 3}'], "top_q"),
         (["--question-fraction", "0"], "question_fraction"),
-        (["--written", "-1"], "--written must be above 0"),
+        (["--written", "-1"], "--written: expected a number above 0"),
         (["--source", "sqad"], "Did you mean 'squad'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`python -m` for many programs: a fork of one process that has imported gymnasium and numpy."""
+"""`python -m` for many programs: a fork of one process that has imported the core."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import os
 import runpy
 import sys
 
-import gymnasium  # noqa: F401
-import numpy  # noqa: F401
+import finemem_env.env  # noqa: F401
 
 
 def serve() -> list[str]:

@@ -206,7 +206,7 @@ def test_no_fact_is_shared_between_episodes(language: str) -> None:
     for competency in COMPETENCIES:
         for split in ("train", "val", "test"):
             found = source(competency, split=split, language=language)
-            for index in range(50 if split == "train" else 10):
+            for index in range(20 if split == "train" else 10):
                 episode = found.episode(index)
                 for _, sentence in sentences(episode):
                     key = fact_key(sentence)

@@ -22,7 +22,7 @@ from finemem_env.types import Operation, OperationResult, RejectReason
 
 T = TypeVar("T")
 
-REPLIES = 20_000
+REPLIES = 8_000
 STEPS = 200  # replies to one memory
 MEGABYTE = 1_000_000
 
@@ -273,7 +273,7 @@ CONTENT = {
 
 @pytest.mark.parametrize("name", list(HOSTILE))
 def test_reading_is_linear(name: str) -> None:
-    assert isinstance(find_calls(HOSTILE[name](MEGABYTE)), list)
+    assert isinstance(find_calls(HOSTILE[name](MEGABYTE // 4)), list)
     memory = Memory(count_tokens=approx_tokens)
     reply = HOSTILE[name](MAX_ACTION_CHARS - 10)
     assert RejectReason.ACTION_TOO_LONG not in {one.reason for one in check(memory, 0, reply)}

@@ -208,6 +208,28 @@ def test_copies_and_pickles_are_independent(clone: object) -> None:
     assert twin.search("cat", 2) == []
 
 
+@pytest.mark.parametrize("variant", ["lucene", "okapi"])
+def test_copies_of_copies_go_their_own_ways(variant: str) -> None:
+    """They share what they hold until one changes it; each stays what its own contents make."""
+    texts = [f"{'cat dog' if n % 2 else 'dog'} word{n % 5} ran{n % 3}" for n in range(60)]
+    holds: list[dict[int, str]] = [{0: texts[0]}]
+    indices = [BM25(variant)]
+    indices[0].update((), [(0, texts[0])])
+    for turn in range(1, 60):
+        which = turn * 7 % len(indices)
+        if turn % 4 == 0:
+            holds.append(dict(holds[which]))
+            indices.append(copy.deepcopy(indices[which]))
+        gone = [(n, holds[which].pop(n)) for n in list(holds[which])[: turn % 3]]
+        holds[which][turn] = texts[turn]
+        indices[which].update(gone, [(turn, texts[turn])])
+        for index, held in zip(indices, holds, strict=True):
+            fresh = BM25(variant)
+            fresh.update((), list(held.items()))
+            assert index.scores("cat word3 ran1") == pytest.approx(fresh.scores("cat word3 ran1"))
+            assert index.search("dog ran2", 3) == fresh.search("dog ran2", 3)
+
+
 def test_text_cache_is_bounded_and_keeps_the_recent_half() -> None:
     calls: list[str] = []
     cache = TextCache[int](lambda text: calls.append(text) or len(text), max_chars=1000)  # type: ignore[func-returns-value]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -10,12 +12,19 @@ import numpy as np
 import pytest
 
 import finemem_env
-from finemem_env import Chunk, MemoryEnv, Question
+from finemem_env import Chunk, Episode, MemoryEnv, Question
+from finemem_env.data.registry import load_source
+from finemem_env.data.schema import write_episodes
+from finemem_env.data.source import SourceConfig
 from finemem_env.errors import ReaderError
 from finemem_env.locate import ENVIRONMENTS
 from finemem_env.operations import render
-from finemem_env.session import Streamed
+from finemem_env.readers import make_reader
+from finemem_env.rewards import ATTRIBUTIONS
+from finemem_env.session import Session, Streamed, end_here, run_step
+from finemem_env.settings import resolve
 from finemem_env.testing import canonical
+from finemem_env.text import approx_tokens, split_sentences
 from finemem_env.types import Op, Operation
 from tests.envs.policies import policy_actions
 
@@ -44,6 +53,54 @@ def test_a_forked_environment_goes_on_identically(env_id: str, protocol: str) ->
     assert [env.action_space.sample() for _ in range(5)] == [
         fork.action_space.sample() for _ in range(5)
     ]
+
+
+def _written(tmp_path: Path) -> str:
+    """A file of one episode."""
+    path = tmp_path / "own.jsonl"
+    write_episodes(path, [load_source("synthetic_cr", SourceConfig(num_chunks=4)).episode(2)])
+    return str(path)
+
+
+KINDS: dict[str, Callable[[Path], Any]] = {
+    "generated": lambda path: "synthetic_lru",
+    "a file": _written,
+    "a mixture": lambda path: {"synthetic_ar": 1, _written(path): 1},
+    "a stream": lambda path: _conversation(),
+}
+
+
+@pytest.mark.parametrize("memory", ["flat", "hierarchical"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_copies_go_on_identically_under_every_attribution(
+    kind: str, memory: str, tmp_path: Path
+) -> None:
+    actions = [
+        '[{"op": "INSERT", "content": "thing0 is in place0. Mara is here."}]',
+        '[{"op": "UPDATE", "id": 1, "content": "thing0 is in place0."}, {"op": "DELETE", "id": 9}]',
+        '[{"op": "INSERT", "content": "thing2 is in place2."}, {"op": "DELETE", "id": 1}]',
+        "no operation at all",
+    ]
+    for attribution in ATTRIBUTIONS:
+        env = MemoryEnv(
+            source=KINDS[kind](tmp_path),
+            reward="fine-mem",
+            attribution=attribution,
+            memory=memory,
+            chunk_questions=2,
+            memory_budget=40,
+            num_chunks=4 if kind == "generated" else None,
+        )
+        env.reset(seed=3)
+        while not env.session.terminated:
+            t = env.session.step_index
+            action = actions[t % len(actions)]
+            copies = [env.fork(), env.fork(), env.fork().fork()]
+            copies[0].step('[{"op": "DELETE", "id": 1}]')  # goes another way
+            expected = _rest(env, [action])
+            assert _rest(copies[1], [action]) == _rest(copies[2], [action]) == expected, t
+            env = copies[1 + t % 2]
+        assert env.session.record.finals
 
 
 def _conversation() -> Iterator[Streamed]:
@@ -90,6 +147,49 @@ def test_a_forked_reader_is_replaced_alone() -> None:
     fork = env.fork()
     fork.factory.reader = object()  # type: ignore[assignment]
     env.step(render([Operation(Op.SKIP)]))
+
+
+def _short(episode: Episode, chunks: int) -> Episode:
+    """What the first chunks hold, with the final questions that they answer."""
+    questions = tuple(
+        one for one in episode.questions if all(entry.chunk < chunks for entry in one.evidence)
+    )
+    return dataclasses.replace(episode, chunks=episode.chunks[:chunks], questions=questions)
+
+
+@pytest.mark.parametrize("attribution", ATTRIBUTIONS)
+def test_an_early_end_is_the_end_of_the_shorter_text(attribution: str) -> None:
+    episode = load_source("synthetic_ar", SourceConfig(num_chunks=6)).episode(1)
+    reader = make_reader({"name": "local"})
+    settings = resolve(
+        reward="fine-mem", attribution=attribution, memory_budget=60, chunk_questions=0
+    )
+    whole, short = (
+        Session(one, settings, np.random.default_rng(0), approx_tokens)
+        for one in (episode, _short(episode, 4))
+    )
+    for chunk in episode.chunks[:4]:
+        kept = Operation(Op.INSERT, content=split_sentences(chunk.text)[0])
+        for session in (whole, short):
+            run_step([session], [render([kept])], reader)
+    (ended,) = end_here([whole], reader)
+    assert 0 < len(ended.record.finals) < len(episode.questions)
+    assert ended.terminated
+    assert ended.record.results[-1] == short.record.results[-1]
+    assert ended.outcome() == short.outcome()
+    # The session itself can go on, and an episode that is over ends as it did.
+    assert not whole.terminated
+    assert not whole.record.finals
+    assert end_here([ended], reader)[0].record == ended.record
+    with pytest.raises(ReaderError, match="end"):
+        ended.end()
+
+
+def test_an_episode_ends_after_a_step_at_the_earliest() -> None:
+    env = MemoryEnv(num_chunks=2)
+    env.reset(seed=0)
+    with pytest.raises(ReaderError, match="no step"):
+        end_here([env.session], env.factory.reader)
 
 
 def test_branches_of_a_group_share_their_beginning() -> None:

@@ -14,7 +14,7 @@ from finemem_env.trace import Trace, read_traces, write_traces
 
 EVIL = (
     "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
-    "<!-- \u202egnp.exe\u2066 \x1b[2J \ud800 @@DATA@@ javascript:window.pwned=3\u2028end"
+    "<!-- \u202egnp.exe\u2066 \x1b[2J \ud800 @@DATA@@ javascript:window.pwned=3\u2028\U000e0041end"
 )
 
 

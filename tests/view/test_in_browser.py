@@ -55,6 +55,7 @@ def test_harmful_texts_are_shown_and_do_nothing(browser: Browser, evil: Path) ->
         assert count(browser, "img, iframe, a, link, object") == 0
         seen = browser.run("document.body.innerText")
         assert "\\u202egnp.exe\\u2066" in seen
+        assert "\\ue0041end" in seen
         assert "\u202e" not in seen
         assert "\x1b" not in seen
         assert quiet(browser)
@@ -187,3 +188,13 @@ def test_themes_and_windows(browser: Browser, shown: Path, scheme: str, width: i
     )
     assert (side[0] == side[1]) == (width < 900)
     browser.send("Emulation.clearDeviceMetricsOverride")
+
+
+def test_an_address_names_an_episode(browser: Browser, shown: Path) -> None:
+    browser.open(address(shown, '#at=["","","oracle",1]'))
+    assert browser.run("page.episodes[view.first].agent + page.episodes[view.first].episode") == (
+        "oracle1"
+    )
+    browser.open(address(shown, "#at=nothing&e=1"))
+    assert browser.run("view.first") == 1
+    assert quiet(browser)

@@ -99,11 +99,22 @@ function remember() {
   if (location.hash !== hash) history.replaceState(null, "", hash);
 }
 
+/** Where the episode is that an address names, as [task, budget, agent, number]. */
+function place(text) {
+  let key = "";
+  try {
+    key = JSON.stringify(JSON.parse(text));
+  } catch {}
+  const found = page.episodes.findIndex((one) => keyOf(one) === key);
+  return found < 0 ? null : found;
+}
+
 function recall() {
   const parts = new URLSearchParams(location.hash.slice(1));
   const whole = (key, value) =>
     /^-?\d+$/.test(parts.get(key) || "") ? Number(parts.get(key)) : value;
-  const first = Math.max(0, Math.min(whole("e", 0), page.episodes.length - 1));
+  const named = place(parts.get("at"));
+  const first = Math.max(0, Math.min(named ?? whole("e", 0), page.episodes.length - 1));
   const detail = parts.get("d") === "step" ? "step" : "question";
   const flags = { wrong: parts.get("w") === "1", rejected: parts.get("r") === "1" };
   return {

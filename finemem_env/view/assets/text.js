@@ -1,15 +1,13 @@
 // Text of agents and data: only ever written as text, with what is not seen spelled out.
 
 const SVG = "http://www.w3.org/2000/svg";
-const UNSEEN =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]/gu;
 const FIRST = 4000; // characters of a text that are shown at once
 const MORE = 40000;
 const ITEMS = 50; // entries of a list that are shown at once
 
-/** The text with controls and marks of direction as \u202e. */
+/** The text with controls and marks of direction as \u202e. UNSEEN comes from finemem_env.console. */
 function visible(text) {
-  return text.replace(UNSEEN, (mark) => "\\u" + mark.charCodeAt(0).toString(16).padStart(4, "0"));
+  return text.replace(UNSEEN, (mark) => "\\u" + mark.codePointAt(0).toString(16).padStart(4, "0"));
 }
 
 /** The start of a text as one line. */

@@ -382,3 +382,28 @@ def test_refusals() -> None:
 
 def test_return_to_go() -> None:
     np.testing.assert_array_equal(return_to_go(np.array([1.0, 2.0, 4.0])), [7.0, 6.0, 4.0])
+
+
+def test_continuations_of_one_memory_by_hand() -> None:
+    """Two of two steps from step 0, two of one step from step 2; one context, one spread.
+
+    To go: [3, 2] and [1, 2], then [4] and [0]; means 2, 2, 2; deviations 1, 0, 2 and their
+    opposites, so the pooled variance is (2 + 0 + 8) / 3.
+    """
+    rows = [
+        RolloutRewards("A", [1, 2], [0, 0], [True, True]),
+        RolloutRewards("A", [-1, 2], [0, 0], [True, True]),
+        RolloutRewards("A", [4], [0], [True], start=2),
+        RolloutRewards("A", [0], [0], [True], start=2),
+    ]
+    spread = math.sqrt(10 / 3) + 1e-6
+    expected = [[1, 0], [-1, 0], [2], [-2]]
+    # In any order, and beside another context.
+    other = RolloutRewards("B", [1, 5, 2], [0, 0, 0], [True] * 3)
+    for order in itertools.permutations(range(4)):
+        found = compute_advantages([other, *(rows[i] for i in order)], Estimator()).values
+        assert not found[0].any()
+        for i, values in zip(order, found[1:], strict=True):
+            assert values == pytest.approx([one / spread for one in expected[i]])
+    with pytest.raises(ConfigError, match="as many continuations"):
+        compute_advantages(rows[:3], Estimator())

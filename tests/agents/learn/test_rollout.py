@@ -14,11 +14,14 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
 from agents.learn.advantages import Estimator, compute_advantages
-from agents.learn.rollout import Clock, Sampling, drop_draws, make_rollout_env, roll_out, rows_of
+from agents.learn.rollout import Clock, Sampling, drop_draws, roll_out, rows_of
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import PRESETS, from_dict
 from agents.runs.metrics import Sums, means, reward_sums, rollout_sums, time_sums
+from finemem_env import MemoryEnv
 from finemem_env.errors import ConfigError
+from finemem_env.registration import make_rollout_env
+from finemem_env.session import end_here
 
 if TYPE_CHECKING:
     from agents.learn.rollout import Rollout
@@ -83,6 +86,57 @@ def test_a_seed_gives_the_same_rollouts(policy: Policy, rollouts: list[Rollout])
     env = make_rollout_env(ENV, ARGS, 6)
     again = roll_out(policy, env, [5, 5, 5, 8, 8, 8], SAMPLING, seed=1)
     assert [one.steps for one in again] == [one.steps for one in rollouts]
+
+
+@pytest.fixture(scope="module")
+def local(policy: Policy) -> list[Rollout]:
+    env = make_rollout_env(ENV, ARGS, 4)
+    return roll_out(policy, env, [5, 5, 8, 8], SAMPLING, seed=1, local_steps=2)
+
+
+def test_continuations_start_from_one_memory_and_cost_as_many_replies(
+    local: list[Rollout],
+) -> None:
+    assert [(one.context, one.start) for one in local] == [
+        *((context, 0) for context in (0, 0, 1, 1)),
+        *((context, 2) for context in (0, 0, 1, 1)),
+    ]
+    assert [one.whole for one in local] == [False] * 4 + [True] * 4
+    assert sum(len(one.steps) for one in local) == 4 * 3
+    for number in (4, 6):
+        one, two = local[number : number + 2]
+        assert one.steps[0].prompt == two.steps[0].prompt
+        assert one.session.memory is not two.session.memory
+    found = means([rollout_sums(local)])
+    assert found["rollout/replies"] == 12
+    assert found["rollout/chunks"] == 3
+    assert found["rollout/score"] == pytest.approx(np.mean([one.score for one in local[4:]]))
+
+
+def test_the_plain_environment_gives_the_rewards_of_continuations(local: list[Rollout]) -> None:
+    env = gym.make(ENV, disable_env_checker=True, **ARGS).unwrapped
+    assert isinstance(env, MemoryEnv)
+    for first, seed in ((0, 5), (2, 8)):
+        env.reset(seed=seed)
+        shared = env
+        for rollout in (*local[first : first + 2], *local[first + 4 : first + 6]):
+            branch = shared.fork()
+            for step in rollout.steps:
+                branch.step(step.text)
+            (ended,) = end_here([branch.session], branch.factory.reader)
+            found, results = rollout.rewards(), ended.record.results
+            assert found.step_rewards == results[-1].step_rewards[rollout.start :]
+            assert found.streamed == [one.reward for one in results[rollout.start :]]
+            if rollout is local[first]:
+                following = branch
+            elif rollout is local[first + 1]:
+                shared = following
+
+
+def test_rows_of_continuations_are_grouped_by_memory_and_step(local: list[Rollout]) -> None:
+    advantages = compute_advantages([one.rewards() for one in local], Estimator())
+    rows = rows_of(local, advantages)
+    assert [row.group for row in rows[8:]] == [(0, 2), (0, 2), (1, 2), (1, 2)]
 
 
 def test_a_prompt_beyond_the_context_is_a_failed_row(

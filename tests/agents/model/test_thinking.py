@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
 import finemem_env  # noqa: F401  (registers the environments)
-from agents.learn.rollout import Sampling, make_rollout_env, roll_out
+from agents.learn.rollout import Sampling, roll_out
 from agents.model.policy import Policy
 from finemem_env import backends
 from finemem_env.backends.generation import GenerationBackend
@@ -21,6 +21,7 @@ from finemem_env.backends.hf import HFConfig, load_backend
 from finemem_env.backends.policy import ModelPolicy
 from finemem_env.backends.sampler import Sample
 from finemem_env.operations import parse
+from finemem_env.registration import make_rollout_env
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast

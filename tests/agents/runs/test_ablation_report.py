@@ -43,6 +43,13 @@ def test_one_line_per_method_with_what_it_needs_to_reach_the_outcome_reward() ->
     assert lines[3].endswith("| 10 (2 of 2) |")
 
 
+def test_local_re_rollouts_are_a_method_of_their_own() -> None:
+    local = [one | {"compare": "state"} for one in RECORDS[:2]]
+    lines = table([*RECORDS, *local]).splitlines()
+    assert lines[2].endswith("| not reached (1 of 2) |")
+    assert lines[4].startswith("| few | outcome, return, state | 2 |")
+
+
 def test_without_the_outcome_reward_nothing_is_compared() -> None:
     assert table(RECORDS[2:]).splitlines()[2].endswith("| - |")
 
@@ -70,4 +77,4 @@ def test_the_first_evaluation_that_reaches_a_score() -> None:
 def test_curves_are_means_over_seeds() -> None:
     curve = mean_curves(RECORDS)["few: outcome, return"]
     assert [update for update, _ in curve] == [0, 10, 20]
-    assert [score for _, score in curve] == pytest.approx([0.1, 0.25, 0.5])
+    assert [score.value for _, score in curve] == pytest.approx([0.1, 0.25, 0.5])

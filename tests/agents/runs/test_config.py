@@ -127,6 +127,9 @@ def test_a_mixture_is_json() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
+        ({"compare": "memory"}, "compare: expected"),
+        ({"local_steps": 0}, "local_steps: expected an integer"),
+        ({"compare": "state", "baseline": "context"}, "expected context_step with --compare state"),
         ({"group_size": 1}, r"group_size: expected an integer \(at least 2\), got 1\."),
         ({"updates": 0}, r"updates: expected an integer \(at least 1\), got 0\."),
         ({"updates": 2.5}, r"updates: expected an integer \(at least 1\), got 2\.5\."),

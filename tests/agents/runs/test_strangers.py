@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
-from agents import evaluate, export, grpo, plot
+from agents import ablation, evaluate, export, grpo, plot
 from agents.runs.config import TrainConfig
 from baselines import benchmark
 from tests.test_strangers import every_setting, place, untouched
@@ -68,6 +70,22 @@ def test_training_goes_on_with_what_was_typed(
     (last / "state.json").write_text(json.dumps({"digest": "theirs"}))
     assert grpo.main(["--smoke", "--resume", "--output-dir", str(folder)]) == 2
     assert "started with other settings" in capsys.readouterr().err
+
+
+def test_an_ablation_takes_no_settings_of_a_cell(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.model.policy.load_policy", lambda *_: pytest.fail("it was loaded"))
+    cell = ablation.Cell.of("outcome/return", "few", 0)
+    folder = theirs(place, model="canary/model", env="canary:Env-v0")
+    folder.rename(place / cell.name)
+    played = {name: {"scores": [0.5], "memory": [9.0]} for name in ablation.PLAYERS}
+    record = {**dataclasses.asdict(cell), "curve": [[0, 0.1]], "same": played, "longer": played}
+    (place / cell.name / "cell.json").write_text(json.dumps(record))
+    given = [str(place), "--methods", "outcome/return", "--seeds", "0", "--episodes", "1"]
+    assert ablation.main(given) == 2
+    assert "with other settings" in capsys.readouterr().err
+    assert "canary" not in sys.modules
 
 
 def test_plot_reads_numbers(place: Path) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from baselines.managers.selective import Selective, statement_key
+from baselines.managers.selective import Selective
+from baselines.managers.statements import statement_key
 from finemem_env.operations import parse
 from finemem_env.prompts import render_item, render_observation
 from finemem_env.text import approx_tokens, parse_example

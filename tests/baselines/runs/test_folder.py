@@ -116,7 +116,7 @@ def test_results_of_unknown_origin_are_not_touched(tmp_path: Path) -> None:
 def test_a_broken_config_is_a_data_error(tmp_path: Path) -> None:
     started(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(DataError, match="expected the config of a run"):
+    with pytest.raises(DataError, match="expected JSON"):
         RunFolder(tmp_path).start(CONFIG, resume=True)
 
 

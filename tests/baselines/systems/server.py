@@ -1,0 +1,125 @@
+"""A loopback server for memory libraries: extracts every sentence, embeds by hashed words.
+
+It knows the prompts of the libraries by what stands in them. What a library makes of it shows that
+adapter and library fit together; it says nothing about the library with a language model.
+`python -m tests.baselines.systems.server PORT` serves until it is stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+import threading
+from typing import Any
+
+from finemem_env.text import split_sentences
+from tests.backends.servers import Response, Seen, ServerBase, chat_completion
+
+DIMENSIONS = 64
+
+
+def vector(text: str) -> list[float]:
+    """Counts of words, each at a place that its hash decides."""
+    row = [0.01] * DIMENSIONS
+    for word in re.findall(r"\w+", text.casefold()):
+        row[int(hashlib.md5(word.encode()).hexdigest(), 16) % DIMENSIONS] += 1.0
+    return row
+
+
+class MemoryServer(ServerBase):
+    """Chat completions and embeddings.
+
+    Attributes:
+        down: paths that answer with status 503.
+        told: every text that was extracted from.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.down: set[str] = set()
+        self.told: list[str] = []
+        super().__init__(port)
+
+    def respond(self, seen: Seen) -> Response:
+        if any(seen.path.endswith(path) for path in self.down):
+            return Response(b'{"error": {"message": "down"}}', 503)
+        if seen.path.endswith("/embeddings"):
+            return self._embed(seen.json)
+        return Response(self._chat(seen.json))
+
+    def _embed(self, body: Any) -> Response:  # noqa: ANN401
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        rows = [
+            {"object": "embedding", "index": i, "embedding": vector(text)}
+            for i, text in enumerate(texts)
+        ]
+        usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
+        reply = {"object": "list", "model": "words", "data": rows, "usage": usage}
+        return Response(json.dumps(reply).encode())
+
+    def _chat(self, body: Any) -> bytes:  # noqa: ANN401
+        first, last = (str(body["messages"][place]["content"]) for place in (0, -1))
+        if "## New Messages" in last:
+            return self._mem0(last)
+        if body.get("tools"):
+            return self._langmem(last)
+        if "Content for analysis:" in last:
+            note = last.split("Content for analysis:")[1].strip()
+            words = re.findall(r"[A-Z]\w+", note)[:3]
+            return _json({"keywords": words, "context": "Something was said.", "tags": ["told"]})
+        if "memory evolution agent" in last:
+            return self._evolve(last)
+        if "fact extraction system" in last:
+            facts = "".join(f"<fact>{one}</fact>" for one in self._sentences(first))
+            return chat_completion(f"<facts>{facts}</facts>")
+        if "fact condensing system" in last:
+            kept = re.findall(r"<fact>(.*?)</fact>", last, re.DOTALL)[:5]
+            return chat_completion("".join(f"<fact>{one}</fact>" for one in kept))
+        raise AssertionError(f"no library's prompt: {last[:200]}")
+
+    def _sentences(self, text: str) -> list[str]:
+        self.told.append(text)
+        return list(split_sentences(text.strip()))
+
+    def _mem0(self, prompt: str) -> bytes:
+        told = prompt.split("## New Messages\n")[1].split("\n\n## Observation Date")[0]
+        told = re.sub(r"^\s*user: ?", "", told)
+        memories = [{"id": str(i), "text": one} for i, one in enumerate(self._sentences(told))]
+        return _json({"memory": memories})
+
+    def _langmem(self, prompt: str) -> bytes:
+        (told,) = re.findall(r"<session_[^>]+>\n(.*)\n</session_", prompt, re.DOTALL)
+        told = re.sub(r"^=+ ?Human Message ?=+\n", "", told.strip())
+        calls = [
+            {
+                "id": f"c{i}",
+                "type": "function",
+                "function": {"name": "Memory", "arguments": json.dumps({"content": one})},
+            }
+            for i, one in enumerate(self._sentences(told))
+        ]
+        return chat_completion(None, tool_calls=calls)
+
+    def _evolve(self, prompt: str) -> bytes:
+        """Every neighbour gets a new context, so that older notes change."""
+        count = len(re.findall(r"^\s*memory_id:", prompt, re.MULTILINE))
+        return _json(
+            {
+                "should_evolve": True,
+                "actions": ["update_neighbor"],
+                "suggested_connections": [],
+                "tags_to_update": ["told"],
+                "new_context_neighborhood": ["Something was said before."] * count,
+                "new_tags_neighborhood": [["told", "twice"]] * count,
+            }
+        )
+
+
+def _json(value: object) -> bytes:
+    return chat_completion(json.dumps(value))
+
+
+if __name__ == "__main__":
+    with MemoryServer(int(sys.argv[1])):
+        threading.Event().wait()

@@ -1,0 +1,187 @@
+"""`step_rewards` arrive through every wire as the plain environment gives them.
+
+A wire plays one episode in its package's own way: `play(seed, replies)` gives each reply of
+`replies` at its step and returns the step rewards that come out at the other end. A new package is
+one function with `@wire`; one that is not installed is skipped by its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from finemem_env.integrations import play_groups, step_info
+from finemem_env.wrappers import DiscreteOperations
+from tests.backends.servers import StubServer
+from tests.integrations.serving import served
+
+Wire = Callable[[int, Sequence[str]], Sequence[float]]
+
+ENV = "FineMem-AR-v0"
+TASK: dict[str, Any] = {"num_chunks": 3, "difficulty": {"facts_per_chunk": 2}}
+SEED = 3
+INSERT = np.int64(1)  # the choice that numbered agents make at every sentence
+WIRES: dict[str, tuple[Wire, tuple[str, ...]]] = {}
+
+
+def wire(*packages: str) -> Callable[[Wire], Wire]:
+    """Adds a wire under its function's name; `packages` are what it needs."""
+
+    def add(play: Wire) -> Wire:
+        WIRES[play.__name__] = (play, packages)
+        return play
+
+    return add
+
+
+@cache
+def plain() -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """The replies of whoever inserts every sentence that fits, and their step rewards."""
+    env = DiscreteOperations(gym.make(ENV, **TASK))
+    env.reset(seed=SEED)
+    replies, over = [], False
+    while not over:
+        draft = env.draft
+        assert draft is not None
+        _, _, over, _, info = env.step(INSERT)
+        if draft.done:
+            replies.append(draft.action())
+    return tuple(replies), info["step_rewards"]
+
+
+@wire()
+def through_the_vector_environment(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    envs = gym.make_vec(ENV, num_envs=2, autoreset_mode="same_step", **TASK)
+    envs.reset(seed=[seed, seed + 1])  # type: ignore[arg-type]
+    for reply in replies:
+        *_, infos = envs.step([reply, "[]"])
+    return list(infos["final_info"]["step_rewards"][0])
+
+
+@wire()
+def through_play_groups(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    left = iter(replies)
+    rows = play_groups(ENV, [seed], 1, lambda prompts: [next(left)], env_args=TASK)
+    return [row.reward for row in rows]
+
+
+@wire()
+def through_json(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    env = gym.make(ENV, **TASK)
+    env.reset(seed=seed)
+    for reply in replies:
+        *_, info = env.step(reply)
+    rewards: list[float] = json.loads(json.dumps(step_info(info)))["step_rewards"]
+    return rewards
+
+
+@wire("openenv")
+def through_openenv(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from finemem_env.integrations.openenv import Edit, MemoryClient, make_app
+
+    with served(make_app(ENV, TASK)) as url, MemoryClient(base_url=url).sync() as client:
+        client.reset(seed=seed)
+        for reply in replies:
+            result = client.step(Edit(text=reply))
+    rewards: list[float] = result.metadata["step_rewards"]
+    return rewards
+
+
+@wire("verifiers")
+def through_verifiers(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from finemem_env.integrations.verifiers import MemoryData, MemoryHarness, vf
+
+    data = MemoryData(env_id=ENV, env_args=TASK, seed=seed)
+    ctx, trace = SimpleNamespace(model="stub"), SimpleNamespace(info={})
+    left = iter(replies)
+    with StubServer(lambda request: next(left)) as server:
+        harness: Any = MemoryHarness(vf.HarnessConfig())
+        asyncio.run(harness.launch(ctx, trace, None, server.url, "unused", {}, data))
+    rewards: list[float] = trace.info["turn_rewards"]
+    return rewards
+
+
+@wire("art")
+def through_art(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from finemem_env.integrations.art import art, gather_steps
+
+    said: dict[str, str] = {}
+    with StubServer(lambda asked: _by_chunk(said, _shown(asked), replies)) as server:
+        endpoint = {"inference_base_url": server.url, "inference_api_key": "unused"}
+        model = art.Model(name="stub", project="test", inference_model_name="stub", **endpoint)
+        groups = asyncio.run(gather_steps(model, ENV, seed, 2, env_args=TASK))
+    return [group.trajectories[0].reward for group in groups]
+
+
+def _shown(request: Any) -> str:  # noqa: ANN401
+    shown: str = request["messages"][-1]["content"]
+    return shown
+
+
+def _by_chunk(said: dict[str, str], prompt: str, replies: Sequence[str]) -> str:
+    """The reply of the step whose chunk the prompt shows, to every rollout the same."""
+    chunk = prompt.rpartition("<chunk")[2].partition("</chunk>")[0]
+    return said.setdefault(chunk, replies[len(said) % len(replies)])
+
+
+@wire("atroposlib")
+def through_atropos(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from tests.integrations.test_atropos import TokenServer, played
+
+    said: dict[str, str] = {}
+    with TokenServer() as server:
+        server.notes = lambda prompt: _by_chunk(said, prompt, replies)
+        _, groups = asyncio.run(played(server, seed))
+    return [group["scores"][0] for group in groups]
+
+
+@wire("verl")
+def through_verl(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from tests.integrations.test_verl import Model, rollout
+
+    left = iter(replies)
+    return [one.reward_score for one in rollout(Model(lambda prompt: next(left)), seed)]
+
+
+@wire("gem")
+def through_gem(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from finemem_env.integrations.gem import MemoryGem
+
+    env = MemoryGem(ENV, TASK, seed)
+    env.reset()
+    for reply in replies:
+        *_, info = env.step(reply)
+    rewards: list[float] = info["step_rewards"]
+    return rewards
+
+
+@wire("skyrl_gym")
+def through_skyrl(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from finemem_env.integrations.skyrl import MemorySkyRL
+
+    env = MemorySkyRL({"env_id": ENV, "env_args": TASK}, {"extra_info": {"seed": seed}})
+    env.init([])
+    for reply in replies:
+        out = env.step(reply)
+    rewards: list[float] = out["metadata"]["step_rewards"]
+    return rewards
+
+
+@pytest.mark.parametrize("name", WIRES)
+def test_step_rewards_are_those_of_the_plain_environment(name: str) -> None:
+    play, packages = WIRES[name]
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    replies, rewards = plain()
+    assert len(set(rewards)) == len(replies) == 3  # none of them stands for another
+    assert play(SEED, replies) == pytest.approx(rewards)
