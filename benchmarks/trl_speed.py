@@ -200,7 +200,7 @@ def _memory(side: Side) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table per set-up."""
     options = _parser().parse_args(arguments)
-    require(("torch", "transformers", "datasets", "trl"), "the comparison", "dev")
+    require(("torch", "transformers", "datasets", "trl"), "the comparison", "trl")
     names = ["ours", *[f"trl/{split}" for split in options.splits]]
     own = {"threads": options.threads, "device": options.device, "mixed": options.mixed}
     begin(f"set-ups {', '.join(options.setups)}, {options.rounds} rounds of {', '.join(names)}")

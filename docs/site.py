@@ -33,6 +33,7 @@ API = {
     "Retrievers": ("finemem_env.retrieval",),
     "Operations": ("finemem_env.operations",),
     "Wrappers": ("finemem_env.wrappers",),
+    "Integrations": ("finemem_env.integrations",),
     "Traces": ("finemem_env.trace",),
     "Checks for your own parts": ("finemem_env.testing",),
     "Agents of the benchmark": ("baselines.agents",),

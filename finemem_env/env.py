@@ -14,7 +14,7 @@ import gymnasium as gym
 from gymnasium.wrappers import TimeLimit
 
 from finemem_env.console import accept_any_text
-from finemem_env.errors import ConfigError
+from finemem_env.errors import ConfigError, KeywordError
 from finemem_env.factory import SessionFactory
 from finemem_env.locate import blank_env
 from finemem_env.prompts import INSTRUCTIONS
@@ -64,7 +64,8 @@ class MemoryEnv(gym.Env[str, str]):
         **keywords: see `factory.SessionFactory` and `settings.resolve`.
 
     Raises:
-        ConfigError: an unknown or contradictory keyword, an unknown render mode.
+        ConfigError: an unknown or contradictory keyword.
+        KeywordError: an unknown render mode; clients try "rgb_array" and go on without.
         DataError: the source's files are missing or malformed.
     """
 
@@ -74,7 +75,7 @@ class MemoryEnv(gym.Env[str, str]):
 
     def __init__(self, *, render_mode: str | None = None, **keywords: Any) -> None:  # noqa: ANN401
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ConfigError(
+            raise KeywordError(
                 f'render_mode: expected None, "ansi" or "human", got {render_mode!r}.'
             )
         self.render_mode = render_mode

@@ -2,7 +2,7 @@
 
     FineMemError
     ├── ConfigError      a keyword, preset, protocol or option that does not fit (also a ValueError)
-    │   └── KeywordError a keyword that there is not (also a TypeError, as Python's own)
+    │   └── KeywordError a keyword or render mode that there is not (a TypeError, as Python's)
     ├── DataError        a data file or episode that is missing or malformed (also a ValueError)
     ├── ReaderError      a reading agent that cannot be built or breaks its own contract
     └── BackendError     a language model that cannot be used (refused key, unknown model)
@@ -36,7 +36,7 @@ class ConfigError(FineMemError, ValueError):
 
 
 class KeywordError(ConfigError, TypeError):
-    """A keyword that nothing here takes.
+    """A keyword, or a render mode, that nothing here takes.
 
     Other libraries probe an environment with keywords of their own and go on without them when
     Python answers with a TypeError; so this is one, in Python's words.

@@ -145,7 +145,7 @@ LACKING: list[tuple[str, str, list[str]]] = [
     ),
     ("PIL", "-e '.[plot]'", ["agents.plot", "run", "-o", "out.png"]),
     ("rank_bm25", "-e '.[dev]'", ["benchmarks.retrieval"]),
-    ("torch", "-e '.[dev]'", ["benchmarks.trl_speed"]),
+    ("torch", "-e '.[trl]'", ["benchmarks.trl_speed"]),
 ]
 
 

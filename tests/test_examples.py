@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import finemem_env
+from agents.learn.advantages import Estimator, RolloutRewards, compute_advantages
 from finemem_env.data.registry import SOURCES
 from finemem_env.readers import READERS
 from finemem_env.registry import Registry
@@ -56,8 +58,7 @@ def needs(package: str) -> None:
         pytest.skip(f"{package} is not installed")
 
 
-def test_ten_files_of_at_most_sixty_lines() -> None:
-    assert len(FILES) == 10
+def test_files_of_at_most_sixty_lines() -> None:
     for name in FILES:
         text = (EXAMPLES / f"{name}.py").read_text("utf-8")
         assert len(text.splitlines()) <= 60, name
@@ -136,20 +137,33 @@ def test_trl_grpo(example: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     needs("trl")
     from trl.trainer.grpo_trainer import GRPOTrainer
 
-    seen: list[Any] = []
+    seen: list[tuple[Any, Any]] = []
+    weights: list[float] = []
     whole = GRPOTrainer._generate_and_score_completions
 
     def watched(self: Any, inputs: Any) -> Any:  # noqa: ANN401
-        seen.append(([one["prompt"] for one in inputs], whole(self, inputs)))
+        weights.append(
+            sum(float(one.detach().double().abs().sum()) for one in self.model.parameters())
+        )
+        seen.append((inputs, whole(self, inputs)))  # TRL adds to `inputs` what a row is paid
         return seen[-1][1]
 
     monkeypatch.setattr(GRPOTrainer, "_generate_and_score_completions", watched)
-    out = example("trl_grpo", "2")
-    assert re.findall(r"episode (\d)", out) == ["0", "1"]
-    for update, (prompts, made) in enumerate(seen):
-        assert prompts == [f"{update} {t}" for t in range(3) for _ in range(4)]
-        assert made["advantages"].shape == (12,)
-        assert made["advantages"].reshape(3, 4).sum(1).abs().max() < 1e-4  # by (episode, step)
+    out = example("trl_grpo", "3")
+    assert re.findall(r"update (\d): score 0\.\d{3}", out) == ["1", "2", "3"]
+    assert len(set(weights)) == 3
+    for update, (inputs, made) in enumerate(seen):
+        assert [one["prompt"] for one in inputs] == [
+            f"{update} {t}" for t in range(3) for _ in range(4)
+        ]
+        paid = np.array([one["step_reward"] for one in inputs]).reshape(3, 4)  # (T, G)
+        ours = compute_advantages(
+            [RolloutRewards(update, row, row, [True] * 3) for row in paid.T.tolist()],
+            Estimator(credit="step", scale="cell", floor=0.0, epsilon=1e-4),
+        )
+        theirs = made["advantages"].reshape(3, 4).T
+        assert np.abs(theirs.numpy() - np.stack(ours.values)).max() < 1e-4
+        assert np.abs(theirs).max() > 0.1
 
 
 def test_openenv_server(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from finemem_env.session import Session
 
 Message = dict[str, str]
+Credit = Literal["step", "reward_to_go"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,8 @@ class Row:
         seed: of the episode; the rollouts of a seed are one context.
         step: t, from 0.
         rollout: which of the group's, from 0.
-        messages: the prompt: instructions as system message, chunk and memory as user message.
+        messages: the prompt, the very list that `generate` got: instructions as system message,
+            chunk and memory as user message.
         reply: what `generate` gave; "" where it gave None.
         reward: r_t, the attributed reward of the step, of `info["step_rewards"]`.
         valid: False where the reader failed or there was no reply: leave the row out.
@@ -44,6 +47,16 @@ class Row:
     def group(self) -> tuple[int, int]:
         """(context, step): rows of a group are compared with one another."""
         return self.seed, self.step
+
+    def signal(self, credit: Credit = "reward_to_go") -> float | None:
+        """What rows of a group are compared by, None where the row is to be left out.
+
+        Args:
+            credit: the reward of the "step", or of it and all later ones ("reward_to_go").
+        """
+        if credit == "step":
+            return self.reward if self.valid else None
+        return self.reward_to_go if self.valid_to_go else None
 
 
 @dataclass(slots=True)

@@ -46,6 +46,12 @@ def test_bad_keyword(keywords: dict[str, Any], message: str) -> None:
         gym.make("FineMem-AR-v0", disable_env_checker=True, **keywords)
 
 
+@pytest.mark.parametrize("keywords", [{"render_mode": "rgb_array"}, {"frameskip": 1}])
+def test_what_clients_try_is_a_type_error(keywords: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):  # stable-baselines3 and TorchRL go on without it
+        gym.make("FineMem-AR-v0", disable_env_checker=True, **keywords)
+
+
 def test_unknown_id_suggests_the_nearest() -> None:
     with pytest.raises(gym.error.NameNotFound, match="FineMem-AR"):
         gym.make("FineMem-ARR-v0")

@@ -10,8 +10,12 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +24,7 @@ import numpy as np
 import pytest
 
 from finemem_env.integrations import play_groups, step_info
-from finemem_env.wrappers import DiscreteOperations
+from finemem_env.wrappers import DiscreteOperations, FeatureObservation
 from tests.backends.servers import StubServer
 from tests.integrations.serving import served
 
@@ -30,14 +34,15 @@ ENV = "FineMem-AR-v0"
 TASK: dict[str, Any] = {"num_chunks": 3, "difficulty": {"facts_per_chunk": 2}}
 SEED = 3
 INSERT = np.int64(1)  # the choice that numbered agents make at every sentence
-WIRES: dict[str, tuple[Wire, tuple[str, ...]]] = {}
+WIRES: list[Any] = []
 
 
-def wire(*packages: str) -> Callable[[Wire], Wire]:
+def wire(*packages: str, slow: bool = False) -> Callable[[Wire], Wire]:
     """Adds a wire under its function's name; `packages` are what it needs."""
 
     def add(play: Wire) -> Wire:
-        WIRES[play.__name__] = (play, packages)
+        marks = [pytest.mark.slow] if slow else []
+        WIRES.append(pytest.param(play, packages, id=play.__name__, marks=marks))
         return play
 
     return add
@@ -72,6 +77,100 @@ def through_play_groups(seed: int, replies: Sequence[str]) -> Sequence[float]:
     left = iter(replies)
     rows = play_groups(ENV, [seed], 1, lambda prompts: [next(left)], env_args=TASK)
     return [row.reward for row in rows]
+
+
+@wire("trl", "torch", slow=True)
+def through_trl(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    from agents.assets import tiny_folder
+    from finemem_env.integrations.trl import StepTask
+
+    seen: list[Any] = []
+    left = iter(replies)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder(), padding_side="left")
+
+    class Scripted(GRPOTrainer):
+        def _generate_single_turn(self, ids: list[Any], *_: object) -> tuple[list[Any], None]:
+            return [tokenizer(next(left))["input_ids"]] * len(ids), None
+
+    def reward(step_reward: list[float | None], **_: object) -> list[float | None]:
+        seen.extend(step_reward)
+        return step_reward
+
+    task = StepTask(ENV, group_size=2, updates=1, env_args=TASK, credit="step", seed=seed)
+    model = AutoModelForCausalLM.from_pretrained(tiny_folder())
+    with tempfile.TemporaryDirectory() as folder:
+        config = task.config(folder, bf16=False, use_cpu=True, save_strategy="no")
+        parts: dict[str, Any] = {"processing_class": tokenizer, "rollout_func": task.roll_out}
+        Scripted(model, reward, config, task.dataset(), **parts).train()
+    assert seen[::2] == seen[1::2]
+    return seen[::2]
+
+
+def numbered() -> gym.Env[Any, Any]:
+    return FeatureObservation(DiscreteOperations(gym.make(ENV, **TASK)))
+
+
+@wire("ray", slow=True)
+def through_rllib(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    script = str(Path(__file__).with_name("rllib_episode.py"))
+    asked = json.dumps({"seed": seed, "config": {"env_id": ENV, "env_args": TASK}})
+    done = subprocess.run([sys.executable, script, asked], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rewards: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return rewards
+
+
+@wire("stable_baselines3", slow=True)
+def through_sb3(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from stable_baselines3.common.env_util import make_vec_env
+
+    env = make_vec_env(numbered, n_envs=1, seed=seed)
+    env.reset()
+    ends = [False]
+    while not ends[0]:
+        _, _, ends, infos = env.step([INSERT])
+    rewards: Sequence[float] = infos[0]["step_rewards"]
+    return rewards
+
+
+@wire("torchrl", slow=True)
+def through_torchrl(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from torchrl.envs import GymEnv
+    from torchrl.envs.gym_like import BaseInfoDictReader
+
+    class Last(BaseInfoDictReader):
+        """Puts nothing into tensors: `step_rewards` has a length at the end only."""
+
+        seen: Any = ()
+        info_spec: Any = {}
+
+        def __call__(self, info_dict: Any, tensordict: Any) -> Any:  # noqa: ANN401
+            self.seen = info_dict["step_rewards"]
+            return tensordict
+
+    last = Last()
+    env = GymEnv(ENV, **TASK).set_info_dict_reader(last)
+    seen = env.reset(seed=seed)
+    for reply in replies:
+        seen = env.step(seen.set("action", reply))["next"]
+    rewards: Sequence[float] = last.seen
+    return rewards
+
+
+@wire("tianshou", slow=True)
+def through_tianshou(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from tianshou.env import DummyVectorEnv
+
+    envs = DummyVectorEnv([numbered])
+    envs.reset(seed=seed)
+    ends = [False]
+    while not ends[0]:
+        _, _, ends, _, infos = envs.step([INSERT])
+    rewards: Sequence[float] = infos[0]["step_rewards"]
+    return rewards
 
 
 @wire()
@@ -118,7 +217,7 @@ def through_art(seed: int, replies: Sequence[str]) -> Sequence[float]:
     with StubServer(lambda asked: _by_chunk(said, _shown(asked), replies)) as server:
         endpoint = {"inference_base_url": server.url, "inference_api_key": "unused"}
         model = art.Model(name="stub", project="test", inference_model_name="stub", **endpoint)
-        groups = asyncio.run(gather_steps(model, ENV, seed, 2, env_args=TASK))
+        groups = asyncio.run(gather_steps(model, ENV, seed, 2, env_args=TASK, credit="step"))
     return [group.trajectories[0].reward for group in groups]
 
 
@@ -176,9 +275,11 @@ def through_skyrl(seed: int, replies: Sequence[str]) -> Sequence[float]:
     return rewards
 
 
-@pytest.mark.parametrize("name", WIRES)
-def test_step_rewards_are_those_of_the_plain_environment(name: str) -> None:
-    play, packages = WIRES[name]
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("play", "packages"), WIRES)
+def test_step_rewards_are_those_of_the_plain_environment(
+    play: Wire, packages: tuple[str, ...]
+) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")

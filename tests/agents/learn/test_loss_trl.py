@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="the agents need torch")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # third-party deprecations at import
-    pytest.importorskip("trl", reason="TRL (extra dev) is not installed")
+    pytest.importorskip("trl", reason="TRL (extra trl) is not installed")
     pytest.importorskip("datasets", reason="TRL's trainer needs datasets")
     from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.grpo_trainer import GRPOTrainer

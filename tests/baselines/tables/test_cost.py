@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from baselines.published import fill, markdown
-from baselines.report import load, page
 from baselines.report import main as report
+from baselines.reporting.contents import load
+from baselines.reporting.page import page
 from baselines.runs.choice import AgentChoice
 from baselines.runs.folder import RunFolder
 from baselines.runs.run import RunConfig, run
@@ -180,6 +181,18 @@ def test_readers_say_what_each_of_them_cost(
     assert model["cost"]["prompt_tokens"] == 11 * model["cost"]["calls"]
     assert "model s" in out.splitlines()[-5]
     assert out.splitlines()[-3].split()[-8:] == ["-"] * 8
+
+
+def test_a_damaged_cost_is_one_line(
+    played: tuple[Path, str, list[int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in played[0].glob("*.json*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    damaged = json.dumps({**json.loads(lines[0]), "usage": {"reader": 3}})
+    (tmp_path / "results.jsonl").write_text("\n".join([damaged, *lines[1:], ""]))
+    assert report([str(tmp_path)]) == 2
+    assert "results.jsonl, line 1: usage must be a mapping of names" in capsys.readouterr().err
 
 
 def test_a_server_that_reports_nothing_is_counted_here() -> None:
