@@ -173,15 +173,8 @@ def roll_out(
     """
     clock = clock or Clock()
     start = time.perf_counter()
-    env.reset(seed=list(seeds))
-    reader = _TimedReader(env.factory.reader, clock)
-    contexts = {one: number for number, one in enumerate(dict.fromkeys(seeds))}
-    rollouts = [
-        Rollout(contexts[one], session) for one, session in zip(seeds, env.sessions, strict=True)
-    ]
+    rollouts, reader = _begin(env, seeds), _TimedReader(env.factory.reader, clock)
     clock.environment += time.perf_counter() - start
-    for place, rollout in enumerate(rollouts):
-        rollout.place = place
     batches = np.random.SeedSequence([seed, len(seeds)])
     own = [[seed, place] if draws is None else [draws[place]] for place in range(len(seeds))]
     live = list(rollouts)
@@ -208,6 +201,18 @@ def roll_out(
         clock.sample += sampled - middle
         busy = time.perf_counter() - start - (sampled - middle)
         clock.environment += busy - (clock.reader - waited)
+    return rollouts
+
+
+def _begin(env: MemoryVectorEnv, seeds: Sequence[int]) -> list[Rollout]:
+    """One rollout of every episode, at its start."""
+    env.reset(seed=list(seeds))
+    contexts = {one: number for number, one in enumerate(dict.fromkeys(seeds))}
+    rollouts = [
+        Rollout(contexts[one], session) for one, session in zip(seeds, env.sessions, strict=True)
+    ]
+    for place, rollout in enumerate(rollouts):
+        rollout.place = place
     return rollouts
 
 
