@@ -113,7 +113,7 @@ def play(
 
 def _share_memory(env: MemoryVectorEnv, seeds: Sequence[int]) -> tuple[str, ...]:
     """All of a group go on from the memory of its first; returns what they see."""
-    first = {}
+    first: dict[int, Session] = {}
     for seed, session in zip(seeds, env.sessions, strict=True):
         first.setdefault(seed, session)
     env.sessions[:] = [first[seed].fork() for seed in seeds]

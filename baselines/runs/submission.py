@@ -19,6 +19,7 @@ from typing import Any
 
 from baselines.runs.folder import RunFolder
 from baselines.tables.results import Result
+from finemem_env.backends.options import read_options
 from finemem_env.errors import DataError
 from finemem_env.fields import parse_json
 from finemem_env.trace import Trace, parse_trace, trace_line, without_texts
@@ -76,7 +77,10 @@ def read_submission(path: Path) -> Submission:
             raise DataError(f"{path}: expected schema {SCHEMA!r}.")
         if record.get("sha256") != _digest(record):
             raise DataError(f"{path}: the checksum is not that of the content.")
-        results = tuple(Result(**result) for result in record["results"])
+        results = tuple(
+            read_options(Result, dict(one), f"{path}: result {number}")
+            for number, one in enumerate(record["results"])
+        )
         traces = {}
         for number, entry in enumerate(record["traces"]):
             trace = parse_trace(entry["trace"], f"{path}: trace {number}")

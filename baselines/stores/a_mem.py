@@ -29,7 +29,7 @@ class AMemStore(Library):
         passage_tokens: longest passage, unless one sentence is longer.
     """
 
-    name, module = "a_mem", "agentic_memory"
+    name, module = "a_mem", "agentic_memory.memory_system"
     version = installed("a-mem")
     # Chroma would send what is done with it, litellm load a list of prices.
     environment: ClassVar[Mapping[str, str]] = {

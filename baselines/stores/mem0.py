@@ -17,7 +17,7 @@ _ALL = 100_000  # `get_all` and `search` return 20 unless they are told
 class Mem0Store(Library):
     """Mem0 with its own prompts and scoring, Qdrant in a temporary folder.
 
-    One call of the model for a chunk, whose instructions alone are some 9,000 tokens. Memories are
+    One call of the model for a chunk, whose instructions alone are some 8,500 tokens. Memories are
     added and never rewritten (mem0ai 2). Without spaCy and fastembed, which it does not ask for, it
     searches by embeddings alone.
 

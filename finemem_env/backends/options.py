@@ -134,7 +134,17 @@ def _fits_one(value: object, option: Any) -> bool:  # noqa: ANN401
         return isinstance(value, int) and not isinstance(value, bool)
     if typing.get_origin(option) is typing.Literal:
         return value in typing.get_args(option)
-    return isinstance(value, typing.get_origin(option) or option)
+    if not isinstance(value, typing.get_origin(option) or option):
+        return False
+    held = _held(option)
+    return held is None or all(_fits(one, held) for one in value.values())
+
+
+def _held(option: Any) -> Any:  # noqa: ANN401
+    """The type of a mapping's values, None where it holds anything."""
+    of = typing.get_origin(option)
+    held = typing.get_args(option)[1:] if of is not None and issubclass(of, Mapping) else ()
+    return held[0] if held and held[0] not in (Any, object) else None
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401
@@ -161,5 +171,7 @@ def _describe(hint: Any) -> str:  # noqa: ANN401
             parts.extend(repr(one) for one in typing.get_args(option))
         else:
             name = (typing.get_origin(option) or option).__name__
-            parts.append(_NAMES.get(name, name))
+            held = _held(option)
+            of = "" if held is None else f" of names to {_describe(held)}"
+            parts.append(_NAMES.get(name, name) + of)
     return " or ".join(parts)

@@ -14,7 +14,7 @@ from typing import Any
 
 from finemem_env.extras import needs
 from finemem_env.integrations.contexts import play_context
-from finemem_env.integrations.rows import Message, Row
+from finemem_env.integrations.rows import Credit, Message, Row
 
 with needs("ART", "art"):
     import art
@@ -29,6 +29,7 @@ async def gather_steps(
     *,
     env_args: Mapping[str, Any] | None = None,
     sampling: Mapping[str, Any] | None = None,
+    credit: Credit = "reward_to_go",
 ) -> list[art.TrajectoryGroup]:
     """Play one episode `group_size` times with the model's own client.
 
@@ -39,6 +40,7 @@ async def gather_steps(
         group_size: G.
         env_args: keywords of `gym.make`.
         sampling: keywords of the chat completions, such as temperature and max_tokens.
+        credit: what a reply is paid, as in `Row.signal`.
 
     Returns:
         One group for each step, without the replies that have no reward since the reader failed;
@@ -58,14 +60,21 @@ async def gather_steps(
         return choice.message.content or "", choice
 
     steps = await play_context(env_id, seed, group_size, ask, env_args=env_args)
-    groups = [[_trajectory(*one) for one in step if one[0].valid] for step in steps]
+    groups = [
+        [
+            _trajectory(row, choice, paid)
+            for row, choice in step
+            if (paid := row.signal(credit)) is not None
+        ]
+        for step in steps
+    ]
     return [art.TrajectoryGroup(group) for group in groups if len(group) > 1]
 
 
-def _trajectory(row: Row, choice: Choice) -> art.Trajectory:
+def _trajectory(row: Row, choice: Choice, paid: float) -> art.Trajectory:
     return art.Trajectory(
         messages_and_choices=[*row.messages, choice],
-        reward=row.reward,
+        reward=paid,
         metrics={"score": row.score},
         metadata={"seed": row.seed, "step": row.step, "rollout": row.rollout},
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from finemem_env.extras import needs
 from finemem_env.integrations.contexts import play_context
-from finemem_env.integrations.rows import Message, Row
+from finemem_env.integrations.rows import Credit, Message, Row
 
 with needs("Atropos", "atropos"):
     from atroposlib.envs.base import BaseEnv, BaseEnvConfig, ScoredDataGroup
@@ -26,6 +26,7 @@ class MemoryAtroposConfig(BaseEnvConfig):
     reply_tokens: int = Field(default=1024, description="Longest reply, in tokens")
     env_id: str = Field(default="FineMem-AR-v0", description="Environment of the suite")
     env_args: dict[str, Any] = Field(default_factory=dict, description="Keywords of gym.make")
+    credit: Credit = Field(default="reward_to_go", description="What a reply is paid (Row.signal)")
     eval_args: dict[str, Any] = Field(
         default_factory=lambda: {"split": "val"}, description="Other keywords for evaluations"
     )
@@ -56,7 +57,7 @@ class MemoryAtroposEnv(BaseEnv):
         steps = await play_context(
             config.env_id, item, config.group_size, self._reply, env_args=config.env_args
         )
-        return [_group(step) for step in steps], []
+        return [_group(step, config.credit) for step in steps], []
 
     async def evaluate(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
         """The mean score of greedy episodes, logged as `eval/score`."""
@@ -93,15 +94,15 @@ class MemoryAtroposEnv(BaseEnv):
         return await self._reply(messages, temperature=0.0)
 
 
-def _group(step: list[tuple[Row, SequenceNode]]) -> ScoredDataGroup | None:
+def _group(step: list[tuple[Row, SequenceNode]], credit: Credit) -> ScoredDataGroup | None:
     """The replies to one (context, step); those without a reward are left out."""
-    valid = [(row, node) for row, node in step if row.valid]
+    valid = [(row, node) for row, node in step if row.signal(credit) is not None]
     if len(valid) < 2:
         return None
     return ScoredDataGroup(
         tokens=[node.tokens for _, node in valid],
         masks=[node.masked_tokens for _, node in valid],
-        scores=[row.reward for row, _ in valid],
+        scores=[row.signal(credit) for row, _ in valid],
         inference_logprobs=[node.logprobs for _, node in valid],
         messages=[[*row.messages, {"role": "assistant", "content": row.reply}] for row, _ in valid],
         group_overrides={"group_size": len(valid)},

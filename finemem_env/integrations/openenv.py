@@ -2,9 +2,8 @@
 
     uvicorn --factory finemem_env.integrations.openenv:make_app --port 8000
 
-A client resets with `seed=…`, steps with the text of an action, and finds in `metadata` what
-`step_info` tells: at the end the reward of every step. Each WebSocket is a session of its own.
-Which environment is served is the server's choice, never a client's.
+A client resets with `seed=…`, steps with text, and finds `step_info` in `metadata`, with the reward
+of every step at the end. Which environment is served is the server's choice, never a client's.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ with needs("OpenEnv", "openenv"):
     from openenv.core.env_server import Action, Environment, Observation, State, create_app
     from openenv.core.env_server.types import ConcurrencyConfig, EnvironmentMetadata
 
-ENV_ID, ENV_ARGS = "FINEMEM_ENV_ID", "FINEMEM_ENV_ARGS"  # what a container is told
+ENV_ID, ENV_ARGS = "FINEMEM_ENV_ID", "FINEMEM_ENV_ARGS"
 
 
 class Edit(Action):
@@ -50,8 +49,7 @@ class MemoryEnvironment(Environment[Edit, Seen, State]):
     """One episode at a time.
 
     Args:
-        env: to play, for this session alone; None makes the one that the variables
-            FINEMEM_ENV_ID and FINEMEM_ENV_ARGS (JSON) name.
+        env: for this session alone; None: what $FINEMEM_ENV_ID and $FINEMEM_ENV_ARGS (JSON) name.
 
     Raises:
         ConfigError: the variables name nothing that can be made.
@@ -65,23 +63,13 @@ class MemoryEnvironment(Environment[Edit, Seen, State]):
         self._label: str | None = None
         self._info: dict[str, Any] = {}
 
-    def reset(
-        self,
-        seed: int | None = None,
-        episode_id: str | None = None,
-        **_: Any,  # noqa: ANN401
-    ) -> Seen:
+    def reset(self, seed: int | None = None, episode_id: str | None = None, **_: object) -> Seen:
         """Start the seed's episode; `episode_id` is a label of the client's, told by `state`."""
         text, self._info = self._open().reset(seed=seed)
         self._label = episode_id
         return Seen(text=text, metadata=step_info(self._info))
 
-    def step(
-        self,
-        action: Edit,
-        timeout_s: float | None = None,
-        **_: Any,  # noqa: ANN401
-    ) -> Seen:
+    def step(self, action: Edit, timeout_s: float | None = None, **_: object) -> Seen:
         """Apply the reply; the reward is the streamed one."""
         text, reward, done, _truncated, self._info = self._open().step(action.text)
         return Seen(text=text, reward=float(reward), done=done, metadata=step_info(self._info))
@@ -117,9 +105,8 @@ class MemoryClient(EnvClient[Edit, Seen, State]):
         return {"text": action.text}
 
     def _parse_result(self, payload: dict[str, Any]) -> StepResult[Seen]:
-        seen = Seen(
-            **payload["observation"], reward=payload.get("reward"), done=payload.get("done", False)
-        )
+        ended, reward = payload.get("done", False), payload.get("reward")
+        seen = Seen(**payload["observation"], reward=reward, done=ended)
         return StepResult(seen, seen.reward, seen.done, seen.metadata)
 
     def _parse_state(self, payload: dict[str, Any]) -> State:
@@ -154,12 +141,10 @@ def make_app(
 
 
 def _make(env_id: str | None = None, env_args: Mapping[str, Any] | None = None) -> MemoryEnv:
-    keywords = env_args
-    if keywords is None:
-        given = os.environ.get(ENV_ARGS, "{}")
-        try:
-            keywords = dict(json.loads(given))
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"{ENV_ARGS}: expected a JSON object, got {given!r}.") from error
+    given = os.environ.get(ENV_ARGS, "{}")
+    try:
+        keywords = dict(json.loads(given) if env_args is None else env_args)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{ENV_ARGS}: expected a JSON object, got {given!r}.") from error
     env_id = env_id or os.environ.get(ENV_ID, "FineMem-AR-v0")
     return session_env(env_id, {"include_instructions": True, **keywords})

@@ -41,8 +41,8 @@ class Scored(NamedTuple):
 
 
 def idf(counts: Mapping[str, int], n: int, term: str) -> float:
-    """Weight of a term that `counts[term]` of `n` texts hold."""
-    df = counts[term]
+    """Weight of a term that `counts[term]` of `n` texts hold, none where it is not there."""
+    df = counts.get(term, 0)
     return log(1 + (n - df + 0.5) / (df + 0.5))
 
 
@@ -61,7 +61,10 @@ def score_sentences(
     """
     found = [(rank, candidate) for rank, item in enumerate(items) for candidate in CANDIDATES[item]]
     shared = [query.terms & candidate.terms for _, candidate in found]
-    counts = Counter([term for terms in shared for term in terms])
+    counts: dict[str, int] = {}
+    for terms in shared:
+        for term in terms:
+            counts[term] = counts.get(term, 0) + 1
     if len(query.subject & counts.keys()) < query.least:
         return [], {}
     weights = {term: share * idf(counts, len(found), term) for term, share in query.shares.items()}

@@ -17,7 +17,7 @@ import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ _K1 = 1.5
 _B = 0.75
 _EPSILON = 0.25  # okapi's floor: share of the mean idf that a negative idf becomes
 _DECIMALS = 10  # scores this close are ties: the rest is rounding, which must not decide
+_SCALE = 1e10  # 10 ** _DECIMALS
+_TIE = 4 / _SCALE  # scores that are equal when they are rounded lie closer
+_FEW = 400  # postings up to which a query is scored one by one, which is faster than arrays
 _BITS = 24  # a posting holds slot and count in one integer: no term is in an item 2^24 times
 _MASK = (1 << _BITS) - 1
 
@@ -37,11 +40,31 @@ _MASK = (1 << _BITS) - 1
 class _Terms:
     """A text's terms: counts for an item, the sequence for a query."""
 
-    __slots__ = ("counts", "sequence")
+    __slots__ = ("_counts", "sequence")
 
     def __init__(self, sequence: list[str]) -> None:
         self.sequence = tuple(sequence)
-        self.counts = Counter(sequence)
+        self._counts: Counter[str] | None = None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each term occurs; counted when it is asked for, which no query does."""
+        if self._counts is None:
+            self._counts = Counter(self.sequence)
+        return self._counts
+
+
+_Held = list[tuple[str, "array[int]"]]
+
+
+class _Derived(NamedTuple):
+    """Of the present items: norm of every slot, twice; liveness; okapi's idf floor; `_parts`."""
+
+    norms: NDArray[np.float64]
+    listed: list[float]
+    alive: NDArray[np.bool_]
+    floor: float
+    parts: dict[str, list[tuple[int, float]]]
 
 
 _WORD_TERMS: TextCache[_Terms] = TextCache(lambda text: _Terms(search_terms(text)))
@@ -90,7 +113,7 @@ class BM25:
         self._lengths = array("d")  # terms per slot
         self._total = 0  # terms of living items
         self._with_df = [0]  # df -> number of terms with that df, kept for okapi only
-        self._derived: tuple[NDArray[np.float64], NDArray[np.bool_], float] | None = None
+        self._derived: _Derived | None = None
 
     def __len__(self) -> int:
         return len(self._items)
@@ -127,24 +150,60 @@ class BM25:
         """BM25 of every item, 0.0 where no term is shared; in insertion order."""
         if not self._items:
             return {}
-        found = self._score(self._terms[query].sequence)
-        if found is None:
+        held = self._held(self._terms[query].sequence)
+        if not held:
             return dict.fromkeys(self._items, 0.0)
-        values = found[0].tolist()
+        values = self._score(held)[0].tolist()
         return {item_id: values[slot] for item_id, (slot, _, _) in self._items.items()}
 
     def search(self, query: str, k: int) -> list[int]:
         """Ids of at most `k` items that share a term with `query`, best first."""
-        found = self._score(self._terms[query].sequence) if self._items and k > 0 else None
-        if found is None:
+        if not self._items or k <= 0:
             return []
-        scores, shared = found
+        held = self._held(self._terms[query].sequence)
+        if sum([len(one) for _, one in held]) <= _FEW:
+            return self._search_few(query, held, k)
+        scores, shared = self._score(held)
         slots = np.flatnonzero(shared)
         ranked = scores[slots].round(_DECIMALS)
         if len(slots) > 4 * k + 32:
             kept = ranked >= np.partition(ranked, len(ranked) - k)[len(ranked) - k]
             slots, ranked = slots[kept], ranked[kept]
         return self._order(query, slots.tolist(), ranked.tolist())[:k]
+
+    def _search_few(self, query: str, held: _Held, k: int) -> list[int]:
+        """What the arrays would give, to the last bit: the same operations in the same order."""
+        derived = self._derived or self._derive()
+        scores: dict[int, float] = {}
+        for term, postings in held:
+            parts = derived.parts.get(term)
+            if parts is None:
+                parts = derived.parts[term] = self._parts(term, postings, derived)
+            for slot, part in parts:
+                scores[slot] = scores.get(slot, 0.0) + part
+        found = [(score, slot) for slot, score in scores.items()]
+        if len(found) > k:
+            found.sort(reverse=True)
+            least = found[k - 1][0] - _TIE
+            found = [one for one in found if one[0] >= least]
+        # Rounded as NumPy does it.
+        ranked = [round(score * _SCALE) / _SCALE for score, _ in found]
+        return self._order(query, [slot for _, slot in found], ranked)[:k]
+
+    def _parts(self, term: str, postings: array[int], derived: _Derived) -> list[tuple[int, float]]:
+        """(slot, part of its score) for the living items that hold a term."""
+        weight, norms, alive = (
+            self._idf(self._df(term), derived.floor),
+            derived.listed,
+            self._slot_ids,
+        )
+        found = []
+        for packed in postings:
+            slot, count = packed >> _BITS, packed & _MASK
+            if alive[slot] >= 0:
+                numerator = count * (_K1 + 1) if self._okapi else count
+                found.append((slot, weight * (numerator / (count + norms[slot]))))
+        return found
 
     def _order(self, query: str, slots: list[int], scores: list[float]) -> list[int]:
         ids = [self._slot_ids[slot] for slot in slots]
@@ -158,35 +217,36 @@ class BM25:
         ]
         return [item_id for _, _, item_id in sorted(keyed)]
 
-    def _score(
-        self, terms: tuple[str, ...]
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-        """Per slot, score and whether a living item there shares a term; None: no item does."""
-        found = [(term, held) for term in terms if (held := self._postings.get(term))]
-        if not found:
-            return None
-        norms, alive, floor = self._derived or self._derive()
+    def _held(self, terms: tuple[str, ...]) -> _Held:
+        """The terms that items hold, with their postings, dead ones included."""
+        postings = self._postings
+        return [(term, postings[term]) for term in terms if term in postings]
+
+    def _score(self, held: _Held) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Per slot, score and whether a living item there shares a term; some term is held."""
+        derived = self._derived or self._derive()
+        norms = derived.norms
         weights = np.repeat(
-            [self._idf(self._df(term), floor) for term, _ in found],
-            [len(held) for _, held in found],
+            [self._idf(self._df(term), derived.floor) for term, _ in held],
+            [len(one) for _, one in held],
         )
-        packed = np.frombuffer(b"".join([held for _, held in found]), np.int64)
+        packed = np.frombuffer(b"".join([one for _, one in held]), np.int64)
         slots, counts = packed >> _BITS, packed & _MASK
         numerator = counts * (_K1 + 1) if self._okapi else counts
         parts = weights * (numerator / (counts + norms[slots]))
         scores = cast(NDArray[np.float64], np.bincount(slots, parts, len(norms)))
         touched = np.zeros(len(norms), np.bool_)
         touched[slots] = True
-        touched &= alive
+        touched &= derived.alive
         return scores, touched
 
-    def _derive(self) -> tuple[NDArray[np.float64], NDArray[np.bool_], float]:
+    def _derive(self) -> _Derived:
         """Norm and liveness per slot, and okapi's idf floor, for the present items."""
-        lengths = np.array(self._lengths)
-        alive = np.array(self._slot_ids) >= 0
         mean = self._total / len(self._items) or 1.0  # no item has a term: any norm does
-        norms = _K1 * (1 - _B + _B * lengths / mean)
-        self._derived = norms, alive, self._idf_floor() if self._okapi else 0.0
+        norms = _K1 * (1 - _B + _B * np.array(self._lengths) / mean)
+        alive = np.array(self._slot_ids) >= 0
+        floor = self._idf_floor() if self._okapi else 0.0
+        self._derived = _Derived(norms, norms.tolist(), alive, floor, {})
         return self._derived
 
     def _df(self, term: str) -> int:
@@ -216,13 +276,19 @@ class BM25:
         self._lengths.append(len(terms.sequence))
         self._total += len(terms.sequence)
         postings, place = self._postings, slot << _BITS
+        if not self._okapi:
+            for term, count in terms.counts.items():
+                postings[term].append(place + count)
+            return
+        dead, with_df = self._dead, self._with_df
+        with_df.append(0)
         for term, count in terms.counts.items():
-            postings[term].append(place + count)
-        if self._okapi:
-            self._with_df.append(0)
-            for df in map(self._df, terms.counts):
-                self._with_df[df] += 1
-                self._with_df[df - 1] -= df > 1
+            held = postings[term]
+            held.append(place + count)
+            df = len(held) - dead[term] if term in dead else len(held)
+            with_df[df] += 1
+            if df > 1:
+                with_df[df - 1] -= 1
 
     def _remove(self, item_id: int) -> None:
         slot, _, terms = self._items.pop(item_id)

@@ -41,7 +41,7 @@ def nfc(text: str) -> str:
 def shown(text: str) -> str:
     """What can be seen of a text: no ignorable characters, a space for each that is shown blank."""
     if text.isascii():
-        return _CONTROL.sub("", text)
+        return text if text.isprintable() else _CONTROL.sub("", text)
     return _BLANK.sub(" ", _IGNORED.sub("", text)) if _UNSEEN.search(text) else text
 
 
@@ -51,7 +51,7 @@ def fold(text: str) -> str:
     `fold(fold(text)) == fold(text)`, and NFC and NFD of a text have one fold.
     """
     if text.isascii():
-        return _CONTROL.sub("", text).lower()
+        return text.lower() if text.isprintable() else _CONTROL.sub("", text).lower()
     text = shown(text)
     text = _normalised("NFKC", _normalised("NFKC", text).casefold())
     if "\u0307" in text or "\u0640" in text:

@@ -19,11 +19,13 @@ class _Options:
     limit: int | None = None
     mode: Literal["a", "b"] = "a"
     extra: Mapping[str, object] = field(default_factory=dict)
+    spent: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
 def test_values_and_defaults() -> None:
-    given = {"model": "m", "temperature": 1, "extra": {"k": 1}}
-    assert read_options(_Options, given, "reader 'x'") == _Options("m", 1, None, "a", {"k": 1})
+    given = {"model": "m", "temperature": 1, "extra": {"k": 1}, "spent": {"a": {"b": None}}}
+    found = read_options(_Options, given, "reader 'x'")
+    assert found == _Options("m", 1, None, "a", {"k": 1}, {"a": {"b": None}})
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,12 @@ def test_values_and_defaults() -> None:
         ({"model": "m", "temperature": True}, "temperature must be a number, got True"),
         ({"model": "m", "limit": 2.5}, "limit must be an integer or null, got 2.5"),
         ({"model": "m", "mode": "c"}, "mode must be 'a' or 'b', got 'c'"),
-        ({"model": "m", "extra": []}, "extra must be a mapping"),
+        ({"model": "m", "extra": []}, "extra must be a mapping, got []"),
+        (
+            {"model": "m", "spent": {"a": 3}},
+            "spent must be a mapping of names to a mapping of names to a number or null, got",
+        ),
+        ({"model": "m", "spent": {"a": {"b": "3"}}}, "spent must be a mapping of names to"),
     ],
 )
 def test_refusals(given: dict[str, object], message: str) -> None:

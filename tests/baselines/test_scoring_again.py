@@ -9,6 +9,7 @@ import gymnasium as gym
 import pytest
 
 from baselines import report, rescore, submit, verify
+from baselines.reporting.contents import load
 from baselines.runs.choice import AgentChoice
 from baselines.runs.run import RunConfig, run
 from baselines.runs.submission import read_submission, write_submission
@@ -205,6 +206,18 @@ def test_settings_that_were_read_can_be_trusted(
     assert "VERIFIED" in capsys.readouterr().out
 
 
+def test_a_damaged_result_of_a_submission_is_one_line(
+    played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def damage(record: dict[str, Any]) -> None:
+        record["results"][1]["usage"] = {"manager": 3}
+
+    assert verify.main([str(tamper(played, damage, tmp_path))]) == 2
+    error = capsys.readouterr().err
+    assert "result 1: usage must be a mapping of names" in error
+    assert error.count("\n") == 1
+
+
 def test_a_checksum_that_does_not_fit_is_an_error(played: Path, tmp_path: Path) -> None:
     write_submission(played, tmp_path / "s.json.gz")
     raw = gzip.decompress((tmp_path / "s.json.gz").read_bytes())
@@ -248,7 +261,7 @@ def test_runs_of_the_same_episodes_share_a_report(played: Path, tmp_path: Path) 
     choices = tuple(AgentChoice(name) for name in ("skip", "fifo", "random"))
     more = RunConfig(env_args=SMALL, agents=choices, episodes=2, budgets=("0.4", "1.0"))
     run(more, tmp_path / "more")
-    found = report.load([played, tmp_path / "more"], "salience")
+    found = load([played, tmp_path / "more"], "salience")
     names = [row.agent for row in found.rows]
     assert names == ["skip", "fifo", "salience", "oracle", "fifo (more)", "random"]
     assert found.differences[0].reference == "salience"
@@ -260,9 +273,9 @@ def test_runs_of_the_same_episodes_share_a_report(played: Path, tmp_path: Path) 
     with pytest.raises(
         ConfigError, match=r"different episodes: .*other has 2 of FineMem-AR-v0.* seed 9"
     ):
-        report.load([played, tmp_path / "other"])
+        load([played, tmp_path / "other"])
     with pytest.raises(ConfigError, match="not among the agents"):
-        report.load([played], "nobody")
+        load([played], "nobody")
 
 
 def result(agent: str, episode: int, score: float, **more: Any) -> Result:  # noqa: ANN401

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from finemem_env.integrations.rows import Credit
 from tests.documents import PAGES, blocks
 
 ENV = "FineMem-AR-v0"
@@ -37,6 +38,12 @@ def replayed(seed: int, replies: Sequence[str]) -> tuple[list[str], list[float]]
         text, _, _, _, info = env.step(reply)
         texts.append(text)
     return texts[:-1], list(info["step_rewards"])
+
+
+def paid(rewards: Sequence[float], credit: Credit) -> list[float]:
+    """What the replies of an episode are paid."""
+    steps = range(len(rewards))
+    return [sum(rewards[t : t + 1] if credit == "step" else rewards[t:]) for t in steps]
 
 
 def run_page(section: str, address: str = "") -> dict[str, Any]:

@@ -18,8 +18,9 @@ from transformers import AutoTokenizer
 
 from finemem_env.integrations import play_groups
 from finemem_env.integrations.atropos import MemoryAtroposConfig, MemoryAtroposEnv
+from finemem_env.integrations.rows import Credit
 from tests.backends.servers import Response, Seen, ServerBase
-from tests.integrations.replies import ARGS, ENV, Notes, replayed
+from tests.integrations.replies import ARGS, ENV, Notes, paid, replayed
 
 TOKENIZER = str(Path(__file__).resolve().parents[2] / "agents" / "assets" / "tiny")
 LOGPROB = -0.5
@@ -42,9 +43,16 @@ class TokenServer(ServerBase):
         return Response(json.dumps({"logprobs": logprobs, "finish_reasons": ["stop"]}).encode())
 
 
-async def played(server: ServerBase, seed: int = 0) -> tuple[MemoryAtroposEnv, list[Any]]:
+async def played(
+    server: ServerBase, seed: int = 0, credit: Credit = "step"
+) -> tuple[MemoryAtroposEnv, list[Any]]:
     settings = MemoryAtroposConfig(
-        tokenizer_name=TOKENIZER, group_size=2, use_wandb=False, env_args=ARGS, eval_episodes=2
+        tokenizer_name=TOKENIZER,
+        group_size=2,
+        use_wandb=False,
+        env_args=ARGS,
+        eval_episodes=2,
+        credit=credit,
     )
     endpoint = APIServerConfig(
         model_name=TOKENIZER,
@@ -61,9 +69,10 @@ async def played(server: ServerBase, seed: int = 0) -> tuple[MemoryAtroposEnv, l
     return env, groups
 
 
-def test_a_scored_group_for_every_step_with_the_servers_tokens() -> None:
+@pytest.mark.parametrize("credit", ["step", "reward_to_go"])
+def test_a_scored_group_for_every_step_with_the_servers_tokens(credit: Credit) -> None:
     with TokenServer() as server:
-        env, groups = asyncio.run(played(server))
+        env, groups = asyncio.run(played(server, credit=credit))
     assert len(groups) == 3
     for group in groups:
         ScoredData(**group)  # what the trainer's side accepts
@@ -71,7 +80,7 @@ def test_a_scored_group_for_every_step_with_the_servers_tokens() -> None:
     for g in range(2):
         said = [group["messages"][g] for group in groups]
         texts, rewards = replayed(0, [messages[-1]["content"] for messages in said])
-        assert [group["scores"][g] for group in groups] == pytest.approx(rewards)
+        assert [group["scores"][g] for group in groups] == pytest.approx(paid(rewards, credit))
         assert [messages[1]["content"] for messages in said] == texts
         for group, messages in zip(groups, said, strict=True):
             tokens, masks = group["tokens"][g], group["masks"][g]

@@ -17,7 +17,7 @@ from finemem_env.integrations.tensors import TensorInfo
 from finemem_env.wrappers import DiscreteOperations, FeatureObservation
 
 ENV = "FineMem-AR-v0"
-TASK = {"num_chunks": 2}
+TASK: dict[str, Any] = {"num_chunks": 2}
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 

@@ -129,9 +129,10 @@ def through_sb3(seed: int, replies: Sequence[str]) -> Sequence[float]:
 
     env = make_vec_env(numbered, n_envs=1, seed=seed)
     env.reset()
-    ends = [False]
-    while not ends[0]:
-        _, _, ends, infos = env.step([INSERT])
+    over = False
+    while not over:
+        _, _, ends, infos = env.step(np.array([INSERT]))
+        over = bool(ends[0])
     rewards: Sequence[float] = infos[0]["step_rewards"]
     return rewards
 
@@ -217,7 +218,7 @@ def through_art(seed: int, replies: Sequence[str]) -> Sequence[float]:
     with StubServer(lambda asked: _by_chunk(said, _shown(asked), replies)) as server:
         endpoint = {"inference_base_url": server.url, "inference_api_key": "unused"}
         model = art.Model(name="stub", project="test", inference_model_name="stub", **endpoint)
-        groups = asyncio.run(gather_steps(model, ENV, seed, 2, env_args=TASK))
+        groups = asyncio.run(gather_steps(model, ENV, seed, 2, env_args=TASK, credit="step"))
     return [group.trajectories[0].reward for group in groups]
 
 

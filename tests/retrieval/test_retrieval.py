@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
 from finemem_env.errors import ConfigError
-from finemem_env.retrieval import BM25, Retriever, make_retriever
+from finemem_env.retrieval import BM25, Retriever, bm25, make_retriever
 from finemem_env.text import TextCache, tie_key, words
 
 VOCABULARY = ["the", "cat", "dog", "sat", "on", "mat", "Zürich", "東", "京", "x1", "ran", "…"]
@@ -206,6 +206,23 @@ def test_copies_and_pickles_are_independent(clone: object) -> None:
     twin.update([(0, "cat sat")], ())
     assert index.search("cat", 2) == [0]
     assert twin.search("cat", 2) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(edits, queries, st.sampled_from(["lucene", "okapi"]), st.integers(1, 9))
+def test_few_postings_are_scored_as_many_are(
+    changes: list[tuple[str, str, int]], query: str, variant: str, k: int
+) -> None:
+    index, items = edited(variant, changes)
+    found = []
+    for few in (10**9, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bm25, "_FEW", few)
+            found.append(index.search(query, k))
+            # Asked twice: what is kept of the first time is right the second time.
+            assert index.search(query, k) == found[-1]
+    assert found[0] == found[1]
+    assert set(found[0]) <= items.keys()
 
 
 @pytest.mark.parametrize("variant", ["lucene", "okapi"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -45,8 +46,11 @@ class Draw:
 
     def shuffle(self, items: MutableSequence[_T]) -> None:
         """Shuffle in place."""
-        for last in range(len(items) - 1, 0, -1):
-            other = self.below(last + 1)
+        words = self._words
+        for last in range(len(items) - 1, 0, -1):  # `below`, without a call for each
+            if not words:
+                words = self._words = self._bits.random_raw(_BLOCK).tolist()
+            other = (words.pop() * (last + 1)) >> 64
             items[last], items[other] = items[other], items[last]
 
     def sample(self, options: Sequence[_T], count: int) -> list[_T]:
@@ -56,7 +60,7 @@ class Draw:
         return pool[:count]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Alphabet:
     """Names from numbers: `parts[i]` are the spellings of digit i of a mixed-radix number.
 
@@ -68,12 +72,12 @@ class Alphabet:
     separator: str
     capital: bool
 
-    @property
+    @cached_property
     def count(self) -> int:
         """How many different words there are."""
         return math.prod(map(len, self.parts))
 
-    @property
+    @cached_property
     def first_count(self) -> int:
         """How many different first names there are."""
         return math.prod(map(len, self.parts[: self.first_digits]))

@@ -15,12 +15,10 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 import torch
 import transformers
 
-from agents.learn.loss import Denominators, LossConfig
-from agents.learn.update import accumulate_gradients
-from agents.model.batching import Row
-from agents.model.logprobs import Scorer, score_rows
+from agents.model.logprobs import Scorer
+from benchmarks.model_checks import SPREAD, check_sampling, check_training, prompts, spread_weights
 from finemem_env.backends import Sampling
-from finemem_env.backends.local import abilities, checkpoint_layers, sample
+from finemem_env.backends.local import abilities, sample
 from finemem_env.errors import ConfigError
 
 VOCABULARY = {"vocab_size": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -72,38 +70,13 @@ REFUSED: dict[str, dict[str, Any]] = {
 pytestmark = pytest.mark.filterwarnings("ignore")  # of kernels that are not there
 
 
-def build(name: str, settings: dict[str, Any], spread: float = 6.0) -> Any:  # noqa: ANN401
+def build(name: str, settings: dict[str, Any], spread: float = SPREAD) -> Any:  # noqa: ANN401
     """A random model, with logits spread enough for the tests to mean something."""
     config = getattr(transformers, {"Llama4": "Llama4TextConfig"}.get(name, f"{name}Config"))
     kind = getattr(transformers, f"{name}ForCausalLM", None)
     kind = kind or getattr(transformers, f"{name}LMHeadModel")
     torch.manual_seed(0)
-    model = kind(config(**VOCABULARY, **settings)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 2:
-                parameter.mul_(spread)
-    return model
-
-
-def prompts() -> tuple[list[tuple[int, ...]], list[int]]:
-    """Two groups of three rows, with prefixes of different length."""
-    draw = torch.Generator().manual_seed(1)
-
-    def ids(count: int) -> tuple[int, ...]:
-        return tuple(torch.randint(3, 64, (count,), generator=draw).tolist())
-
-    rows = []
-    for length in (20, 27):
-        prefix = ids(length)
-        rows += [prefix + ids(count) for count in (1, 4, 2)]
-    return rows, [0, 0, 0, 1, 1, 1]
-
-
-def plain(model: Any, prompt: tuple[int, ...], reply: tuple[int, ...]) -> torch.Tensor:  # noqa: ANN401
-    logits = model(input_ids=torch.tensor([prompt + reply])).logits[0, len(prompt) - 1 : -1]
-    chosen: torch.Tensor = logits.float().log_softmax(-1)[range(len(reply)), list(reply)]
-    return chosen
+    return spread_weights(kind(config(**VOCABULARY, **settings)), spread)
 
 
 @pytest.fixture(scope="module", params=CLASSES)
@@ -117,49 +90,12 @@ def test_sampling_is_that_of_a_plain_pass_and_of_generate(
 ) -> None:
     name = request.node.callspec.params["model"]
     assert abilities(model).share == CLASSES[name][1]
-    rows, groups = prompts()
-    found = sample(model, rows, Sampling(0.0, max_tokens=6), groups=groups)
-    for prompt, one in zip(rows, found, strict=True):
-        with torch.no_grad():
-            torch.testing.assert_close(
-                plain(model, prompt, one.token_ids),
-                torch.tensor(one.logprobs),
-                atol=2e-4,
-                rtol=1e-4,
-            )
-    for number in (0, 4):
-        own = model.generate(
-            torch.tensor([rows[number]]), max_new_tokens=6, do_sample=False, eos_token_id=-1
-        )
-        assert own[0, len(rows[number]) :].tolist() == list(found[number].token_ids)
+    check_sampling(model)
 
 
 @pytest.mark.parametrize("saving", [False, True], ids=["plain", "checkpointing"])
 def test_scores_and_gradients_are_those_of_a_plain_pass(model: Any, saving: bool) -> None:  # noqa: ANN401
-    given, groups = prompts()
-    rows = [
-        Row(prompt, (5, 9, 33, 7), advantage=(-1.0) ** number, group=group)
-        for number, (prompt, group) in enumerate(zip(given, groups, strict=True))
-    ]
-    model.zero_grad()
-    expected = [plain(model, row.prompt, row.completion) for row in rows]
-    pairs = zip(expected, rows, strict=True)
-    terms = [row.advantage * (own - own.detach()).exp().sum() for own, row in pairs]
-    (-torch.stack(terms).sum() / 24).backward()  # type: ignore[no-untyped-call]
-    wanted = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-    if saving:
-        checkpoint_layers(model)
-    scorer, share = Scorer(model), abilities(model).share
-    scores = score_rows(scorer, rows, max_tokens=400, share=share)
-    for own, found in zip(expected, scores, strict=True):
-        assert found == pytest.approx(own.tolist(), abs=2e-4)
-    model.zero_grad()
-    counts = Denominators.of([4] * 6, [1.0] * 6, max_completion_length=4)
-    accumulate_gradients(scorer, rows, LossConfig(), counts, max_tokens=400, share=share)
-    largest = max(float(value.abs().max()) for value in wanted.values())
-    for name, parameter in model.named_parameters():
-        if name in wanted:
-            torch.testing.assert_close(parameter.grad, wanted[name], atol=1e-4 * largest, rtol=1e-3)
+    check_training(model, saving=saving)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import Any
 
-from finemem_env.text import split_sentences
+from finemem_env.text import approx_tokens, split_sentences
 from tests.backends.servers import Response, Seen, ServerBase, chat_completion
 
 DIMENSIONS = 64
@@ -46,7 +46,7 @@ class MemoryServer(ServerBase):
             return Response(b'{"error": {"message": "down"}}', 503)
         if seen.path.endswith("/embeddings"):
             return self._embed(seen.json)
-        return Response(self._chat(seen.json))
+        return Response(_counted(seen.body, self._chat(seen.json)))
 
     def _embed(self, body: Any) -> Response:  # noqa: ANN401
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
@@ -54,7 +54,8 @@ class MemoryServer(ServerBase):
             {"object": "embedding", "index": i, "embedding": vector(text)}
             for i, text in enumerate(texts)
         ]
-        usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
+        tokens = sum(map(approx_tokens, texts))
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         reply = {"object": "list", "model": "words", "data": rows, "usage": usage}
         return Response(json.dumps(reply).encode())
 
@@ -114,6 +115,16 @@ class MemoryServer(ServerBase):
                 "new_tags_neighborhood": [["told", "twice"]] * count,
             }
         )
+
+
+def _counted(asked: bytes, reply: bytes) -> bytes:
+    """The reply with its tokens and those of the prompt, tools included, as they are estimated."""
+    body, answer = json.loads(asked), json.loads(reply)
+    prompt = json.dumps([body["messages"], body.get("tools", [])], ensure_ascii=False)
+    message = json.dumps(answer["choices"][0]["message"], ensure_ascii=False)
+    answer["usage"]["prompt_tokens"] = approx_tokens(prompt)
+    answer["usage"]["completion_tokens"] = approx_tokens(message)
+    return json.dumps(answer).encode()
 
 
 def _json(value: object) -> bytes:

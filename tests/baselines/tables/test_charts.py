@@ -71,7 +71,11 @@ def test_a_wide_interval_is_cut_at_the_edge_and_leaves_the_curve_its_room() -> N
 
 
 def test_bars_of_a_group_stand_side_by_side_with_whiskers() -> None:
-    series = {"a": [Estimate(0.5, 0.4, 0.6)], "b": [None], "c": [Estimate(1.0)]}
+    series: dict[str, list[Estimate | None]] = {
+        "a": [Estimate(0.5, 0.4, 0.6)],
+        "b": [None],
+        "c": [Estimate(1.0)],
+    }
     chart = bar_chart(series, ["AR"], "score")
     ElementTree.fromstring(chart.svg())
     assert _titles(chart) == ["a: 0.500 (0.400-0.600)", "c: 1.000"]
