@@ -113,13 +113,23 @@ class SamplingConfig:
         None, "cache positions of one decoding batch; none: no cut", low=1
     )
     instructions: bool = setting(True, "put the environment's instructions into the prompt")
-    sampler: str = setting("transformers", "transformers, vllm, or the address of a vLLM server")
+    sampler: str = setting(
+        "transformers", "transformers, vllm, or addresses of vLLM servers with commas between"
+    )
     sampler_args: dict[str, Any] = setting({}, "options of the sampler, as JSON (docs/models.md)")
+    overlap: int = setting(
+        0, "1: servers draw update n + 1 while n is optimised, one step off-policy", low=0, below=2
+    )
 
     def __post_init__(self) -> None:
         """Validate types, ranges and the sampler's options."""
         check_fields(self)
-        check_sampler(self.sampler, self.sampler_args)
+        found = check_sampler(self.sampler, self.sampler_args)
+        if self.overlap and not isinstance(found, ServerOptions):
+            raise ConfigError(
+                f"overlap: needs vLLM servers (--sampler http://…), got sampler {self.sampler!r}, "
+                "which computes where the update does."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +217,7 @@ class EvaluationConfig:
     eval_temperature: float = setting(0.0, "of sampling in evaluations; 0 is greedy", low=0)
     references: bool = setting(
         True,
-        "play skip, fifo, salience and oracle beside the evaluations, once; for eval/normalised",
+        "play skip, fifo, salience and oracle beside evaluations, for eval/normalised",
     )
 
     def __post_init__(self) -> None:
@@ -250,7 +260,7 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """`sampler_args` of a server's address.
+    """`sampler_args` of one or several servers.
 
     `model`: as the server names it, None for its only one. `concurrency`: calls in flight.
     `timeout`, `deadline`: seconds for one attempt, and for one reply with all attempts.
@@ -270,20 +280,30 @@ class SamplerSetup:
     """What a sampler needs to know of the run.
 
     Attributes:
-        name: "transformers", "vllm", or the address of a vLLM server.
+        name: "transformers", "vllm", or addresses of vLLM servers.
         options: `sampler_args`.
         folder: where weights are handed over; a server must see it under the same path.
         precision: of the trainer.
-        temperature: of training.
-        processes: of the trainer.
     """
 
     name: str
     options: Mapping[str, Any]
     folder: Path
     precision: Precision
-    temperature: float
-    processes: int = 1
+
+
+def server_addresses(name: str) -> list[str]:
+    """The servers of `--sampler URL,URL`; none for another sampler.
+
+    Raises:
+        ConfigError: one is given twice.
+    """
+    if not name.startswith(("http://", "https://")):
+        return []
+    found = [one.strip() for one in name.split(",") if one.strip()]
+    if len(set(found)) < len(found):
+        raise ConfigError(f"sampler: expected every server once, got {name!r}.")
+    return found
 
 
 def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | ServerOptions | None:
@@ -293,10 +313,11 @@ def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | Serv
         ConfigError: no such sampler (with the nearest), or an option that does not fit.
     """
     given: EngineOptions | ServerOptions
-    if name.startswith(("http://", "https://")):
+    if addresses := server_addresses(name):
         given = read_options(ServerOptions, options, "sampler_args")
         Patience(given.concurrency, given.timeout, given.deadline)
-        Address(name, given.api_key_env)
+        for address in addresses:
+            Address(address, given.api_key_env)
     elif name == "vllm":
         given = read_options(EngineOptions, options, "sampler_args")
     elif name != "transformers":

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -24,19 +23,12 @@ from agents.learn.checkpoint import Position
 from agents.learn.distributed import World, clip_gradients, gathered
 from agents.learn.loss import Denominators
 from agents.learn.minibatches import count_tokens, split_rows
-from agents.learn.rollout import (
-    Clock,
-    Rollout,
-    Sampling,
-    resolved_settings,
-    roll_out,
-    rows_of,
-)
+from agents.learn.rollout import resolved_settings, rows_of
+from agents.learn.samplers import make_engines
 from agents.learn.stats import LossStats
 from agents.learn.update import accumulate_gradients, count_batches
 from agents.model.batching import Row
 from agents.model.policy import Policy, load_policy
-from agents.model.samplers import make_sampler
 from agents.runs.beside import final_numbers, normalised, reference_lines
 from agents.runs.config import TrainConfig
 from agents.runs.evaluation import (
@@ -47,11 +39,12 @@ from agents.runs.evaluation import (
     final_results,
     write_samples,
 )
-from agents.runs.samples import histograms, sample
-from agents.runs.tracking import Tracker, reward_metrics, rollout_metrics, time_metrics
+from agents.runs.metrics import means, reward_sums, rollout_sums, time_sums
+from agents.runs.samples import histograms, joined, sample
+from agents.runs.source import Source, sampling_of
+from agents.runs.tracking import Tracker
 from baselines.tables.summary import render_table, summarise
 from finemem_env.errors import ConfigError, FineMemError
-from finemem_env.registration import make_rollout_env
 
 __all__ = ["Interrupted", "Run", "TrainingError"]
 
@@ -77,6 +70,7 @@ class Run:
     position: Position
     tracker: Tracker | None
     held_out: HeldOut
+    source: Source
     stop: Callable[[], bool] = lambda: False
 
     @classmethod
@@ -90,7 +84,12 @@ class Run:
         last = checkpoint.latest(checkpoints)
         if last is not None and not resume:
             raise ConfigError(f"{folder} holds a run: add --resume, or choose another folder.")
-        resolved = resolved_settings(*_environment(config))
+        if len(set(world.gather(last and last.name))) > 1:
+            raise ConfigError(
+                f"not every process sees the same checkpoints in {folder}: a run on several "
+                "machines needs an --output-dir that all of them share."
+            )
+        resolved = resolved_settings(config.environment.env, config.environment.training())
         episodes = HeldOut.of(config)  # refuses more than there are before anything is written
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
@@ -107,7 +106,12 @@ class Run:
         position = Position()
         if last is not None:
             position = checkpoint.load(last, policy.model, optimizer, config.digest())
-        policy.sampler = make_sampler(policy, config.sampler_setup(folder / "sampler", world.size))
+        engines = make_engines(policy, config.sampler_setup(folder / "sampler"), world)
+        if engines is not None:
+            policy.sampler = engines
+            engines.refresh(scorer)
+            engines.compare_draws(config.sampling.temperature, scorer)
+        source = Source(config, world, policy, scorer, engines)
         tracker = None
         if world.main:
             folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +122,9 @@ class Run:
             )
             first = position.update if last is not None else -1
             tracker = Tracker(folder, config.as_dict(), first=first, wandb=config.run.track)
-        return cls(config, folder, world, policy, scorer, optimizer, position, tracker, episodes)
+        return cls(
+            config, folder, world, policy, scorer, optimizer, position, tracker, episodes, source
+        )
 
     # the loop
 
@@ -151,58 +157,39 @@ class Run:
 
     def update(self, number: int) -> dict[str, float]:
         """One update: rollouts, advantages, optimizer steps. Returns what to log."""
-        config, clock, start = self.config, Clock(), time.perf_counter()
-        rollouts = self._roll_out(number, clock)
+        start = time.perf_counter()
+        batch = self.source.take(number)
         rolled = time.perf_counter()
         advantages = compute_advantages(
-            [rollout.rewards() for rollout in rollouts],
-            config.estimator,
+            [rollout.rewards() for rollout in batch.rollouts],
+            self.config.estimator,
             self.world.add_variance,
         )
-        rows = rows_of(rollouts, advantages)
+        rows = rows_of(batch.rollouts, advantages)
+        shown = self.world.gather(histograms(batch.rollouts, advantages))
         if self.tracker is not None:
-            self.tracker.histograms(number + 1, histograms(rollouts, advantages))
+            self.tracker.histograms(number + 1, joined(shown))
+        sums = rollout_sums(batch.rollouts) | reward_sums(batch.rollouts, advantages)
+        self.source.begin(number + 1)
         stats, norm = self._optimise(rows, number)
         optimised = time.perf_counter()
-        synced = self.policy.sampler.refresh()
+        self.source.finish()
+        synced = self._refresh()
         end = time.perf_counter()
+        seconds = {"update": optimised - rolled, "total": end - start, "wait": batch.wait}
+        sums |= time_sums(batch.clock, seconds, sum(len(row.completion) for row in rows))
         return {
-            **rollout_metrics(rollouts),
-            **reward_metrics(rollouts, advantages),
+            **means(self.world.gather(sums)),
             **{f"train/{key}": value for key, value in self._train_values(stats).items()},
             "train/grad_norm": norm,
-            "train/lr": config.optimizer.rate(number),
+            "train/lr": self.config.optimizer.rate(number),
             **synced,
-            **time_metrics(
-                clock, optimised - rolled, end - start, sum(len(row.completion) for row in rows)
-            ),
         }
 
-    def _roll_out(self, number: int, clock: Clock) -> list[Rollout]:
-        """G rollouts of each of this process's contexts; functions of (seed, number, process)."""
-        config, world = self.config, self.world
-        share = [
-            context
-            for context in range(config.sampling.contexts)
-            if context % world.size == world.rank
-        ]
-        if not share:
-            raise ConfigError(
-                f"contexts: expected at least one for each of {world.size} processes."
-            )
-        seeds = [
-            int(np.random.SeedSequence([config.run.seed, number, context]).generate_state(1)[0])
-            for context in share
-            for _ in range(config.sampling.group_size)
-        ]
-        env = make_rollout_env(*_environment(config, number), len(seeds))
-        draws = int(
-            np.random.SeedSequence([config.run.seed, number, world.rank, 7]).generate_state(1)[0]
-        )
-        sampling = self._sampling(config.sampling.temperature)
-        local = config.sampling.local_steps if config.sampling.compare == "state" else None
-        with gathered(self.scorer):
-            return roll_out(self.policy, env, seeds, sampling, draws, clock, local)
+    def _refresh(self) -> dict[str, float]:
+        """Give the engines the present weights; what to log of it."""
+        engines = self.source.engines
+        return {} if engines is None else engines.refresh(self.scorer)
 
     def _optimise(self, rows: Sequence[Row], number: int) -> tuple[LossStats, float]:
         """The optimizer steps on one rollout batch; the gradient norm is their mean."""
@@ -290,16 +277,15 @@ class Run:
             off |= {key for key in means if key.startswith("importance")}
         return {key: value for key, value in means.items() if key not in off}
 
-    def _sampling(self, temperature: float) -> Sampling:
-        sampling = self.config.sampling
-        return Sampling(sampling.max_new_tokens, temperature, sampling.instructions)
-
     # evaluation, checkpoints, the end
 
     def _evaluate(self) -> dict[str, float]:
         """Score held-out episodes in the main process; the best weights so far are kept."""
-        with gathered(self.scorer):
-            return self._score() if self.world.main else {}
+        values: dict[str, float] = {}
+        with gathered(self.scorer), self.world.agreed():
+            if self.world.main:
+                values = self._score()
+        return values
 
     def _score(self) -> dict[str, float]:
         config, position = self.config.evaluation, self.position
@@ -311,10 +297,10 @@ class Run:
             env_args,
             seeds=seeds,
             seed=EVAL_SEED,
-            sampling=self._sampling(config.eval_temperature),
+            sampling=sampling_of(self.config, config.eval_temperature),
         )
         write_samples(self.folder, position.update, rollouts, environment.env, env_args, seeds)
-        values = rollout_metrics(rollouts, "eval")
+        values = means([rollout_sums(rollouts, "eval")])
         if values["eval/score"] > position.best_score:
             position.best_score, position.best_update = values["eval/score"], position.update
             record = {"update": position.update, **values}
@@ -348,7 +334,7 @@ class Run:
         config = self.config
         table, final = "", {"eval/best_score": self.position.best_score}
         if self.held_out.final and self.world.main:
-            sampling = self._sampling(config.evaluation.eval_temperature)
+            sampling = sampling_of(config, config.evaluation.eval_temperature)
             results = final_results(config, self.folder, sampling, self.held_out.final, FINAL_SEED)
             rows = summarise(results)
             table = render_table(rows)
@@ -363,8 +349,3 @@ class Run:
         """Close the logs, with the final numbers of a run that got there."""
         if self.tracker is not None:
             self.tracker.close(final or {})
-
-
-def _environment(config: TrainConfig, update: int | None = None) -> tuple[str, dict[str, Any]]:
-    """Id and keywords of the training environment, in one update where that matters."""
-    return config.environment.env, config.environment.training(update)

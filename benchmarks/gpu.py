@@ -129,7 +129,7 @@ def train(config: TrainConfig, folder: Path, seconds: float) -> dict[str, float]
     from agents.learn.distributed import World
     from agents.learn.rollout import Sampling
     from agents.runs.evaluation import EVAL_SEED, evaluate_policy
-    from agents.runs.tracking import rollout_metrics
+    from agents.runs.metrics import means, rollout_sums
     from agents.trainer import Interrupted, Run
 
     run = Run.start(config, folder, resume=False, world=World())
@@ -156,7 +156,7 @@ def train(config: TrainConfig, folder: Path, seconds: float) -> dict[str, float]
     before: dict[str, Any] = {}
     for one in logged:
         before |= one if one["update"] == 0 else {}
-    for key, value in rollout_metrics(rollouts, "after").items():
+    for key, value in means([rollout_sums(rollouts, "after")]).items():
         found[key] = value
         found[key.replace("after", "before")] = float(before[key.replace("after", "eval")])
     return {**found, "updates": float(run.position.update)}

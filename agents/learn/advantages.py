@@ -120,6 +120,7 @@ class Advantages:
     zero_spread: float  # share of comparable cells (two valid rows or more) that all agree
     spread: float  # root of the mean over contexts of the pooled variance, before the floor
     invalid_rows: int
+    comparable: int = 0  # cells that `zero_spread` is a share of
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +182,14 @@ def compute_advantages(
             for index, row in zip(rows, own, strict=True):
                 values[index] = row
     valid = tuple(usable for _, usable in signals)
+    comparable = sum(int((group.dof > 0).sum()) for group in groups.values())
     return Advantages(
         values=tuple(values),
         valid=valid,
-        zero_spread=_zero_spread(list(groups.values())),
+        zero_spread=_zero_spread(list(groups.values()), comparable),
         spread=batch_spread,
         invalid_rows=sum(int((~usable).sum()) for usable in valid),
+        comparable=comparable,
     )
 
 
@@ -297,8 +300,7 @@ def _scale(group: _Group, estimator: Estimator, batch_spread: float) -> Floats:
     return scaled
 
 
-def _zero_spread(groups: Sequence[_Group]) -> float:
+def _zero_spread(groups: Sequence[_Group], comparable: int) -> float:
     """Share of the cells with two valid rows or more in which all agree, 0.0 without one."""
-    comparable = sum(int((group.dof > 0).sum()) for group in groups)
     equal = sum(int(((group.dof > 0) & (group.squares == 0)).sum()) for group in groups)
     return equal / comparable if comparable else 0.0

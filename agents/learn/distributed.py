@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -24,10 +24,11 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from agents.model.batching import Row, collate
 from finemem_env.backends.local import Unit
-from finemem_env.errors import ConfigError
+from finemem_env.errors import BackendError, ConfigError, FineMemError
 
 # The others wait in a collective while the main process evaluates.
 PATIENCE = timedelta(hours=4)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,33 @@ class World:
     def any(self, flag: bool) -> bool:
         """Whether the flag is set anywhere."""
         return bool(self.largest(torch.tensor(float(flag))).item())
+
+    def gather(self, value: _T) -> list[_T]:
+        """What every process has, by its number; every process must ask."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
+
+    @contextlib.contextmanager
+    def agreed(self) -> Iterator[None]:
+        """Work after which all processes go on or none: an error of one is raised in all.
+
+        Raises:
+            BackendError: another process had an error.
+        """
+        own: FineMemError | OSError | None = None
+        try:
+            yield
+        except (FineMemError, OSError) as error:
+            own = error
+        said = self.gather(None if own is None else str(own))
+        if own is not None:
+            raise own
+        for rank, text in enumerate(said):
+            if text is not None:
+                raise BackendError(f"process {rank}: {text}")
 
     def stop(self) -> None:
         """Leave the group."""

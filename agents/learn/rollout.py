@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,12 +46,16 @@ class StepRow:
 
 @dataclass(slots=True)
 class Rollout:
-    """One finished episode under the policy, or k steps of it from step `start` on."""
+    """One finished episode under the policy, or k steps of it from step `start` on.
+
+    `place`: the number of its environment, which decides what engines draw.
+    """
 
     context: int
     session: Session
     steps: list[StepRow] = field(default_factory=list)
     start: int = 0
+    place: int = 0
 
     @property
     def results(self) -> Sequence[StepResult]:
@@ -146,6 +150,7 @@ def roll_out(
     sampling: Sampling,
     seed: int,
     clock: Clock | None = None,
+    draws: Sequence[int] | None = None,
     local_steps: int | None = None,
 ) -> list[Rollout]:
     """One rollout per environment; equal seeds make a group (one context).
@@ -159,6 +164,8 @@ def roll_out(
         sampling: how replies are drawn.
         seed: of all draws.
         clock: collects the seconds of sampling, environment and reader.
+        draws: one seed per episode, from which engines draw its replies whatever the batch; None:
+            from `seed` and the episode's place.
         local_steps: k ≥ 1, for local re-rollouts; None plays whole episodes.
 
     Raises:
@@ -166,24 +173,24 @@ def roll_out(
     """
     clock = clock or Clock()
     start = time.perf_counter()
-    env.reset(seed=list(seeds))
-    reader = _TimedReader(env.factory.reader, clock)
-    contexts = {one: number for number, one in enumerate(dict.fromkeys(seeds))}
-    rollouts = [
-        Rollout(contexts[one], session) for one, session in zip(seeds, env.sessions, strict=True)
-    ]
+    rollouts, reader = _begin(env, seeds), _TimedReader(env.factory.reader, clock)
     clock.environment += time.perf_counter() - start
-    draws = np.random.SeedSequence([seed, len(seeds)])
+    batches = np.random.SeedSequence([seed, len(seeds)])
+    own = [[seed, place] if draws is None else [draws[place]] for place in range(len(seeds))]
     live = list(rollouts)
     while live := [rollout for rollout in live if not rollout.session.terminated]:
         start, waited = time.perf_counter(), clock.reader
         instructions = env.instructions if sampling.instructions else ""
         prompts = [(instructions, rollout.session.observe()) for rollout in live]
         middle = time.perf_counter()
-        step_seed = int(draws.spawn(1)[0].generate_state(1)[0])
-        groups = [rollout.context for rollout in live]
-        first = len(rollouts[0].steps) == 0
-        rows = _reply(policy, prompts, groups, sampling, step_seed, first)
+        batch = _Batch(
+            prompts,
+            [rollout.context for rollout in live],
+            [_draw([*own[one.place], one.start + len(one.steps)]) for one in live],
+            seed=int(batches.spawn(1)[0].generate_state(1)[0]),
+            first=len(rollouts[0].steps) == 0,
+        )
+        rows = _reply(policy, batch, sampling)
         sampled = time.perf_counter()
         for rollout, row in zip(live, rows, strict=True):
             rollout.steps.append(row)
@@ -194,6 +201,18 @@ def roll_out(
         clock.sample += sampled - middle
         busy = time.perf_counter() - start - (sampled - middle)
         clock.environment += busy - (clock.reader - waited)
+    return rollouts
+
+
+def _begin(env: MemoryVectorEnv, seeds: Sequence[int]) -> list[Rollout]:
+    """One rollout of every episode, at its start."""
+    env.reset(seed=list(seeds))
+    contexts = {one: number for number, one in enumerate(dict.fromkeys(seeds))}
+    rollouts = [
+        Rollout(contexts[one], session) for one, session in zip(seeds, env.sessions, strict=True)
+    ]
+    for place, rollout in enumerate(rollouts):
+        rollout.place = place
     return rollouts
 
 
@@ -212,6 +231,7 @@ def _restart(over: Sequence[Rollout], reader: Reader) -> list[Rollout]:
             rollout.context,
             first[rollout.context].fork(),
             start=rollout.start + len(rollout.steps),
+            place=rollout.place,
         )
         for rollout in going
     ]
@@ -244,20 +264,42 @@ def rows_of(rollouts: Sequence[Rollout], advantages: Advantages) -> list[Row]:
     return rows
 
 
-def _reply(
-    policy: Policy,
-    prompts: Sequence[tuple[str, str]],
-    groups: Sequence[int],
-    sampling: Sampling,
-    seed: int,
-    first: bool,
-) -> list[StepRow]:
+def drop_draws(rollouts: Sequence[Rollout], engines: Collection[int]) -> int:
+    """Mark the rows that these engines drew as failed, and return how many there were.
+
+    What they did to their episodes stays; the other rows are right for what they saw.
+    """
+    dropped = 0
+    for rollout in rollouts:
+        for t, step in enumerate(rollout.steps):
+            if step.completion is not None and step.completion.engine in engines:
+                rollout.steps[t] = replace(step, completion=None)
+                dropped += 1
+    return dropped
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """One step of all episodes that are not over: prompts with their groups and seeds."""
+
+    prompts: Sequence[tuple[str, str]]
+    groups: Sequence[int]
+    seeds: Sequence[int]
+    seed: int
+    first: bool
+
+
+def _draw(words: Sequence[int]) -> int:
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+def _reply(policy: Policy, batch: _Batch, sampling: Sampling) -> list[StepRow]:
     """Sample one reply per prompt that fits the context; SKIP stands in for the others."""
-    ids = policy.encode(prompts)
+    ids = policy.encode(batch.prompts)
     context = math.inf if policy.context is None else policy.context
     room = context - sampling.max_new_tokens
     fits = [number for number, prompt in enumerate(ids) if len(prompt) <= room]
-    if not fits and first:
+    if not fits and batch.first:
         raise ConfigError(
             f"no prompt fits: the shortest has {min(map(len, ids))} tokens, and {room:.0f} are "
             f"left of the model's context beside max_new_tokens={sampling.max_new_tokens}. Lower "
@@ -265,8 +307,11 @@ def _reply(
         )
     found = policy.sampler.sample(
         [ids[number] for number in fits],
-        backends.Sampling(sampling.temperature, max_tokens=sampling.max_new_tokens, seed=seed),
-        groups=[groups[number] for number in fits],
+        backends.Sampling(
+            sampling.temperature, max_tokens=sampling.max_new_tokens, seed=batch.seed
+        ),
+        groups=[batch.groups[number] for number in fits],
+        seeds=[batch.seeds[number] for number in fits],
     )
     usable = [
         (number, completion)

@@ -14,7 +14,7 @@ import copy
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -29,7 +29,7 @@ from finemem_env.backends import Sampling
 from finemem_env.backends.hf import HFSampler, load_model, load_tokenizer
 from finemem_env.backends.local import abilities, base_causal_lm, checkpoint_layers
 from finemem_env.backends.policy import manage_request
-from finemem_env.backends.sampler import Sample
+from finemem_env.backends.sampler import Sample, Sampler
 from finemem_env.backends.template import ChatTemplate, give_plain_template
 from finemem_env.errors import ConfigError
 from finemem_env.extras import needs
@@ -37,40 +37,9 @@ from finemem_env.extras import needs
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["ModelConfig", "ModelSampler", "Policy", "RolloutSampler", "load_policy"]
+__all__ = ["ModelConfig", "Policy", "load_policy"]
 
 Prompt = tuple[str, str]  # instructions and observation
-
-
-class RolloutSampler(Protocol):
-    """What draws the replies of rollouts: the trainer's model, or an engine that holds a copy."""
-
-    @property
-    def context_tokens(self) -> int | None:
-        """Longest prompt and reply together; None where there is no limit."""
-        ...
-
-    def sample(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        stop_ids: Sequence[int] = (),
-        groups: Sequence[Hashable | None] | None = None,
-    ) -> Sequence[Sample | None]:
-        """One reply per prompt, in order; None where an engine gave none in time."""
-        ...
-
-    def refresh(self) -> dict[str, float]:
-        """Take the trainer's present weights, after every update. Returns what to log."""
-        ...
-
-
-class ModelSampler(HFSampler):
-    """The trainer's own model: it always has the present weights."""
-
-    def refresh(self) -> dict[str, float]:
-        """Nothing to do."""
-        return {}
 
 
 class Policy:
@@ -106,8 +75,8 @@ class Policy:
         if tools and not self.tokenizer.chat_template:
             raise ConfigError("tools: needs a tokenizer with a chat template; this has none.")
         give_plain_template(self.tokenizer)
-        self.own = ModelSampler(model, tokenizer, batch_tokens, self.precision)
-        self.sampler: RolloutSampler = self.own  # of rollouts; may be set to an engine
+        self.own = HFSampler(model, tokenizer, batch_tokens, self.precision)
+        self.sampler: Sampler = self.own  # of rollouts; may be set to an engine
         self.stop_ids = self.own.ends
         if not self.stop_ids:
             raise ConfigError("the tokenizer has no end token; set its eos_token.")

@@ -118,23 +118,18 @@ class TrainConfig:
             object.__setattr__(self, part, kind(**given))
         for name in settings:
             raise ConfigError(nearest("setting", name, SETTINGS))
+        if self.sampling.overlap and self.loss.importance_cap is None:
+            raise ConfigError("overlap: needs importance_cap, which corrects what it is off by.")
         if self.sampling.compare == "state" and self.estimator.baseline != "context_step":
             raise ConfigError(
                 "baseline: expected context_step with --compare state, got "
                 f"{self.estimator.baseline!r}: a group shares the memory at one step."
             )
 
-    def sampler_setup(self, folder: Path, processes: int) -> SamplerSetup:
+    def sampler_setup(self, folder: Path) -> SamplerSetup:
         """What draws the replies; engines take weights through `folder`."""
-        sampling, precision = self.sampling, self.model.precision
-        return SamplerSetup(
-            sampling.sampler,
-            sampling.sampler_args,
-            folder,
-            precision,
-            sampling.temperature,
-            processes,
-        )
+        sampling = self.sampling
+        return SamplerSetup(sampling.sampler, sampling.sampler_args, folder, self.model.precision)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able copy, by flat names."""
@@ -145,7 +140,8 @@ class TrainConfig:
         """SHA-256 over what a resumed run must not change."""
         free = {"updates", "eval_every", "save_every", "threads", "track", "final_episodes"}
         free |= {"references"}
-        free |= {"sampler", "sampler_args", "shard"}  # servers and devices may be others now
+        # Servers and devices may be others now.
+        free |= {"sampler", "sampler_args", "overlap", "shard"}
         kept = {key: value for key, value in self.as_dict().items() if key not in free}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 

@@ -29,6 +29,11 @@ def histograms(rollouts: Sequence[Rollout], advantages: Advantages) -> dict[str,
     }
 
 
+def joined(parts: Sequence[dict[str, list[float]]]) -> dict[str, list[float]]:
+    """The values of all processes."""
+    return {key: [value for part in parts for value in part[key]] for key in parts[0]}
+
+
 def sample(rollout: Rollout) -> tuple[str, Drawing]:
     """The text (Markdown) and the credit map of a finished rollout."""
     trace = record_trace(rollout.session)

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agents.learn.advantages import Advantages
-from agents.learn.rollout import Clock, Rollout
 from baselines.tables.drawing import Drawing
 from finemem_env.errors import DataError
 from finemem_env.extras import load, needs
 from finemem_env.fields import Fields, parse_json
-from finemem_env.types import Op
 
 METRICS: dict[str, str] = {
     "rollout/score": "mean score of the final questions (r_global)",
@@ -29,7 +25,7 @@ METRICS: dict[str, str] = {
     "rollout/accepted": "accepted operations over emitted ones",
     "rollout/memory_tokens": "tokens in memory at the end of an episode",
     "rollout/chunks": "chunks of an episode, mean (grows with --curriculum)",
-    "rollout/replies": "replies drawn in the update by this process: the cost in samples",
+    "rollout/replies": "replies drawn in the update: the cost in samples",
     "rollout/prompt_tokens": "model tokens of a prompt, mean",
     "rollout/reply_tokens": "model tokens of a reply, mean",
     "rollout/cut_off": "share of replies that hit max_new_tokens",
@@ -71,13 +67,14 @@ METRICS: dict[str, str] = {
     "final/score": "mean score of the best weights on the test episodes of the last table",
     "final/normalised": "the same between skip (0) and oracle (1)",
     "final/memory_tokens": "tokens in memory at the end of a test episode, best weights",
-    "time/sample": "seconds of generation",
+    "time/sample": "seconds of generation, mean over processes, as all seconds here",
     "time/environment": "seconds of the environment without the reader",
     "time/reader": "seconds of the reader",
     "time/update": "seconds of advantages, forward, backward and optimizer",
     "time/total": "seconds of the whole update",
-    "time/sample_tokens_per_second": "generated tokens per second of generation",
-    "time/update_tokens_per_second": "completion tokens per second of the update",
+    "time/wait": "seconds that an update stood still for its rollouts, fewer with overlap",
+    "time/sample_tokens_per_second": "generated tokens per second of generation, all processes",
+    "time/update_tokens_per_second": "completion tokens per second of the update, all processes",
 }
 
 
@@ -184,80 +181,3 @@ def _forget(path: Path, first: int) -> None:
             if record.count("update") <= first:
                 kept.append(line + "\n")
     path.write_text("".join(kept), encoding="utf-8")
-
-
-def rollout_metrics(rollouts: Sequence[Rollout], prefix: str = "rollout") -> dict[str, float]:
-    """`rollout/…` of finished rollouts; another prefix gets what `METRICS` names under it."""
-    results = [result for rollout in rollouts for result in rollout.results]
-    operations = [operation for result in results for operation in result.operations]
-    accepted = sum(operation.accepted for operation in operations)
-    whole = [rollout for rollout in rollouts if rollout.whole]
-    found = {
-        "score": _mean([rollout.score for rollout in whole]),
-        "return": _mean([rollout.total for rollout in whole]),
-        "accepted": accepted / max(len(operations), 1),
-        "memory_tokens": _mean([rollout.session.memory.tokens for rollout in whole]),
-    }
-    if prefix != "rollout":
-        return {f"{prefix}/{key}": value for key, value in found.items()}
-    steps = [step for rollout in rollouts for step in rollout.steps]
-    replies = [step.completion for step in steps if step.completion is not None]
-    found |= {
-        "chunks": _mean([len(rollout.session.episode.chunks) for rollout in whole]),
-        "replies": float(len(steps)),
-        "prompt_tokens": _mean([len(step.prompt) for step in steps]),
-        "reply_tokens": _mean([len(reply.token_ids) for reply in replies]),
-        "cut_off": _mean([not reply.finished for reply in replies]),
-        "failed_rows": float(len(steps) - len(replies)),
-    }
-    kinds = Counter(operation.name for operation in operations if operation.accepted)
-    found |= {f"operations/{op}": kinds[op] / len(steps) for op in Op}
-    reasons = Counter(str(one.reason) for one in operations if one.reason is not None)
-    found |= {f"rejects/{reason}": count / len(steps) for reason, count in sorted(reasons.items())}
-    return {f"rollout/{key}": value for key, value in found.items()}
-
-
-def reward_metrics(rollouts: Sequence[Rollout], advantages: Advantages) -> dict[str, float]:
-    """`reward/…`: terms, rewards by step index, and what the group statistics saw."""
-    results = [result for rollout in rollouts for result in rollout.results]
-    ends = [rollout.results[-1] for rollout in rollouts if rollout.whole]
-    asked = [result.terms["chunk_qa"] for result in results if result.chunk_answers]
-    found = {
-        "format": _mean([result.terms["format"] for result in results]),
-        "compression": _mean([result.terms["compression"] for result in ends]),
-        "global": _mean([result.terms["global"] for result in ends]),
-        "spread": advantages.spread,
-        "zero_spread": advantages.zero_spread,
-        "invalid_rows": float(advantages.invalid_rows),
-    }
-    if asked:
-        found["chunk_qa"] = _mean(asked)
-    for t, values in sorted(_by_step(rollouts).items()):
-        found[f"step/{t}"] = _mean(values)
-    return {f"reward/{key}": value for key, value in found.items()}
-
-
-def _by_step(rollouts: Sequence[Rollout]) -> dict[int, list[float]]:
-    """The attributed rewards of all rows, by step of the episode."""
-    found: dict[int, list[float]] = {}
-    for rollout in rollouts:
-        for t, reward in enumerate(rollout.rewards().step_rewards, rollout.start):
-            found.setdefault(t, []).append(reward)
-    return found
-
-
-def time_metrics(clock: Clock, update: float, total: float, tokens: int) -> dict[str, float]:
-    """`time/…`: seconds by part, and `tokens` completion tokens over them."""
-    return {
-        "time/sample": clock.sample,
-        "time/environment": clock.environment,
-        "time/reader": clock.reader,
-        "time/update": update,
-        "time/total": total,
-        "time/sample_tokens_per_second": tokens / max(clock.sample, 1e-9),
-        "time/update_tokens_per_second": tokens / max(update, 1e-9),
-    }
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else 0.0

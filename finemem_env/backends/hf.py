@@ -161,8 +161,9 @@ class HFSampler:
         sampling: Sampling,
         stop_ids: Sequence[int] = (),
         groups: Sequence[Hashable | None] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[Sample]:
-        """One reply per prompt, in order. A seed fixes the replies of a batch as a whole.
+        """One reply per prompt, in order. `sampling.seed` fixes the replies of a batch as a whole.
 
         Rows of equal group may share a prefix of their prompts, which is then read once.
 

@@ -58,14 +58,20 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential back-off with jitter; `draw` gives a number in [0, 1)."""
+    """Exponential back-off with jitter; `draw` gives a number in [0, 1).
+
+    `connects`: attempts to reach an endpoint that takes no connection; None: until the deadline.
+    """
 
     draw: Callable[[], float] = random.random
+    connects: int | None = None
 
     def wait(self, refused: Refused, attempts: int) -> float | None:
         """Seconds until the next attempt after `attempts` ones, None for no further attempt."""
         failure = refused.failure
         if failure in _NEVER:
+            return None
+        if failure is Failure.CONNECTION and attempts >= (self.connects or math.inf):
             return None
         passes = failure in _OUTAGE or refused.status in _GATEWAY
         if not passes and attempts >= _FAULT_ATTEMPTS:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import importlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -25,21 +25,22 @@ class Sample:
     """One reply: its token ids, the end token included, and their log-probabilities.
 
     The log-probabilities are of the distribution at the temperature that drew them, before top-p.
-    `finished` is False for a reply that stopped at `max_tokens`.
+    `finished` is False for a reply that stopped at `max_tokens`. `engine`: which of several it was.
     """
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finished: bool
+    engine: int = 0
 
 
 @runtime_checkable
 class Sampler(Protocol):
-    """An engine that draws replies to prompts of token ids."""
+    """What draws replies to prompts of token ids: a model of this process, or an engine."""
 
     @property
     def context_tokens(self) -> int | None:
-        """Longest prompt and reply together."""
+        """Longest prompt and reply together; None where there is no limit."""
         ...
 
     def sample(
@@ -47,10 +48,19 @@ class Sampler(Protocol):
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         stop_ids: Sequence[int] = (),
+        groups: Sequence[Hashable | None] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> Sequence[Sample | None]:
         """One reply per prompt, in order; None where the engine is away and gave none in time.
 
-        `stop_ids` end a reply beside the model's own end tokens, and stay in it.
+        Args:
+            prompts: token ids.
+            sampling: how replies are drawn.
+            stop_ids: end a reply beside the model's own end tokens, and stay in it.
+            groups: rows of equal group begin alike; a hint.
+            seeds: one per row, in the place of `sampling.seed`, for engines: a reply then depends
+                on its own row and not on the batch. A model of this process draws the batch as a
+                whole and goes by `sampling.seed`.
 
         Raises:
             BackendError: the engine cannot run them.
@@ -64,6 +74,10 @@ class Sampler(Protocol):
     def update(self, folder: Path) -> None:
         """Take the weights of a transformers folder of the same architecture."""
         ...
+
+
+class WeightsDifferError(BackendError):
+    """Trainer and sampler do not hold the same weights; the sampler must not be used."""
 
 
 class WeightSync:
@@ -105,22 +119,31 @@ class WeightSync:
         self.sampler.update(self.folder)
         return self.check(model)
 
+    @property
+    def said(self) -> list[list[float]] | None:
+        """The sampler's log-probabilities of the probe at the last check."""
+        return self._before and self._before[1]
+
     def check(self, model: Any) -> float:  # noqa: ANN401
-        """Compare the sampler with `model` on the probe.
+        """Compare the sampler with `model` on the probe; as `compare`."""
+        return self.compare(sequence_logprobs(model, self.probe))
+
+    def compare(self, trainer: list[list[float]]) -> float:
+        """Compare the sampler with the trainer's log-probabilities of the probe.
 
         Returns:
             The largest difference of the probe's log-probabilities.
 
         Raises:
-            BackendError: the difference is above the tolerance, or the sampler did not change since
-                the last check while the trainer did. The sampler must not be used then.
+            WeightsDifferError: the difference is above the tolerance, or the sampler did not change
+                since the last check while the trainer did.
+            BackendError: the sampler is away.
         """
-        trainer = sequence_logprobs(model, self.probe)
         sampler = self.sampler.logprobs(self.probe)
         difference = largest_difference(trainer, sampler)
         # Not ≤ rather than >: a NaN must be refused too.
         if not difference <= self.tolerance:
-            raise BackendError(
+            raise WeightsDifferError(
                 f"weight update refused: log-probabilities of the probe differ by {difference:.3g} "
                 f"between trainer and sampler (tolerance {self.tolerance:g}). Known cause: tied "
                 "embeddings, which engines reload wrongly from a folder that holds them once; "
@@ -129,7 +152,7 @@ class WeightSync:
         if self._before and sampler == self._before[1]:
             moved = largest_difference(trainer, self._before[0])
             if moved > 1e-5:
-                raise BackendError(
+                raise WeightsDifferError(
                     f"weight update refused: the trainer's probe moved by {moved:.3g} and the "
                     "sampler's not at all, so it kept its old weights."
                 )
@@ -149,7 +172,14 @@ def largest_difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequenc
     return float("nan") if any(pair != pair for pair in pairs) else max(pairs)
 
 
-def save_weights(model: Any, folder: Path, tokenizer: Any = None) -> None:  # noqa: ANN401
+def save_weights(
+    model: Any,  # noqa: ANN401
+    folder: Path,
+    tokenizer: Any = None,  # noqa: ANN401
+    *,
+    gather: Callable[[Any], Any] = lambda tensor: tensor,
+    write: bool = True,
+) -> None:
     """Write a transformers model so that any engine reloads it rightly, aside and renamed.
 
     Tied embeddings are written as two tensors and the config says that they are not tied: the
@@ -159,17 +189,19 @@ def save_weights(model: Any, folder: Path, tokenizer: Any = None) -> None:  # no
         model: a transformers causal LM, or a PEFT model around one.
         folder: replaced when it exists.
         tokenizer: written beside the weights when it is given.
+        gather: makes a whole tensor of one that is split over processes, all of which call this.
+        write: False in the processes that only hand over their parts.
     """
-    aside = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(aside, ignore_errors=True)
     model = getattr(model, "module", model)  # DDP
-    if hasattr(model, "merge_and_unload"):
+    if hasattr(model, "merge_and_unload") and write:
         model = copy.deepcopy(model).merge_and_unload()
-    weights = {key: value.detach() for key, value in model.state_dict().items()}
+    weights = _whole_weights(model, gather, keep=write)
+    if not write:
+        return
     config = model.config
     tied = bool(getattr(config, "tie_word_embeddings", False))
-    if tied:
-        weights["lm_head.weight"] = model.get_output_embeddings().weight.detach().clone()
+    aside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
     try:
         config.tie_word_embeddings = False
         aside.mkdir(parents=True)
@@ -184,7 +216,20 @@ def save_weights(model: Any, folder: Path, tokenizer: Any = None) -> None:  # no
     aside.rename(folder)
 
 
+def _whole_weights(model: Any, gather: Callable[[Any], Any], *, keep: bool) -> dict[str, Any]:  # noqa: ANN401
+    """Tensors by name on the CPU, one by one, so that a process that drops them needs no room."""
+    weights = {}
+    for name, value in model.state_dict().items():
+        tensor = gather(value.detach())
+        if keep:
+            weights[name] = tensor.cpu().contiguous()
+    if keep and bool(getattr(model.config, "tie_word_embeddings", False)):
+        embedding = model.get_input_embeddings().weight
+        names = {name for name, one in model.named_parameters() if one is embedding}
+        weights["lm_head.weight"] = weights[next(iter(names))].clone()
+    return weights
+
+
 def _write(weights: dict[str, Any], folder: Path) -> None:
     safetensors = importlib.import_module("safetensors.torch")
-    tensors = {key: value.contiguous().cpu() for key, value in weights.items()}
-    safetensors.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    safetensors.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +36,8 @@ class VLLMConfig:
     `model`: a folder or hub id. `revision`: of the hub id. `dtype`: "auto" is the checkpoint's.
     `context_tokens`: longest prompt and reply, None for the model's own. `memory`: share of the
     device's memory for weights and cache. `devices`: tensor parallelism. `thinking`:
-    `enable_thinking` of the chat template. `eager`: no CUDA graphs, for quick starts.
+    `enable_thinking` of the chat template. `eager`: no CUDA graphs, for quick starts. `launched`:
+    this is one of several processes of a launcher, each of which holds an engine.
     """
 
     model: str
@@ -47,6 +48,7 @@ class VLLMConfig:
     devices: int = 1
     thinking: bool = False
     eager: bool = False
+    launched: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
@@ -89,6 +91,7 @@ def load_engine(config: VLLMConfig) -> Any:  # noqa: ANN401
             logprobs_mode="processed_logprobs",
             trust_remote_code=False,
             use_tqdm_on_load=False,
+            **({"distributed_executor_backend": "external_launcher"} if config.launched else {}),
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"vLLM cannot run {config.model!r}: {error}. {_ALTERNATIVES}") from error
@@ -124,8 +127,10 @@ class VLLMSampler:
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         stop_ids: Sequence[int] = (),
+        groups: Sequence[Hashable | None] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[Sample | None]:
-        """One reply per prompt, in order. A seed fixes the replies of a batch as a whole."""
+        """One reply per prompt, in order; groups need no hint, the engine caches prefixes."""
         settings = [
             _vllm().SamplingParams(
                 temperature=sampling.temperature,
@@ -136,7 +141,7 @@ class VLLMSampler:
                 logprobs=0,
                 detokenize=False,
             )
-            for seed in row_seeds(sampling.seed, len(prompts))
+            for seed in seeds or row_seeds(sampling.seed, len(prompts))
         ]
         outputs = self.engine.generate(_prompts(prompts), settings, use_tqdm=False)
         return [_sample(output.outputs[0]) for output in outputs]

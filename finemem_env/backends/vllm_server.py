@@ -7,12 +7,12 @@ Needs the extra `openai` here, and vLLM only on the server's side.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from finemem_env.backends.base import Failure, Sampling
-from finemem_env.backends.retry import Refused
+from finemem_env.backends.retry import Refused, RetryPolicy
 from finemem_env.backends.sampler import Sample
 from finemem_env.backends.transport import Address, Patience, Transport
 from finemem_env.backends.vllm import columns, finite, row_seeds
@@ -22,6 +22,7 @@ from finemem_env.errors import BackendError
 # top_k 20: the log-probabilities would be those of a cut distribution.
 _WHOLE: dict[str, object] = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 _FIRST = Patience(concurrency=1, timeout=10.0, deadline=30.0)  # of asking what is served
+_GLANCE = Patience(concurrency=1, timeout=5.0, deadline=5.0)
 # Calls that were given up may still run for a moment, and hold the cache.
 _RESET_WAITS = (0.0, 0.5, 2.0, 5.0)
 
@@ -38,6 +39,7 @@ class ServerSampler:
         context_tokens: the server's --max-model-len.
         patience: concurrency, time-outs and deadline.
         api_key_env: the environment variable that holds the key.
+        policy: when a call is tried again.
 
     Raises:
         ConfigError: the package `openai` is missing.
@@ -51,12 +53,13 @@ class ServerSampler:
         context_tokens: int | None = None,
         patience: Patience | None = None,
         api_key_env: str = "OPENAI_API_KEY",
+        policy: RetryPolicy | None = None,
     ) -> None:
         self.model = model
         self.context_tokens = context_tokens
         self._address = Address(base_url, api_key_env)
         self._transport: Transport[Any] = Transport(
-            self._address, patience or Patience(), _read_completion, model
+            self._address, patience or Patience(), _read_completion, model, policy
         )
 
     @classmethod
@@ -67,6 +70,7 @@ class ServerSampler:
         model: str | None = None,
         patience: Patience | None = None,
         api_key_env: str = "OPENAI_API_KEY",
+        policy: RetryPolicy | None = None,
     ) -> ServerSampler:
         """The sampler of a server that runs, with the model and the context that it tells.
 
@@ -85,15 +89,27 @@ class ServerSampler:
             context_tokens=found[model],
             patience=patience,
             api_key_env=api_key_env,
+            policy=policy,
         )
+
+    def answers(self) -> bool:
+        """Whether somebody serves the model there right now."""
+        try:
+            return self.model in _served(self._address, _GLANCE, RetryPolicy(connects=1))
+        except BackendError:
+            return False
 
     def sample(
         self,
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         stop_ids: Sequence[int] = (),
+        groups: Sequence[Hashable | None] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[Sample | None]:
         """One reply per prompt, in order; None where the server gave none in time.
+
+        Groups need no hint: the server caches prefixes.
 
         Raises:
             BackendError: the server refuses the key or the settings, or has no such model.
@@ -107,7 +123,9 @@ class ServerSampler:
         extra = _WHOLE | {"stop_token_ids": list(stop_ids)}
         calls = [
             self._call(prompt, fields if seed is None else fields | {"seed": seed}, extra)
-            for prompt, seed in zip(prompts, row_seeds(sampling.seed, len(prompts)), strict=True)
+            for prompt, seed in zip(
+                prompts, seeds or row_seeds(sampling.seed, len(prompts)), strict=True
+            )
         ]
         choices = self._run(calls)
         return [None if choice is None else _server_sample(choice) for choice in choices]
@@ -167,7 +185,11 @@ class ServerSampler:
 
     def _post(self, path: str, body: Mapping[str, object]) -> object:
         transport: Transport[object] = Transport(
-            self._address, self._transport.patience, lambda reply: reply or {}, path
+            self._address,
+            self._transport.patience,
+            lambda reply: reply or {},
+            path,
+            self._transport.policy,
         )
         try:
             call = {"path": self._address.root + path, "cast_to": object, "body": dict(body)}
@@ -183,9 +205,13 @@ class ServerSampler:
         return reply
 
 
-def _served(address: Address) -> dict[str, int]:
+def _served(
+    address: Address, patience: Patience | None = None, policy: RetryPolicy | None = None
+) -> dict[str, int]:
     """The models that a vLLM server lists, with the context of each."""
-    listing: Transport[Any] = Transport(address, _FIRST, lambda page: page.data, "/models")
+    listing: Transport[Any] = Transport(
+        address, patience or _FIRST, lambda page: page.data, "/models", policy
+    )
     try:
         ((reply, _),) = listing.run([{}], lambda client: client.models.list)
     finally:

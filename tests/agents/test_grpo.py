@@ -21,7 +21,6 @@ import torch
 from agents.grpo import main
 from agents.learn import checkpoint
 from agents.learn.distributed import World
-from agents.learn.rollout import Clock
 from agents.runs.beside import normalised, reference_lines
 from agents.runs.config import PRESETS, from_dict
 from agents.runs.evaluation import REFERENCES
@@ -182,7 +181,7 @@ def test_local_re_rollouts_train_at_the_same_cost(whole: Run, tmp_path: Path) ->
     assert ours["rollout/replies"] == theirs["rollout/replies"] == 12
     assert {key for key in theirs if key.startswith("reward/step/")} <= ours.keys()
     assert ours["train/grad_norm"] > 0
-    assert [one.start for one in run._roll_out(1, Clock())] == [0] * 6 + [1] * 6
+    assert [one.start for one in run.source.take(1).rollouts] == [0] * 6 + [1] * 6
 
 
 def _plain(key: str) -> str:
@@ -204,7 +203,7 @@ def test_the_docs_explain_exactly_the_keys_of_a_run(whole: Run, tmp_path: Path) 
         if key != "update"
     }
     assert logged <= set(METRICS)
-    elsewhere = {"train/sampler_difference"}  # test_samplers.py
+    elsewhere = {"train/sampler_difference"}  # test_engines.py
     elsewhere |= {key for key in METRICS if key.startswith("final/")}  # TensorBoard alone, below
     assert set(METRICS) - logged <= {"rollout/rejects/<reason>"} | elsewhere
 
@@ -212,7 +211,9 @@ def test_the_docs_explain_exactly_the_keys_of_a_run(whole: Run, tmp_path: Path) 
 def _events(folder: Path) -> Any:  # noqa: ANN401 - tensorboard has no types
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(folder), size_guidance={"tensors": 0, "histograms": 0})
+    events = EventAccumulator(
+        str(folder), size_guidance=dict.fromkeys(("tensors", "histograms", "images"), 0)
+    )
     events.Reload()
     return events
 

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from agents.assets import tiny_folder
 from agents.learn import checkpoint
+from tests.agents.engine_runs import assert_same_update, records, train
 from tests.backends.vllm_process import vllm_server
 
 HAS_VLLM = importlib.util.find_spec("vllm") is not None
@@ -83,3 +84,25 @@ def test_a_server_that_is_lost_stops_the_run_and_another_one_takes_it_on(tmp_pat
         done = grpo(folder, *resume, url)
         assert done.returncode == 0, done.stderr
     check(folder, updates=3)
+
+
+def test_two_processes_with_one_server_and_with_two_give_the_update_of_one(tmp_path: Path) -> None:
+    """The same draws; what batches of another size change in the last bits stays below 1e-3."""
+    with (
+        vllm_server(tiny_folder(), tmp_path / "first.log") as first,
+        vllm_server(tiny_folder(), tmp_path / "second.log") as second,
+    ):
+        train(tmp_path / "one", [first], "--updates", "1", size=1)
+        for name, urls in (("a server", [first]), ("servers", [first, second])):
+            train(tmp_path / name, urls, "--updates", "1", size=2)
+            assert_same_update(tmp_path / "one", tmp_path / name, gradient=1e-3)
+        train(tmp_path / "ahead", [first, second], "--updates", "3", "--overlap", "1", size=2)
+    ahead = records(tmp_path / "ahead")
+    assert ahead[1]["train/importance_raw_max"] < 1.001 < ahead[2]["train/importance_raw_max"]
+
+
+def test_every_process_has_an_engine_of_its_own(tmp_path: Path) -> None:
+    options = ["--sampler", "vllm", "--sampler-args", '{"eager": true, "memory": 0.2}']
+    train(tmp_path / "one", [], *options, "--updates", "1", size=1)
+    train(tmp_path / "two", [], *options, "--updates", "1", size=2)
+    assert_same_update(tmp_path / "one", tmp_path / "two", gradient=1e-3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,8 @@ class _Broken:
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         stop_ids: Sequence[int] = (),
+        groups: Sequence[Hashable | None] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[Sample]:
         raise NotImplementedError
 

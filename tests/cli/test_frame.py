@@ -44,6 +44,7 @@ PROGRAMS: dict[str, list[str]] = {
     "benchmarks.credit_assignment": [],
     "benchmarks.dark_room": [],
     "benchmarks.model_classes": [],
+    "benchmarks.overlap": ["--sampler", "http://127.0.0.1:1/v1"],
     "benchmarks.retrieval": [],
     "benchmarks.scale": [],
     "benchmarks.steps": [],

@@ -16,7 +16,7 @@ import finemem_env  # noqa: F401
 from finemem_env.wrappers import DiscreteOperations, FeatureObservation
 
 ENV = "FineMem-AR-v0"
-TASK = {"num_chunks": 2}
+TASK: dict[str, Any] = {"num_chunks": 2}
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 

@@ -14,10 +14,10 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
 from agents.learn.advantages import Estimator, compute_advantages
-from agents.learn.rollout import Clock, Sampling, roll_out, rows_of
+from agents.learn.rollout import Clock, Sampling, drop_draws, roll_out, rows_of
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import PRESETS, from_dict
-from agents.runs.tracking import rollout_metrics
+from agents.runs.metrics import Sums, means, reward_sums, rollout_sums, time_sums
 from finemem_env import MemoryEnv
 from finemem_env.errors import ConfigError
 from finemem_env.registration import make_rollout_env
@@ -107,7 +107,7 @@ def test_continuations_start_from_one_memory_and_cost_as_many_replies(
         one, two = local[number : number + 2]
         assert one.steps[0].prompt == two.steps[0].prompt
         assert one.session.memory is not two.session.memory
-    found = rollout_metrics(local)
+    found = means([rollout_sums(local)])
     assert found["rollout/replies"] == 12
     assert found["rollout/chunks"] == 3
     assert found["rollout/score"] == pytest.approx(np.mean([one.score for one in local[4:]]))
@@ -178,8 +178,9 @@ def test_a_fault_of_the_sampler_fails_the_row(
         prompts: Sequence[Sequence[int]],
         sampling: BackendSampling,
         groups: Sequence[Hashable | None],
+        seeds: Sequence[int],
     ) -> list[Sample | None]:
-        first, *rest = draw(prompts, sampling, groups=groups)
+        first, *rest = draw(prompts, sampling, groups=groups, seeds=seeds)
         assert first is not None
         nan = dataclasses.replace(first, logprobs=(float("nan"),) * len(first.token_ids))
         return [nan if fault == "not finite" else None, *rest]
@@ -188,6 +189,37 @@ def test_a_fault_of_the_sampler_fails_the_row(
     rollouts = roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], SAMPLING, seed=0)
     assert rollouts[0].rewards().valid == [False] * 3
     assert rollouts[1].rewards().valid == [True] * 3
+
+
+def test_metrics_of_two_processes_are_those_of_all_rollouts(
+    rollouts: list[Rollout],
+) -> None:
+    def sums(part: list[Rollout]) -> Sums:
+        found = compute_advantages([one.rewards() for one in part], Estimator())
+        clock = Clock(sample=2.0, environment=1.0, reader=0.5)
+        seconds = {"update": 4.0, "total": 7.0, "wait": 2.0}
+        return rollout_sums(part) | reward_sums(part, found) | time_sums(clock, seconds, 100)
+
+    one, two = means([sums(rollouts)]), means([sums(rollouts[:3]), sums(rollouts[3:])])
+    alike = [key for key in one if not key.startswith("time/") and key != "reward/spread"]
+    assert len(alike) > 15
+    assert one.keys() == two.keys()
+    for key in alike:
+        assert two[key] == pytest.approx(one[key], abs=1e-12), key
+    assert (two["time/sample"], two["time/sample_tokens_per_second"]) == (2.0, 100.0)
+    assert two["rollout/chunks"] == 3.0
+    assert not any(two[key] == 0 for key in two if key.startswith("rollout/rejects/"))
+
+
+def test_what_a_lost_engine_drew_is_no_row(rollouts: list[Rollout]) -> None:
+    one, other = (dataclasses.replace(rollout, steps=[*rollout.steps]) for rollout in rollouts[:2])
+    for t, step in enumerate(one.steps):
+        assert step.completion is not None
+        drawn = dataclasses.replace(step.completion, engine=t % 2)
+        one.steps[t] = dataclasses.replace(step, completion=drawn)
+    assert drop_draws([one, other], {1}) == 1
+    assert one.rewards().valid == [True, False, True]
+    assert other.rewards().valid == [True] * 3
 
 
 def test_time_is_counted_by_part(policy: Policy) -> None:

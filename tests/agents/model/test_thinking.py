@@ -51,6 +51,7 @@ def drawing(ids: Sequence[int]) -> Callable[..., list[Sample]]:
         sampling: backends.Sampling,
         stop_ids: Sequence[int] = (),
         groups: Sequence[Hashable | None] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[Sample]:
         return [Sample(tuple(ids), (-1.0,) * len(ids), True) for _ in prompts]
 

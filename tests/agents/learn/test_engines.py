@@ -5,11 +5,12 @@ transformers here, and `test_vllm_training.py` runs the real one.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -19,22 +20,22 @@ pytest.importorskip("tensorboard", reason="the agents need tensorboard")
 
 import torch
 
+from agents.assets import tiny_folder
 from agents.grpo import main
+from agents.learn import samplers
 from agents.learn.distributed import World
-from agents.model import samplers
-from agents.model.policy import ModelConfig, ModelSampler, Policy, load_policy
-from agents.model.samplers import EngineSampler, make_sampler
+from agents.learn.engines import Engines
+from agents.learn.samplers import make_engines
+from agents.model.policy import ModelConfig, Policy, load_policy
 from agents.runs.config import PRESETS, from_dict
 from agents.settings import EngineOptions, SamplerSetup, ServerOptions, check_sampler
 from agents.trainer import Run
 from finemem_env.backends import Sampling
-from finemem_env.backends.hf import HFSampler
+from finemem_env.backends.hf import HFSampler, load_model, load_tokenizer
 from finemem_env.backends.logprobs import sequence_logprobs
-from finemem_env.backends.sampler import Sample, largest_difference, save_weights
+from finemem_env.backends.sampler import Sample, Sampler, largest_difference
 from finemem_env.errors import BackendError, ConfigError
-
-if TYPE_CHECKING:
-    from finemem_env.backends.sampler import Sampler
+from tests.agents.engine_server import EngineServer
 
 # peft reads a property that transformers has renamed.
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,12 +60,10 @@ SMALL: dict[str, Any] = {
 class Engine:
     """Stands in for vLLM: a model of its own, which `fault` makes go wrong."""
 
-    def __init__(self, policy: Policy, folder: Path) -> None:
-        from transformers import AutoModelForCausalLM
-
-        save_weights(policy.model, folder, policy.tokenizer)
-        model = AutoModelForCausalLM.from_pretrained(folder)
-        self.inner = HFSampler(model, policy.tokenizer)
+    def __init__(self, folder: Path) -> None:
+        name = str(folder)
+        model = load_model(name, device="cpu", dtype="float32")
+        self.inner = HFSampler(model, load_tokenizer(name))
         self.context_tokens: int | None = 400
         self.updates = 0
         self.fault = ""
@@ -74,6 +73,8 @@ class Engine:
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         stop_ids: Sequence[int] = (),
+        groups: Sequence[Hashable | None] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[Sample | None]:
         if self.fault == "away":
             return [None] * len(prompts)
@@ -114,17 +115,27 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     """Every engine that a run makes in place of vLLM."""
     made: list[Engine] = []
 
-    def load(policy: Policy, setup: SamplerSetup, options: EngineOptions) -> Sampler:
-        made.append(Engine(policy, setup.folder))
+    def load(setup: SamplerSetup, options: EngineOptions, *, launched: bool) -> Sampler:
+        made.append(Engine(setup.folder))
         return made[-1]
 
-    monkeypatch.setattr(samplers, "_load", load)
+    monkeypatch.setattr(samplers, "check", lambda: None)
+    monkeypatch.setattr(samplers, "load", load)
     return made
+
+
+def make(policy: Policy, folder: Path, temperature: float = 1.0) -> Engines:
+    """The engines of a run as it begins."""
+    found = make_engines(policy, setup(folder), World())
+    assert found is not None
+    found.refresh()
+    found.compare_draws(temperature)
+    return found
 
 
 def setup(folder: Path, **changes: Any) -> SamplerSetup:  # noqa: ANN401
     given: dict[str, Any] = {"name": "vllm", "options": {}, "precision": "float32"}
-    return SamplerSetup(**{**given, "folder": folder, "temperature": 1.0, **changes})
+    return SamplerSetup(**{**given, "folder": folder, **changes})
 
 
 def shake(policy: Policy) -> None:
@@ -144,6 +155,8 @@ def shake(policy: Policy) -> None:
         ("http://127.0.0.1:1/v1", {"devices": 2}, "unknown option"),
         ("http://127.0.0.1:1/v1", {"concurrency": 0}, "concurrency must be at least 1"),
         ("http://user:secret@127.0.0.1:1/v1", {}, "must not hold a user"),
+        ("http://127.0.0.1:1/v1,http://127.0.0.1:1/v1", {}, "expected every server once"),
+        ("http://127.0.0.1:1/v1,127.0.0.1:2/v1", {}, "must be an address"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_before_anything_is_loaded(
@@ -169,16 +182,14 @@ def test_the_page_names_every_option_with_its_default(cls: type) -> None:
 
 def test_the_default_is_the_trainers_own_model(policy: Policy, tmp_path: Path) -> None:
     assert check_sampler("transformers", {}) is None
-    assert isinstance(policy.sampler, ModelSampler)
-    made = make_sampler(policy, setup(tmp_path, name="transformers"))
-    assert isinstance(made, ModelSampler)
-    assert made.refresh() == {}
+    assert policy.sampler is policy.own
+    assert make_engines(policy, setup(tmp_path, name="transformers"), World()) is None
 
 
 def test_an_engine_gets_every_update_and_its_draws_are_the_trainers(
     policy: Policy, engines: list[Engine], tmp_path: Path
 ) -> None:
-    sampler = make_sampler(policy, setup(tmp_path / "sampler", temperature=0.7))
+    sampler = make(policy, tmp_path / "sampler", 0.7)
     assert sampler.context_tokens == 400
     shake(policy)
     assert sampler.refresh()["train/sampler_difference"] < 1e-3
@@ -198,7 +209,7 @@ def test_an_engine_gets_every_update_and_its_draws_are_the_trainers(
 def test_adapters_arrive_merged(engines: list[Engine], tmp_path: Path) -> None:
     model = from_dict(PRESETS["cpu"]).model.model
     policy = load_policy(ModelConfig(model, device="cpu", lora_rank=2))
-    sampler = make_sampler(policy, setup(tmp_path / "sampler"))
+    sampler = make(policy, tmp_path / "sampler")
     shake(policy)
     assert sampler.refresh()["train/sampler_difference"] < 1e-3
     assert any("lora_" in name for name, _ in policy.model.named_parameters())
@@ -207,8 +218,7 @@ def test_adapters_arrive_merged(engines: list[Engine], tmp_path: Path) -> None:
 def test_log_probabilities_of_another_temperature_are_refused(
     policy: Policy, engines: list[Engine], tmp_path: Path
 ) -> None:
-    sampler = make_sampler(policy, setup(tmp_path / "sampler", temperature=0.5))
-    assert isinstance(sampler, EngineSampler)
+    sampler = make(policy, tmp_path / "sampler", 0.5)
     engines[0].fault = "raw"
     sampler.compare_draws(1.0)
     with pytest.raises(BackendError, match="--logprobs-mode processed_logprobs"):
@@ -218,7 +228,7 @@ def test_log_probabilities_of_another_temperature_are_refused(
 def test_a_row_without_a_reply_is_none_and_a_batch_without_any_is_an_error(
     policy: Policy, engines: list[Engine], tmp_path: Path
 ) -> None:
-    sampler = make_sampler(policy, setup(tmp_path / "sampler"))
+    sampler = make(policy, tmp_path / "sampler")
     prompts = [(5, 6, 7), (5, 6)]
     engines[0].fault = "one away"
     first, second = sampler.sample(prompts, Sampling(1.0, max_tokens=4, seed=0))
@@ -228,11 +238,6 @@ def test_a_row_without_a_reply_is_none_and_a_batch_without_any_is_an_error(
     with pytest.raises(BackendError, match=r"none of 2 replies in time.*--resume"):
         sampler.sample(prompts, Sampling(1.0, max_tokens=4, seed=0))
     assert sampler.sample([], Sampling()) == []
-
-
-def test_several_training_processes_are_refused(policy: Policy, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--sampler transformers"):
-        make_sampler(policy, setup(tmp_path, processes=2))
 
 
 def test_without_vllm_the_error_names_the_alternatives(
@@ -287,3 +292,164 @@ def test_an_engine_that_keeps_its_weights_stops_the_run(
     with pytest.raises(BackendError, match="weight update refused"):
         run.train()
     assert run.position.update == 0
+
+
+# several servers
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[EngineServer, EngineServer]]:
+    pytest.importorskip("openai", reason="needs the extra openai")
+    with EngineServer(tiny_folder()) as first, EngineServer(tiny_folder()) as second:
+        yield first, second
+
+
+@pytest.fixture
+def servers(
+    pair: tuple[EngineServer, EngineServer], monkeypatch: pytest.MonkeyPatch
+) -> tuple[EngineServer, EngineServer]:
+    monkeypatch.setattr("finemem_env.backends.retry._FIRST_WAIT", 0.01)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for server in pair:
+        server.dead = False
+        server.seen.clear()
+    return pair
+
+
+def connected(policy: Policy, folder: Path, *servers: EngineServer) -> Engines:
+    name = ",".join(one.url for one in servers)
+    found = make_engines(policy, setup(folder, name=name), World())
+    assert found is not None
+    found.refresh()
+    return found
+
+
+PROMPTS = [list(range(20, 40)), list(range(20, 40)), list(range(50, 60)), list(range(70, 75))]
+GROUPS = [0, 0, 1, 1]
+
+
+def draw(engines: Engines) -> list[tuple[int, ...] | None]:
+    drawn = engines.sample(
+        PROMPTS, Sampling(1.0, max_tokens=6, seed=0), groups=GROUPS, seeds=[5, 6, 7, 8]
+    )
+    return [None if one is None else one.token_ids for one in drawn]
+
+
+def test_two_servers_draw_what_one_draws(
+    policy: Policy, servers: tuple[EngineServer, EngineServer], tmp_path: Path
+) -> None:
+    alone = connected(policy, tmp_path / "one", servers[0])
+    assert isinstance(alone, Sampler)
+    both = connected(policy, tmp_path / "two", *servers)
+    seen = [one.paths().count("draw") for one in servers]
+    assert draw(both) == draw(alone)
+    assert [one.paths().count("draw") for one in servers] == [seen[0] + 2 + 4, seen[1] + 2]
+    assert len(set(draw(alone))) == 4  # rows of equal prompt have seeds of their own
+    assert [
+        len({one.json["kwargs"]["weights_path"] for one in server.seen if "rpc" in one.path})
+        for server in servers
+    ] == [2, 1]
+
+
+def test_a_server_that_dies_costs_its_rows_is_named_and_comes_back(
+    policy: Policy,
+    servers: tuple[EngineServer, EngineServer],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engines = connected(policy, tmp_path / "sampler", *servers)
+    before = draw(engines)
+    servers[0].dead = True
+    assert draw(engines) == [None, None, *before[2:]]
+    assert f"{servers[0].url} is left out" in capsys.readouterr().err
+    assert draw(engines) == before
+    shake(policy)
+    assert engines.refresh()["train/sampler_difference"] < 1e-3
+    assert draw(engines) != before
+    assert capsys.readouterr().err == ""
+    servers[0].dead = False
+    assert engines.settle() == frozenset()
+    count = servers[0].paths().count("draw")
+    engines.refresh()
+    assert f"{servers[0].url} is back and has the present weights" in capsys.readouterr().err
+    draw(engines)
+    assert servers[0].paths().count("draw") == count + 2
+    servers[0].dead = True  # and had all rows of this process
+    assert engines.sample(PROMPTS[:1], Sampling(1.0, max_tokens=2), seeds=[1]) == [None]
+    servers[1].dead = True
+    with pytest.raises(BackendError, match="none of 4 replies"):
+        draw(engines)
+    with pytest.raises(BackendError, match=f"none of these answers: {servers[0].url}, "):
+        engines.refresh()
+
+
+def test_what_a_server_drew_that_was_started_anew_is_dropped(
+    policy: Policy,
+    servers: tuple[EngineServer, EngineServer],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engines = connected(policy, tmp_path / "sampler", *servers)
+    shake(policy)
+    engines.refresh()
+    assert engines.settle() == frozenset()
+    servers[1].restart()
+    drawn = engines.sample(PROMPTS, Sampling(1.0, max_tokens=2), groups=GROUPS, seeds=[1, 2, 3, 4])
+    assert [one and one.engine for one in drawn] == [0, 0, 1, 1]
+    assert engines.settle() == frozenset({1})
+    assert f"{servers[1].url} was started anew" in capsys.readouterr().err
+    engines.refresh()
+    assert engines.settle() == frozenset()
+
+
+def test_with_overlap_the_next_rollouts_are_drawn_while_an_update_is_computed(
+    servers: tuple[EngineServer, EngineServer], tmp_path: Path
+) -> None:
+    server = servers[0]
+    run = train(tmp_path / "run", sampler=server.url, overlap=1)
+    drawn, paths = [0], server.paths()
+    for path in paths[paths.index("/collective_rpc") + 1 :]:
+        if path == "/collective_rpc":
+            drawn.append(0)
+        drawn[-1] += path == "draw"
+    probes, evaluation, rollouts = 2, 2, 3 * 2  # episodes of two chunks
+    assert drawn == [probes + evaluation + 2 * rollouts, 0, evaluation]
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert lines[1]["train/importance_raw_max"] < 1.001
+    assert lines[2]["train/importance_raw_max"] > 1.001  # one step off-policy
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"overlap": 1}, "overlap: needs vLLM servers"),
+        ({"overlap": 2, "sampler": "http://127.0.0.1:1/v1"}, "overlap: expected"),
+        (
+            {"overlap": 1, "sampler": "http://127.0.0.1:1/v1", "importance_cap": None},
+            "overlap: needs importance_cap",
+        ),
+    ],
+)
+def test_overlap_is_for_servers_and_corrected(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        from_dict(changes)
+
+
+class Pair(World):
+    """The first of two processes; the other one said `said`."""
+
+    said: Any = None
+
+    def gather(self, value: Any) -> list[Any]:  # noqa: ANN401
+        return [value, self.said]
+
+
+def test_an_error_of_one_process_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pair, "said", "no server answers")
+    with pytest.raises(BackendError, match="process 1: no server answers"), Pair(0, 2).agreed():
+        pass
+    with pytest.raises(ConfigError, match="mine"), Pair(0, 2).agreed():
+        raise ConfigError("mine")
+    monkeypatch.setattr(Pair, "said", None)
+    with Pair(0, 2).agreed():
+        pass
