@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with needs("models", "train"):
         import transformers
 
-        from benchmarks.model_verdicts import WRONG, classes, judge_all, listing
-    known = list(classes())
+        from benchmarks.model_verdicts import WRONG, judge_all, listing, model_types
+    known = model_types()
     for kind in options.type or ():
         if kind not in known:
             raise ConfigError(nearest("model type", kind, known))

@@ -24,7 +24,10 @@ _RULES: tuple[tuple[str, int], ...] = (
     (r"num_key_value_heads|.*_num_key_value_heads|multi_query_group_num|num_kv_heads", 2),
     (r"(num|n)_(attention_)?heads?|.*_attention_heads|n_head|num_head|.*n_heads", _HEADS),
     (r"(num_hidden_layers|n_layers?|num_layers|.*_layers)", 2),
-    (r"hidden_size|d_model|n_embd|embed_dim|dim|.*_embed_dim|.*_hidden_size|embedding_size", 32),
+    (
+        r"hidden_size|d_model|n_embd|embed_dim|dim|.*_embed_dim|.*_hidden_size|(.*_)?embedding_size",
+        32,
+    ),
     (r"word_embed_proj_dim|attention_hidden_size|d_embed|emb_dim", 32),
     (r".*intermediate_size.*|.*ffn_dim|d_ff|d_inner|ffn_hidden_size|feed_forward_size", 48),
     (r".*ffn_size|dff|ff_dim", 48),

@@ -10,7 +10,11 @@ from typing import Any
 
 import torch
 import transformers
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+)
 
 from benchmarks.model_checks import (
     WrongError,
@@ -43,22 +47,20 @@ class Verdict:
     saves: bool = False
 
 
-def classes() -> dict[str, tuple[type[Any], type[Any]]]:
-    """Model class and config class by model type."""
-    found: dict[str, tuple[type[Any], type[Any]]] = {}
-    known: Any = MODEL_FOR_CAUSAL_LM_MAPPING
-    for config, model in known.items():
-        found[config.model_type] = (model[0] if isinstance(model, tuple) else model, config)
-    return found
+def model_types() -> list[str]:
+    """The model types that `AutoModelForCausalLM` knows; nothing of them is imported yet."""
+    return [kind for kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if kind in CONFIG_MAPPING]
 
 
 def judge(kind: str) -> Verdict:
     """Build the class of this model type and try it.
 
     Args:
-        kind: a key of `classes`.
+        kind: one of `model_types`.
     """
-    model_class, config_class = classes()[kind]
+    config_class = CONFIG_MAPPING[kind]
+    found: Any = MODEL_FOR_CAUSAL_LM_MAPPING[config_class]
+    model_class = found[0] if isinstance(found, tuple) else found
     name = f"{model_class.__name__} ({kind})"
     torch.manual_seed(0)
     try:

@@ -28,6 +28,8 @@ _SHARED = (Unit((0, 1), 6), Unit((2,), 3))
 _TOKENS = 3
 # Names of a window that a class applies by the index in the sequence, beside its cache.
 _WINDOWS = ("attention_window_size", "window_size")
+# Names of how many keys an indexer selects: more than a short prompt has, so no trial shows it.
+_SELECTIONS = ("index_topk",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def abilities(model: Any) -> Abilities:  # noqa: ANN401 - a transformers causal 
 
 
 def _tried(model: Any) -> Abilities:  # noqa: ANN401
+    if any(getattr(model.config, name, None) for name in _SELECTIONS):
+        raise refused(model, "it attends to a selection of keys, which padding changes")
     size = model.get_input_embeddings().num_embeddings
     prompts = [[token % size for token in prompt] for prompt in _PROMPTS]
     if not _right(model, prompts, _ALONE, full_mask=False):
