@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.runs.curves import mean_curve, read_curve, same_but_seed
+from agents.runs.curves import each_alone, mean_curve, read_curve, same_but_seed
 from baselines.tables.charts import curve_chart
 from baselines.tables.drawing import check_ending, save, stacked
 from finemem_env.cli.frame import command, program
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("-o", "--output", type=Path, default=Path("curves.svg"), help="the file, .svg or .png")
     given = parser.parse_args(arguments)
     check_ending(given.output)
-    groups = {run.name: [run] for run in given.runs} if given.each else same_but_seed(given.runs)
+    groups = each_alone(given.runs) if given.each else same_but_seed(given.runs)
     charts = []
     for key in given.key or [_KEY]:
         curves = {

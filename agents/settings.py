@@ -217,7 +217,7 @@ class EvaluationConfig:
     eval_temperature: float = setting(0.0, "of sampling in evaluations; 0 is greedy", low=0)
     references: bool = setting(
         True,
-        "play skip, fifo, salience and oracle beside the evaluations, once; for eval/normalised",
+        "play skip, fifo, salience and oracle beside evaluations, for eval/normalised",
     )
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 VOCABULARY = 64
+_HEADS = 4
 MOST_PARAMETERS = 30_000_000
 
 # Name of a size (whole), and what it becomes; the first that fits counts.
@@ -21,16 +22,17 @@ _RULES: tuple[tuple[str, int], ...] = (
     (r"bos_token_id|decoder_start_token_id", 1),
     (r"eos_token_id", 2),
     (r"num_key_value_heads|.*_num_key_value_heads|multi_query_group_num|num_kv_heads", 2),
-    (r"(num|n)_(attention_)?heads?|.*_attention_heads|n_head|num_head|.*n_heads", 4),
+    (r"(num|n)_(attention_)?heads?|.*_attention_heads|n_head|num_head|.*n_heads", _HEADS),
     (r"(num_hidden_layers|n_layers?|num_layers|.*_layers)", 2),
     (r"hidden_size|d_model|n_embd|embed_dim|dim|.*_embed_dim|.*_hidden_size|embedding_size", 32),
     (r"word_embed_proj_dim|attention_hidden_size|d_embed|emb_dim", 32),
     (r".*intermediate_size.*|.*ffn_dim|d_ff|d_inner|ffn_hidden_size|feed_forward_size", 48),
     (r".*ffn_size|dff|ff_dim", 48),
+    (r"qk_head_dim", 16),  # of the two parts of a query, 8 each
     (r"(attention_)?head_dim|.*_head_dim|d_kv|d_head|attention_head_size|kv_channels", 8),
     (r"q_lora_rank|kv_lora_rank|.*_lora_rank", 16),
     (r"num_(local_)?experts|n_routed_experts|moe_num_experts|num_.*_experts", 4),
-    (r"(num_experts_per_tok|moe_topk|moe_k|num_selected_experts|top_?k|.*_topk)", 2),
+    (r"(num_experts_per_tok(en)?|moe_topk|moe_k|num_selected_experts|top_?k|.*_topk)", 2),
     (r"n_group|topk_group|num_expert_group|topk_groups", 1),
     (r"(sliding_window(_size)?|.*window_size|attention_chunk_size|local_attn.*_length)", 8),
     (r"state_size|ssm_state_size|mamba_d_state|.*_state_dim", 8),
@@ -41,6 +43,7 @@ _TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _MOST_LAYERS = 8
 # What a class needs beside the rules, by model type.
 EXTRA: dict[str, dict[str, Any]] = {
+    "bamba": {"attn_layer_indices": [1]},
     "codegen": {"rotary_dim": 4},
     "dory": {"num_hidden_layers": 6},
     "dots3_note": {"num_key_value_heads": 4},
@@ -49,6 +52,9 @@ EXTRA: dict[str, dict[str, Any]] = {
     "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0}},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "num_layers": 2},
     "gptj": {"rotary_dim": 4},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "mamba2": {"head_dim": 16, "num_heads": 4, "n_groups": 1},
     "reformer": {"axial_pos_embds": False, "attn_layers": ["local", "local"]},
     "zamba2": {"mamba_headdim": 16, "n_mamba_heads": 4},
@@ -76,6 +82,8 @@ def _sizes(config: PreTrainedConfig, extra: dict[str, Any]) -> dict[str, Any]:
             if size is not None and value > size:
                 found[name] = size
     found |= {name: size for name, size in _UNSAID.items() if held.get(name, 0) is None}
+    if "kv_lora_rank" in held:  # latent attention has keys for every head
+        found["num_key_value_heads"] = _HEADS
     found |= _layers(held) | _TOKENS
     if "is_decoder" in held:
         found["is_decoder"] = True

@@ -45,8 +45,9 @@ class Verdict:
 
 def classes() -> dict[str, tuple[type[Any], type[Any]]]:
     """Model class and config class by model type."""
-    found = {}
-    for config, model in MODEL_FOR_CAUSAL_LM_MAPPING.items():
+    found: dict[str, tuple[type[Any], type[Any]]] = {}
+    known: Any = MODEL_FOR_CAUSAL_LM_MAPPING
+    for config, model in known.items():
         found[config.model_type] = (model[0] if isinstance(model, tuple) else model, config)
     return found
 
@@ -116,7 +117,7 @@ def _said(error: Exception) -> str:
 
 def judge_all(kinds: Sequence[str]) -> Iterator[Verdict]:
     """One verdict a model type, in their order; nothing of a model stays."""
-    transformers.logging.set_verbosity_error()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     for kind in kinds:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of kernels that are not there

@@ -173,24 +173,24 @@ def roll_out(
     """
     clock = clock or Clock()
     start = time.perf_counter()
-    rollouts = _begin(env, seeds)
-    reader = _TimedReader(env.factory.reader, clock)
+    rollouts, reader = _begin(env, seeds), _TimedReader(env.factory.reader, clock)
     clock.environment += time.perf_counter() - start
     batches = np.random.SeedSequence([seed, len(seeds)])
     own = [[seed, place] if draws is None else [draws[place]] for place in range(len(seeds))]
     live = list(rollouts)
     while live := [rollout for rollout in live if not rollout.session.terminated]:
         start, waited = time.perf_counter(), clock.reader
+        instructions = env.instructions if sampling.instructions else ""
+        prompts = [(instructions, rollout.session.observe()) for rollout in live]
+        middle = time.perf_counter()
         batch = _Batch(
-            env.instructions if sampling.instructions else "",
-            live,
+            prompts,
+            [rollout.context for rollout in live],
             [_draw([*own[one.place], one.start + len(one.steps)]) for one in live],
             seed=int(batches.spawn(1)[0].generate_state(1)[0]),
             first=len(rollouts[0].steps) == 0,
         )
-        prompts = batch.prompts()
-        middle = time.perf_counter()
-        rows = _reply(policy, batch, prompts, sampling)
+        rows = _reply(policy, batch, sampling)
         sampled = time.perf_counter()
         for rollout, row in zip(live, rows, strict=True):
             rollout.steps.append(row)
@@ -205,11 +205,15 @@ def roll_out(
 
 
 def _begin(env: MemoryVectorEnv, seeds: Sequence[int]) -> list[Rollout]:
-    """Rollouts at their start; equal seeds are one context."""
+    """One rollout of every episode, at its start."""
     env.reset(seed=list(seeds))
     contexts = {one: number for number, one in enumerate(dict.fromkeys(seeds))}
-    pairs = zip(seeds, env.sessions, strict=True)
-    return [Rollout(contexts[one], session, place=i) for i, (one, session) in enumerate(pairs)]
+    rollouts = [
+        Rollout(contexts[one], session) for one, session in zip(seeds, env.sessions, strict=True)
+    ]
+    for place, rollout in enumerate(rollouts):
+        rollout.place = place
+    return rollouts
 
 
 def _restart(over: Sequence[Rollout], reader: Reader) -> list[Rollout]:
@@ -276,28 +280,22 @@ def drop_draws(rollouts: Sequence[Rollout], engines: Collection[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """One step of all episodes that are not over; `seeds` are their rows' own."""
+    """One step of all episodes that are not over: prompts with their groups and seeds."""
 
-    instructions: str
-    live: Sequence[Rollout]
+    prompts: Sequence[tuple[str, str]]
+    groups: Sequence[int]
     seeds: Sequence[int]
     seed: int
     first: bool
-
-    def prompts(self) -> list[tuple[str, str]]:
-        """What the policy reads, (instructions, observation) each."""
-        return [(self.instructions, rollout.session.observe()) for rollout in self.live]
 
 
 def _draw(words: Sequence[int]) -> int:
     return int(np.random.SeedSequence(words).generate_state(1)[0])
 
 
-def _reply(
-    policy: Policy, batch: _Batch, prompts: Sequence[tuple[str, str]], sampling: Sampling
-) -> list[StepRow]:
+def _reply(policy: Policy, batch: _Batch, sampling: Sampling) -> list[StepRow]:
     """Sample one reply per prompt that fits the context; SKIP stands in for the others."""
-    ids = policy.encode(prompts)
+    ids = policy.encode(batch.prompts)
     context = math.inf if policy.context is None else policy.context
     room = context - sampling.max_new_tokens
     fits = [number for number, prompt in enumerate(ids) if len(prompt) <= room]
@@ -312,7 +310,7 @@ def _reply(
         backends.Sampling(
             sampling.temperature, max_tokens=sampling.max_new_tokens, seed=batch.seed
         ),
-        groups=[batch.live[number].context for number in fits],
+        groups=[batch.groups[number] for number in fits],
         seeds=[batch.seeds[number] for number in fits],
     )
     usable = [

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
 
 from baselines.tables.intervals import Estimate, over_seeds
-from finemem_env.errors import ConfigError
-from finemem_env.fields import whole_lines
+from finemem_env.errors import ConfigError, DataError
+from finemem_env.fields import read_object, whole_lines
 
 Curve = list[tuple[int, float]]
 # Settings by which runs of one line may differ.
@@ -43,6 +43,12 @@ def mean_curve(curves: Iterable[Curve]) -> list[tuple[int, Estimate]]:
     return [(update, over_seeds(values[update])) for update in sorted(values)]
 
 
+def each_alone(runs: Sequence[Path]) -> dict[str, list[Path]]:
+    """A group for every run: the name of its folder, its path where several have that name."""
+    names = Counter(run.name for run in runs)
+    return {run.name if names[run.name] == 1 else str(run): [run] for run in runs}
+
+
 def same_but_seed(runs: Sequence[Path]) -> dict[str, list[Path]]:
     """The runs in groups whose settings differ by the seed alone, under a name for each.
 
@@ -62,10 +68,10 @@ def same_but_seed(runs: Sequence[Path]) -> dict[str, list[Path]]:
 def _settings(run: Path) -> str:
     path = run / "config.json"
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        kept = {key: value for key, value in settings.items() if key not in _FREE}
-    except (OSError, ValueError, AttributeError):
+        settings = read_object(path).mapping_of_all()
+    except DataError:
         return f"alone: {run}"
+    kept = {key: value for key, value in settings.items() if key not in _FREE}
     return json.dumps(kept, sort_keys=True)
 
 

@@ -15,7 +15,7 @@ from finemem_env.trace import Trace, TraceAnswer, record_trace
 
 _CHUNK, _REPLY, _ITEM, _ANSWER = 2000, 1000, 200, 120  # characters that are shown
 _MOST_ITEMS = 30
-_STEPS, _ROWS, _COLUMNS = 20, 60, 60  # of the text, and of the map
+_STEPS, _ROWS, _COLUMNS = 20, 40, 40  # of the text, and of the map
 
 
 def histograms(rollouts: Sequence[Rollout], advantages: Advantages) -> dict[str, list[float]]:
@@ -81,7 +81,13 @@ def _finals(trace: Trace, lost: Sequence[Finding], answered: Sequence[Finding]) 
     for one in (*lost, *answered):
         answer = one.answer
         golds = " / ".join(answer.golds[:2])
-        cells = (_name(trace, answer), answer.question, _said(answer), golds, one.text)
+        cells = (
+            _name(trace, answer),
+            answer.question,
+            _said(answer),
+            golds,
+            one.text or one.outcome,
+        )
         lines.append(f"| {' | '.join(_safe(cell, _ANSWER) for cell in cells)} |")
     yield "\n".join(lines)
 

@@ -132,7 +132,7 @@ class Tracker:
     def sample(self, update: int, text: str, credit: Drawing) -> None:
         """One episode of an evaluation: its text, Markdown, and the map of its credit."""
         self._writer.add_text("eval/sample", text, update)
-        pixels = np.asarray(credit.image(pixels=1))
+        pixels = np.asarray(credit.image())
         self._writer.add_image("eval/credit", pixels, update, dataformats="HWC")
 
     def beside(self, lines: Mapping[str, Mapping[str, float]], last: int) -> None:
@@ -152,7 +152,8 @@ class Tracker:
     def close(self, final: Mapping[str, float]) -> None:
         """Write the final numbers and hparams with their names, whose last values show, and end."""
         for key, value in final.items():
-            self._writer.add_scalar(key, value, self._update)
+            if key.startswith("final/"):  # the others are curves, which have their last point
+                self._writer.add_scalar(key, value, self._update)
         with needs("training", "train"):
             from torch.utils.tensorboard.summary import hparams
 

@@ -71,18 +71,15 @@ class Drawing:
             + "</svg>"
         )
 
-    def image(self, pixels: int = _SCALE) -> Image:
-        """The drawing as pixels.
-
-        Args:
-            pixels: for one unit.
+    def image(self) -> Image:
+        """The drawing as pixels, `_SCALE` for one unit.
 
         Raises:
             ConfigError: Pillow is not installed.
         """
         with needs("a PNG", "plot", "An SVG needs nothing."):
             from PIL import Image, ImageDraw, ImageFont
-        scale = pixels * _FINER
+        scale = _SCALE * _FINER
         sheet = Image.new("RGB", (self.width * scale, self.height * scale), "white")
         pen = ImageDraw.Draw(sheet, "RGBA")
         font = ImageFont.load_default(12.0 * scale)

@@ -137,7 +137,7 @@ def _fits_one(value: object, option: Any) -> bool:  # noqa: ANN401
     if not isinstance(value, typing.get_origin(option) or option):
         return False
     held = _held(option)
-    return held is None or all(_fits(one, held) for one in value.values())  # type: ignore[attr-defined]
+    return held is None or all(_fits(one, held) for one in value.values())
 
 
 def _held(option: Any) -> Any:  # noqa: ANN401

@@ -211,7 +211,9 @@ def test_the_docs_explain_exactly_the_keys_of_a_run(whole: Run, tmp_path: Path) 
 def _events(folder: Path) -> Any:  # noqa: ANN401 - tensorboard has no types
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events = EventAccumulator(
+        str(folder), size_guidance=dict.fromkeys(("tensors", "histograms", "images"), 0)
+    )
     events.Reload()
     return events
 
@@ -294,13 +296,14 @@ def test_every_evaluation_leaves_traces_to_inspect(whole: Run) -> None:
 def test_tensorboard_holds_the_best_score_as_a_curve_in_one_file(whole: Run) -> None:
     assert len(list(whole.folder.glob("events.*"))) == 1
     events = _events(whole.folder)
-    best = {one.step: one.value for one in events.Scalars("eval/best_score")}
+    curve = events.Scalars("eval/best_score")
+    assert [one.step for one in curve] == [0, 1, 2]  # once each
+    best = {one.step: one.value for one in curve}
     scores = {r["update"]: r["eval/score"] for r in records(whole.folder) if "eval/score" in r}
     assert best == {
         update: pytest.approx(max(scores[one] for one in scores if one <= update))
         for update in scores
     }
-    assert list(best) == [0, 1, 2]
     assert "session_start_info" in "".join(events.summary_metadata)
 
 

@@ -21,6 +21,7 @@ from agents.learn.distributed import World
 from agents.model.policy import ModelConfig, load_policy
 from agents.runs import ablation_report
 from agents.runs.config import PRESETS, from_dict
+from agents.runs.curves import each_alone
 from agents.runs.load import load_run
 from agents.trainer import Run
 from baselines.agents import make_agent
@@ -128,7 +129,7 @@ def test_plot_draws_a_line_per_run(
 ) -> None:
     output = tmp_path / "curves.svg"
     assert plot.main([str(folder), "--key", "rollout/score", "-o", str(output)]) == 0
-    assert output.read_text().count("<title>run</title>") == 1
+    assert output.read_text().count(f">{folder.name}</text>") == 1
     assert plot.main([str(folder), "--key", "rollout/scores", "-o", str(output)]) == 2
     capsys.readouterr()
     for name, said in (("curves.pdf", "ends in .svg or .png"), ("no/folder.svg", "No such")):
@@ -210,6 +211,14 @@ def test_an_ablation_goes_on_cell_by_cell(
     text = (tmp_path / "table.md").read_text()
     assert "| few | outcome, return | 1 |" in text
     assert "| few | fine-mem, step | 1 |" in text
-    assert (tmp_path / "curves.svg").read_text().count("<polyline") == 2
+    chart = (tmp_path / "curves.svg").read_text()
+    assert [
+        chart.count(f">few: {one}</text>") for one in ("outcome, return", "fine-mem, step")
+    ] == [1, 1]
     assert ablation.main([*arguments, "--methods", "outcome/returns"]) == 2
     assert "did you mean 'return'" in capsys.readouterr().err.casefold()
+
+
+def test_runs_of_one_name_are_told_apart() -> None:
+    runs = [Path("a/run"), Path("b/run"), Path("b/other")]
+    assert list(each_alone(runs)) == ["a/run", "b/run", "other"]

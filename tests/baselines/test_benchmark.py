@@ -252,7 +252,7 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_run_goes_on_later(
 
     def refuse(path: Path, mode: str = "r", *rest: Any, **keywords: Any) -> Any:  # noqa: ANN401
         file = opened(path, mode, *rest, **keywords)
-        if path.name == full and mode != "r":
+        if path.name == full and mode not in ("r", "rb"):
             file.write("{")  # what was written before there was no room
             file.close()
             raise OSError(code, os.strerror(code))

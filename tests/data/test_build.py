@@ -92,7 +92,7 @@ def test_an_existing_file_needs_force(small: Path, tmp_path: Path) -> None:
     [
         (("squad", "--out", "x.json"), "ending in .jsonl"),
         (("sqad", "--out", "x.jsonl"), "Did you mean 'squad'"),
-        (("squad", "--out", "x.jsonl", "--episodes", "0"), "any number of episodes"),
+        (("squad", "--out", "x.jsonl", "--episodes", "0"), "--episodes: expected at least 1"),
         (("squality", "--out", "x.jsonl", "--episodes", "4"), "has 3 episodes"),
         (("squality", "--out", "x.jsonl", "--start", "3"), "has 3 episodes"),
         (("squad", "--out", "x.jsonl", "--chunk-tokens", "1,2,3"), "expected N or MIN,MAX"),

@@ -129,9 +129,10 @@ def through_sb3(seed: int, replies: Sequence[str]) -> Sequence[float]:
 
     env = make_vec_env(numbered, n_envs=1, seed=seed)
     env.reset()
-    ends = [False]
-    while not ends[0]:
-        _, _, ends, infos = env.step([INSERT])
+    over = False
+    while not over:
+        _, _, ends, infos = env.step(np.array([INSERT]))
+        over = bool(ends[0])
     rewards: Sequence[float] = infos[0]["step_rewards"]
     return rewards
 

@@ -55,6 +55,7 @@ def test_memory_rewards_answers_and_lost_questions_are_there(rollout: Any) -> No
     assert "INSERT accepted" in plain
     assert ": no operation found\n" in plain
     assert "never stored" in plain
+    assert "| answered |" in plain
     assert "**asked** " in plain
     questions = [one.question.question for one, _ in rollout.session.record.finals]
     assert all(question[:60] in plain for question in questions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,12 @@ from baselines.tables.curves import run_table
 from baselines.tables.published_tables import TABLES
 from baselines.tables.results import Result
 from baselines.tables.summary import render_table, summarise
+from finemem_env.backends import ChatRequest, Failure, Message, Sampling
+from finemem_env.backends.generation import GenerationBackend
+from finemem_env.backends.sampler import Sample
 from finemem_env.backends.usage import Ledger, Usage, current, spend, spending_as
+from finemem_env.readers.models import ModelJudge
+from finemem_env.types import JudgeRequest
 from tests.backends.servers import StubServer
 
 SPENT = {"calls": 4, "prompt_tokens": 2000, "reply_tokens": 100, "seconds": 3.0}
@@ -64,6 +69,43 @@ def test_a_ledger_tells_roles_apart_and_is_asked_for_in_other_threads() -> None:
         "reader": Usage(2, 5, 1, 0.25),
         "embeddings": Usage(1, 7),
     }
+
+
+class _Words:
+    """A template and a sampler: a token is a word, every reply is "so be it"."""
+
+    context_tokens = 6
+    sampled = 0
+
+    def encode_all(self, requests: Sequence[ChatRequest]) -> list[list[int]]:
+        return [[0] * len(request.messages[0].content.split()) for request in requests]
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "so be it"
+
+    def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Sample | None]:
+        self.sampled += len(prompts)
+        return [Sample((1, 2, 3), (0.0, 0.0, 0.0), True) for _ in prompts]
+
+
+def test_models_in_this_process_are_counted_and_a_judge_is_no_manager() -> None:
+    words: Any = _Words()
+    backend = GenerationBackend("words", words, words)
+    sampling = Sampling(max_tokens=3)
+    asked = [
+        ChatRequest((Message("user", text),), sampling) for text in ("a b", "a b c d e f", "a")
+    ]
+    ledger = Ledger()
+    with ledger.open():
+        replies = backend.complete(asked)
+        ModelJudge(backend).judge([JudgeRequest("is it", "grade/1", max_tokens=3)])
+    assert [reply.failure for reply in replies] == [None, Failure.TOO_LONG, None]
+    spent = {role: replace(one, seconds=0.0) for role, one in ledger.spent().items()}
+    assert spent == {"manager": Usage(2, 3, 6), "judge": Usage(1, 2, 3)}
+    assert words.sampled == 3
 
 
 def test_means_are_of_an_episode_and_of_a_thousand_tokens_read() -> None:
@@ -197,7 +239,6 @@ def test_a_damaged_cost_is_one_line(
 
 def test_a_server_that_reports_nothing_is_counted_here() -> None:
     pytest.importorskip("openai", reason="needs the extra openai")
-    from finemem_env.backends import ChatRequest, Message
     from finemem_env.backends.registry import make_backend
     from tests.backends.servers import Response, chat_completion
 
