@@ -98,7 +98,7 @@ def test_paths_without_traces_are_one_line(
     for arguments, message in (
         ([tmp_path], "expected a trace file (.jsonl), the folder of a benchmark run"),
         ([tmp_path / "nowhere"], "found nothing there"),
-        ([folder / "config.json"], "line 1: expected a JSON object"),
+        ([folder / "config.json"], "line 1: expected JSON"),
         ([folder, "--agent", "me"], "no trace fits these options; there are agent fifo; agent"),
     ):
         assert main(list(map(str, arguments))) == 2

@@ -13,6 +13,7 @@ import gymnasium as gym
 import pytest
 
 import finemem_env  # noqa: F401
+from finemem_env.integrations.tensors import TensorInfo
 from finemem_env.wrappers import DiscreteOperations, FeatureObservation
 
 ENV = "FineMem-AR-v0"
@@ -85,11 +86,15 @@ def test_tianshou_collects_episodes() -> None:
     from tianshou.data import Collector, VectorReplayBuffer
     from tianshou.env import DummyVectorEnv
 
-    envs = DummyVectorEnv([make_numbered] * 2)
+    envs = DummyVectorEnv([lambda: TensorInfo(make_numbered())] * 2)
     policy = RandomActionPolicy(make_numbered().action_space)
     buffer = VectorReplayBuffer(2000, 2)
     collector = Collector(policy, envs, buffer)
     collector.reset()
     stats = collector.collect(n_episode=4)
     assert stats.n_collected_episodes == 4
-    assert buffer.info["memory_items"].shape == (len(buffer),)
+    batch, _ = buffer.sample(0)
+    assert batch.done.sum() == 4
+    assert batch.info.step_rewards[batch.done].shape == (4, 2)
+    assert batch.info.step_rewards[batch.done].any()
+    assert not batch.info.step_rewards[~batch.done].any()
