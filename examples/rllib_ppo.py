@@ -1,6 +1,6 @@
 """RLlib's PPO on the discrete form of the environment, with its own module for action masks.
 
-python examples/rllib_ppo.py [ITERATIONS] (extra rllib; 2.60.0 was run)
+python examples/rllib_ppo.py [ITERATIONS] (extra rllib; written for ray 2.60.0)
 """
 
 import sys

@@ -28,7 +28,7 @@ with needs("verl", "verl"):
     from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
     from verl.utils.profiler import simple_timer
 
-_Worker = AgentLoopWorkerTQ.__ray_metadata__.modified_class.__ray_actor_class__
+_Worker: Any = AgentLoopWorkerTQ.__ray_metadata__.modified_class.__ray_actor_class__
 
 
 def dataset_rows(

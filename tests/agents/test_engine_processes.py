@@ -29,7 +29,13 @@ ROOT = Path(__file__).resolve().parents[2]
 ENDLESS = ("--updates", "4000")
 HOSTS = {"finemem-a": "10.213.77.1", "finemem-b": "10.213.77.2"}
 
-pytestmark = pytest.mark.slow
+# Two CPU minutes: an environment of its own.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "FINEMEM_ENGINES" not in os.environ, reason="several processes: tox run -e engines"
+    ),
+]
 
 
 @pytest.fixture

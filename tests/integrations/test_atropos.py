@@ -30,7 +30,7 @@ class TokenServer(ServerBase):
     """Speaks what Atropos asks of vLLM: token ids in, token ids with log-probabilities out."""
 
     def __init__(self) -> None:
-        self.tokenizer = AutoTokenizer.from_pretrained(TOKENIZER)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(TOKENIZER)
         self.notes: Callable[[str], str] = Notes()
         super().__init__()
 
@@ -111,4 +111,5 @@ def test_an_evaluation_is_the_mean_score() -> None:
         )[0].score
         for seed in range(2)
     ]
-    assert (name, score) == ("eval/score", pytest.approx(sum(scores) / 2))
+    assert name == "eval/score"
+    assert score == pytest.approx(sum(scores) / 2)

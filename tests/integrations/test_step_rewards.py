@@ -198,7 +198,9 @@ def through_openenv(seed: int, replies: Sequence[str]) -> Sequence[float]:
 
 @wire("verifiers")
 def through_verifiers(seed: int, replies: Sequence[str]) -> Sequence[float]:
-    from finemem_env.integrations.verifiers import MemoryData, MemoryHarness, vf
+    import verifiers.v1 as vf
+
+    from finemem_env.integrations.verifiers import MemoryData, MemoryHarness
 
     data = MemoryData(env_id=ENV, env_args=TASK, seed=seed)
     ctx, trace = SimpleNamespace(model="stub"), SimpleNamespace(info={})
@@ -212,7 +214,9 @@ def through_verifiers(seed: int, replies: Sequence[str]) -> Sequence[float]:
 
 @wire("art")
 def through_art(seed: int, replies: Sequence[str]) -> Sequence[float]:
-    from finemem_env.integrations.art import art, gather_steps
+    import art
+
+    from finemem_env.integrations.art import gather_steps
 
     said: dict[str, str] = {}
     with StubServer(lambda asked: _by_chunk(said, _shown(asked), replies)) as server:

@@ -27,7 +27,7 @@ from finemem_env.integrations.rows import Credit
 from finemem_env.integrations.verl import MemoryAgentLoop, StepWorker, dataset_rows
 from tests.integrations.replies import ARGS, ENV, Notes, paid, replayed
 
-TOKENIZER = AutoTokenizer.from_pretrained(
+TOKENIZER: Any = AutoTokenizer.from_pretrained(
     str(Path(__file__).resolve().parents[2] / "agents" / "assets" / "tiny")
 )
 
@@ -94,10 +94,8 @@ def test_verls_own_grpo_compares_the_replies_of_a_step(monkeypatch: pytest.Monke
             row = {"uid": uid, "session_id": session, "global_steps": 1}
             asyncio.run(worker._agent_loop_postprocess(outputs, False, **row))
     assert set(put) == set(rewards)
-    assert {key.split("_")[0] for key in put} == {
-        "p5",
-        "p6",
-    }  # how the buffer finds a prompt's rows
+    # How the buffer finds a prompt's rows.
+    assert {key.split("_")[0] for key in put} == {"p5", "p6"}
 
     def padded(name: str) -> torch.Tensor:
         rows = [torch.as_tensor(one[name]).float() for one in put.values()]

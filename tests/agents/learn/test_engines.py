@@ -406,7 +406,7 @@ def test_with_overlap_the_next_rollouts_are_drawn_while_an_update_is_computed(
     servers: tuple[EngineServer, EngineServer], tmp_path: Path
 ) -> None:
     server = servers[0]
-    run = train(tmp_path / "run", sampler=server.url, overlap=1)
+    run = train(tmp_path / "run", sampler=server.url, overlap=1, entropy_coef=0.1)
     drawn, paths = [0], server.paths()
     for path in paths[paths.index("/collective_rpc") + 1 :]:
         if path == "/collective_rpc":
