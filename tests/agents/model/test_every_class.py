@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of kernels that are not the
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "FINEMEM_CLASSES" not in os.environ, reason="196 classes, minutes: tox run -e classes"
+)
 def test_no_class_is_wrong_and_the_page_lists_every_one() -> None:
     verdicts = list(judge_all(model_types()))
     assert [one for one in verdicts if one.kind == WRONG] == []
