@@ -87,10 +87,12 @@ def test_tianshou_collects_episodes() -> None:
     from tianshou.env import DummyVectorEnv
 
     envs = DummyVectorEnv([lambda: TensorInfo(make_numbered())] * 2)
-    policy = RandomActionPolicy(make_numbered().action_space)
+    choices = make_numbered().action_space
+    choices.seed(0)
+    policy = RandomActionPolicy(choices)
     buffer = VectorReplayBuffer(2000, 2)
     collector = Collector(policy, envs, buffer)
-    collector.reset()
+    collector.reset(gym_reset_kwargs={"seed": 0})
     stats = collector.collect(n_episode=4)
     assert stats.n_collected_episodes == 4
     batch, _ = buffer.sample(0)

@@ -113,7 +113,7 @@ def numbered() -> gym.Env[Any, Any]:
     return FeatureObservation(DiscreteOperations(gym.make(ENV, **TASK)))
 
 
-@wire("ray", slow=True)
+@wire("ray", "tree", slow=True)  # others bring ray without what its rllib needs
 def through_rllib(seed: int, replies: Sequence[str]) -> Sequence[float]:
     script = str(Path(__file__).with_name("rllib_episode.py"))
     asked = json.dumps({"seed": seed, "config": {"env_id": ENV, "env_args": TASK}})
