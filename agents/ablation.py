@@ -35,7 +35,7 @@ from baselines.tables.results import Result
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import json_object, positive, seed
 from finemem_env.cli.progress import Progress, begin
-from finemem_env.cli.shards import add_shard, check_cells
+from finemem_env.cli.shards import add_parts, check_cells
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.extras import needs, require
 from finemem_env.fields import read_object
@@ -334,15 +334,7 @@ def _parser() -> Parser:
         metavar="JSON",
         help=f"other settings of agents.grpo (default: {json.dumps(SETTINGS)})",
     )
-    parts = parser.add_mutually_exclusive_group()
-    add_shard(parts, "--merge")
-    parts.add_argument(
-        "--merge",
-        type=Path,
-        nargs="+",
-        metavar="DIR",
-        help="train nothing: put the folders of all shards together",
-    )
+    add_parts(parser, "DIR", "the folder")
     return parser
 
 

@@ -46,6 +46,7 @@ from finemem_env.cli.options import (
 from finemem_env.cli.progress import Progress, begin
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.extras import load
+from finemem_env.fields import read_object
 from finemem_env.wrappers import DiscreteOperations, FeatureObservation, feature_array, make_draft
 
 ALGORITHMS = {
@@ -332,7 +333,7 @@ def _write_settings(config: Sb3Config, output_dir: Path) -> None:
 
 def _read_settings(path: Path) -> Sb3Config:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_object(path).mapping_of_all()
         names = [setting.name for setting in dataclasses.fields(Sb3Config)]
         return Sb3Config(**{name: record[name] for name in names})
     except (OSError, ValueError, KeyError, TypeError) as error:

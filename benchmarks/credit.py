@@ -23,11 +23,12 @@ from benchmarks.credit_tasks import TASKS
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import positive
 from finemem_env.cli.progress import Progress, begin, tail
-from finemem_env.cli.shards import add_shard, check_cells
+from finemem_env.cli.shards import add_parts, check_cells
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.fields import Fields, parse_json
 
 Record = dict[str, Any]
+_CELL = ("task", "reward", "credit", "seed")  # what tells cells apart
 
 
 def cells(tasks: Sequence[str], seeds: int) -> list[Cell]:
@@ -50,7 +51,9 @@ def read_records(path: Path, budget: Budget) -> Iterator[Record]:
 def _any_records(path: Path) -> Iterator[Record]:
     for line in path.read_text(encoding="utf-8").splitlines():
         with contextlib.suppress(DataError):
-            yield Fields(parse_json(line, str(path)), str(path)).mapping_of_all()
+            record = Fields(parse_json(line, str(path)), str(path))
+            if set(_CELL) <= record.child("cell").mapping_of_all().keys():
+                yield record.mapping_of_all()
 
 
 def run(wanted: Sequence[Cell], budget: Budget, path: Path, jobs: int) -> list[Record]:
@@ -117,7 +120,7 @@ def _train_all(missing: Sequence[Cell], budget: Budget, jobs: int) -> Iterator[R
 
 
 def _key(cell: Record) -> tuple[str, ...]:
-    return tuple(str(cell[name]) for name in ("task", "reward", "credit", "seed"))
+    return tuple(str(cell[name]) for name in _CELL)
 
 
 @command
@@ -163,15 +166,7 @@ def _parser() -> Parser:
         default=Path("runs/credit.jsonl"),
         help="finished cells, continued when it exists",
     )
-    parts = parser.add_mutually_exclusive_group()
-    add_shard(parts, "--merge")
-    parts.add_argument(
-        "--merge",
-        type=Path,
-        nargs="+",
-        metavar="FILE",
-        help="train nothing: put the files of all shards together in --output, a new file",
-    )
+    add_parts(parser, "FILE", "--output, a new file")
     return parser
 
 

@@ -20,9 +20,9 @@ def json_object(text: str) -> dict[str, Any]:
     """An option that is a JSON object."""
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(
-            f"expected a JSON object, got {text!r}: {error}"
+            f"expected a JSON object, got {text[:200]!r}: {error}"
         ) from error
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"expected a JSON object, got {text!r}")

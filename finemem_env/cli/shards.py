@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import TypeVar
 
 from finemem_env.errors import ConfigError
@@ -57,6 +58,14 @@ def add_shard(parser: argparse._ActionsContainer, merges: str) -> None:
     """`--shard I/N`; `merges` is what puts the parts together."""
     text = f"do part I of N alone, I from 1 to N; {merges} puts the parts together"
     parser.add_argument("--shard", type=shard, metavar="I/N", help=text)
+
+
+def add_parts(parser: argparse.ArgumentParser, metavar: str, where: str) -> None:
+    """`--shard I/N`, or `--merge` for the parts of a study: `where` they are put together."""
+    parts = parser.add_mutually_exclusive_group()
+    add_shard(parts, "--merge")
+    text = f"train nothing: put all shards together in {where}"
+    parts.add_argument("--merge", type=Path, nargs="+", metavar=metavar, help=text)
 
 
 def check_shards(found: Mapping[str, Shard]) -> None:

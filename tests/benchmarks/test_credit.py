@@ -172,6 +172,7 @@ def test_a_run_continues_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Mo
     wanted = credit.cells(["reference"], 1)
     assert len(credit.run(wanted[:3], TINY, path, jobs=1)) == 3
     with path.open("a") as file:
+        file.write('{"budget": {}}\n{"budget": 1, "cell": {}}\n[]\n')  # of somebody else
         file.write('{"cell": {"task": "refer')  # killed while it wrote
     records = credit.run(wanted, TINY, path, jobs=1)
     assert trained == wanted

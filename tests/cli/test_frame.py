@@ -177,6 +177,7 @@ def test_every_seed_is_checked_before_anything_is_done(
     ("value", "message"),
     [
         ("[1]", "expected a JSON object, got '[1]'"),
+        ("[" * 9000, "expected a JSON object, got '[[["),
         ("{", "expected a JSON object, got '{': Expecting property name"),
     ],
 )

@@ -58,16 +58,22 @@ def test_a_checkpoint(tmp_path: Path, name: str, content: bytes) -> None:
         checkpoint.load(path, model, optimizer, "digest")
 
 
+def done(folder: Path) -> tuple[ablation.Cell, Path]:
+    """A cell of an ablation and its folder, with the settings that it was trained with."""
+    cell = ablation.Cell.of("outcome/return", "few", 0)
+    place = folder / cell.name
+    place.mkdir()
+    config = cell.config({**PRESETS["cpu"], **ablation.SETTINGS})
+    (place / "config.json").write_text(json.dumps(config.as_dict()))
+    return cell, place
+
+
 @every_damage
 def test_a_cell_of_an_ablation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     """Not taken for a cell that is done, and not trained over."""
-    cell = ablation.Cell.of("outcome/return", "few", 0)
-    place = tmp_path / cell.name
-    place.mkdir()
-    config = cell.config({**PRESETS["cpu"], **ablation.SETTINGS})
-    (place / "config.json").write_text(json.dumps(config.as_dict()))
+    _, place = done(tmp_path)
     (place / "cell.json").write_bytes(content)
     given = [str(tmp_path), "--methods", "outcome/return", "--seeds", "0"]
     assert ablation.main(given) == 2
@@ -78,11 +84,7 @@ def test_a_cell_of_an_ablation(
 def test_a_cell_of_other_settings_is_not_taken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cell = ablation.Cell.of("outcome/return", "few", 0)
-    place = tmp_path / cell.name
-    place.mkdir()
-    config = cell.config({**PRESETS["cpu"], **ablation.SETTINGS})
-    (place / "config.json").write_text(json.dumps(config.as_dict()))
+    cell, place = done(tmp_path)
     played = {name: {"scores": [0.5], "memory": [9.0]} for name in ablation.PLAYERS}
     record = {**dataclasses.asdict(cell), "curve": [[0, 0.1]], "same": played, "longer": played}
     (place / "cell.json").write_text(json.dumps(record))
