@@ -333,7 +333,7 @@ def _write_settings(config: Sb3Config, output_dir: Path) -> None:
 
 def _read_settings(path: Path) -> Sb3Config:
     try:
-        record = read_object(path).mapping_of_all()
+        record: dict[str, Any] = read_object(path).mapping_of_all()
         names = [setting.name for setting in dataclasses.fields(Sb3Config)]
         return Sb3Config(**{name: record[name] for name in names})
     except (OSError, ValueError, KeyError, TypeError) as error:
