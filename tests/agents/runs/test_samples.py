@@ -59,6 +59,18 @@ def test_memory_rewards_answers_and_lost_questions_are_there(rollout: Any) -> No
     assert "**asked** " in plain
     questions = [one.question.question for one, _ in rollout.session.record.finals]
     assert all(question[:60] in plain for question in questions)
+    table = [line for line in plain.splitlines() if re.match(r"\| q\d", line)]
+    answered = [line.endswith("| answered |") for line in table]
+    assert answered == sorted(answered), "what is lost stands first"
+
+
+def test_the_map_crosses_out_the_step_at_which_an_answer_was_lost(rollout: Any) -> None:  # noqa: ANN401
+    stored = rollout.session.record.actions[0]
+    _, credit = sample(_played([stored, '[{"op": "DELETE", "id": 1}]']))
+    crosses = [one for one in credit.shapes if isinstance(one, Stroke) and one.width == 2]
+    labels = [one.text for one in credit.shapes if isinstance(one, Label)]
+    deleted = sum(": deleted" in one for one in labels)
+    assert len(crosses) == 2 * deleted > 0
 
 
 def test_a_long_episode_is_cut(rollout: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
