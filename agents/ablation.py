@@ -169,8 +169,7 @@ def merge(
     }
     check_cells([cell.name for cell in cells], there)
     where = {name: Path(part) / name for part, names in there.items() for name in names}
-    for cell in cells:
-        _finished(cell, where[cell.name], base, episodes)
+    records = [_finished(cell, where[cell.name], base, episodes) for cell in cells]
     for cell in cells:
         target = folder / cell.name
         target.mkdir(parents=True, exist_ok=True)
@@ -178,7 +177,7 @@ def merge(
             source = where[cell.name] / file
             if source.exists() and not (target / file).exists():
                 shutil.copy2(source, target / file)
-    return [_finished(one, folder / one.name, base, episodes) for one in cells]
+    return records
 
 
 def _finished(cell: Cell, place: Path, base: Mapping[str, Any], episodes: int) -> dict[str, Any]:
