@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Self
 
@@ -147,9 +147,12 @@ class ObservationView:
     def _part(self, chunk: Chunk, tokens: int) -> _Shown:
         """What is shown of a chunk; `tokens` are those of its text and media."""
         media, text = self._media(chunk), chunk.text
+        whole = len(media.media) == len(chunk.media)
         if self._numbered:
             part = self._lines_of(text, media)
-        elif self._fits(tokens, len(text) + media.chars) and len(media.media) == len(chunk.media):
+            if isinstance(part.chunk, NumberedChunk) and not whole:
+                part = self._size(replace(part.chunk, clipped=True))
+        elif whole and self._fits(tokens, len(text) + media.chars):
             part = _Shown(text, text, tokens - media.tokens, len(text))
         else:
             text = self._clip(text, media)

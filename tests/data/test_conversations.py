@@ -117,7 +117,7 @@ def test_locomo_images_are_media_where_they_are_asked_for(locomo: Path) -> None:
     assert "tokens: Ana shows a photo of a dog]\n</chunk>" in observation
     place.write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"'conv-2/D1_2.jpg': expected image data"):
-        source.episode(0)
+        _load("locomo", locomo, difficulty={"images": True})
 
 
 def test_locomo_questions(locomo: Path) -> None:

@@ -202,8 +202,9 @@ def test_limits_count_them() -> None:
     assert reasons[1:17] == [RejectReason.EXACT_DUPLICATE] * 15 + [RejectReason.ACTION_TOO_LONG]
 
 
-def test_a_long_observation_leaves_the_last_ones_out() -> None:
-    session = _session(max_observation_tokens=115)
+@pytest.mark.parametrize("numbered", [False, True])
+def test_a_long_observation_leaves_the_last_ones_out(numbered: bool) -> None:
+    session = _session(max_observation_tokens=115, line_numbers=numbered)
     assert [one.name for one in session.media or ()] == ["m1"]
     view = parse_observation(session.observe())
     assert [one.name for one in view.media] == ["m1"]
@@ -334,7 +335,7 @@ def test_a_stream_names_them_as_they_come() -> None:
     assert "[image m3, 0 tokens: a photo]" in observation
 
 
-def _finished(**keywords: Any) -> Session:  # noqa: ANN401
+def finished(**keywords: Any) -> Session:  # noqa: ANN401
     session = _session(**keywords)
     _step(session, 'KEEP m1\n{"op": "INSERT", "content": "A bell.", "media": ["m2"]}')
     _step(session, "REPLACE 2 WITH m3")
@@ -342,7 +343,7 @@ def _finished(**keywords: Any) -> Session:  # noqa: ANN401
 
 
 def test_trace_replay_inspect_and_view(tmp_path: Path) -> None:
-    session = _finished()
+    session = finished()
     trace = record_trace(session, agent="me")
     path = tmp_path / "traces.jsonl"
     write_traces(path, [trace])
@@ -370,7 +371,7 @@ def test_trace_replay_inspect_and_view(tmp_path: Path) -> None:
 
 
 def test_a_trace_that_was_changed_is_refused() -> None:
-    line = json.loads(trace_line(record_trace(_finished())))
+    line = json.loads(trace_line(record_trace(finished())))
     for media in (
         [{}],
         ["m1"],
@@ -382,7 +383,7 @@ def test_a_trace_that_was_changed_is_refused() -> None:
 
 
 def test_svg_never_reaches_the_page() -> None:
-    trace = record_trace(_finished())
+    trace = record_trace(finished())
     evil = dataclasses.replace(trace.steps[0].media[0], data=b"<svg onload=alert(1)>")
     step = dataclasses.replace(trace.steps[0], media=(evil, *trace.steps[0].media[1:]))
     told = record(Recorded("", "", dataclasses.replace(trace, steps=(step, *trace.steps[1:]))))

@@ -91,6 +91,9 @@ class LocomoSource(TalkSource):
         if len(dialogues) < 3:
             part = {"train": (), "val": (), "test": dialogues}
         self._dialogues = part[config.split]
+        for dialogue in self._dialogues if self.has_media else ():
+            for shared in dialogue.shared:  # what is wrong is said now
+                self._image(dialogue.name, shared.name)
         self.size = len(self._dialogues)
         if not self._dialogues:
             raise ConfigError(

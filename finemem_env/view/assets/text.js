@@ -112,7 +112,7 @@ function many(entries, make) {
 /** Pictures and sounds by name, with their text; what is shown comes from the page itself. */
 function pictures(episode, names) {
   return (names || []).map((name) => {
-    const one = episode.media[name];
+    const one = Object.hasOwn(episode.media, name) ? episode.media[name] : null;
     if (!one) return el("p", "soft", inline(`${name} is not in the trace`));
     const box = el("figure", "");
     if (one.uri.startsWith("data:")) {
