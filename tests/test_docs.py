@@ -86,6 +86,7 @@ def test_the_commands_of_the_tutorial_run(tmp_path: Path, monkeypatch: pytest.Mo
     ]
     # What a test can afford.
     ours[0] += ["--eval-episodes", "1", "--final-episodes", "0", "--group-size", "2"]
+    ours[0] += ["--max-new-tokens", "12"]
     ours[1] += ["--time-limit", "0"]
     for _, _, module, *arguments in ours:
         assert importlib.import_module(module).main(arguments) == 0
