@@ -18,8 +18,8 @@ from hypothesis import settings
 from finemem_env.types import Chunk, Episode, Evidence, Question
 
 # New examples on every developer's run, the same ones in CI; a busy machine is not a failure.
-settings.register_profile("local", deadline=None, max_examples=50)
-settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
+settings.register_profile("local", deadline=None, max_examples=30)
+settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 DATA = os.environ.get("FINEMEM_DATA")

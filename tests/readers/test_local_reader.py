@@ -162,7 +162,7 @@ texts = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(["fact", "multi_hop", "label", "summary", "choice"]),
     texts,
