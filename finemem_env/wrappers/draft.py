@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,14 @@ from finemem_env.memory import says_the_same
 from finemem_env.operations import concise
 from finemem_env.prompts import View, parse_observation
 from finemem_env.session import limits_of
-from finemem_env.text import approx_tokens, make_counter, normalise, split_sentences, words
+from finemem_env.text import (
+    TextCache,
+    approx_tokens,
+    make_counter,
+    normalise,
+    split_sentences,
+    words,
+)
 from finemem_env.types import Limits, Op, Operation
 
 _NO_LIMITS = Limits()
@@ -59,7 +65,7 @@ def num_actions(sentences: int, slots: int) -> int:
 
 def overlap(sentence: str, text: str) -> tuple[float, float]:
     """(share of words in common, share of `sentence`'s words that both begin with)."""
-    first, second = _words(sentence), _words(text)
+    first, second = _WORDS[sentence], _WORDS[text]
     if not first[1] or not second[1]:
         return 0.0, 0.0
     lead = 0
@@ -79,10 +85,12 @@ def make_draft(
     return Draft(parse_observation(observation), sentences, slots, limits_of(info), count_tokens)
 
 
-@lru_cache(maxsize=65536)
 def _words(text: str) -> tuple[tuple[str, ...], frozenset[str]]:
     found = tuple(words(text))
     return found, frozenset(found)
+
+
+_WORDS: TextCache[tuple[tuple[str, ...], frozenset[str]]] = TextCache(_words)
 
 
 class Draft:
