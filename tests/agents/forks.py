@@ -75,6 +75,26 @@ def launch(
     )
 
 
+def accelerated(folder: Path, config: Path, script: Path) -> str:
+    """What `accelerate launch --config_file CONFIG SCRIPT FOLDER` prints that ends well."""
+    words = ["--config_file", str(config), "--main_process_port", str(free_port())]
+    log = folder / "accelerate.log"
+    codes = Group.start(_accelerate, [(log, [*words, str(script), str(folder)])]).wait()
+    output = log.read_text("utf-8")
+    assert codes == [0], output
+    return output
+
+
+def torchrun(folder: Path, *arguments: str, size: int = 2) -> Group:
+    """`torchrun --nproc_per_node SIZE` of `agents.grpo`: its agent, which forks its processes.
+
+    What they print is in `folder`.log.
+    """
+    words = ["--nproc_per_node", str(size), "--master_port", str(free_port())]
+    given = [*arguments, "--output-dir", str(folder)]
+    return Group.start(_torchrun, [(folder.with_suffix(".log"), words, given)])
+
+
 def _place(rank: int, size: int) -> dict[str, str]:
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1"}
     return {name: str(value) for name, value in place.items()}
@@ -105,9 +125,33 @@ def updates_of(folder: Path) -> int:
 
 def _train(place: Mapping[str, str], log: Path, arguments: list[str]) -> None:
     os.environ.update(place)
+    _print_to(log)
+    _grpo(*arguments)
+
+
+def _grpo(*arguments: str) -> None:
+    from agents.grpo import main
+
+    sys.exit(main([*arguments]))
+
+
+def _accelerate(log: Path, words: list[str]) -> None:
+    from accelerate.commands.launch import launch_command, launch_command_parser
+
+    _print_to(log)
+    launch_command(launch_command_parser().parse_args(words))
+
+
+def _torchrun(log: Path, words: list[str], arguments: list[str]) -> None:
+    from torch.distributed.launcher.api import elastic_launch
+    from torch.distributed.run import config_from_args, parse_args
+
+    _print_to(log)
+    config, _, _ = config_from_args(parse_args([*words, "--start_method", "fork", "agents.grpo"]))
+    elastic_launch(config, _grpo)(*arguments)
+
+
+def _print_to(log: Path) -> None:
     with log.open("ab") as output:
         os.dup2(output.fileno(), sys.stdout.fileno())
         os.dup2(output.fileno(), sys.stderr.fileno())
-    from agents.grpo import main
-
-    sys.exit(main(arguments))

@@ -88,7 +88,7 @@ def test_is_a_generator_and_deterministic() -> None:
     assert generator.generate([Job(episode, 0)]) == ClozeGenerator(3).generate([Job(episode, 0)])
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=300))
 def test_any_text_gives_candidates_cut_from_it(text: str) -> None:
     (found,) = ClozeGenerator().generate([Job(_episode(text), 0)])
