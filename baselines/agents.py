@@ -169,6 +169,9 @@ CONFIGURED: dict[str, AgentSpec] = {
     "txtai": AgentSpec(
         "baselines.managers.contestants:txtai", "passages in a txtai index, found by its BM25"
     ),
+    "graphiti": AgentSpec(
+        "baselines.managers.contestants:graphiti", "Graphiti, Zep's engine; backend, embeddings"
+    ),
     "scrambled": AgentSpec(
         "baselines.managers.scrambled:Scrambled",
         "the items of another agent on another episode (privileged): a negative control",
