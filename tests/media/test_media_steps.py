@@ -443,6 +443,17 @@ def test_a_manager_outside_keeps_them(tmp_path: Path) -> None:
     with pytest.raises(finemem_env.DataError, match=r"media\[0\]: expected audio data"):
         again.observe("Look.", media=[Medium("audio", "", PNG)])
 
+    def broken(observation: str) -> str:
+        raise RuntimeError(observation)
+
+    before, again.policy = again.memory.snapshot(), broken
+    with pytest.raises(RuntimeError, match="m4, 6 tokens"):
+        again.observe("Look.", media=[Medium("image", "", PNG)])
+    assert again.memory.snapshot() == before
+    again.policy = Keeper()
+    again.observe("Look.", media=[Medium("image", "", PNG)])
+    assert again.memory.items()[-1].media == ("m4",)
+
 
 def test_tools_offer_them_where_they_have_names() -> None:
     request = manage_request(_session().observe(), tools=True)
