@@ -161,6 +161,17 @@ def test_an_item_keeps_them_with_their_tokens() -> None:
     assert session.memory.items()[1].media == ()
 
 
+def test_a_text_that_looks_like_one_keeps_nothing() -> None:
+    session = _session()
+    form = "[image m1: The sign of the mill says KX12.]"
+    insert = {"op": "INSERT", "content": form}
+    result = _step(
+        session, json.dumps([insert, {"op": "UPDATE", "id": 1, "media": ["m1"]}, insert])
+    )
+    assert _reasons(result) == [None, None, None]  # the picture is more than its text
+    assert [item.media for item in session.memory.items()] == [("m1",), ()]
+
+
 def test_media_of_items_can_be_named_later_and_others_not() -> None:
     session = _session()
     _step(session, "KEEP m1")
@@ -259,7 +270,9 @@ def test_snapshots_hold_the_bytes_and_forks_part() -> None:
     snapshot = json.loads(json.dumps(session.workspace.snapshot()))
     other = session.fork()
     _step(other, "KEEP m3\nDROP 1")
-    assert [item.media for item in session.memory.items()] == [("m1",)]
+    _step(session, "SKIP")
+    (item,) = session.memory.items()
+    assert [one.name for one in session.memory.kept(item)] == ["m1"]
     fresh = _session()
     fresh.workspace.restore(snapshot)
     assert fresh.memory.items() == session.memory.items()
