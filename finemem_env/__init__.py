@@ -12,7 +12,16 @@ from finemem_env.errors import BackendError, ConfigError, DataError, FineMemErro
 from finemem_env.extension import register, unregister
 from finemem_env.manager import MemoryManager
 from finemem_env.registration import register_all
-from finemem_env.types import Answer, Chunk, Episode, Evidence, Question, Reader, ReadRequest
+from finemem_env.types import (
+    Answer,
+    Chunk,
+    Episode,
+    Evidence,
+    Medium,
+    Question,
+    Reader,
+    ReadRequest,
+)
 from finemem_env.vector import MemoryVectorEnv
 
 __all__ = [
@@ -24,6 +33,7 @@ __all__ = [
     "Episode",
     "Evidence",
     "FineMemError",
+    "Medium",
     "MemoryEnv",
     "MemoryManager",
     "MemoryVectorEnv",

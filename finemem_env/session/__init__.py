@@ -5,7 +5,7 @@ makes episodes of what arrives, `questions` says which questions are asked, `gra
 answers, `records` is what comes out, `info` and `render` make them plain values and plain text.
 """
 
-from finemem_env.session.feed import Stream, Streamed
+from finemem_env.session.feed import Stream, Streamed, tokens_of
 from finemem_env.session.info import agent_info, limits_of, make_info, public, versions_of
 from finemem_env.session.records import StepResult
 from finemem_env.session.render import render_text
@@ -26,5 +26,6 @@ __all__ = [
     "public",
     "render_text",
     "run_step",
+    "tokens_of",
     "versions_of",
 ]

@@ -36,6 +36,7 @@ MODULES = {
     "a_mem": "agentic_memory",
     "llama_index": "llama_index",
     "txtai": "txtai",
+    "graphiti": "graphiti_core",
 }
 ASKED = os.environ.get("FINEMEM_SYSTEM", "")
 KEYWORDS: dict[str, Any] = {"split": "test", "num_chunks": 3, "chunk_questions": 0}
