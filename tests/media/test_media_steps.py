@@ -189,6 +189,36 @@ def test_what_is_refused(action: str, reason: RejectReason) -> None:
     assert _reasons(_step(_session(), action)) == [reason]
 
 
+def test_no_reply_raises() -> None:
+    session = _session(line_numbers=True)
+    words = [
+        "KEEP",
+        "REPLACE",
+        "WITH",
+        "m1",
+        "M2",
+        "m99999999999999999999",
+        "1",
+        "3-",
+        "{",
+        "SKIP",
+        "mm1",
+        "m٣",
+        "lines",
+        "]}",
+    ]
+    words += ['"media"', '{"op": "INSERT", "media": ', '["m1"', "\n", "\ud800", "\nKEEP m1\n"]
+    rng = np.random.default_rng(0)
+    accepted = 0
+    for _ in range(300):
+        reply = " ".join(words[i] for i in rng.integers(len(words), size=6))
+        parsed = parse(reply, session.lines, media=True)
+        change = session.workspace.apply(0, parsed, session.media or ())
+        assert len(change.results) == len(parsed) > 0
+        accepted += sum(one.accepted for one in change.results)
+    assert accepted
+
+
 def test_limits_count_them() -> None:
     tight = _session(memory_budget=25)
     assert _reasons(_step(tight, "KEEP m2 m1")) == [RejectReason.MEMORY_FULL, None]

@@ -191,8 +191,12 @@ def test_generated_replies() -> None:
                 count_tokens=approx_tokens, budget=40, max_item_tokens=25, max_operations=5
             )
         seen.update(result.reason for result in check(memory, step, writer.reply()))
-    # These replies are too short for ACTION_TOO_LONG, and the lines have no numbers.
-    never = {RejectReason.ACTION_TOO_LONG, RejectReason.UNKNOWN_LINE}
+    # These replies are too short for ACTION_TOO_LONG, and neither lines nor media have names.
+    never = {
+        RejectReason.ACTION_TOO_LONG,
+        RejectReason.UNKNOWN_LINE,
+        RejectReason.UNKNOWN_MEDIUM,
+    }
     assert set(seen) == {*RejectReason, None} - never
     assert seen[None] > REPLIES // 20
 
