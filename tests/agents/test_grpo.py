@@ -51,7 +51,11 @@ SMALL: dict[str, Any] = {
     "threads": 1,
 }
 # The same with one chunk an episode, where nothing is asked of more.
-BRIEF = SMALL | {"env_args": {**SMALL["env_args"], "num_chunks": 1}, "eval_episodes": 1}
+BRIEF = SMALL | {
+    "env_args": {**SMALL["env_args"], "num_chunks": 1},
+    "max_new_tokens": 40,
+    "eval_episodes": 1,
+}
 
 
 def brief(**changes: object) -> TrainConfig:
@@ -104,9 +108,18 @@ def test_a_run_that_was_stopped_keeps_its_schedule(tmp_path: Path) -> None:
     stopped.stop = lambda: stopped.position.update == 1
     with pytest.raises(Interrupted):
         stopped.train()
+    shutil.copytree(tmp_path / "halves", tmp_path / "sooner")
     resumed = train(config, tmp_path / "halves", resume=True)
     assert equal(weights(resumed), weights(train(config, tmp_path / "whole")))
     assert not equal(weights(resumed), weights(stopped))
+    # Or it ends where it was stopped, and is evaluated there.
+    assert "eval/score" not in records(tmp_path / "sooner")[-1]
+    for _ in range(2):
+        train(
+            brief(lr_schedule="linear", eval_every=0, updates=1), tmp_path / "sooner", resume=True
+        )
+        last = records(tmp_path / "sooner")[-2:]
+        assert [("eval/score" in one, one["update"]) for one in last] == [(False, 1), (True, 1)]
 
 
 def test_a_run_that_ended_before_its_first_update_logs_the_start_once(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_class_of_the_page_hands_every_trace_its_own_values(
     """Against stand-ins for the three names that it imports; prime-rl itself is in no index."""
     (code,) = (one.text for one in blocks(PAGES["docs/integrations.md"]) if _CLASS in one.text)
     got: list[tuple[Any, list[float]]] = []
-    parts = {
+    parts: dict[str, dict[str, Any]] = {
         "base": {"Algorithm": object, "iter_trainable_traces": iter},
         "routing": {"assign_advantages": lambda one, values: got.append((one, values))},
     }
