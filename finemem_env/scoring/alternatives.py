@@ -23,7 +23,7 @@ class _Table(NamedTuple):
 class _Tables(dict[tuple[str, ...], _Table]):
     """Tables by list of values, bounded by the number of values: questions share few lists."""
 
-    _MOST = 300_000
+    _MOST = 50_000
 
     def __init__(self) -> None:
         super().__init__()
