@@ -26,8 +26,8 @@ DATA = os.environ.get("FINEMEM_DATA")
 LOOPBACK = ("127.", "localhost", "::1")
 
 
-# What is made while tests are collected stays: looking for garbage in it takes a third of the time,
-# and later every look at all there is would go through torch and 5,000 tests again.
+# What is made while tests are collected stays: to look for garbage in it only takes time, and every
+# later look at all there is would go through torch and 5,000 tests again.
 gc.disable()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from finemem_env.data.synthetic.pictures import (
     BAR,
@@ -82,9 +82,9 @@ def _letter(ink: NDArray[np.bool_]) -> str:
     return "?"
 
 
-def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _runs(flags: ArrayLike) -> list[tuple[int, int]]:
     """Start and end of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(flags, np.int8), [0]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
@@ -93,10 +93,8 @@ def dialled(samples: NDArray[np.int16], rate: int) -> str:
     count = len(samples) // _FRAME
     frames = samples[: count * _FRAME].reshape(count, _FRAME).astype(np.float64)
     loud = np.abs(frames).max(axis=1, initial=0.0)
-    heard = loud > _LOUD * loud.max(initial=0.0)
-    return "".join(
-        _digit(frames[start:end].reshape(-1), rate) for start, end in _runs(heard & (loud > 0))
-    )
+    heard = (loud > 0) & (loud > _LOUD * loud.max(initial=0.0))
+    return "".join(_digit(frames[start:end].reshape(-1), rate) for start, end in _runs(heard))
 
 
 def _digit(tone: NDArray[np.float64], rate: int) -> str:

@@ -57,6 +57,9 @@ class Memory:
         self._count_tokens = count_tokens
         self._max_item_tokens = max_item_tokens
         self._max_operations = max_operations
+        self._media: dict[str, Medium] = {}
+        self._keepers: Counter[str] = Counter()  # how many items keep a medium
+        self._told = MAX_ACTION_CHARS  # characters that a step may still bring by naming media
         self._clear()
 
     @property
@@ -155,9 +158,8 @@ class Memory:
         self._items: dict[int, Item] = {}
         self._forms: dict[int, _Form] = {}
         self._ids: dict[str, int] = {}  # by store and normal form
-        self._media: dict[str, Medium] = {}
-        self._keepers: Counter[str] = Counter()  # how many items keep a medium
-        self._told = MAX_ACTION_CHARS  # characters that a step may still bring by naming media
+        self._media = {}
+        self._keepers = Counter()
         self._provenance = Provenance()
         self._tokens = 0
         self._next_id = 1

@@ -296,7 +296,7 @@ def _parse_items(body: str) -> tuple[tuple[tuple[int, str], ...], int]:
 
 
 class _Chunk(NamedTuple):
-    index: int
+    number: int
     num_chunks: int
     time: str | None
     text: str | None

@@ -321,7 +321,8 @@ def _judged(found: Fields) -> dict[str, str | None]:
 
 def _operation(found: Fields, entry: object) -> OperationResult:
     if isinstance(entry, list) and 3 <= len(entry) <= 5:
-        name, reason, item_id, lines, media = [*entry, *([[], []][len(entry) - 3 :])]
+        name, reason, item_id, *named = entry
+        lines, media = [*named, [], []][:2]
         fits = isinstance(name, str) and (item_id is None or type(item_id) is int)
         fits = fits and isinstance(lines, list) and all(type(one) is int for one in lines)
         fits = fits and isinstance(media, list) and all(type(one) is str for one in media)

@@ -1,10 +1,11 @@
-"""Processes of one group, forked from a process that has torch and transformers imported already.
+"""Processes of one group, forked from a process that has imported everything (`warmed`).
 
 Nothing else is shared: each is as fresh as one that a launcher starts, some seconds sooner.
 """
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -17,7 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["agents.grpo", "transformers.models.qwen3.modeling_qwen3"])
+_CONTEXT.set_forkserver_preload(["tests.agents.warmed"])
 _PATIENCE = 1200.0  # seconds
 
 
@@ -136,19 +137,18 @@ def _grpo(*arguments: str) -> None:
 
 
 def _accelerate(log: Path, words: list[str]) -> None:
-    from accelerate.commands.launch import launch_command, launch_command_parser
-
+    launch = importlib.import_module("accelerate.commands.launch")  # without types
     _print_to(log)
-    launch_command(launch_command_parser().parse_args(words))
+    launch.launch_command(launch.launch_command_parser().parse_args(words))
 
 
 def _torchrun(log: Path, words: list[str], arguments: list[str]) -> None:
     from torch.distributed.launcher.api import elastic_launch
-    from torch.distributed.run import config_from_args, parse_args
 
+    run = importlib.import_module("torch.distributed.run")
     _print_to(log)
-    config, _, _ = config_from_args(parse_args([*words, "--start_method", "fork", "agents.grpo"]))
-    elastic_launch(config, _grpo)(*arguments)
+    given = run.parse_args([*words, "--start_method", "fork", "agents.grpo"])
+    elastic_launch(run.config_from_args(given)[0], _grpo)(*arguments)
 
 
 def _print_to(log: Path) -> None:

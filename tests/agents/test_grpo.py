@@ -51,7 +51,11 @@ SMALL: dict[str, Any] = {
     "threads": 1,
 }
 # The same with one chunk an episode, where nothing is asked of more.
-BRIEF = SMALL | {"env_args": {**SMALL["env_args"], "num_chunks": 1}, "eval_episodes": 1}
+BRIEF = SMALL | {
+    "env_args": {**SMALL["env_args"], "num_chunks": 1},
+    "max_new_tokens": 40,
+    "eval_episodes": 1,
+}
 
 
 def brief(**changes: object) -> TrainConfig:

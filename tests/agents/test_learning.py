@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def test_the_reward_rises_within_a_few_updates(tmp_path: Path) -> None:
     env_args = {
         **PRESETS["cpu"]["env_args"],
-        "num_chunks": 2,
+        "num_chunks": 1,
         "reward": "outcome",
         "weights": {"compression": 2.0, "format": 0.0},
     }
@@ -30,8 +30,9 @@ def test_the_reward_rises_within_a_few_updates(tmp_path: Path) -> None:
         {
             **PRESETS["cpu"],
             "env_args": env_args,
-            "contexts": 2,
-            "group_size": 6,
+            "contexts": 4,
+            "group_size": 8,
+            "max_new_tokens": 40,
             "lr": 2e-3,
             "warmup_updates": 0,
             "updates": 8,

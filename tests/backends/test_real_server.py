@@ -31,11 +31,13 @@ from finemem_env.readers.models import make_model_judge, make_model_reader
 from finemem_env.types import Answer, Episode, JudgeRequest, Op, Operation, Reader, ReadRequest
 from tests.agents.forks import Group, free_port
 from tests.backends.servers import FaultProxy
+from tests.installed import needs
 
-pytest.importorskip("openai", reason="needs the extra openai")
+needs("openai", "needs the extra openai")
+needs("fastapi", "needs transformers[serving]")
+needs("uvicorn", "needs transformers[serving]")
+
 pytest.importorskip("torch", reason="needs the extra train")
-pytest.importorskip("fastapi", reason="needs transformers[serving]")
-pytest.importorskip("uvicorn", reason="needs transformers[serving]")
 
 pytestmark = pytest.mark.slow
 

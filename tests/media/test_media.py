@@ -146,7 +146,7 @@ def test_a_path_stays_in_its_folder(path: str, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(PNG)
     folder = tmp_path / "in"
     folder.mkdir()
-    with pytest.raises(DataError, match=r"^here: path: "):
+    with pytest.raises(DataError, match=r"^here: path: expected a path relative to"):
         read_medium(folder, path, "image", "here")
 
 

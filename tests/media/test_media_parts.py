@@ -13,6 +13,7 @@ from baselines.managers.llm import Llm
 from baselines.managers.messages import Messages
 from finemem_env import MemoryEnv
 from finemem_env.backends import ChatRequest, Message
+from finemem_env.backends.parts import message_content
 from finemem_env.data.schema import write_episodes
 from finemem_env.errors import ConfigError
 from finemem_env.readers.models import make_model_judge, make_model_reader
@@ -70,6 +71,12 @@ def test_only_what_the_model_takes_is_sent(server: StubServer) -> None:
     text_only = ReadRequest("What?", ("x",), media=((Medium("image", "no file", name="m9"),),))
     make_model_reader(_config(server, sees=["image"])).answer([text_only])
     assert isinstance(_content(server), str)
+
+
+def test_a_message_is_text_for_a_model_that_takes_nothing() -> None:
+    message = Message("user", "What?", (SIGN, BELL))
+    assert message_content(message, ()) == "What?"
+    assert len(message_content(message, ("image",))) == 3
 
 
 def test_a_picture_of_another_format(server: StubServer) -> None:

@@ -31,6 +31,7 @@ from finemem_env.memory import Memory
 from finemem_env.operations import concise, parse, render
 from finemem_env.prompts import INSTRUCTIONS, has_media_names, parse_observation
 from finemem_env.readers import make_reader
+from finemem_env.registration import make_env
 from finemem_env.session import Session, public, run_step
 from finemem_env.settings import resolve
 from finemem_env.testing import check_environment, trajectory_hash
@@ -160,6 +161,17 @@ def test_an_item_keeps_them_with_their_tokens() -> None:
     assert session.memory.items()[1].media == ()
 
 
+def test_a_text_that_looks_like_one_keeps_nothing() -> None:
+    session = _session()
+    form = "[image m1: The sign of the mill says KX12.]"
+    insert = {"op": "INSERT", "content": form}
+    result = _step(
+        session, json.dumps([insert, {"op": "UPDATE", "id": 1, "media": ["m1"]}, insert])
+    )
+    assert _reasons(result) == [None, None, None]  # the picture is more than its text
+    assert [item.media for item in session.memory.items()] == [("m1",), ()]
+
+
 def test_media_of_items_can_be_named_later_and_others_not() -> None:
     session = _session()
     _step(session, "KEEP m1")
@@ -258,7 +270,9 @@ def test_snapshots_hold_the_bytes_and_forks_part() -> None:
     snapshot = json.loads(json.dumps(session.workspace.snapshot()))
     other = session.fork()
     _step(other, "KEEP m3\nDROP 1")
-    assert [item.media for item in session.memory.items()] == [("m1",)]
+    _step(session, "SKIP")
+    (item,) = session.memory.items()
+    assert [one.name for one in session.memory.kept(item)] == ["m1"]
     fresh = _session()
     fresh.workspace.restore(snapshot)
     assert fresh.memory.items() == session.memory.items()
@@ -326,7 +340,7 @@ def test_a_source_with_media_names_them(source: str) -> None:
 
 
 def test_without_media_nothing_changes() -> None:
-    keywords = {"num_chunks": 2, "include_instructions": True}
+    keywords: dict[str, Any] = {"num_chunks": 2, "include_instructions": True}
     assert MemoryEnv(**keywords).factory.settings.media is False
     assert trajectory_hash(MemoryEnv(**keywords), ["SKIP"], seed=1) == trajectory_hash(
         MemoryEnv(media=False, **keywords), ["SKIP"], seed=1
@@ -334,7 +348,7 @@ def test_without_media_nothing_changes() -> None:
 
 
 def test_vector_environment_and_conformance(source: str) -> None:
-    vector = gym.make_vec("FineMem-Media-v0", num_envs=2, source=source)
+    vector: Any = gym.make_vec("FineMem-Media-v0", num_envs=2, source=source)
     single = gym.make("FineMem-Media-v0", source=source)
     observations, _ = vector.reset(seed=[3, 3])
     observation, _ = single.reset(seed=3)
@@ -345,14 +359,16 @@ def test_vector_environment_and_conformance(source: str) -> None:
 
 
 def test_choices_by_number_keep_them(source: str) -> None:
-    env = DiscreteOperations(gym.make("FineMem-Media-v0", source=source, memory_budget=1000))
+    made = make_env("FineMem-Media-v0", source=source, memory_budget=1000)
+    env = DiscreteOperations(made)
     env.reset(seed=0)
-    over, taken = False, []
+    over = False
+    taken: list[Any] = []
     while not over:
         *_, over, _, info = env.step(np.int64(1))  # INSERT what the window shows
         taken += info["operations"] if info["chunk_index"] else []
     assert all(one["accepted"] for one in taken)
-    assert [item.media for item in env.unwrapped.session.memory.items()] == [
+    assert [item.media for item in made.session.memory.items()] == [
         (), (), ("m1",), ("m2",), (), ("m3",)
     ]  # fmt: skip
 
@@ -402,11 +418,9 @@ def test_trace_replay_inspect_and_view(tmp_path: Path) -> None:
 
 def test_a_trace_that_was_changed_is_refused() -> None:
     line = json.loads(trace_line(record_trace(finished())))
-    for media in (
-        [{}],
-        ["m1"],
-        [{"kind": "video", "text": "", "name": "m1", "tokens": 0, "data": ""}],
-    ):
+    video = {"kind": "video", "text": "", "name": "m1", "tokens": 0, "data": ""}
+    wrong: tuple[list[Any], ...] = ([{}], ["m1"], [video])
+    for media in wrong:
         line["steps"][0]["media"] = media
         with pytest.raises(finemem_env.DataError, match=r"steps\[0\]: media: expected what info"):
             parse_trace(line)
@@ -441,6 +455,17 @@ def test_a_manager_outside_keeps_them(tmp_path: Path) -> None:
     assert again.memory.kept(found)[0].data == PNG
     with pytest.raises(finemem_env.DataError, match=r"media\[0\]: expected audio data"):
         again.observe("Look.", media=[Medium("audio", "", PNG)])
+
+    def broken(observation: str) -> str:
+        raise RuntimeError(observation)
+
+    before, again.policy = again.memory.snapshot(), broken
+    with pytest.raises(RuntimeError, match="m4, 6 tokens"):
+        again.observe("Look.", media=[Medium("image", "", PNG)])
+    assert again.memory.snapshot() == before
+    again.policy = Keeper()
+    again.observe("Look.", media=[Medium("image", "", PNG)])
+    assert again.memory.items()[-1].media == ("m4",)
 
 
 def test_tools_offer_them_where_they_have_names() -> None:

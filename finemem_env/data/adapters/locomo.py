@@ -212,14 +212,14 @@ def _dialogue(record: Fields, number: int, reading: Reading) -> Talk:
         for turn in told.children(f"session_{name}"):
             said = _said(turn)
             if said:
-                place, name = (len(sessions), len(turns)), _named(turn.text("dia_id"), turn)
-                places[name] = place
+                place, dia = (len(sessions), len(turns)), _named(turn.text("dia_id"), turn)
+                places[dia] = place
                 turns.append(said)
                 caption = _caption(turn)
                 if caption:
                     speaker = " ".join(turn.text("speaker").split())
                     told_by = f"{speaker} shows {caption}"
-                    images.append(Shared(place, f"D{name[0]}_{name[1]}", told_by))
+                    images.append(Shared(place, f"D{dia[0]}_{dia[1]}", told_by))
         if turns:
             sessions.append(Session(header, date, tuple(turns)))
     if not sessions:

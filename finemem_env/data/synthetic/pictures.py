@@ -49,7 +49,8 @@ def _write(text: str, scale: int) -> NDArray[np.bool_]:
     gap = np.zeros((7, 1), np.bool_)
     glyphs = [part for letter in text for part in (FONT[letter], gap)]
     line = np.concatenate(glyphs[:-1], axis=1)
-    return np.kron(line, np.ones((scale, scale), np.bool_)) == 1
+    grown: NDArray[np.bool_] = np.kron(line, np.ones((scale, scale), np.bool_))
+    return grown
 
 
 def draw_sign(text: str) -> bytes:
@@ -90,7 +91,8 @@ def dial(digits: str) -> bytes:
     for digit in digits:
         row = next(n for n, keys in enumerate(KEYS) if digit in keys)
         tones = (ROWS[row], COLUMNS[KEYS[row].index(digit)])
-        parts += [sum(np.sin(2 * np.pi * hertz * time) for hertz in tones), np.zeros(_PAUSE)]
+        low, high = (np.sin(2 * np.pi * hertz * time) for hertz in tones)
+        parts += [low + high, np.zeros(_PAUSE)]
     # Rounded coarsely: the last bit of a sine is the library's.
     samples = np.round(np.concatenate(parts) * 100).astype(np.int16) * 100
     return write_wav(samples, RATE)

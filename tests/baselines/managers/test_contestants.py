@@ -23,8 +23,10 @@ from finemem_env.backends.usage import Ledger
 from finemem_env.errors import ConfigError
 from tests.backends.servers import Response, StubServer
 from tests.baselines.systems.server import MemoryServer
+from tests.installed import needs
 
-pytest.importorskip("openai", reason="libraries call their model through openai")
+needs("openai", "libraries call their model through openai")
+
 
 PACKAGES = {
     "mem0": "mem0",
