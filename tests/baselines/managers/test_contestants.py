@@ -132,7 +132,7 @@ def client(server: StubServer | MemoryServer) -> Client:
 
 
 def test_an_outage_that_a_library_swallows_is_raised() -> None:
-    replies = iter([503, 400, 200])
+    replies = iter([503, 503, 400, 200])
 
     def answer(body: Any) -> str | Response:  # noqa: ANN401
         status = next(replies)
@@ -155,13 +155,15 @@ def test_an_outage_that_a_library_swallows_is_raised() -> None:
         with pytest.raises(openai.InternalServerError) as outage, one.watched():
             misled()
         assert isinstance(outage.value.__cause__, KeyError)
+        with pytest.raises(openai.InternalServerError), one.watched():
+            careless()  # nothing else tells of it
         with one.watched():
             careless()  # refused as it stands: the library's own doing
         with one.watched():
             careless()
         one.close()
     spent = ledger.spent()["manager"]
-    assert (spent.calls, spent.prompt_tokens, spent.reply_tokens) == (3, 11, 4)
+    assert (spent.calls, spent.prompt_tokens, spent.reply_tokens) == (4, 11, 4)
     assert spent.seconds > 0
 
 
