@@ -6,25 +6,17 @@ judges and the chunk-question pipeline, one file per version in `texts`.
 
 from finemem_env.prompts.files import load_prompt
 from finemem_env.prompts.observation import (
-    CLIP_MARK,
     INSTRUCTIONS,
-    PROMPT_VERSIONS,
-    NumberedChunk,
     View,
     has_line_numbers,
     instructions_for,
     parse_observation,
     prompt_version,
     render_item,
-    render_observation,
-    render_stores,
 )
 
 __all__ = [
-    "CLIP_MARK",
     "INSTRUCTIONS",
-    "PROMPT_VERSIONS",
-    "NumberedChunk",
     "View",
     "has_line_numbers",
     "instructions_for",
@@ -32,6 +24,4 @@ __all__ = [
     "parse_observation",
     "prompt_version",
     "render_item",
-    "render_observation",
-    "render_stores",
 ]

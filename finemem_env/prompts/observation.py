@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finemem_env.prompts.files import load_prompt
-from finemem_env.text import join_lines, number_lines
+from finemem_env.text.lines import join_lines, number_lines
 
 PROMPT_VERSION = "1"
 PROMPT_VERSIONS = {"flat": PROMPT_VERSION, "hierarchical": "stores/1"}

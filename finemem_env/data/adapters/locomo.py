@@ -31,7 +31,7 @@ import numpy as np
 
 from finemem_env.data.files import Reading, parsed, read_json
 from finemem_env.data.published.memalpha import answer_texts
-from finemem_env.data.sessions import Asked, Place, Session, Talk, TalkSource, Transcript
+from finemem_env.data.sessions import Place, Talk, TalkQuestion, TalkSession, TalkSource, Transcript
 from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
@@ -95,11 +95,11 @@ class LocomoSource(TalkSource):
             },
         )
 
-    def _asks(self, asked: Asked) -> bool:
+    def _asks(self, asked: TalkQuestion) -> bool:
         return asked.question.metadata["category"] in self._categories
 
 
-def _with_evidence(asked: Asked, transcript: Transcript) -> Question:
+def _with_evidence(asked: TalkQuestion, transcript: Transcript) -> Question:
     return dataclasses.replace(asked.question, evidence=transcript.evidence(asked.evidence))
 
 
@@ -145,7 +145,7 @@ def _dialogue(record: Fields, number: int, reading: Reading) -> Talk:
     people = " and ".join(told.text(key) for key in ("speaker_a", "speaker_b") if key in told)
     opening = f"[Dialogue between {people}" if people else "[Dialogue"
     order = sorted(int(match[1]) for key in told if (match := _SESSION.fullmatch(key)))
-    sessions: list[Session] = []
+    sessions: list[TalkSession] = []
     places: dict[Place, Place] = {}
     for name in order:
         date = " ".join(told.text(f"session_{name}_date_time", "").split())
@@ -157,11 +157,11 @@ def _dialogue(record: Fields, number: int, reading: Reading) -> Talk:
                 places[_named(turn.text("dia_id"), turn)] = (len(sessions), len(turns))
                 turns.append(said)
         if turns:
-            sessions.append(Session(header, date, tuple(turns)))
+            sessions.append(TalkSession(header, date, tuple(turns)))
     if not sessions:
         raise record.error("session_1", "at least one session with a turn that says something")
 
-    def asked(numbered: tuple[int, Fields]) -> Asked:
+    def asked(numbered: tuple[int, Fields]) -> TalkQuestion:
         return _asked(numbered[1], f"locomo_{number}_qa{numbered[0]}", places)
 
     questions = reading.each(asked, enumerate(record.children("qa")))
@@ -186,7 +186,7 @@ def _named(dia_id: str, turn: Fields) -> Place:
     return int(found[1]), int(found[2])
 
 
-def _asked(entry: Fields, name: str, places: Mapping[Place, Place]) -> Asked:
+def _asked(entry: Fields, name: str, places: Mapping[Place, Place]) -> TalkQuestion:
     number = entry.index("category")
     if number not in _CATEGORIES:
         raise entry.error("category", "1, 2, 3, 4 or 5")
@@ -211,4 +211,4 @@ def _asked(entry: Fields, name: str, places: Mapping[Place, Place]) -> Asked:
         metadata=metadata,
         unanswerable=number == 5,
     )
-    return Asked(question, tuple(dict.fromkeys(turn for turn in turns if turn is not None)))
+    return TalkQuestion(question, tuple(dict.fromkeys(turn for turn in turns if turn is not None)))
