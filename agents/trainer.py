@@ -154,6 +154,11 @@ class Run:
             progress(values)
             if stopped and not last:
                 raise Interrupted
+        if position.evaluated < position.update:  # it was to go on longer, and ends here now
+            values = self._evaluate()
+            if self.tracker is not None:
+                self.tracker.log(position.update, values)
+            self._save()
 
     def update(self, number: int) -> dict[str, float]:
         """One update: rollouts, advantages, optimizer steps. Returns what to log."""
@@ -285,6 +290,7 @@ class Run:
         with gathered(self.scorer), self.world.agreed():
             if self.world.main:
                 values = self._score()
+        self.position.evaluated = self.position.update
         return values
 
     def _score(self) -> dict[str, float]:

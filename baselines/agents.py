@@ -131,7 +131,8 @@ AGENTS: dict[str, AgentSpec] = {
         "reads the questions and golds (privileged): the ceiling",
     ),
 }
-# Agents that need arguments, such as a model, and controls. They play only when they are asked for.
+# Agents that need arguments, such as a model, controls, and those of one source alone. They play
+# only when they are asked for.
 CONFIGURED: dict[str, AgentSpec] = {
     "llm": AgentSpec(
         "baselines.managers.llm:Llm",
@@ -168,9 +169,16 @@ CONFIGURED: dict[str, AgentSpec] = {
     "txtai": AgentSpec(
         "baselines.managers.contestants:txtai", "passages in a txtai index, found by its BM25"
     ),
+    "graphiti": AgentSpec(
+        "baselines.managers.contestants:graphiti", "Graphiti, Zep's engine; backend, embeddings"
+    ),
     "scrambled": AgentSpec(
         "baselines.managers.scrambled:Scrambled",
         "the items of another agent on another episode (privileged): a negative control",
+    ),
+    "seeing": AgentSpec(
+        "baselines.managers.seeing:Seeing",
+        "writes down what the pictures and sounds of the source `media` show, read by code",
     ),
     "sb3": AgentSpec(
         "baselines.sb3:Sb3Agent", "a checkpoint of python -m baselines.sb3; checkpoint: its folder"

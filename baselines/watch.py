@@ -116,8 +116,11 @@ def _step(observation: str, action: str, reward: float, info: dict[str, Any]) ->
     lines += textwrap.wrap(
         visible(view.chunk or ""), _WIDTH, initial_indent="  ", subsequent_indent="  "
     )
-    for operation, result in zip(parse(action, view.lines), info["operations"], strict=True):
-        text = (operation.content or "") if isinstance(operation, Operation) else ""
+    parsed = parse(action, view.lines, media="media" in info)
+    for operation, result in zip(parsed, info["operations"], strict=True):
+        text = ""
+        if isinstance(operation, Operation):
+            text = " ".join(filter(None, [operation.content, *operation.media]))
         item = f" {result['id']}" if result["id"] >= 0 else ""
         outcome = "" if result["accepted"] else f"   rejected: {result['reason']}"
         done = visible(f"{result['op']}{item} {text}", _WIDTH)

@@ -75,7 +75,7 @@ def small_config(kind: type[PreTrainedConfig]) -> PreTrainedConfig:
 
 def _sizes(config: PreTrainedConfig, extra: dict[str, Any]) -> dict[str, Any]:
     """Keywords of the same config, smaller."""
-    held = vars(config)
+    held: dict[str, Any] = {**vars(config)}
     found: dict[str, Any] = {}
     for name, value in held.items():
         if isinstance(value, PreTrainedConfig):

@@ -38,6 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What libraries print must not get between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    if name != "ours":
+        warnings.simplefilter("ignore")
+    run_side(name, task, answers)
+    return 0
+
+
+def run_side(name: str, task: UpdateTask, answers: TextIO) -> None:
+    """Do the updates that standard input asks for and write what they took to `answers`."""
     import torch
 
     torch.set_num_threads(task.threads)
@@ -45,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name == "ours":
         _ours(task, answers)
     else:
-        warnings.simplefilter("ignore")
         _trl(task, int(name.split("/")[1]), answers)
-    return 0
 
 
 def build(task: UpdateTask) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

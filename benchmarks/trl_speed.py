@@ -38,6 +38,7 @@ from finemem_env.cli.tables import markdown_table
 from finemem_env.extras import require
 
 _ROOT = Path(__file__).resolve().parents[1]
+_SIDES = "benchmarks.trl_sides"
 _COLUMNS = ("side", "rows/s", "s/update", "sample", "update", "CPU s", "peak memory", "imports")
 
 
@@ -94,7 +95,7 @@ class Side:
     def __init__(self, name: str, task: UpdateTask) -> None:
         self.name, self.task = name, task
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.trl_sides", name, json.dumps(asdict(task))],
+            [sys.executable, "-m", _SIDES, name, json.dumps(asdict(task))],
             cwd=_ROOT,
             env=os.environ | _environment(task),
             stdin=subprocess.PIPE,

@@ -33,6 +33,7 @@ API = {
     "Sources": ("finemem_env.data.source",),
     "Retrievers": ("finemem_env.retrieval",),
     "Operations": ("finemem_env.operations",),
+    "Pictures and sounds": ("finemem_env.media",),
     "Wrappers": ("finemem_env.wrappers",),
     "Integrations": ("finemem_env.integrations",),
     "Traces": ("finemem_env.trace",),

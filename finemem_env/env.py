@@ -70,6 +70,7 @@ class MemoryEnv(gym.Env[str, str]):
 
     metadata: dict[str, Any] = {"render_modes": ["ansi", "human"], "render_fps": 1}  # noqa: RUF012
     competency: ClassVar[Competency | None] = None
+    default_source: ClassVar[str] = "synthetic"
     instructions = INSTRUCTIONS
 
     def __init__(self, *, render_mode: str | None = None, **keywords: Any) -> None:  # noqa: ANN401
@@ -78,7 +79,9 @@ class MemoryEnv(gym.Env[str, str]):
                 f'render_mode: expected None, "ansi" or "human", got {render_mode!r}.'
             )
         self.render_mode = render_mode
-        self.factory = SessionFactory(self.competency, **keywords)
+        self.factory = SessionFactory(
+            self.competency, **{"source": self.default_source, **keywords}
+        )
         self.instructions = self.factory.instructions
         self.observation_space = self.factory.observation_space()
         self.action_space = self.factory.action_space()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from finemem_env import settings
 from finemem_env.data.exclude import Exclusion
 from finemem_env.data.judging import judged_parts, without_judge
 from finemem_env.data.published.dialects import PublishedSource, in_dialect
-from finemem_env.data.registry import left_out, load_source
+from finemem_env.data.registry import has_media, left_out, load_source
 from finemem_env.data.source import AutoTokens, OnError, Source, SourceConfig
 from finemem_env.data.validation import check_told
 from finemem_env.errors import ConfigError, DataError, KeywordError, nearest
@@ -90,7 +91,6 @@ class SessionFactory:
         )
         self.reader = make_reader(self.settings.reader) if _named(reader) else check_reader(reader)
         self.judge = judge if isinstance(judge, Judge) else _make_judge(self.settings.judge)
-        self.instructions = instructions_for(self.settings.memory, self.settings.line_numbers)
         make_retriever(self.settings.retriever, bm25=self.settings.bm25)  # refuses bad options now
         self.retriever: Callable[[], Retriever] | None = None
         self.count_tokens = make_counter(self.settings.tokenizer)
@@ -114,6 +114,11 @@ class SessionFactory:
                 "on_error: it does not apply to a source that reads no files of ours."
             )
         self._check_judge()
+        if self.settings.media is None:
+            self.settings = dataclasses.replace(self.settings, media=has_media(self.source))
+        self.instructions = instructions_for(
+            self.settings.memory, self.settings.line_numbers, bool(self.settings.media)
+        )
         self._warned = False
 
     def observation_space(self) -> TextSpace:

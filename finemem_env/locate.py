@@ -19,6 +19,7 @@ ENVIRONMENTS: dict[str, tuple[str, str]] = {
     "FineMem-LRU-v0": ("long_range_understanding", "LongRangeUnderstandingEnv"),
     "FineMem-CR-v0": ("conflict_resolution", "ConflictResolutionEnv"),
     "FineMem-Mix-v0": ("mixture", "MixtureEnv"),
+    "FineMem-Media-v0": ("media", "MediaEnv"),
 }
 _FOLDER = Path(__file__).resolve().parents[1] / "envs"
 _PRIVATE = "finemem_env._own_envs_"

@@ -28,13 +28,15 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import read_object
+from finemem_env.media import called
 from finemem_env.memory import Item, Memory, Workspace
 from finemem_env.operations import parse
 from finemem_env.retrieval import Retriever
+from finemem_env.session.feed import tokens_of
 from finemem_env.session.info import agent_info, versions_of
 from finemem_env.settings import UNLIMITED, Settings, resolve
 from finemem_env.text import make_counter, split_sentences
-from finemem_env.types import Chunk, OperationResult, RejectReason
+from finemem_env.types import Chunk, Medium, OperationResult, RejectReason
 
 MEMORY_SCHEMA = "finemem-memory/1"
 _EPISODE = "manager"  # what the policy is told instead of the id of an episode
@@ -68,6 +70,8 @@ class MemoryManager:
         bm25: the variant of retriever "bm25", "lucene" or "okapi".
         include_instructions: put the instructions in front of every observation.
         line_numbers: number the sentences of every text, so that operations can name them.
+        media: name pictures and sounds, so that operations can keep them; else their text form
+            alone is read.
         num_chunks: how many texts there will be, which an episode tells; None: unknown ("?").
         input_tokens: their tokens, of which a budget may be a share; None: those read so far.
 
@@ -91,6 +95,7 @@ class MemoryManager:
         bm25: str = "lucene",
         include_instructions: bool = False,
         line_numbers: bool = False,
+        media: bool = False,
         num_chunks: int | None = None,
         input_tokens: int | None = None,
     ) -> None:
@@ -111,6 +116,7 @@ class MemoryManager:
             "bm25": bm25,
             "include_instructions": include_instructions,
             "line_numbers": line_numbers,
+            "media": media,
             "num_chunks": num_chunks,
             "input_tokens": input_tokens,
         }
@@ -127,7 +133,7 @@ class MemoryManager:
             retriever=retriever if isinstance(retriever, Retriever) else None,
         )
         self.steps = 0
-        self.tokens_read = 0
+        self.tokens_read = self.media_read = 0
         self._last: tuple[OperationResult, ...] = ()
 
     @property
@@ -135,7 +141,9 @@ class MemoryManager:
         """The memory itself: `items()`, `tokens`, and `core` of a hierarchical one."""
         return self.workspace.memory
 
-    def observe(self, text: str, *, time: str | None = None) -> tuple[OperationResult, ...]:
+    def observe(
+        self, text: str, *, time: str | None = None, media: Sequence[Medium] = ()
+    ) -> tuple[OperationResult, ...]:
         """Read a text and edit the memory; returns what became of each operation.
 
         An error of the policy leaves the memory as it was before the text.
@@ -143,16 +151,24 @@ class MemoryManager:
         Args:
             text: a message, a page, a document.
             time: when it was said or written, shown to the policy.
+            media: pictures and sounds that come with it, of a longer text with its last part.
+
+        Raises:
+            DataError: a medium whose data are not of its kind.
         """
+        given = called(media, self.media_read)
         before = self.workspace.snapshot()
-        counts = self.steps, self.tokens_read, self._last
+        counts = self.steps, self.tokens_read, self.media_read, self._last
         results: list[OperationResult] = []
         try:
-            for part in self._parts(text):
+            *parts, last = self._parts(text)
+            for part in parts:
                 results.extend(self._step(Chunk(f"c{self.steps}", part, time)))
+            results.extend(self._step(Chunk(f"c{self.steps}", last, time, media=given)))
+            self.media_read += len(given)
         except BaseException:
             self.workspace.restore(before)
-            self.steps, self.tokens_read, self._last = counts
+            self.steps, self.tokens_read, self.media_read, self._last = counts
             raise
         return tuple(results)
 
@@ -173,6 +189,7 @@ class MemoryManager:
             "settings": self.settings,
             "steps": self.steps,
             "tokens_read": self.tokens_read,
+            "media_read": self.media_read,
             "operations": [dataclasses.asdict(one) for one in self._last],
             "memory": self.workspace.snapshot(),
         }
@@ -210,33 +227,41 @@ class MemoryManager:
             made = cls(policy, chosen, **record["settings"])
             made.workspace.restore(record["memory"])
             made.steps, made.tokens_read = int(record["steps"]), int(record["tokens_read"])
+            made.media_read = int(record.get("media_read", 0))
             made._last = tuple(_result(**one) for one in record.get("operations", ()))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a saved memory: {error!r}.") from error
         return made
 
     def _step(self, chunk: Chunk) -> tuple[OperationResult, ...]:
-        tokens = self._count_tokens(chunk.text)
+        tokens = tokens_of(chunk, self._count_tokens, bool(self.settings["media"]))
         self.tokens_read += tokens
         if self.settings["input_tokens"] is None:
             self.workspace.set_input(self.tokens_read)
         total = self.settings["num_chunks"]
         known = -1 if total is None or self.steps >= total else total
         observation = self.workspace.render(chunk, tokens, self.steps, known)
-        lines = self.workspace.lines(chunk)
-        action = self._act(observation, known, lines)
-        self._last = self.workspace.apply(self.steps, parse(action, lines)).results
+        lines, media = self.workspace.lines(chunk), self.workspace.media(chunk)
+        action = self._act(observation, known, lines, media)
+        parsed = parse(action, lines, media=media is not None)
+        self._last = self.workspace.apply(self.steps, parsed, media or ()).results
         self.steps += 1
         return self._last
 
-    def _act(self, observation: str, num_chunks: int, lines: tuple[str, ...] | None) -> str:
+    def _act(
+        self,
+        observation: str,
+        num_chunks: int,
+        lines: tuple[str, ...] | None,
+        media: tuple[Medium, ...] | None,
+    ) -> str:
         if not isinstance(self.policy, ManagerPolicy):
             return self.policy(observation)
         versions = versions_of(self.workspace, "")
         return self.policy.act(
             observation,
             agent_info(
-                self.workspace, _EPISODE, self.steps, num_chunks, self._last, versions, lines
+                self.workspace, _EPISODE, self.steps, num_chunks, self._last, versions, lines, media
             ),
         )
 
@@ -271,10 +296,14 @@ def _resolved(given: Mapping[str, Any], retriever: str | Mapping[str, object] | 
 
 
 def _result(
-    name: str, reason: str | None, item_id: int | None, lines: Sequence[int] = ()
+    name: str,
+    reason: str | None,
+    item_id: int | None,
+    lines: Sequence[int] = (),
+    media: Sequence[str] = (),
 ) -> OperationResult:
     known = None if reason is None else RejectReason(reason)
-    return OperationResult(name, known, item_id, tuple(lines))
+    return OperationResult(name, known, item_id, tuple(lines), tuple(media))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -31,7 +31,8 @@ def make_env(env_id: str, **keywords: Any) -> MemoryEnv:  # noqa: ANN401
 
 def make_vector_env(env_id: str, **keywords: Any) -> MemoryVectorEnv:  # noqa: ANN401
     """The batched environment behind an id (the entry point that `gym.make_vec` calls)."""
-    return MemoryVectorEnv(env_class(env_id).competency, **keywords)
+    made = env_class(env_id)
+    return MemoryVectorEnv(made.competency, **{"source": made.default_source, **keywords})
 
 
 def env_class(env_id: str) -> type[MemoryEnv]:

@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 Competency = Literal["AR", "TTL", "LRU", "CR"]
 AnswersMode = Literal["any", "all", "fraction"]
 Task = Literal["fact", "multi_hop", "label", "summary", "choice"]
+MediumKind = Literal["image", "audio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,22 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Medium:
+    """A picture or a sound of a chunk.
+
+    `text`: caption, transcript or text that is to be seen, for who does not see or hear it. `data`:
+    the bytes of the file, b"" where there is none. `name` ("m1") and `tokens`, what the file costs
+    beside the text, are given when the chunk is read.
+    """
+
+    kind: MediumKind
+    text: str = ""
+    data: bytes = field(default=b"", repr=False)
+    name: str = ""
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """What the manager reads at one step, with the questions that probe it right after."""
 
@@ -61,6 +78,7 @@ class Chunk:
     time: str | None = None
     questions: tuple[Question, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
+    media: tuple[Medium, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +121,7 @@ class RejectReason(StrEnum):
     ACTION_TOO_LONG = "action too long"
     UNKNOWN_STORE = "unknown store"
     UNKNOWN_LINE = "unknown line"
+    UNKNOWN_MEDIUM = "unknown medium"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +129,8 @@ class Operation:
     """A well-formed operation: `item_id` for UPDATE, DELETE; `content` for INSERT, UPDATE.
 
     `lines`: the numbers of the chunk's sentences that `content` was named by, from 1; none where it
-    was written out.
+    was written out. `media`: names of pictures and sounds that the item keeps, whose text form is
+    not in `content`.
     """
 
     op: Op
@@ -118,6 +138,7 @@ class Operation:
     item_id: int | None = None
     store: str | None = None
     lines: tuple[int, ...] = ()
+    media: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +146,14 @@ class OperationResult:
     """What became of one emitted operation: accepted when `reason` is None.
 
     `name` is the operation name as understood ("" when none could be read) and `item_id` the item
-    it made or touched, None where there is none. `lines` are those of the operation.
+    it made or touched, None where there is none. `lines` and `media` are those of the operation.
     """
 
     name: str
     reason: RejectReason | None = None
     item_id: int | None = None
     lines: tuple[int, ...] = ()
+    media: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -155,7 +177,8 @@ class Limits:
 class ReadRequest:
     """One question for the reader, with the texts it may use, best ranked first.
 
-    The reader sees texts only: no ids, steps, golds or scores.
+    The reader sees texts only: no ids, steps, golds or scores. `media`: what each item keeps, in
+    the order of `items`, whose texts hold its text form; () where none keeps any.
     """
 
     question: str
@@ -165,6 +188,7 @@ class ReadRequest:
     query_prefix: str = ""
     answer_tokens: int = 40
     core: str = ""
+    media: tuple[tuple[Medium, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

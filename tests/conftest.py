@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from pathlib import Path
@@ -17,12 +18,22 @@ from hypothesis import settings
 from finemem_env.types import Chunk, Episode, Evidence, Question
 
 # New examples on every developer's run, the same ones in CI; a busy machine is not a failure.
-settings.register_profile("local", deadline=None, max_examples=50)
-settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
+settings.register_profile("local", deadline=None, max_examples=30)
+settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 DATA = os.environ.get("FINEMEM_DATA")
 LOOPBACK = ("127.", "localhost", "::1")
+
+
+# What is made while tests are collected stays: to look for garbage in it only takes time, and every
+# later look at all there is would go through torch and 5,000 tests again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

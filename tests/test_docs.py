@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import gymnasium as gym
 import pytest
 
+from benchmarks import structure
 from docs.site import API, OUTSIDE, environment_page, generated, relinked
 from finemem_env.data.registry import SOURCES
 from finemem_env.locate import ENVIRONMENTS
@@ -86,6 +85,7 @@ def test_the_commands_of_the_tutorial_run(tmp_path: Path, monkeypatch: pytest.Mo
     ]
     # What a test can afford.
     ours[0] += ["--eval-episodes", "1", "--final-episodes", "0", "--group-size", "2"]
+    ours[0] += ["--max-new-tokens", "12"]
     ours[1] += ["--time-limit", "0"]
     for _, _, module, *arguments in ours:
         assert importlib.import_module(module).main(arguments) == 0
@@ -159,6 +159,5 @@ def test_the_map_of_the_house_names_what_exists() -> None:
 
 def test_the_map_of_the_house_is_drawn_from_the_imports(tmp_path: Path) -> None:
     drawn = tmp_path / "map.svg"
-    command = [sys.executable, "-m", "benchmarks.structure", "--svg", str(drawn)]
-    subprocess.run(command, cwd=DOCS.parent, check=True, capture_output=True)
+    assert structure.main(["--svg", str(drawn)]) == 0
     assert drawn.read_text("utf-8") == (DOCS / "map.svg").read_text("utf-8")

@@ -33,11 +33,12 @@ KEPT = 2  # newest checkpoints
 
 @dataclass(slots=True)
 class Position:
-    """Where a run stands: updates done, and the best evaluation so far."""
+    """Where a run stands: updates done, the best evaluation so far, and that of the latest one."""
 
     update: int = 0
     best_score: float = -1.0
     best_update: int = -1
+    evaluated: int = -1
 
 
 def trained(model: nn.Module) -> dict[str, Tensor]:
@@ -81,6 +82,7 @@ def save(
             "update": position.update,
             "best_score": position.best_score,
             "best_update": position.best_update,
+            "evaluated": position.evaluated,
         },
         "digest": digest,
         "optimizer": scalars,

@@ -30,10 +30,11 @@ import gymnasium as gym
 from baselines.agents import MESSAGES, AgentError, Info, factory_of
 from baselines.managers.scripted import skip
 from finemem_env.errors import BackendError, ConfigError
+from finemem_env.media import raw_media
 from finemem_env.prompts import parse_observation
 from finemem_env.readers.windows import trim
 from finemem_env.registry import load_reference
-from finemem_env.types import Answer, Reader, ReadRequest
+from finemem_env.types import Answer, Medium, Reader, ReadRequest
 
 MEMORISE = "Please remember what I read at {time}:\n\n{chunk}"
 _OPTIONAL = ("query_id", "context_id")  # MemoryAgentBench sends them; an agent need not take them
@@ -52,7 +53,8 @@ class Messages:
     """Plays a `MessageAgent` as agent and reader; a fresh one for every episode.
 
     A method that takes `query_id` and `context_id` is given the number of the question and of the
-    episode. Replies are cut to the answer_tokens of the question.
+    episode; one that names `media` is given the pictures and sounds of the chunk (`Medium`, with
+    their bytes), () with a question. Replies are cut to the answer_tokens of the question.
 
     Args:
         agent: makes one, or names its class as "package.module:Class".
@@ -82,6 +84,7 @@ class Messages:
         self._replaced: Reader | None = None
         self._contexts = -1
         self._queries = -1
+        self._media: tuple[Medium, ...] = ()
         self._check()
 
     @property
@@ -117,7 +120,9 @@ class Messages:
         """Send the chunk; leave the environment's memory alone."""
         view = parse_observation(observation)
         if view.chunk is not None:
+            self._media = raw_media(info)
             self._message(self._memorise(view.chunk, view.chunk_index, view.time), memorizing=True)
+            self._media = ()
         return skip(view.lines)
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
@@ -147,8 +152,12 @@ class Messages:
         return Answer(trim(text, request.answer_tokens))
 
     def _message(self, text: str, *, memorizing: bool) -> Any:  # noqa: ANN401
-        ids = {"query_id": None if memorizing else self._queries, "context_id": self._contexts}
-        return self._send(text, memorizing=memorizing, **{key: ids[key] for key in self._extras})
+        extras = {
+            "query_id": None if memorizing else self._queries,
+            "context_id": self._contexts,
+            "media": self._media,
+        }
+        return self._send(text, memorizing=memorizing, **{key: extras[key] for key in self._extras})
 
     def _memorise(self, chunk: str, index: int, time: str | None) -> str:
         return self._template.format(chunk=chunk, index=index, time=time or f"step {index + 1}")
@@ -174,7 +183,8 @@ def _not_made(text: str, memorizing: bool) -> str:
 
 
 def _taken(send: Callable[..., Any]) -> tuple[str, ...]:
-    """Those of `_OPTIONAL` that a method takes."""
+    """Those of `_OPTIONAL` that a method takes, and `media` where it names it."""
     taken = inspect.signature(send).parameters
     anything = any(one.kind is one.VAR_KEYWORD for one in taken.values())
-    return tuple(name for name in _OPTIONAL if anything or name in taken)
+    ids = [name for name in _OPTIONAL if anything or name in taken]
+    return (*ids, "media") if "media" in taken else tuple(ids)

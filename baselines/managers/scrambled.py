@@ -104,17 +104,18 @@ class Scrambled:
         results: Sequence[OperationResult] = ()
         states: list[dict[str, str]] = []
         for t, chunk in enumerate(episode.chunks):
-            lines = workspace.lines(chunk)
+            lines, media = workspace.lines(chunk), workspace.media(chunk)
             told = public(
                 agent_info(
-                    workspace, episode.episode_id, t, total, results, info["versions"], lines
+                    workspace, episode.episode_id, t, total, results, info["versions"], lines, media
                 )
             )
             if t == 0:
                 self._agent.reset(told)
             observation = workspace.render(chunk, session.chunk_tokens[t], t, total)
             action = self._agent.act(observation, told)
-            results = workspace.apply(t, parse(action, lines)).results
+            parsed = parse(action, lines, media=media is not None)
+            results = workspace.apply(t, parsed, media or ()).results
             states.append({str(item.id): item.content for item in workspace.items()})
         return states
 

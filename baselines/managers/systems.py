@@ -62,5 +62,8 @@ STORES: dict[str, StoreSpec] = {
         "baselines.stores.llama_index:LlamaIndexStore",
         "LlamaIndex's fact extraction block; backend, embeddings",
     ),
+    "graphiti": StoreSpec(
+        "baselines.stores.graphiti:GraphitiStore", "Graphiti, Zep's engine; backend, embeddings"
+    ),
     "txtai": StoreSpec("baselines.stores.txtai:TxtaiStore", "passages in a txtai index"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from baselines.managers.scripted import pack
 from baselines.stores.embedders import make_embedder
@@ -26,6 +26,8 @@ class TxtaiStore(Library):
 
     name, module = "txtai", "txtai"
     version = installed("txtai")
+    # litellm, which it imports where that is installed, would load a list of prices.
+    environment: ClassVar[Mapping[str, str]] = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 
     def __init__(
         self,

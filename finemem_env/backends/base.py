@@ -8,6 +8,7 @@ could be scored. Only what no retry can mend (a refused key, a model that is not
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +16,25 @@ from enum import StrEnum
 from typing import Literal, Protocol, runtime_checkable
 
 from finemem_env.backends.options import check_number
+from finemem_env.types import Medium
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat."""
+    """One turn of a chat. `media`: pictures and sounds that come with its text."""
 
     role: Literal["system", "user", "assistant"]
     content: str
+    media: tuple[Medium, ...] = ()
+
+    def record(self) -> dict[str, object]:
+        """What stands for it in a key: of media the hash of their bytes."""
+        record: dict[str, object] = {"role": self.role, "content": self.content}
+        if self.media:
+            digests = [hashlib.sha256(one.data).hexdigest() for one in self.media]
+            names = [[one.name, one.kind] for one in self.media]
+            record["media"] = [[*n, digest] for n, digest in zip(names, digests, strict=True)]
+        return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,18 @@ class ChatRequest:
 
     def key(self, model: str) -> str:
         """Canonical text that two requests share exactly when they ask `model` for the same."""
-        return json.dumps([model, dataclasses.asdict(self)], sort_keys=True, ensure_ascii=True)
+        record = {
+            "messages": [one.record() for one in self.messages],
+            "sampling": dataclasses.asdict(self.sampling),
+            "prompt": self.prompt,
+            "tools": [dict(one) for one in self.tools],
+        }
+        return json.dumps([model, record], sort_keys=True, ensure_ascii=True)
+
+
+def seen(backend: object) -> frozenset[str]:
+    """The kinds of media that a backend says its model takes: its `sees`, none without one."""
+    return frozenset(getattr(backend, "sees", ()))
 
 
 class Failure(StrEnum):

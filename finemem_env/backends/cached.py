@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from finemem_env.backends.base import Backend, ChatRequest, Completion
+from finemem_env.backends.base import Backend, ChatRequest, Completion, seen
 from finemem_env.backends.disk_cache import DiskCache, content_key
 
 # Replies are stored after so many calls: what a kill can lose.
@@ -15,9 +15,9 @@ _PART = 256
 class CachedBackend:
     """Looks replies up before it asks `backend`; the same question in one batch is asked once.
 
-    The key is the model, the prompt with its version, the sampling settings and the whole text of
-    the request, so a second identical run makes no call. Failures and empty replies are asked
-    again. A reply from the cache costs no tokens.
+    The key is the model, the prompt with its version, the sampling settings, the whole text of the
+    request and the hashes of its media, so a second identical run makes no call. Failures and empty
+    replies are asked again. A reply from the cache costs no tokens.
 
     For readers and judges. A policy that must explore asks its backend without a cache.
     """
@@ -30,6 +30,11 @@ class CachedBackend:
     def model(self) -> str:
         """The model behind the cache."""
         return self.backend.model
+
+    @property
+    def sees(self) -> frozenset[str]:
+        """The kinds of media that the model takes."""
+        return seen(self.backend)
 
     @property
     def context_tokens(self) -> int | None:

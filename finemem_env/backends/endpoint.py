@@ -8,15 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from finemem_env.backends.base import ChatRequest, Completion
 from finemem_env.backends.options import check_number
+from finemem_env.backends.parts import message_content
 from finemem_env.backends.replies import read_reply
 from finemem_env.backends.retry import Refused, RetryPolicy
 from finemem_env.backends.transport import Address, Patience, Transport
 from finemem_env.backends.usage import Usage, spend
+from finemem_env.errors import ConfigError
 from finemem_env.text import TextCache, make_counter
+from finemem_env.types import MediumKind
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,7 +35,8 @@ class EndpointConfig:
     model's context, for the bound on prompts. `tokenizer`: counts prompt tokens, "approx" or
     "hf:PATH". `thinking`: true or false sets `enable_thinking` of the chat template (vLLM, SGLang).
     `token_limit`: the name of the field for the longest reply. `extra_body`: further fields of the
-    request, which are part of `Endpoint.model`.
+    request, which are part of `Endpoint.model`. `sees`: the kinds of media that the model takes,
+    some of "image" and "audio", sent as parts of a message; without it text alone is sent.
     """
 
     model: str
@@ -46,10 +50,17 @@ class EndpointConfig:
     thinking: bool | None = None
     token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     extra_body: Mapping[str, object] = field(default_factory=dict)
+    sees: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range, and anything that could carry a key."""
         self.address, self.patience  # noqa: B018
+        for kind in [self.sees] if isinstance(self.sees, str) else self.sees:
+            if isinstance(self.sees, str) or kind not in get_args(MediumKind):
+                raise ConfigError(
+                    'endpoint: sees must be a list of some of "image" and "audio", got '
+                    f"{self.sees!r}."
+                )
         if self.context_tokens is not None:
             check_number("endpoint", "context_tokens", self.context_tokens, 64)
 
@@ -97,6 +108,11 @@ class Endpoint:
         return self.config.model + (f" {json.dumps(extra, sort_keys=True)}" if extra else "")
 
     @property
+    def sees(self) -> frozenset[str]:
+        """The kinds of media that the model takes."""
+        return frozenset(self.config.sees)
+
+    @property
     def context_tokens(self) -> int | None:
         """As configured."""
         return self.config.context_tokens
@@ -139,7 +155,9 @@ class Endpoint:
             if reply.failure is not None or reply.tokens:
                 prompts, answers = prompts + reply.prompt_tokens, answers + reply.completion_tokens
             else:
-                prompts += sum(self.count_tokens(one.content) for one in request.messages)
+                for one in request.messages:
+                    prompts += self.count_tokens(one.content)
+                    prompts += sum(medium.tokens for medium in one.media)
                 answers += self.count_tokens(reply.text)
         return Usage(len(requests), prompts, answers, seconds)
 
@@ -147,7 +165,10 @@ class Endpoint:
         sampling = request.sampling
         fields: dict[str, Any] = {
             "model": self.config.model,
-            "messages": [{"role": one.role, "content": one.content} for one in request.messages],
+            "messages": [
+                {"role": one.role, "content": message_content(one, self.sees)}
+                for one in request.messages
+            ],
             "temperature": sampling.temperature,
             self.config.token_limit: sampling.max_tokens,
         }

@@ -160,6 +160,7 @@ _NAMES = {
     "bool": "true or false",
     "NoneType": "null",
     "Mapping": "a mapping",
+    "Sequence": "a list",
     "dict": "a mapping",
 }
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finemem_env.backends.base import Backend, ChatRequest, Failure, Message, Sampling
+from finemem_env.backends.base import Backend, ChatRequest, Failure, Message, Sampling, seen
 from finemem_env.errors import BackendError
-from finemem_env.prompts import INSTRUCTIONS, has_line_numbers
+from finemem_env.media import raw_media
+from finemem_env.prompts import INSTRUCTIONS, has_line_numbers, has_media_names
+from finemem_env.types import Medium
 
 
 def _tool(name: str, description: str, **fields: str) -> dict[str, object]:
@@ -47,6 +49,27 @@ def _with_lines(tool: Mapping[str, Any]) -> dict[str, object]:
 
 LINE_TOOLS = tuple(map(_with_lines, OPERATION_TOOLS))
 """The operations where the chunk's sentences are numbered."""
+_MEDIA: dict[str, object] = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "Names of pictures and sounds that the item keeps, such as m1.",
+}
+
+
+def _with_media(tool: Mapping[str, Any]) -> dict[str, object]:
+    """The tool with `media` beside or in the place of `content`."""
+    function = tool["function"]
+    parameters = function["parameters"]
+    if "content" not in parameters["properties"]:
+        return dict(tool)
+    parameters = {
+        **parameters,
+        "properties": {**parameters["properties"], "media": _MEDIA},
+        "required": [name for name in parameters["required"] if name != "content"],
+    }
+    return {**tool, "function": {**function, "parameters": parameters}}
+
+
 # Fine-Mem's manager runs at temperature 0.1 when it is evaluated; a reply is at most 2,048 tokens
 # in Mem-α (arXiv 2509.25911).
 _SAMPLING = Sampling(temperature=0.1, max_tokens=2048)
@@ -58,6 +81,7 @@ def manage_request(
     *,
     tools: bool = False,
     sampling: Sampling = _SAMPLING,
+    media: Sequence[Medium] = (),
 ) -> ChatRequest:
     """What a memory manager is asked at a step, in training and when it is used.
 
@@ -67,15 +91,21 @@ def manage_request(
         tools: offer the operations as tools where the model's template takes them, with `lines`
             where the observation numbers its sentences.
         sampling: how the reply is drawn.
+        media: what the chunk shows, for a model that takes it.
     """
-    user = Message("user", observation.removeprefix(instructions).lstrip("\n"))
-    offered = LINE_TOOLS if has_line_numbers(user.content) else OPERATION_TOOLS
+    user = Message("user", observation.removeprefix(instructions).lstrip("\n"), tuple(media))
     return ChatRequest(
         (Message("system", instructions), user) if instructions else (user,),
         sampling,
         prompt="manage",
-        tools=offered if tools else (),
+        tools=_offered(user.content) if tools else (),
     )
+
+
+def _offered(observation: str) -> tuple[Mapping[str, object], ...]:
+    """The operations as tools, with what the observation lets them name."""
+    tools = LINE_TOOLS if has_line_numbers(observation) else OPERATION_TOOLS
+    return tuple(map(_with_media, tools)) if has_media_names(observation) else tools
 
 
 class ModelPolicy:
@@ -113,15 +143,30 @@ class ModelPolicy:
         Raises:
             BackendError: there was no reply; a run must not take that for the agent's doing.
         """
-        return self.act_all([observation], info.get("instructions", INSTRUCTIONS))[0]
+        media = raw_media(info) if seen(self.backend) else ()
+        return self.act_all([observation], info.get("instructions", INSTRUCTIONS), [media])[0]
 
-    def act_all(self, observations: Sequence[str], instructions: str = INSTRUCTIONS) -> list[str]:
+    def act_all(
+        self,
+        observations: Sequence[str],
+        instructions: str = INSTRUCTIONS,
+        media: Sequence[Sequence[Medium]] = (),
+    ) -> list[str]:
         """Operations for one step of several episodes, as one batch.
+
+        Args:
+            observations: one for each.
+            instructions: the action grammar.
+            media: what each chunk shows; sent as far as the backend says that its model takes it.
 
         Raises:
             BackendError: a call failed for good.
         """
-        requests = [self._request(observation, instructions) for observation in observations]
+        shown = media or [()] * len(observations)
+        requests = [
+            self._request(observation, instructions, one)
+            for observation, one in zip(observations, shown, strict=True)
+        ]
         replies = self.backend.complete(requests)
         failed = [reply for reply in replies if reply.failure is not None]
         if failed:
@@ -133,7 +178,9 @@ class ModelPolicy:
             )
         return [reply.text for reply in replies]
 
-    def _request(self, observation: str, instructions: str) -> ChatRequest:
+    def _request(self, observation: str, instructions: str, media: Sequence[Medium]) -> ChatRequest:
         user = observation.removeprefix(instructions)
         given = instructions if self.give_instructions else ""
-        return manage_request(user, given, tools=self.tools, sampling=self.sampling)
+        kinds = seen(self.backend)
+        taken = [one for one in media if one.kind in kinds]
+        return manage_request(user, given, tools=self.tools, sampling=self.sampling, media=taken)

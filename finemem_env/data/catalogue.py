@@ -52,6 +52,13 @@ _SPECS = (
         _GENERATED,
     ),
     SourceSpec(
+        "media",
+        "AR",
+        "finemem_env.data.synthetic.media:MediaSource",
+        "generated signs, charts and dialled numbers, as PNG and WAV",
+        _GENERATED,
+    ),
+    SourceSpec(
         "squad",
         "AR",
         "finemem_env.data.adapters.squad:SquadSource",

@@ -67,6 +67,7 @@ class FileSource:
         folder = f"{path.absolute().parent}{os.sep}"
         self.left_out = tuple(flaw.removeprefix(folder) for flaw in reading.flaws)
         self.has_splits = any(one.metadata.get("split") in SPLITS for one in self._episodes)
+        self.has_media = any(chunk.media for one in self._episodes for chunk in one.chunks)
         self._index = {episode.episode_id: i for i, episode in enumerate(self._episodes)}
         self.size: int | None = len(self._episodes)
         self.competencies: frozenset[Competency] = frozenset(

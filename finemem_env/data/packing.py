@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from finemem_env.text import normalise, split_sentences
+from finemem_env.text import TextCache, normalise, split_sentences
 from finemem_env.types import Question
 
 # Packing of Mem-alpha (arXiv 2509.25911): 10 chunks of U(100, 2048) tokens, at most 100 questions.
@@ -72,12 +72,15 @@ class _Open:
 @lru_cache(maxsize=8)
 def cached_counter(count_tokens: Callable[[str], int]) -> Callable[[str], int]:
     """`count_tokens` that counts a text once per process, however many episodes hold it."""
-    return lru_cache(maxsize=65536)(count_tokens)
+    return TextCache(count_tokens).__getitem__
 
 
-@lru_cache(maxsize=8192)
 def sentence_spans(text: str) -> tuple[tuple[int, int], ...]:
     """[start, end) of every sentence of `text`, in order."""
+    return _SPANS[text]
+
+
+def _spans(text: str) -> tuple[tuple[int, int], ...]:
     spans = []
     position = 0
     for sentence in split_sentences(text):
@@ -85,6 +88,9 @@ def sentence_spans(text: str) -> tuple[tuple[int, int], ...]:
         position = start + len(sentence)
         spans.append((start, position))
     return tuple(spans)
+
+
+_SPANS: TextCache[tuple[tuple[int, int], ...]] = TextCache(_spans)
 
 
 def draw_targets(

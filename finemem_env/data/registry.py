@@ -19,7 +19,15 @@ from finemem_env.errors import ConfigError, nearest
 from finemem_env.registry import fold, is_reference, load_reference
 from finemem_env.types import Competency
 
-__all__ = ["SOURCES", "SYNTHETIC", "SourceSpec", "left_out", "load_source", "source_spec"]
+__all__ = [
+    "SOURCES",
+    "SYNTHETIC",
+    "SourceSpec",
+    "has_media",
+    "left_out",
+    "load_source",
+    "source_spec",
+]
 
 # The generator of each competency: what the name "synthetic" stands for.
 SYNTHETIC: dict[Competency, str] = {
@@ -66,6 +74,13 @@ def left_out(source: object) -> tuple[str, ...]:
     if isinstance(source, MixtureSource):
         return tuple(flaw for part in source.parts for flaw in left_out(part))
     return source.left_out if isinstance(source, BaseSource | FileSource) else ()
+
+
+def has_media(source: object) -> bool:
+    """Whether chunks of a source, or of a part of a mixture, may carry pictures or sounds."""
+    if isinstance(source, MixtureSource):
+        return any(map(has_media, source.parts))
+    return bool(getattr(source, "has_media", False))
 
 
 def _single(source: str, config: SourceConfig, competency: Competency | None) -> Source:

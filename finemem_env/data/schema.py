@@ -12,8 +12,9 @@
         "excluded" (values that an answer must not hold beside the gold: a list of texts, or the
         number of one of the episode's lists, {"excluded": [["…"], …]}, which questions share)
 
-"split" is kept in the episode's metadata. "shared" holds metadata that every question has, such as
-the titles of all films, once. docs/own-data.md explains every field.
+A chunk's "media" (`media`) are read with the episode and written as data. "split" is kept in the
+episode's metadata. "shared" holds metadata that every question has, such as the titles of all
+films, once. docs/own-data.md explains every field.
 
 This file owns shape and types; `validate` owns what must hold between the parts. Files are written
 aside and renamed, and the same episodes always give the same bytes.
@@ -33,6 +34,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast, get_args
 
 from finemem_env.data.files import Reading
+from finemem_env.data.media import medium_dict, read_record
 from finemem_env.data.validation import validate
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields
@@ -53,7 +55,7 @@ _EPISODE = {
     "metadata",
     "excluded",
 }
-_CHUNK = {"id", "text", "time", "questions", "metadata"}
+_CHUNK = {"id", "text", "time", "questions", "metadata", "media"}
 _QUESTION = {
     "id",
     "question",
@@ -91,6 +93,8 @@ def to_dict(episode: Episode) -> dict[str, object]:
         record["questions"] = [_question_dict(question, shared) for question in chunk.questions]
         if chunk.metadata:
             record["metadata"] = dict(chunk.metadata)
+        if chunk.media:
+            record["media"] = list(map(medium_dict, chunk.media))
         chunks.append(record)
     metadata = dict(episode.metadata)
     split = {"split": metadata.pop("split")} if metadata.get("split") in _SPLITS else {}
@@ -161,11 +165,14 @@ def _question_dict(question: Question, shared: _Common) -> dict[str, object]:
     return record
 
 
-def from_dict(record: object, where: str = "episode") -> Episode:
+def from_dict(record: object, where: str = "episode", folder: Path | None = None) -> Episode:
     """The episode that a JSON object describes; `where` starts every error message.
 
+    The paths of media begin at `folder`, that of the episode file; without one there must be none.
+
     Raises:
-        DataError: a missing or unknown key, a wrong type, or a part that contradicts another.
+        DataError: a missing or unknown key, a wrong type, a part that contradicts another, or a
+            medium that is not there or not of its kind.
     """
     fields = Fields(record, where, _EPISODE)
     if fields.text("schema") != SCHEMA:
@@ -180,7 +187,7 @@ def from_dict(record: object, where: str = "episode") -> Episode:
         competency=cast(Competency, fields.option("competency", get_args(Competency))),
         source=fields.text("source"),
         chunks=tuple(
-            _chunk(entry, f"{where}: chunks[{i}]", shared)
+            _chunk(entry, f"{where}: chunks[{i}]", shared, folder)
             for i, entry in enumerate(fields.items("chunks"))
         ),
         questions=_questions(fields, where, shared),
@@ -190,7 +197,7 @@ def from_dict(record: object, where: str = "episode") -> Episode:
     return episode
 
 
-def _chunk(record: object, where: str, shared: _Common) -> Chunk:
+def _chunk(record: object, where: str, shared: _Common, folder: Path | None) -> Chunk:
     fields = Fields(record, where, _CHUNK)
     return Chunk(
         id=fields.text("id"),
@@ -198,6 +205,10 @@ def _chunk(record: object, where: str, shared: _Common) -> Chunk:
         time=None if fields.get("time") is None else fields.text("time"),
         questions=_questions(fields, where, shared, []),
         metadata=fields.mapping("metadata"),
+        media=tuple(
+            read_record(entry, f"{where}: media[{i}]", folder)
+            for i, entry in enumerate(fields.items("media", []))
+        ),
     )
 
 
@@ -295,7 +306,7 @@ def read_episodes(path: Path | str, reading: Reading | None = None) -> Iterator[
     def episode(numbered: tuple[int, bytes]) -> Episode:
         number, line = numbered
         where = f"{path}, line {number}"
-        found = from_dict(_decode(line, where), where)
+        found = from_dict(_decode(line, where), where, Path(path).absolute().parent)
         before = seen.setdefault(found.episode_id, number)
         if before != number:
             raise DataError(

@@ -38,12 +38,22 @@ class TalkQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """An image that a turn shares: where, under which name its file may lie, and what it shows."""
+
+    place: Place
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Talk:
-    """A publisher's conversation: its sessions and what is asked about them."""
+    """A publisher's conversation: its sessions, what is asked about them, and shared images."""
 
     name: str
     sessions: tuple[TalkSession, ...]
     asked: tuple[TalkQuestion, ...]
+    shared: tuple[Shared, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

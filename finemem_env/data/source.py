@@ -230,10 +230,11 @@ class BaseSource(ABC):
     """A source from one method, `build(rng, index)`; subclasses set `size` when it is finite.
 
     `knobs` are the difficulty knobs with their defaults; `self.difficulty` the resolved ones.
-    `reading` is how its files are read.
+    `reading` is how its files are read. `has_media`: whether its chunks may have media.
     """
 
     knobs: ClassVar[Mapping[str, object]] = {}
+    has_media: bool = False
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         self.spec = spec

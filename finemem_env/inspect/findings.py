@@ -16,6 +16,7 @@ from typing import Any
 from finemem_env.errors import ConfigError
 from finemem_env.inspect.holding import Shelf, Wanted, wanted
 from finemem_env.inspect.story import DELETED, Life, Story
+from finemem_env.media import stored_form
 from finemem_env.retrieval import make_retriever
 from finemem_env.text import split_sentences
 from finemem_env.trace import Trace, TraceAnswer
@@ -133,7 +134,10 @@ def _asked_at(trace: Trace, story: Story, answer: TraceAnswer) -> int:
 
 
 def _chunk(trace: Trace, chunk: int) -> str | None:
-    return trace.steps[chunk].chunk if 0 <= chunk < len(trace.steps) else None
+    step = trace.steps[chunk] if 0 <= chunk < len(trace.steps) else None
+    if step is None or step.chunk is None:
+        return None
+    return "\n".join([step.chunk, *map(stored_form, step.media)])
 
 
 def _decisive(trails: Sequence[Trail], answer: TraceAnswer) -> Trail | None:

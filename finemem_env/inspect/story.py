@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from finemem_env.media import stored_form
 from finemem_env.memory import HierarchicalMemory, Item, Memory
 from finemem_env.operations import Parsed, parse
 from finemem_env.text import approx_tokens, split_sentences
@@ -72,14 +73,17 @@ def tell(trace: Trace) -> Story:
     open_: dict[int, int] = {}  # item id -> place in `lives`
     emitted = []
     numbered = trace.settings.get("line_numbers") is True
+    media = trace.settings.get("media") is True
     for t, step in enumerate(trace.steps):
-        if numbered and step.chunk is None:
+        if (numbered or media) and step.chunk is None:
             return Story(problem=_NUMBERED)
-        parsed = parse(step.action, split_sentences(step.chunk or "") if numbered else None)
+        sentences = split_sentences(step.chunk or "") if numbered else None
+        parsed = parse(step.action, sentences, media=media)
         if len(parsed) != len(step.operations):
             return Story(problem=_UNREADABLE.format(t))
+        memory.offer(step.media)
         pairs = tuple(zip(parsed, step.operations, strict=True))
-        emitted.append(pairs)
+        emitted.append(tuple((_told(entry, memory), result) for entry, result in pairs))
         accepted = [pair for pair in pairs if pair[1].accepted]
         if not _apply(memory, t, accepted, lives, open_):
             return Story(problem=_UNREADABLE.format(t))
@@ -90,13 +94,22 @@ def tell(trace: Trace) -> Story:
 
 
 _NUMBERED = (
-    "the memory cannot be told: operations name sentences of the chunks by number, and the trace "
-    "does not hold the chunks."
+    "the memory cannot be told: operations name sentences of the chunks by number, or their media, "
+    "and the trace does not hold the chunks."
 )
 _UNREADABLE = (
     "what the trace says became of the operations of step {} does not follow from its text: "
     "another version of the action grammar, or a file that was changed."
 )
+
+
+def _told(entry: Parsed, memory: Memory) -> Parsed:
+    """An operation with the text form of the media that it names in its content."""
+    if not isinstance(entry, Operation) or not entry.media:
+        return entry
+    media = filter(None, map(memory.medium, entry.media))
+    texts = [entry.content or "", *map(stored_form, media)]
+    return replace(entry, content="\n".join(filter(None, texts)))
 
 
 def _apply(

@@ -9,15 +9,17 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
+from finemem_env.media import stored_form
 from finemem_env.memory.items import Change, Item, MemorySnapshot, Sentence, dump, load
 from finemem_env.memory.provenance import Provenance
-from finemem_env.operations import Parsed, is_blank
+from finemem_env.operations import MAX_ACTION_CHARS, Parsed, is_blank
 from finemem_env.text import normalise, sentence_key, split_sentences
 from finemem_env.text.sentence_ends import STOPS
-from finemem_env.types import Op, Operation, OperationResult, RejectReason
+from finemem_env.types import Medium, Op, Operation, OperationResult, RejectReason
 
 _STORES = (None, "flat", "memory")
 # Marks that only part words or sentences. Every other sign can carry the meaning: -5, C++, A-, 2:1.
@@ -55,6 +57,9 @@ class Memory:
         self._count_tokens = count_tokens
         self._max_item_tokens = max_item_tokens
         self._max_operations = max_operations
+        self._media: dict[str, Medium] = {}
+        self._keepers: Counter[str] = Counter()  # how many items keep a medium
+        self._told = MAX_ACTION_CHARS  # characters that a step may still bring by naming media
         self._clear()
 
     @property
@@ -79,6 +84,21 @@ class Memory:
         """The item with this id, None when there is none (any more)."""
         return self._items.get(item_id)
 
+    def medium(self, name: str) -> Medium | None:
+        """The picture or sound of this name, if an item keeps it or it can be kept now."""
+        return self._media.get(name)
+
+    def kept(self, item: Item) -> tuple[Medium, ...]:
+        """The media that an item of this memory keeps."""
+        return tuple([self._media[name] for name in item.media])
+
+    def offer(self, media: Sequence[Medium]) -> None:
+        """Say which media operations can name from now on, beside those that items keep."""
+        if not media and not self._media:
+            return
+        kept = {name: self._media[name] for name in self._keepers}
+        self._media = kept | {one.name: one for one in media}
+
     def apply(self, step: int, parsed: Sequence[Parsed]) -> Change:
         """Apply what the agent emitted at `step`, in order; one result per entry.
 
@@ -88,6 +108,7 @@ class Memory:
         before: dict[int, Item | None] = {}
         limit = len(parsed) if self._max_operations is None else self._max_operations
         results: list[OperationResult] = []
+        self._told = MAX_ACTION_CHARS
         self._announce(parsed[:limit])
         for number, entry in enumerate(parsed):
             if isinstance(entry, OperationResult):
@@ -96,15 +117,19 @@ class Memory:
                 results.append(_reject(entry, RejectReason.TOO_MANY_OPERATIONS))
             else:
                 result = self._execute(entry, step, before)
+                named = entry.lines or entry.media
                 results.append(
-                    dataclasses.replace(result, lines=entry.lines) if entry.lines else result
+                    dataclasses.replace(result, lines=entry.lines, media=entry.media)
+                    if named
+                    else result
                 )
         self._provenance.settle()
         return self._change(before, results)
 
     def snapshot(self) -> MemorySnapshot:
         """The whole state, JSON-able."""
-        return dump(self._items.values(), self._next_id, self.budget)
+        kept = [self._media[name] for name in self._keepers]
+        return dump(self._items.values(), self._next_id, self.budget, kept)
 
     def restore(self, snapshot: MemorySnapshot) -> None:
         """Become the memory that `snapshot` was taken of, also after a round trip through JSON.
@@ -112,17 +137,20 @@ class Memory:
         Raises:
             DataError: it is not a snapshot of a memory; this one is left as it was.
         """
-        items = load(snapshot)
+        items, media = load(snapshot)
         self._clear()
         self._next_id, self.budget = snapshot["next_id"], snapshot["budget"]
+        self._media = {one.name: one for one in media}
         for item in items:
-            self._put(item, _form(item.content, [sentence.text for sentence in item.sentences]))
+            sentences = [sentence.text for sentence in item.sentences]
+            self._put(item, _form(item.content, sentences, item.media))
 
     def fork(self) -> Self:
         """A copy that goes on exactly as this one would, and apart from it."""
         other = copy.copy(self)
         other._items, other._forms = dict(self._items), dict(self._forms)
         other._ids = dict(self._ids)
+        other._media, other._keepers = dict(self._media), Counter(self._keepers)
         other._provenance = self._provenance.fork()
         return other
 
@@ -130,6 +158,8 @@ class Memory:
         self._items: dict[int, Item] = {}
         self._forms: dict[int, _Form] = {}
         self._ids: dict[str, int] = {}  # by store and normal form
+        self._media = {}
+        self._keepers = Counter()
         self._provenance = Provenance()
         self._tokens = 0
         self._next_id = 1
@@ -174,15 +204,16 @@ class Memory:
         store: str = "",
     ) -> OperationResult:
         """INSERT into `store`, or UPDATE of `old`, which is there."""
-        content = operation.content
-        if content is None or is_blank(content):
-            return _reject(operation, RejectReason.EMPTY_CONTENT, old)
+        content = self._composed(operation, store)
+        if isinstance(content, RejectReason):
+            return _reject(operation, content, old)
         tokens = self._count_tokens(content)
+        tokens += sum(self._media[name].tokens for name in operation.media)
         limit = self._item_limit(store)
         if limit is not None and tokens > limit:
             return _reject(operation, RejectReason.CONTENT_TOO_LONG, old)
         sentences = split_sentences(content)
-        form = _form(content, sentences)
+        form = _form(content, sentences, operation.media)
         reason = self._refusal(form, tokens, old, store)
         if reason is not None:
             return _reject(operation, reason, old)
@@ -202,9 +233,27 @@ class Memory:
             sentences=tuple(map(Sentence, sentences, steps)),
             tokens=tokens,
             store=store,
+            media=operation.media,
         )
         self._put(item, form)
         return OperationResult(operation.op.value, item_id=item_id)
+
+    def _composed(self, operation: Operation, store: str) -> str | RejectReason:
+        """What an item is to hold: the words, and the text form of the media that it keeps."""
+        content = operation.content or ""
+        if not operation.media:
+            return RejectReason.EMPTY_CONTENT if is_blank(content) else content
+        if not self._keeps_media(store) or any(name not in self._media for name in operation.media):
+            return RejectReason.UNKNOWN_MEDIUM
+        forms = [stored_form(self._media[name]) for name in operation.media]
+        self._told -= sum(map(len, forms))
+        if self._told < 0:
+            return RejectReason.ACTION_TOO_LONG
+        return "\n".join([content, *forms] if content else forms)
+
+    def _keeps_media(self, store: str) -> bool:
+        """Whether an item of `store` can keep media."""
+        return True
 
     def _item_limit(self, store: str) -> int | None:
         """Most tokens of an item of `store`."""
@@ -233,6 +282,7 @@ class Memory:
         self._ids[item.store + form.normal] = item.id
         self._provenance.add(form.keys, [sentence.step for sentence in item.sentences])
         self._tokens += item.tokens
+        self._keepers.update(item.media)
 
     def _take(self, item: Item) -> None:
         """Undo `_put`, except that the item keeps its place in case it is updated."""
@@ -240,6 +290,10 @@ class Memory:
         del self._ids[item.store + form.normal]
         self._provenance.remove(form.keys)
         self._tokens -= item.tokens
+        for name in item.media:
+            self._keepers[name] -= 1
+            if not self._keepers[name]:
+                del self._keepers[name]
 
     def _change(self, before: dict[int, Item | None], results: Sequence[OperationResult]) -> Change:
         removed, added = [], []
@@ -260,8 +314,10 @@ def _reject(
     return OperationResult(operation.op.value, reason, None if item is None else item.id)
 
 
-def _form(content: str, sentences: Sequence[str]) -> _Form:
-    return _Form(normalise(content), tuple(map(sentence_key, sentences)))
+def _form(content: str, sentences: Sequence[str], media: Sequence[str] = ()) -> _Form:
+    # A medium that is kept is more than its name in a text.
+    normal = normalise(content) + "".join(f"\0{name}" for name in media)
+    return _Form(normal, tuple(map(sentence_key, sentences)))
 
 
 def _says_the_same(one: _Form, other: _Form) -> bool:

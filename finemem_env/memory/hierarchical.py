@@ -105,6 +105,9 @@ class HierarchicalMemory(Memory):
     def _item_limit(self, store: str) -> int | None:
         return None if store == CORE else super()._item_limit(store)
 
+    def _keeps_media(self, store: str) -> bool:
+        return store != CORE
+
     def _new_id(self, store: str) -> int:
         return CORE_ID if store == CORE else super()._new_id(store)
 

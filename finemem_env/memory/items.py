@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from finemem_env.errors import DataError
-from finemem_env.types import OperationResult
+from finemem_env.media import encoded, raw_media
+from finemem_env.types import Medium, OperationResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,9 @@ class Item:
     """One item of the memory. Sentences are those of `text.split_sentences(content)`, in order.
 
     `step`: the last step that brought text which is still there. `writers`: the distinct steps that
-    brought text to it, present or since replaced, in order. `tokens`: of its content. `store`: of a
-    hierarchical memory, "core", "semantic" or "episodic".
+    brought text to it, present or since replaced, in order. `tokens`: of its content and of the
+    media that it keeps, whose names are `media`; their text form is part of the content. `store`:
+    of a hierarchical memory, "core", "semantic" or "episodic".
     """
 
     id: int
@@ -34,6 +36,7 @@ class Item:
     sentences: tuple[Sentence, ...]
     tokens: int
     store: str = ""
+    media: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +75,38 @@ class ItemSnapshot(TypedDict):
     sentences: list[tuple[str, int]]
     tokens: int
     store: NotRequired[str]
+    media: NotRequired[list[str]]
 
 
 class MemorySnapshot(TypedDict):
-    """A whole memory as JSON: enough to go on exactly as the original would."""
+    """A whole memory as JSON: enough to go on exactly as the original would.
+
+    `media`: those that items keep, with their names and data.
+    """
 
     next_id: int
     budget: int | None
     items: list[ItemSnapshot]
+    media: NotRequired[list[dict[str, Any]]]
 
 
-def dump(items: Iterable[Item], next_id: int, budget: int | None) -> MemorySnapshot:
+def dump(
+    items: Iterable[Item], next_id: int, budget: int | None, media: Iterable[Medium] = ()
+) -> MemorySnapshot:
     """The JSON form of a memory."""
-    return {"next_id": next_id, "budget": budget, "items": [_dump(item) for item in items]}
+    snapshot: MemorySnapshot = {
+        "next_id": next_id,
+        "budget": budget,
+        "items": [_dump(item) for item in items],
+    }
+    held = [encoded(one) for one in media]
+    if held:
+        snapshot["media"] = held
+    return snapshot
 
 
-def load(snapshot: MemorySnapshot) -> list[Item]:
-    """The items of a snapshot, exactly as they were.
+def load(snapshot: MemorySnapshot) -> tuple[list[Item], tuple[Medium, ...]]:
+    """The items of a snapshot and the media, exactly as they were.
 
     Raises:
         DataError: it is not a snapshot of a memory.
@@ -97,11 +115,13 @@ def load(snapshot: MemorySnapshot) -> list[Item]:
         items = [_load(entry) for entry in snapshot["items"]]
         numbers = [snapshot["next_id"], *(item.id for item in items)]
         valid = max(numbers) == numbers[0] and len(set(numbers)) == len(numbers)
+        media = raw_media(snapshot)
+        valid = valid and {name for one in items for name in one.media} <= {m.name for m in media}
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"memory snapshot: expected {_EXPECTED}, got {error!r}.") from error
     if not valid or "budget" not in snapshot:
         raise DataError(f"memory snapshot: expected {_EXPECTED} with a budget and distinct ids.")
-    return items
+    return items, media
 
 
 _EXPECTED = "what Memory.snapshot gives"
@@ -117,6 +137,8 @@ def _dump(item: Item) -> ItemSnapshot:
     }
     if item.store:
         snapshot["store"] = item.store
+    if item.media:
+        snapshot["media"] = list(item.media)
     return snapshot
 
 
@@ -130,4 +152,5 @@ def _load(entry: ItemSnapshot) -> Item:
         sentences=sentences,
         tokens=entry["tokens"],
         store=entry.get("store", ""),
+        media=tuple(entry.get("media", ())),
     )

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Self
 
+from finemem_env.media import shown_form
 from finemem_env.memory.flat import Memory
 from finemem_env.memory.hierarchical import CORE, CORE_ID, STORES, HierarchicalMemory
 from finemem_env.memory.items import Change, Item
@@ -24,7 +25,7 @@ from finemem_env.prompts.observation import (
 from finemem_env.retrieval import Retriever
 from finemem_env.text import split_sentences
 from finemem_env.text.lines import join_lines, paragraph_starts
-from finemem_env.types import Chunk
+from finemem_env.types import Chunk, Medium
 
 _FRAME_TOKENS = 80  # tags, counts and the line about hidden items, generously
 
@@ -37,12 +38,20 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What is shown of a chunk, and as what: its text, or its numbered sentences; and the size."""
+    """What is shown of a chunk, and as what: its text, or its numbered sentences; and the size.
+
+    `media` are the lines of its pictures and sounds, which `text` ends with; `chunk` None is the
+    view after the last chunk.
+    """
 
     text: str
-    chunk: str | NumberedChunk
+    chunk: str | NumberedChunk | None
     tokens: int
     chars: int
+    media: tuple[str, ...] = ()
+
+
+_NOTHING = _Shown("", None, 0, 0)
 
 
 class ObservationView:
@@ -54,6 +63,7 @@ class ObservationView:
         max_chars: longest observation in characters.
         count_tokens: the episode's token counter.
         line_numbers: number the sentences of the chunk.
+        media: name its pictures and sounds, so that operations can keep them.
     """
 
     def __init__(
@@ -63,8 +73,9 @@ class ObservationView:
         max_chars: int,
         count_tokens: Callable[[str], int],
         line_numbers: bool = False,
+        media: bool = False,
     ) -> None:
-        self._numbered = line_numbers
+        self._numbered, self._named = line_numbers, media
         self._kind, _, count = view.partition(":")
         self._count = int(count) if count else 0
         self._max_tokens = max_tokens
@@ -106,30 +117,60 @@ class ObservationView:
         retriever: Retriever,
     ) -> str:
         """Observation for step `index`; `chunk` None is the view after the last chunk."""
-        part = None if chunk is None else self._part(chunk.text, chunk_tokens)
-        shown = self._choose(part or _Shown("", "", 0, 0), memory, retriever)
+        part = None if chunk is None else self._part(chunk, chunk_tokens)
+        shown = self._choose(part or _NOTHING, memory, retriever)
         time = None if chunk is None else chunk.time
-        return self._compose(part.chunk if part else None, index, total, time, shown, memory)
+        return self._compose(part or _NOTHING, index, total, time, shown, memory)
 
-    def lines(self, text: str) -> tuple[str, ...] | None:
-        """The numbered sentences of a chunk's text that are shown; None if there are no numbers."""
-        chunk = self._lines_of(text).chunk if self._numbered else None
-        return chunk.sentences if isinstance(chunk, NumberedChunk) else None
+    def lines(self, chunk: Chunk) -> tuple[str, ...] | None:
+        """The numbered sentences of a chunk that are shown; None if there are no numbers."""
+        part = self._lines_of(chunk.text, self._media(chunk)).chunk if self._numbered else None
+        return part.sentences if isinstance(part, NumberedChunk) else None
 
-    def _part(self, text: str, tokens: int) -> _Shown:
+    def media(self, chunk: Chunk) -> tuple[Medium, ...]:
+        """The pictures and sounds of a chunk that are shown: the first ones, as many as fit."""
+        return chunk.media[: len(self._media(chunk).media)]
+
+    def _media(self, chunk: Chunk) -> _Shown:
+        """The media of a chunk, and their size."""
+        shown = _NOTHING
+        for one in chunk.media:
+            line = shown_form(one, named=self._named)
+            tokens = one.tokens if self._named else 0
+            if self._max_tokens is not None:
+                tokens += self._count_tokens(line)
+            size = shown.tokens + tokens, shown.chars + len(line) + 1
+            if not self._fits(*size):
+                break
+            shown = _Shown("", "", *size, (*shown.media, line))
+        return shown
+
+    def _part(self, chunk: Chunk, tokens: int) -> _Shown:
+        """What is shown of a chunk; `tokens` are those of its text and media."""
+        media, text = self._media(chunk), chunk.text
+        whole = len(media.media) == len(chunk.media)
         if self._numbered:
-            return self._lines_of(text)
-        if not self._fits(tokens, len(text)):
-            text = self._clip(text)
-            tokens = self._count_tokens(text)
-        return _Shown(text, text, tokens, len(text))
+            part = self._lines_of(text, media)
+            if isinstance(part.chunk, NumberedChunk) and not whole:
+                part = self._size(replace(part.chunk, clipped=True))
+        elif whole and self._fits(tokens, len(text) + media.chars):
+            part = _Shown(text, text, tokens - media.tokens, len(text))
+        else:
+            text = self._clip(text, media)
+            part = _Shown(text, text, self._count_tokens(text), len(text))
+        if not media.media:
+            return part
+        told = "\n".join([part.text, *media.media])
+        return _Shown(
+            told, part.chunk, part.tokens + media.tokens, part.chars + media.chars, media.media
+        )
 
-    def _lines_of(self, text: str) -> _Shown:
-        """The sentences of a chunk, without the last ones if they do not all fit."""
+    def _lines_of(self, text: str, media: _Shown) -> _Shown:
+        """The sentences of a chunk, without the last ones if they do not all fit beside `media`."""
         sentences = split_sentences(text)
         starts = paragraph_starts(text, sentences)
         whole = self._size(NumberedChunk(sentences, starts))
-        if self._fits(whole.tokens, whole.chars):
+        if self._fits(whole.tokens + media.tokens, whole.chars + media.chars):
             return whole
 
         def clipped(given: tuple[str, ...]) -> _Shown:
@@ -137,7 +178,7 @@ class ObservationView:
 
         def fits(given: tuple[str, ...]) -> bool:
             part = clipped(given)
-            return self._fits(part.tokens, part.chars)
+            return self._fits(part.tokens + media.tokens, part.chars + media.chars)
 
         count = _largest(len(sentences) - 1, lambda n: fits(sentences[:n]))
         if not count and sentences:  # the start of the first is better than nothing
@@ -156,7 +197,7 @@ class ObservationView:
 
     def _compose(
         self,
-        chunk: str | NumberedChunk | None,
+        part: _Shown,
         index: int,
         total: int,
         time: str | None,
@@ -164,7 +205,7 @@ class ObservationView:
         memory: Memory,
     ) -> str:
         return render_observation(
-            chunk=chunk,
+            chunk=part.chunk,
             chunk_index=index,
             num_chunks=total,
             time=time,
@@ -172,6 +213,7 @@ class ObservationView:
             memory_items=len(memory),
             memory_tokens=memory.tokens,
             budget=memory.budget,
+            media=part.media,
         )
 
     def _fits(self, tokens: int, chars: int) -> bool:
@@ -209,12 +251,12 @@ class ObservationView:
                 chars += len(line.text) + 1
         return taken
 
-    def _clip(self, chunk: str) -> str:
-        """The longest prefix of `chunk` that fits, with a visible mark."""
+    def _clip(self, chunk: str, media: _Shown) -> str:
+        """The longest prefix of `chunk` that fits beside `media`, with a visible mark."""
 
         def fits(size: int) -> bool:
             text = chunk[:size] + CLIP_MARK
-            return self._fits(self._count_tokens(text), len(text))
+            return self._fits(self._count_tokens(text) + media.tokens, len(text) + media.chars)
 
         return chunk[: _largest(len(chunk), fits)] + CLIP_MARK
 
@@ -246,8 +288,9 @@ class StoreView(ObservationView):
         max_chars: int,
         count_tokens: Callable[[str], int],
         line_numbers: bool = False,
+        media: bool = False,
     ) -> None:
-        super().__init__(view, max_tokens, max_chars, count_tokens, line_numbers)
+        super().__init__(view, max_tokens, max_chars, count_tokens, line_numbers, media)
         self._ids: dict[str, dict[int, None]] = {store: {} for store in STORES}
 
     def update(self, change: Change) -> None:
@@ -299,7 +342,7 @@ class StoreView(ObservationView):
 
     def _compose(
         self,
-        chunk: str | NumberedChunk | None,
+        part: _Shown,
         index: int,
         total: int,
         time: str | None,
@@ -318,7 +361,7 @@ class StoreView(ObservationView):
         ]
         core = memory.core
         return render_stores(
-            chunk=chunk,
+            chunk=part.chunk,
             chunk_index=index,
             num_chunks=total,
             time=time,
@@ -327,4 +370,5 @@ class StoreView(ObservationView):
             memory_items=len(memory),
             memory_tokens=memory.tokens,
             budget=memory.budget,
+            media=part.media,
         )

@@ -23,7 +23,7 @@ from finemem_env.operations import Parsed
 from finemem_env.prompts import instructions_for
 from finemem_env.retrieval import Retriever, StoreRetriever, make_retriever
 from finemem_env.settings import Settings
-from finemem_env.types import Chunk
+from finemem_env.types import Chunk, Medium
 
 _UNLIMITED_CHARS = 2**22  # longest observation when max_observation_tokens is unlimited
 _CHARS_PER_TOKEN = 8
@@ -59,7 +59,9 @@ class Workspace:
         retriever: Retriever | None = None,
     ) -> None:
         self.settings = settings
-        self.instructions = instructions_for(settings.memory, settings.line_numbers)
+        self.instructions = instructions_for(
+            settings.memory, settings.line_numbers, bool(settings.media)
+        )
         self._count_tokens = count_tokens
         self._max_chars = observation_chars(settings) if max_chars is None else max_chars
         hierarchical = settings.memory == "hierarchical"
@@ -100,8 +102,12 @@ class Workspace:
         budget = self.settings.memory_budget
         self.memory.budget = max(1, int(budget * tokens)) if isinstance(budget, float) else budget
 
-    def apply(self, step: int, parsed: Sequence[Parsed]) -> Change:
-        """Apply what was emitted at `step`, in order; one result per entry."""
+    def apply(self, step: int, parsed: Sequence[Parsed], media: Sequence[Medium] = ()) -> Change:
+        """Apply what was emitted at `step`, in order; one result per entry.
+
+        `media`: those of the chunk, which operations may keep.
+        """
+        self.memory.offer(media)
         change = self.memory.apply(step, parsed)
         self._follow(change)
         return change
@@ -121,7 +127,13 @@ class Workspace:
 
     def lines(self, chunk: Chunk | None) -> tuple[str, ...] | None:
         """The sentences of `chunk` as its observation numbers them; None without line_numbers."""
-        return self._view.lines("" if chunk is None else chunk.text)
+        return self._view.lines(Chunk("", "") if chunk is None else chunk)
+
+    def media(self, chunk: Chunk | None) -> tuple[Medium, ...] | None:
+        """The media of `chunk` that operations can name; None where `settings.media` is off."""
+        if not self.settings.media:
+            return None
+        return () if chunk is None else self._view.media(chunk)
 
     def snapshot(self) -> MemorySnapshot:
         """The whole memory, JSON-able; retriever and view follow from it."""
@@ -176,4 +188,5 @@ class Workspace:
             self._max_chars,
             self._count_tokens,
             self.settings.line_numbers,
+            bool(self.settings.media),
         )

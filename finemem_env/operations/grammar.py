@@ -19,6 +19,8 @@ from finemem_env.operations.references import (
     is_reference,
     read_command,
     read_field,
+    read_names,
+    with_media,
 )
 from finemem_env.operations.tool_calls import Call, clean, find_calls, reject
 from finemem_env.text import normalise
@@ -37,7 +39,7 @@ _NAMES = {
 _CONTENT = ("content", "new_content")
 _ID = ("id", "memory_id")
 _STORE = ("store", "memory_type")
-_LINES = "lines"
+_LINES, _MEDIA = "lines", "media"
 _CORE = "core"  # one text without an id (Mem-α)
 _ID_DIGITS = 18
 
@@ -45,7 +47,9 @@ _TOO_LONG = OperationResult("", RejectReason.ACTION_TOO_LONG)
 _NOTHING = OperationResult("", RejectReason.NO_OPERATION)
 
 
-def parse(action: str, sentences: Sequence[str] | None = None) -> tuple[Parsed, ...]:
+def parse(
+    action: str, sentences: Sequence[str] | None = None, *, media: bool = False
+) -> tuple[Parsed, ...]:
     """Everything that `action` emits, in order; never empty and never raises.
 
     A SKIP is an operation only when it is all that was emitted. Content always encodes to UTF-8.
@@ -54,7 +58,9 @@ def parse(action: str, sentences: Sequence[str] | None = None) -> tuple[Parsed, 
     Args:
         action: the agent's text.
         sentences: those of the chunk as its observation numbers them, which operations may name by
-            their numbers; None where it does not, and there are no short forms.
+            their numbers; None where it does not.
+        media: whether operations may name pictures and sounds (m1, m2, …). There are short forms
+            where they may name something.
 
     Returns:
         `Operation` for what is well-formed, `OperationResult` for what is rejected already. Without
@@ -62,7 +68,9 @@ def parse(action: str, sentences: Sequence[str] | None = None) -> tuple[Parsed, 
     """
     if len(action) > MAX_ACTION_CHARS:
         return (_TOO_LONG,)
-    references = None if sentences is None else References(sentences)
+    references = None
+    if sentences is not None or media:
+        references = References(sentences or (), media=media)
     parsed: list[Parsed] = []
     for call in find_calls(action, commands=references is not None):
         if isinstance(call, Command) and references is not None:
@@ -96,6 +104,8 @@ def _record(operation: Operation) -> dict[str, object]:
         record[_LINES] = list(operation.lines)
     elif operation.content is not None:
         record["content"] = operation.content
+    if operation.media:
+        record[_MEDIA] = list(operation.media)
     if operation.store is not None:
         record["store"] = operation.store
     return record
@@ -127,24 +137,42 @@ def _edit(op: Op, fields: Mapping[str, object], references: References | None) -
             return reject(op.value, RejectReason.WRONG_TYPE)
         store = normalise(clean(store)).removesuffix("_memory")
     item_id: int | None = None
-    content: str | None = None
     if op is not Op.INSERT and store != _CORE:
         found = _item_id(_field(fields, _ID))
         if isinstance(found, RejectReason):
             return reject(op.value, found)
         item_id = found
     if op is not Op.DELETE:
-        given, lines = _field(fields, _CONTENT), fields.get(_LINES)
-        if references is not None and given in (None, "") and is_reference(lines):
-            spans = read_field(lines)
-            if isinstance(spans, RejectReason):
-                return reject(op.value, spans)
-            return references.write(op, spans, item_id, store)
-        text = _content(given)
-        if isinstance(text, RejectReason):
-            return reject(op.value, text)
-        content = text
-    return Operation(op, content, item_id, store)
+        return _write(op, fields, references, item_id, store)
+    return Operation(op, None, item_id, store)
+
+
+def _write(
+    op: Op,
+    fields: Mapping[str, object],
+    references: References | None,
+    item_id: int | None,
+    store: str | None,
+) -> Parsed:
+    """An INSERT or UPDATE: words, or sentences by number, and the media beside them."""
+    given, lines, named = _field(fields, _CONTENT), fields.get(_LINES), fields.get(_MEDIA)
+    media: tuple[str, ...] = ()
+    if references is not None and references.media and is_reference(named):
+        names = read_names(named)
+        if isinstance(names, RejectReason):
+            return reject(op.value, names)
+        media = names
+    if references is not None and given in (None, "") and is_reference(lines):
+        spans = read_field(lines)
+        if isinstance(spans, RejectReason):
+            return reject(op.value, spans)
+        return with_media(references.write(op, spans, item_id, store), media)
+    if media and given in (None, ""):
+        return Operation(op, None, item_id, store, media=media)
+    text = _content(given)
+    if isinstance(text, RejectReason):
+        return reject(op.value, text)
+    return Operation(op, text, item_id, store, media=media)
 
 
 def _field(fields: Mapping[str, object], names: tuple[str, ...]) -> object:

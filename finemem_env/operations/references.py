@@ -7,15 +7,20 @@
     DROP 7            DELETE of item 7
     SKIP
 
+Pictures and sounds are named beside them, m1, m2, …: `KEEP m1`, `REPLACE 3 WITH 4 m1`, and a field
+`"media": ["m1"]`. Whether they are there is the memory's business.
+
 What is written by reference counts as if it were written out: a reply brings `MAX_ACTION_CHARS`
 characters at most, so that nothing behind the grammar has to read more than that.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from finemem_env.media import find_names
 from finemem_env.operations.extract import Command
 from finemem_env.operations.tool_calls import clean, reject
 from finemem_env.text.lines import join_lines
@@ -38,10 +43,12 @@ class References:
 
     Args:
         sentences: of the chunk, as its observation numbers them from 1.
+        media: whether pictures and sounds can be named.
     """
 
-    def __init__(self, sentences: Sequence[str]) -> None:
+    def __init__(self, sentences: Sequence[str], *, media: bool = False) -> None:
         self._sentences = sentences
+        self.media = media
         self._left = MAX_ACTION_CHARS
 
     def write(
@@ -100,6 +107,19 @@ def read_field(value: object) -> list[Span] | RejectReason:
     return found
 
 
+def read_names(value: object) -> tuple[str, ...] | RejectReason:
+    """The names in a field `media`: a name, a text such as "m1 m2", or a list of these."""
+    found: dict[str, None] = {}
+    for one in value if isinstance(value, list) else (value,):
+        if not isinstance(one, str):
+            return RejectReason.WRONG_TYPE
+        rest, names = find_names(one)
+        if _NOISE.sub(" ", rest).strip():
+            return RejectReason.UNKNOWN_MEDIUM
+        found.update(dict.fromkeys(names))
+    return tuple(found)
+
+
 def read_spans(text: str) -> list[Span] | None:
     """The numbers and ranges that a text consists of, None where it holds anything else."""
     text = _NOISE.sub(" ", text)
@@ -133,8 +153,9 @@ def _read(word: str, rest: str, references: References) -> Iterator[Parsed]:
     if word == "REPLACE":
         yield from _replace(rest, references)
         return
+    rest, names = find_names(rest) if references.media and word == "KEEP" else (rest, ())
     spans = read_spans(rest)
-    if spans is None or bool(spans) == (word == "SKIP"):
+    if spans is None or bool(spans or names) == (word == "SKIP"):
         return
     if word == "SKIP":
         yield Operation(Op.SKIP)
@@ -143,6 +164,7 @@ def _read(word: str, rest: str, references: References) -> Iterator[Parsed]:
     else:
         for span in spans:
             yield from _keep(span, references)
+        yield from (Operation(Op.INSERT, media=(name,)) for name in names)
 
 
 def _keep(span: Span, references: References) -> Iterator[Parsed]:
@@ -156,14 +178,23 @@ def _keep(span: Span, references: References) -> Iterator[Parsed]:
 
 def _replace(rest: str, references: References) -> Iterator[Parsed]:
     parts = _WITH.split(rest, 1)
-    ids, spans = [read_spans(part) for part in (parts[0], parts[-1])]
-    if len(parts) < 2 or not ids or not spans or len(ids) > 1:
+    told, names = find_names(parts[-1]) if references.media else (parts[-1], ())
+    ids, spans = [read_spans(part) for part in (parts[0], told)]
+    if len(parts) < 2 or not ids or not (spans or names) or spans is None or len(ids) > 1:
         return
     ((first, last),) = ids
     if first != last or first < 0:
         yield reject(Op.UPDATE.value, RejectReason.UNKNOWN_ID)
+    elif spans:
+        yield with_media(references.write(Op.UPDATE, spans, first), names)
     else:
-        yield references.write(Op.UPDATE, spans, first)
+        yield Operation(Op.UPDATE, item_id=first, media=names)
+
+
+def with_media(parsed: Parsed, names: tuple[str, ...]) -> Parsed:
+    """The operation with the media that it names; a rejection as it is."""
+    is_operation = isinstance(parsed, Operation) and names
+    return dataclasses.replace(parsed, media=names) if is_operation else parsed
 
 
 def _drop(span: Span) -> Parsed:

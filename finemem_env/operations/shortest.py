@@ -40,7 +40,7 @@ def _refer(
 ) -> Operation:
     """The operation with the lines of its content, if it consists of such."""
     content = operation.content
-    if content is None or operation.lines:
+    if content is None or operation.lines or operation.media:
         return operation
     parts = [content] if content in places else split_sentences(content)
     found: list[int] = []
@@ -61,10 +61,12 @@ def _lines(operations: Sequence[Operation]) -> Iterator[str]:
         some = list(group)
         if kind == "KEEP":
             yield f"KEEP {_spans([one.lines[0] for one in some])}"
+        elif kind == "KEEP media":
+            yield f"KEEP {' '.join(one.media[0] for one in some)}"
         elif kind == "DROP":
             yield f"DROP {' '.join(str(one.item_id) for one in some)}"
         elif kind == "REPLACE":
-            yield from (f"REPLACE {one.item_id} WITH {_spans(one.lines)}" for one in some)
+            yield from (f"REPLACE {one.item_id} WITH {_named(one)}" for one in some)
         elif kind == "SKIP":
             yield from ["SKIP"] * len(some)
         else:
@@ -88,8 +90,16 @@ def _kind(operation: Operation) -> str:
     if operation.op is Op.DELETE:
         return "DROP"
     if operation.op is Op.UPDATE:
-        return "REPLACE" if operation.lines else ""
+        named = operation.lines or (operation.media and operation.content is None)
+        return "REPLACE" if named else ""
+    if operation.media:
+        return "KEEP media" if operation.content is None and len(operation.media) == 1 else ""
     return "KEEP" if len(operation.lines) == 1 else ""
+
+
+def _named(operation: Operation) -> str:
+    """Numbers of sentences and names of media."""
+    return " ".join(filter(None, [_spans(operation.lines), *operation.media]))
 
 
 def _spans(numbers: Sequence[int]) -> str:

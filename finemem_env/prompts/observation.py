@@ -3,7 +3,8 @@
 The chunk comes first and the memory after it, so that the rollouts of a group share a prefix which
 a serving engine computes once. `parse_observation` inverts `render_observation` exactly: every line
 of the memory block starts with "[" or two spaces, so no item can forge the tags. Where sentences
-are numbered, every line of the chunk starts with its number too.
+are numbered, every line of the chunk starts with its number too. Pictures and sounds are the last
+lines of the chunk, as many as its tag says.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from finemem_env.media import ShownMedium, parse_form
 from finemem_env.prompts.files import load_prompt
 from finemem_env.text.lines import join_lines, number_lines
 
 PROMPT_VERSION = "1"
 PROMPT_VERSIONS = {"flat": PROMPT_VERSION, "hierarchical": "stores/1"}
 LINES_PROMPT = "manage_lines/1"
+MEDIA_PROMPT = "manage_media/1"
 CLIP_MARK = "[... clipped ...]"
 
 INSTRUCTIONS = """\
@@ -52,7 +56,10 @@ or, when the chunk holds nothing worth keeping: [{"op": "SKIP"}]
 The calls new_memory_insert, memory_update and memory_delete with memory_type are understood too. \
 Write all operations at once: there is no second turn."""
 
-_HEAD = re.compile(r'<chunk index="(\d+)" of="(\d+|\?)"(?: time="([^"]*)")?(?: lines="(\d+)")?>\n')
+_HEAD = re.compile(
+    r'<chunk index="(\d+)" of="(\d+|\?)"(?: time="([^"]*)")?(?: lines="(\d+)")?'
+    r'(?: media="(\d+)")?>\n'
+)
 _MEMORY = re.compile(r'<memory items="(\d+)" tokens="(\d+)" budget="(\d+|none)">\n')
 _HIDDEN = re.compile(r"\((\d+) more items are not shown\)")
 _STORE = re.compile(r'^<(\w+) shown="(\d+)" of="(\d+)">$', re.MULTILINE)
@@ -85,7 +92,7 @@ class View:
 
     Of a hierarchical memory, `core` is its core ("" if empty) and `stores` the store of each item.
     `lines` are the numbered sentences of the chunk, of which `chunk` then consists; None where they
-    have no numbers.
+    have no numbers. `media` are its pictures and sounds, whose lines stand at the end of `chunk`.
     """
 
     chunk_index: int
@@ -100,10 +107,21 @@ class View:
     core: str = ""
     stores: tuple[str, ...] = ()
     lines: tuple[str, ...] | None = None
+    media: tuple[ShownMedium, ...] = ()
+
+    @property
+    def text(self) -> str | None:
+        """The chunk without the lines of its media."""
+        if self.chunk is None or not self.media:
+            return self.chunk
+        return "\n".join(self.chunk.split("\n")[: -len(self.media)])
 
 
-def instructions_for(memory: str, line_numbers: bool = False) -> str:
+def instructions_for(memory: str, line_numbers: bool = False, media: bool = False) -> str:
     """The action grammar for a kind of memory, "flat" or "hierarchical"."""
+    if media:
+        before = instructions_for(memory, line_numbers)
+        return f"{before}\n\n{load_prompt(MEDIA_PROMPT).sections['media']}"
     if line_numbers:
         return load_prompt(LINES_PROMPT).sections[memory]
     return STORE_INSTRUCTIONS if memory == "hierarchical" else INSTRUCTIONS
@@ -115,8 +133,18 @@ def has_line_numbers(observation: str) -> bool:
     return match is not None and match[4] is not None
 
 
-def prompt_version(memory: str, line_numbers: bool = False) -> str:
+def has_media_names(observation: str) -> bool:
+    """Whether the observation's chunk shows media that operations can name."""
+    match = _HEAD.search(observation)
+    if match is None or match[5] is None:
+        return False
+    return any(one.name for one in parse_observation(observation).media)
+
+
+def prompt_version(memory: str, line_numbers: bool = False, media: bool = False) -> str:
     """What pins the instructions and the form of the observation."""
+    if media:
+        return f"{prompt_version(memory, line_numbers)} {MEDIA_PROMPT}"
     return f"{LINES_PROMPT} {memory}" if line_numbers else PROMPT_VERSIONS[memory]
 
 
@@ -135,12 +163,14 @@ def render_observation(
     memory_items: int,
     memory_tokens: int,
     budget: int | None,
+    media: Sequence[str] = (),
 ) -> str:
     """Observation text: the chunk, then the visible items (`lines`, from `render_item`).
 
-    `num_chunks` -1 means unknown. `chunk` None is the view after the last chunk.
+    `num_chunks` -1 means unknown. `chunk` None is the view after the last chunk. `media` are the
+    lines of its pictures and sounds.
     """
-    head = _render_chunk(chunk, chunk_index, num_chunks, time)
+    head = _render_chunk(chunk, chunk_index, num_chunks, time, media)
     body = "\n".join(lines) if lines else "(empty)" if not memory_items else ""
     hidden = memory_items - len(lines)
     if hidden:
@@ -159,6 +189,7 @@ def render_stores(
     memory_items: int,
     memory_tokens: int,
     budget: int | None,
+    media: Sequence[str] = (),
 ) -> str:
     """Observation text of a hierarchical memory; the same arguments where they are the same.
 
@@ -172,18 +203,23 @@ def render_stores(
         memory_items: items in all, the core included.
         memory_tokens: tokens of them all.
         budget: most tokens, None if unlimited.
+        media: lines of the chunk's pictures and sounds.
     """
     inner = "" if core is None else "  " + core.replace("\n", "\n  ") + "\n"
     blocks = [f"<core>\n{inner}</core>"]
     for name, lines, total in stores:
         inner = "\n".join(lines) + "\n" if lines else ""
         blocks.append(f'<{name} shown="{len(lines)}" of="{total}">\n{inner}</{name}>')
-    head = _render_chunk(chunk, chunk_index, num_chunks, time)
+    head = _render_chunk(chunk, chunk_index, num_chunks, time, media)
     return head + _render_memory("\n".join(blocks), memory_items, memory_tokens, budget)
 
 
 def _render_chunk(
-    chunk: str | NumberedChunk | None, index: int, num_chunks: int, time: str | None
+    chunk: str | NumberedChunk | None,
+    index: int,
+    num_chunks: int,
+    time: str | None,
+    media: Sequence[str],
 ) -> str:
     if chunk is None:
         return f"All {index} chunks were read."
@@ -192,6 +228,9 @@ def _render_chunk(
     if isinstance(chunk, NumberedChunk):
         at += f' lines="{len(chunk.sentences)}"'
         chunk = chunk.body
+    if media:
+        at += f' media="{len(media)}"'
+        chunk = "\n".join([chunk, *media])
     return f'<chunk index="{index}" of="{of}"{at}>\n{chunk}\n</chunk>'
 
 
@@ -213,13 +252,14 @@ def parse_observation(observation: str) -> View:
     body = observation[match.end() : observation.rfind("\n</memory>")]
     core, stores = _parse_stores(body) if body.startswith("<core>\n") else ("", [("", 0, body)])
     parsed = [(name, of, *_parse_items(inner)) for name, of, inner in stores]
-    index, total, time, chunk, lines = _parse_chunk(observation[:start])
+    index, total, time, chunk, lines, media = _parse_chunk(observation[:start])
     return View(
         chunk_index=index,
         num_chunks=total,
         time=time,
         chunk=chunk,
         lines=lines,
+        media=media,
         items=tuple(item for _, _, items, _ in parsed for item in items),
         hidden=sum(max(hidden, of - len(items)) for _, of, items, hidden in parsed),
         memory_items=int(match[1]),
@@ -255,18 +295,29 @@ def _parse_items(body: str) -> tuple[tuple[tuple[int, str], ...], int]:
     return tuple((item_id, "\n".join(lines)) for item_id, lines in items), hidden
 
 
-def _parse_chunk(
-    head: str,
-) -> tuple[int, int, str | None, str | None, tuple[str, ...] | None]:
+class _Chunk(NamedTuple):
+    number: int
+    num_chunks: int
+    time: str | None
+    text: str | None
+    lines: tuple[str, ...] | None
+    media: tuple[ShownMedium, ...]
+
+
+def _parse_chunk(head: str) -> _Chunk:
     match = _HEAD.search(head)
     if match is None:
-        return -1, -1, None, None, None
+        return _Chunk(-1, -1, None, None, None, ())
     total = -1 if match[2] == "?" else int(match[2])
-    chunk = head[match.end() : -len("\n</chunk>")]
-    if match[4] is None:
-        return int(match[1]), total, match[3], chunk, None
-    lines, chunk = _parse_lines(chunk.split("\n"), int(match[4]))
-    return int(match[1]), total, match[3], chunk, lines
+    rows = head[match.end() : -len("\n</chunk>")].split("\n")
+    count = len(rows) - int(match[5] or 0)
+    forms = map(parse_form, rows[count:])
+    media = tuple(one for one in forms if one is not None)
+    lines = None
+    if match[4] is not None:
+        lines, text = _parse_lines(rows[:count], int(match[4]))
+        rows[:count] = [text]
+    return _Chunk(int(match[1]), total, match[3], "\n".join(rows), lines, media)
 
 
 def _parse_lines(rows: Sequence[str], count: int) -> tuple[tuple[str, ...], str]:

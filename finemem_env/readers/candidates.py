@@ -144,7 +144,7 @@ def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candid
     )
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def _is_number(word: str) -> bool:
     return NUMBER.search(word) is not None
 

@@ -68,7 +68,7 @@ def _stripped(word: str) -> str:
 _FAMILY = {form: group.split()[0] for group in _IRREGULAR.split(",") for form in group.split()}
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def stem(word: str) -> str:
     """What makes two case-folded words match: founded, founder and foundation are one.
 

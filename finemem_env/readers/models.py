@@ -154,5 +154,7 @@ def make_model_judge(config: Mapping[str, object]) -> ModelJudge:
     for field in dataclasses.fields(ReaderOptions):
         if field.name in config and field.name not in taken:
             raise ConfigError(f"judge: {field.name} is set by the metric, not by an option.")
+    if config.get("sees"):
+        raise ConfigError("judge: sees is for readers and managers; a judge is shown texts alone.")
     options, rest = split_options(config)
     return ModelJudge(with_cache(make_backend(rest), options.cache), options.seed)

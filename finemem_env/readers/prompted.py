@@ -12,10 +12,11 @@ import re
 from collections.abc import Sequence
 
 from finemem_env.backends import Backend, ChatRequest, Failure, Message, Sampling
+from finemem_env.backends.base import seen
 from finemem_env.backends.usage import READER, spending_as
 from finemem_env.prompts import load_prompt, render_item
 from finemem_env.scoring import strip_reasoning
-from finemem_env.types import Answer, ReadRequest
+from finemem_env.types import Answer, Medium, ReadRequest
 
 PROMPT = "read/1"
 # Mem-α's answering server decreases top-k until its prompt fits 30,000 tokens (arXiv 2509.25911).
@@ -63,8 +64,9 @@ class PromptedReader:
 
     @property
     def version(self) -> str:
-        """Model, prompt and temperature."""
-        return f"{self.backend.model} {self.prompt.version} t={self.sampling.temperature:g}"
+        """Model, prompt, temperature, and which media it is shown."""
+        sees = "".join(f" sees={kind}" for kind in sorted(seen(self.backend)))
+        return f"{self.backend.model} {self.prompt.version} t={self.sampling.temperature:g}{sees}"
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
         """One `Answer` per request, in order; one batch, and more only for prompts too long.
@@ -100,9 +102,16 @@ class PromptedReader:
         left = limit - self.backend.count_tokens(bare) - _FRAME_TOKENS
         for count, item in enumerate(request.items):
             left -= self.backend.count_tokens(render_item(count + 1, item)) + 1
+            left -= sum(one.tokens for one in self._media(request, count, count + 1))
             if left < 0:
                 return count
         return len(request.items)
+
+    def _media(self, request: ReadRequest, start: int, stop: int) -> tuple[Medium, ...]:
+        """What items from `start` to `stop` keep that the model takes, each once."""
+        kinds = seen(self.backend)
+        kept = (one for media in request.media[start:stop] for one in media)
+        return tuple(dict.fromkeys(one for one in kept if one.kind in kinds and one.data))
 
     def _chat(self, request: ReadRequest, count: int) -> ChatRequest:
         items = [render_item(i + 1, item) for i, item in enumerate(request.items[:count])]
@@ -117,7 +126,7 @@ class PromptedReader:
         return ChatRequest(
             messages=(
                 Message("system", self.prompt.sections["system"]),
-                Message("user", user),
+                Message("user", user, self._media(request, 0, count)),
             ),
             sampling=dataclasses.replace(self.sampling, max_tokens=self._reply_tokens(request)),
             prompt=self.prompt.version,

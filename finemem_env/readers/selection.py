@@ -5,7 +5,6 @@ Sums over sets are exact (`fsum`), since their order changes from process to pro
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import fsum, log
@@ -74,10 +73,13 @@ def score_sentences(
     for i, (rank, candidate) in enumerate(found):
         if candidate.asks:
             continue
-        match = _match(query, candidate, shared[i], weights, unit)
+        common = shared[i]
+        match = 0.0
+        if common or query.kind:
+            match = _match(query, candidate, common, weights, unit)
         score = match - unit * (_RANK * rank + _LONG * (candidate.tokens > limit))
-        if i and found[i - 1][0] == rank:
-            score += _BEFORE * fsum(map(weigh, shared[i - 1] - shared[i]))
+        if i and shared[i - 1] and found[i - 1][0] == rank:
+            score += _BEFORE * fsum(map(weigh, shared[i - 1] - common))
         scored.append(Scored(rank, candidate, match, score))
     return scored, weights
 
@@ -93,8 +95,8 @@ def _match(
     if shared:
         match = fsum(map(weights.__getitem__, shared))
         match += _EXACT * unit * len(query.exact.intersection(candidate.words))
-        pairs = query.pairs.intersection(pairwise(candidate.sequence))
-        if pairs:
+        if len(shared) > 1 or any((one, one) in query.pairs for one in shared):
+            pairs = query.pairs.intersection(pairwise(candidate.sequence))
             match += _PAIR * fsum([weights[a] + weights[b] for a, b in pairs])
     if query.kind and not query.terms.issuperset(candidate.hints.of(query.kind)):
         match += _KIND * unit
@@ -108,7 +110,8 @@ def best(question: str, scored: Sequence[Scored]) -> Scored:
     decided by a hash, never by age or place, so that keeping a superseded fact costs.
     """
     top = round(max([one.score for one in scored]), DECIMALS)
-    first = _drawn(question, [one for one in scored if round(one.score, DECIMALS) >= top])
+    near = [one for one in scored if one.score > top - 1e-6]  # few are left to be rounded
+    first = _drawn(question, [one for one in near if round(one.score, DECIMALS) >= top])
     close = (_CLOSE if first.candidate.order else _EQUAL) * first.match
     rivals = [one for one in scored if one.match >= close and alike(one, first)]
     return _drawn(question, list(_current(rivals)))
@@ -144,11 +147,11 @@ def bridge(
     query: Query, first: Scored, scored: Sequence[Scored], weights: Mapping[str, float]
 ) -> list[Scored]:
     """The other sentences, scored by what `first` names and by what it leaves open."""
-    counts = Counter([term for one in scored for term in one.candidate.terms])
     hints = first.candidate.hints
     wanted = {term: weights[term] for term in query.terms - first.candidate.terms}
     for term in {*hints.name, *hints.number} - query.terms:
-        wanted[term] = idf(counts, len(scored), term)
+        held = sum(term in one.candidate.terms for one in scored)
+        wanted[term] = idf({term: held}, len(scored), term)
     found = []
     for one in scored:
         match = fsum(map(wanted.__getitem__, wanted.keys() & one.candidate.terms))

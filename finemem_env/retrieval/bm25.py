@@ -276,19 +276,14 @@ class BM25:
         self._lengths.append(len(terms.sequence))
         self._total += len(terms.sequence)
         postings, place = self._postings, slot << _BITS
-        if not self._okapi:
-            for term, count in terms.counts.items():
-                postings[term].append(place + count)
-            return
-        dead, with_df = self._dead, self._with_df
-        with_df.append(0)
         for term, count in terms.counts.items():
-            held = postings[term]
-            held.append(place + count)
-            df = len(held) - dead[term] if term in dead else len(held)
-            with_df[df] += 1
-            if df > 1:
-                with_df[df - 1] -= 1
+            postings[term].append(place + count)
+        if self._okapi:
+            self._with_df.append(0)
+            for df, number in Counter(map(self._df, terms.counts)).items():
+                self._with_df[df] += number
+                if df > 1:
+                    self._with_df[df - 1] -= number
 
     def _remove(self, item_id: int) -> None:
         slot, _, terms = self._items.pop(item_id)

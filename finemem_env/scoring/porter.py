@@ -29,7 +29,7 @@ _IRREGULAR = {
 }
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def stem(word: str) -> str:
     """The stem of a lower-case word."""
     if word in _IRREGULAR:

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 
 from finemem_env.errors import ConfigError, DataError
+from finemem_env.media import called, shown_form
 from finemem_env.session.questions import ChunkQuestions, draw_chunk_questions, draw_finals
 from finemem_env.settings import Settings
 from finemem_env.text import normalise
@@ -64,8 +65,11 @@ class EpisodeFeed:
         rng: np.random.Generator,
         count_tokens: Callable[[str], int],
     ) -> None:
-        self.episode = episode
-        self.chunk_tokens = tuple(count_tokens(chunk.text) for chunk in episode.chunks)
+        self.episode = _with_names(episode)
+        media = bool(settings.media)
+        self.chunk_tokens = tuple(
+            tokens_of(chunk, count_tokens, media) for chunk in self.episode.chunks
+        )
         self.finals = draw_finals(episode.questions, settings.question_fraction, rng)
         self.drawn = draw_chunk_questions(
             episode, settings.chunk_question_scope, settings.chunk_questions_asked, rng
@@ -107,6 +111,7 @@ class StreamFeed:
         self._sampler = ChunkQuestions(
             settings.chunk_question_scope, settings.chunk_questions_asked, rng
         )
+        self._media = bool(settings.media)
         self._waiting: list[Question] = []
         self._numbered = 0
         self.episode = Episode(stream.episode_id, stream.competency, "stream", (), ())
@@ -129,8 +134,12 @@ class StreamFeed:
         chunk = self._ahead
         if chunk is None:
             return False
+        if chunk.media:
+            before = sum(len(one.media) for one in self.episode.chunks)
+            chunk = dataclasses.replace(chunk, media=called(chunk.media, before))
         self.episode = dataclasses.replace(self.episode, chunks=(*self.episode.chunks, chunk))
-        self.chunk_tokens = (*self.chunk_tokens, self._count_tokens(chunk.text))
+        tokens = tokens_of(chunk, self._count_tokens, self._media)
+        self.chunk_tokens = (*self.chunk_tokens, tokens)
         known = {normalise(question.question) for question in self.finals}
         self.drawn = (*self.drawn, self._sampler.draw(t, chunk, known))
         self._ahead = self._next_chunk(t + 1)
@@ -172,6 +181,32 @@ def make_feed(
     if isinstance(episode, Stream):
         return StreamFeed(episode, settings, rng, count_tokens)
     return EpisodeFeed(episode, settings, rng, count_tokens)
+
+
+def tokens_of(chunk: Chunk, count_tokens: Callable[[str], int], media: bool) -> int:
+    """Tokens of a chunk: of its text and the text form of its media, and of these themselves.
+
+    Args:
+        chunk: what is read, its media with their names.
+        count_tokens: counts a text.
+        media: whether they can be named; else their text form alone counts.
+    """
+    tokens = count_tokens(chunk.text)
+    for one in chunk.media:
+        tokens += count_tokens(shown_form(one, named=media)) + (one.tokens if media else 0)
+    return tokens
+
+
+def _with_names(episode: Episode) -> Episode:
+    """`episode` with its media named in the order in which they are read."""
+    if not any(chunk.media for chunk in episode.chunks):
+        return episode
+    chunks: list[Chunk] = []
+    before = 0
+    for chunk in episode.chunks:
+        chunks.append(dataclasses.replace(chunk, media=called(chunk.media, before)))
+        before += len(chunk.media)
+    return dataclasses.replace(episode, chunks=tuple(chunks))
 
 
 def _chunk(item: object, t: int) -> Chunk:

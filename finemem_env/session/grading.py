@@ -101,7 +101,8 @@ def content_requests(
         if writes and result.accepted and isinstance(entry, Operation):
             item = None if result.item_id is None else memory.get(result.item_id)
             store = (item.store if item else entry.store) or "semantic"
-            found[place] = content_request(store, entry.content or "")
+            written = item.content if item and entry.media else entry.content
+            found[place] = content_request(store, written or "")
     return found
 
 

@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finemem_env._version import __version__
+from finemem_env.media import encoded
 from finemem_env.memory import Workspace
 from finemem_env.prompts import prompt_version
 from finemem_env.rewards import formulas as rewards
 from finemem_env.session.records import Asked, StepResult
 from finemem_env.session.session import Session
-from finemem_env.types import Limits, OperationResult
+from finemem_env.types import Limits, Medium, OperationResult
 
 PUBLIC = frozenset(
     [
@@ -28,6 +29,7 @@ PUBLIC = frozenset(
         "instructions",
         "limits",
         "lines",
+        "media",
         "memory_items",
         "memory_tokens",
         "num_chunks",
@@ -63,6 +65,7 @@ def make_info(
             () if result is None else result.operations,
             versions,
             session.lines,
+            session.media,
         ),
         "score": terms["global"],
         "reward_terms": terms,
@@ -82,6 +85,7 @@ def agent_info(
     operations: Sequence[OperationResult],
     versions: Mapping[str, str],
     lines: tuple[str, ...] | None = None,
+    media: tuple[Medium, ...] | None = None,
 ) -> dict[str, Any]:
     """The part of `info` that `public` keeps.
 
@@ -93,6 +97,7 @@ def agent_info(
         operations: what became of the last step's.
         versions: what pins the behaviour.
         lines: the numbered sentences of the chunk; None, without numbers, leaves the keys out.
+        media: what the chunk shows beside its text; None, without names, leaves the keys out.
     """
     settings, weights = workspace.settings, workspace.settings.reward.weights
     record: dict[str, Any] = {
@@ -121,6 +126,10 @@ def agent_info(
         record["lines"] = lines
         for entry, result in zip(record["operations"], operations, strict=True):
             entry["lines"] = result.lines
+    if media is not None:
+        record["media"] = tuple(map(encoded, media))
+        for entry, result in zip(record["operations"], operations, strict=True):
+            entry["media"] = result.media
     return record
 
 
@@ -132,7 +141,7 @@ def versions_of(workspace: Workspace, reader: str) -> dict[str, str]:
         "reader": reader,
         "retriever": workspace.retriever.version,
         "tokenizer": settings.tokenizer,
-        "prompt": prompt_version(settings.memory, settings.line_numbers),
+        "prompt": prompt_version(settings.memory, settings.line_numbers, bool(settings.media)),
         "reward": f"{settings.reward.name}/{rewards.REWARD_VERSION}",
     }
 

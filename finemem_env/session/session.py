@@ -37,8 +37,10 @@ from finemem_env.session.records import (
 from finemem_env.settings import Settings
 from finemem_env.types import (
     Answer,
+    Chunk,
     Episode,
     JudgeRequest,
+    Medium,
     OperationResult,
     Question,
     ReadRequest,
@@ -134,17 +136,23 @@ class Session:
 
     def observe(self) -> str:
         """The observation before the current step, or the closing view of the memory."""
-        t = self.step_index
-        chunk = None if self.terminated else self.episode.chunks[t]
+        t, chunk = self.step_index, self._chunk
         tokens = 0 if chunk is None else self.chunk_tokens[t]
         return self.workspace.render(chunk, tokens, t, self.num_chunks)
 
     @property
     def lines(self) -> tuple[str, ...] | None:
         """The numbered sentences of the current step's chunk; None without line_numbers."""
-        return self.workspace.lines(
-            None if self.terminated else self.episode.chunks[self.step_index]
-        )
+        return self.workspace.lines(self._chunk)
+
+    @property
+    def media(self) -> tuple[Medium, ...] | None:
+        """What operations can name of the current step's chunk; None where `media` is off."""
+        return self.workspace.media(self._chunk)
+
+    @property
+    def _chunk(self) -> Chunk | None:
+        return None if self.terminated else self.episode.chunks[self.step_index]
 
     def fork(self) -> Session:
         """A copy that goes on exactly as this one would, with the same questions, apart from it.
@@ -194,8 +202,8 @@ class Session:
 
     def _run(self, action: str) -> _Step:
         t = self.step_index
-        parsed = parse(action, self.lines)
-        operations = self.workspace.apply(t, parsed).results
+        parsed = parse(action, self.lines, media=(media := self.media) is not None)
+        operations = self.workspace.apply(t, parsed, media or ()).results
         chunk_questions, finals = self.drawn[t], due_finals(self.finals, t, self.num_chunks - 1)
         questions = (*chunk_questions, *finals)
         shown, reads = self._read(questions)
@@ -267,13 +275,19 @@ class Session:
 
     def _request(self, question: Question, items: Sequence[Item]) -> ReadRequest:
         core = items[-1].content if items and items[-1].store == CORE else ""
-        shown = tuple(item.content for item in items if item.store != CORE)
-        return self.read_request(question, shown, core)
+        shown = [item for item in items if item.store != CORE]
+        media = tuple(self.memory.kept(item) for item in shown)
+        texts = tuple(item.content for item in shown)
+        return self.read_request(question, texts, core, media if any(media) else ())
 
     def read_request(
-        self, question: Question, shown: tuple[str, ...], core: str = ""
+        self,
+        question: Question,
+        shown: tuple[str, ...],
+        core: str = "",
+        media: tuple[tuple[Medium, ...], ...] = (),
     ) -> ReadRequest:
-        """What the reader is asked when it is shown these texts."""
+        """What the reader is asked when it is shown these texts, and what they keep."""
         return ReadRequest(
             question=question.question,
             items=shown,
@@ -282,6 +296,7 @@ class Session:
             query_prefix=question.query_prefix,
             answer_tokens=self.answer_tokens(question),
             core=core,
+            media=media,
         )
 
     def answer_tokens(self, question: Question) -> int:

@@ -42,7 +42,7 @@ class Settings:
     question (of each store), fewer where they exceed `max_read_tokens` together. `answer_tokens`:
     the reader's longest answer; a published length of the question's own comes first unless it was
     given (`answer_tokens_given`). `max_*_tokens`, `answer_tokens` and budgets are in tokens of
-    `tokenizer`.
+    `tokenizer`. `media` None is False until a source says that it has some.
     """
 
     protocol: str
@@ -69,6 +69,7 @@ class Settings:
     tokenizer: str
     include_instructions: bool
     line_numbers: bool
+    media: bool | None
 
     @property
     def chunk_questions_asked(self) -> int:

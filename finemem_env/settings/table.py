@@ -158,6 +158,12 @@ SETTINGS: dict[str, Setting] = {
             "number the chunk's sentences, so that operations can name them, above",
             False,
         ),
+        Setting(
+            "media",
+            checks.optional(checks.flag),
+            "name pictures and sounds, so that operations can keep them ([media.md](media.md)); "
+            "None: where the source has some",
+        ),
     )
 }
 

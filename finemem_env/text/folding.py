@@ -10,7 +10,7 @@ from finemem_env.text.unicode_tables import BLANK, IGNORED, MARK, MARKED, UNSEEN
 
 _Form = Literal["NFC", "NFKC"]
 
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
+_CONTROLS = bytes([*range(0x09), *range(0x0E, 0x1C), 0x7F])
 _UNSEEN = re.compile(f"[{UNSEEN}]")
 _IGNORED = re.compile(f"[{IGNORED}]+")
 _BLANK = re.compile(f"[{BLANK}]")
@@ -41,7 +41,7 @@ def nfc(text: str) -> str:
 def shown(text: str) -> str:
     """What can be seen of a text: no ignorable characters, a space for each that is shown blank."""
     if text.isascii():
-        return text if text.isprintable() else _CONTROL.sub("", text)
+        return text if text.isprintable() else text.encode().translate(None, _CONTROLS).decode()
     return _BLANK.sub(" ", _IGNORED.sub("", text)) if _UNSEEN.search(text) else text
 
 
@@ -51,7 +51,7 @@ def fold(text: str) -> str:
     `fold(fold(text)) == fold(text)`, and NFC and NFD of a text have one fold.
     """
     if text.isascii():
-        return text.lower() if text.isprintable() else _CONTROL.sub("", text).lower()
+        return shown(text).lower()
     text = shown(text)
     text = _normalised("NFKC", _normalised("NFKC", text).casefold())
     if "\u0307" in text or "\u0640" in text:

@@ -18,9 +18,13 @@ from finemem_env.text.unicode_tables import CJK, MARK, SYLLABLES, UNSPACED
 _COUNTED = re.compile(rf"[{CJK}]|[^\W_{CJK}]+(?:{MARK}+[^\W_{CJK}]*)*|\S")
 _UNPARTED = SYLLABLES + UNSPACED
 _WORD = re.compile(rf"[{_UNPARTED}]{MARK}*|[^\W_{_UNPARTED}]+(?:{MARK}+[^\W_{_UNPARTED}]*)*")
-# The same on ASCII text, twice as fast.
-_COUNTED_ASCII = re.compile(r"[^\W_]+|[^\s\x1c-\x1f]", re.ASCII)
-_WORD_ASCII = re.compile(r"[^\W_]+", re.ASCII)
+# The same on ASCII text by tables of bytes, several times as fast. Counted: letters and digits
+# become "a", white space " ", anything else ".". Split: what is no letter or digit becomes " ".
+_SPACES = b" \t\n\v\f\r\x1c\x1d\x1e\x1f"
+_KINDS = bytes(
+    97 if chr(c).isalnum() and c < 128 else 32 if c in _SPACES else 46 for c in range(256)
+)
+_PARTED = bytes(c if kind == 97 else 32 for c, kind in enumerate(_KINDS))
 
 # A labelled example is one line: "<text> label: <label>", or "<text> -> <label>" (also =>, →).
 _LABEL = re.compile(r"\b(?:label|category)\s?[:=]|->|=>|→", re.IGNORECASE)
@@ -37,7 +41,9 @@ def approx_tokens(text: str) -> int:
     Words are runs of letters and digits, each CJK character and each other mark counts one.
     """
     if text.isascii():
-        return max(len(_COUNTED_ASCII.findall(text)), -(-len(text) // 4))
+        kinds = b" " + text.encode().translate(_KINDS)
+        parts = kinds.count(b" a") + kinds.count(b".a") + kinds.count(b".")
+        return max(parts, -(-len(text) // 4))
     text = nfc(text)
     size = len(text.encode("utf-8", "replace"))
     return max(len(_COUNTED.findall(text)), -(-size // 4))
@@ -49,14 +55,14 @@ def words(text: str) -> list[str]:
     Where a script has no spaces between words (Chinese, Japanese, Thai, Khmer, …), or none before
     particles (Korean), each letter with its marks is a word.
     """
-    if text.isascii():
-        return _WORD_ASCII.findall(fold(text))
     return split_words(fold(text))
 
 
 def split_words(folded: str) -> list[str]:
     """The words of a text that is folded already."""
-    return (_WORD_ASCII if folded.isascii() else _WORD).findall(folded)
+    if folded.isascii():
+        return folded.encode().translate(_PARTED).decode().split()
+    return _WORD.findall(folded)
 
 
 def normalise(text: str) -> str:

@@ -14,12 +14,13 @@
               "credit": [[2, 0.25]], "query": "…", "asked_after": 9, "left_out": []}
 
 An operation is [name, reject reason or null, item id or null], and the numbers of the sentences
-that it names where it does; `shown` are the ids of R_j, best first; `used` are (index in `shown`,
-sentence index or null); `without` are the leave-one-out scores, `left_out` the answers that they
-score (null: the call failed). `answers` of a step belong to its chunk questions; `judged`, where
-there is a judge, are its replies by call (null likewise). `evidence` are (chunk, sentence or null),
-`credit` what a final question adds to N_t as (step, part), `asked_after` the step after which it
-was asked. Indices are 0-based. One trace is a line.
+that it names where it does, and its media; `media` of a step are those that its chunk shows, as in
+`info["media"]`, where there are any; `shown` are the ids of R_j, best first; `used` are (index in
+`shown`, sentence index or null); `without` are the leave-one-out scores, `left_out` the answers
+that they score (null: the call failed). `answers` of a step belong to its chunk questions;
+`judged`, where there is a judge, are its replies by call (null likewise). `evidence` are (chunk,
+sentence or null), `credit` what a final question adds to N_t as (step, part), `asked_after` the
+step after which it was asked. Indices are 0-based. One trace is a line.
 
 `finemem-trace/1` has neither `memory_budget`, the last three keys of STEP nor the last two lines of
 ANSWER. It is read as well, with None in their place, and written as it was. `chunk` may be left out
@@ -37,7 +38,8 @@ from typing import Any, TypeVar, cast, get_args
 
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields, parse_json
-from finemem_env.types import Competency, Evidence, OperationResult, RejectReason
+from finemem_env.media import encoded, raw_media
+from finemem_env.types import Competency, Evidence, Medium, OperationResult, RejectReason
 
 TRACE_SCHEMA = "finemem-trace/2"
 _FIRST_SCHEMA = "finemem-trace/1"
@@ -80,7 +82,7 @@ class TraceStep:
 
     `judged`: the judge's replies by `grading.JudgeKeys`, None for a call that failed.
     `memory_tokens`: after the step. `chunk` and `time`: what was read; None where the trace does
-    not hold it.
+    not hold it. `media`: what operations could name of it.
     """
 
     action: str
@@ -92,6 +94,7 @@ class TraceStep:
     memory_tokens: int | None = None
     chunk: str | None = None
     time: str | None = None
+    media: tuple[Medium, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ def trace_line(trace: Trace) -> str:
 
 def without_texts(trace: Trace) -> Trace:
     """The trace without the chunks that were read: what a run that is published holds."""
-    steps = tuple(replace(step, chunk=None) for step in trace.steps)
+    steps = tuple(replace(step, chunk=None, media=()) for step in trace.steps)
     return replace(trace, steps=steps)
 
 
@@ -158,10 +161,10 @@ def _as_dict(record: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def _step_record(step: TraceStep, trace: Trace) -> dict[str, Any]:
     record = _as_dict(step)
-    record["operations"] = [
-        [one.name, one.reason, one.item_id, *([list(one.lines)] if one.lines else [])]
-        for one in step.operations
-    ]
+    record["operations"] = list(map(_operation_record, step.operations))
+    record["media"] = list(map(encoded, step.media))
+    if not step.media:
+        del record["media"]
     record["answers"] = [_answer_record(answer, trace) for answer in step.answers]
     if not step.judged:
         del record["judged"]
@@ -170,6 +173,12 @@ def _step_record(step: TraceStep, trace: Trace) -> dict[str, Any]:
     if trace.is_first_version:
         del record["memory_tokens"], record["time"]
     return record
+
+
+def _operation_record(one: OperationResult) -> list[object]:
+    named: list[object] = [list(one.lines)] if one.lines or one.media else []
+    named += [list(one.media)] if one.media else []
+    return [one.name, one.reason, one.item_id, *named]
 
 
 def _answer_record(answer: TraceAnswer, trace: Trace) -> dict[str, Any]:
@@ -258,7 +267,16 @@ def _step(first: bool, record: object, where: str) -> TraceStep:
         memory_tokens=None if first else _need(found, "memory_tokens", int),
         chunk=_optional(found, "chunk", str),
         time=_optional(found, "time", str),
+        media=_media(found),
     )
+
+
+def _media(found: Fields) -> tuple[Medium, ...]:
+    entries = found.items("media", [])
+    try:
+        return raw_media({"media": entries})
+    except (KeyError, TypeError, ValueError) as error:
+        raise found.error("media", f"what info['media'] holds ({error!r})") from error
 
 
 def _answer(first: bool, record: object, where: str) -> TraceAnswer:
@@ -302,15 +320,18 @@ def _judged(found: Fields) -> dict[str, str | None]:
 
 
 def _operation(found: Fields, entry: object) -> OperationResult:
-    if isinstance(entry, list) and len(entry) in (3, 4):
-        name, reason, item_id, lines = (*entry, []) if len(entry) == 3 else entry
+    if isinstance(entry, list) and 3 <= len(entry) <= 5:
+        name, reason, item_id, *named = entry
+        lines, media = [*named, [], []][:2]
         fits = isinstance(name, str) and (item_id is None or type(item_id) is int)
         fits = fits and isinstance(lines, list) and all(type(one) is int for one in lines)
+        fits = fits and isinstance(media, list) and all(type(one) is str for one in media)
         if fits and (reason is None or reason in set(RejectReason)):
             known = None if reason is None else RejectReason(reason)
-            return OperationResult(name, known, item_id, tuple(lines))
+            return OperationResult(name, known, item_id, tuple(lines), tuple(media))
     raise found.error(
-        "operations", "a list of [name, reject reason or null, item id or null, line numbers]"
+        "operations",
+        "a list of [name, reject reason or null, item id or null, line numbers, media]",
     )
 
 

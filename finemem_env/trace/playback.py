@@ -70,6 +70,7 @@ def _step(session: Session, t: int) -> TraceStep:
         memory_tokens=record.memory_tokens[t],
         chunk=chunk.text,
         time=chunk.time,
+        media=session.workspace.media(chunk) or (),
     )
 
 

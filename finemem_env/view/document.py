@@ -30,7 +30,8 @@ def page(title: str, collection: Collection, *, follow: bool = False) -> str:
     style, script = _asset("view.css"), _script()
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"style-src 'sha256-{_hash(style)}'; script-src 'sha256-{_hash(script)}'"
+        f"style-src 'sha256-{_hash(style)}'; script-src 'sha256-{_hash(script)}'; "
+        "img-src data:; media-src data:"
     ) + ("; connect-src 'self'" if follow else "")
     parts = {
         "POLICY": policy,

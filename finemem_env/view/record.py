@@ -2,10 +2,11 @@
 
 {"agent": …, "task": …, "budget": …, "episode": 0, "id": …, "score": 0.5, "limit": 648,
  "input": 1600, "notes": ["…"], "settings": "…",
- "items": [[id, content, start, end or null, how, store, [steps of its sentences]]],
+ "items": [[id, content, start, end or null, how, store, [steps of its sentences], [media]]],
+ "media": {"m1": {"kind": "image", "text": …, "tokens": 12, "uri": "data:image/png;base64,…"}},
  "steps": [{"action": …, "ops": [[name, reason, id, content]], "reward": r_t,
             "parts": [evidence, rest, chunk questions, format, content], "credit": N_t,
-            "tokens": 97, "chunk": …, "time": …, "asked": [ASKED]}],
+            "tokens": 97, "chunk": …, "time": …, "media": ["m1"], "asked": [ASKED]}],
  "questions": [{ASKED…, "id": …, "outcome": …, "where": …, "text": …, "at": 9, "type": …,
                 "metric": …, "evidence": [[chunk, sentence, what became of it]],
                 "lost": step or null, "credit": [[step, part]]}]}
@@ -15,13 +16,15 @@ ASKED = {"question": …, "golds": [], "said": …, "score": 1, "failed": false,
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finemem_env.inspect import Finding, Recorded, Story, episode_score, find, missing_notes, tell
+from finemem_env.media import sniff
 from finemem_env.trace import Trace, TraceAnswer
-from finemem_env.types import Operation
+from finemem_env.types import Medium, Operation
 
 Record = dict[str, Any]
 PARTS = ("evidence credit", "even share and brevity", "chunk questions", "format", "content")
@@ -48,6 +51,7 @@ def record(recorded: Recorded) -> Record:
         "notes": [*filter(None, [story.problem]), *missing_notes(1, int(old), golds_only, 0)],
         "settings": _settings(trace.settings),
         "items": [_item(life) for life in story.lives],
+        "media": {one.name: _medium(one) for step in trace.steps for one in step.media},
         "steps": [_step(trace, story, places, t) for t in range(len(trace.steps))],
         "questions": [_question(trace, story, places, finding) for finding in findings],
     }
@@ -67,7 +71,25 @@ def _settings(settings: Mapping[str, Any]) -> str:
 def _item(life: Any) -> list[object]:  # noqa: ANN401
     item = life.item
     steps = sorted({sentence.step for sentence in item.sentences})
-    return [item.id, item.content, life.start, life.end, life.how, item.store, steps]
+    return [
+        item.id,
+        item.content,
+        life.start,
+        life.end,
+        life.how,
+        item.store,
+        steps,
+        list(item.media),
+    ]
+
+
+def _medium(medium: Medium) -> Record:
+    """A medium with its bytes as an address; "" where there are none of its kind."""
+    found = sniff(medium.data) if medium.data else None
+    uri = ""
+    if found is not None and found.kind == medium.kind:
+        uri = f"data:{found.mime};base64,{base64.b64encode(medium.data).decode('ascii')}"
+    return {"kind": medium.kind, "text": medium.text, "tokens": medium.tokens, "uri": uri}
 
 
 _Places = Mapping[tuple[int, int], int]
@@ -90,6 +112,7 @@ def _step(trace: Trace, story: Story, places: _Places, t: int) -> Record:
         "tokens": step.memory_tokens,
         "chunk": step.chunk,
         "time": step.time,
+        "media": [one.name for one in step.media],
         "asked": [_asked(story, places, answer, t) for answer in step.answers],
     }
 

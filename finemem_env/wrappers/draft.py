@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,14 @@ from finemem_env.memory import says_the_same
 from finemem_env.operations import concise
 from finemem_env.prompts import View, parse_observation
 from finemem_env.session import limits_of
-from finemem_env.text import approx_tokens, make_counter, normalise, split_sentences, words
+from finemem_env.text import (
+    TextCache,
+    approx_tokens,
+    make_counter,
+    normalise,
+    split_sentences,
+    words,
+)
 from finemem_env.types import Limits, Op, Operation
 
 _NO_LIMITS = Limits()
@@ -59,7 +65,7 @@ def num_actions(sentences: int, slots: int) -> int:
 
 def overlap(sentence: str, text: str) -> tuple[float, float]:
     """(share of words in common, share of `sentence`'s words that both begin with)."""
-    first, second = _words(sentence), _words(text)
+    first, second = _WORDS[sentence], _WORDS[text]
     if not first[1] or not second[1]:
         return 0.0, 0.0
     lead = 0
@@ -79,10 +85,12 @@ def make_draft(
     return Draft(parse_observation(observation), sentences, slots, limits_of(info), count_tokens)
 
 
-@lru_cache(maxsize=65536)
 def _words(text: str) -> tuple[tuple[str, ...], frozenset[str]]:
     found = tuple(words(text))
     return found, frozenset(found)
+
+
+_WORDS: TextCache[tuple[tuple[str, ...], frozenset[str]]] = TextCache(_words)
 
 
 class Draft:
@@ -120,7 +128,10 @@ class Draft:
         self._view = view
         self._limits = limits
         self._count_tokens = count_tokens
-        self._queue = list(view.lines or split_sentences(view.chunk or "")) or [""]
+        # What keeps a medium, by its text; without names their lines are text like any other.
+        self._media = {one.stored: one for one in view.media if one.name}
+        text = view.text if self._media else view.chunk
+        self._queue = [*(view.lines or split_sentences(text or "")), *self._media] or [""]
         self._total = len(self._queue)
         self._window: list[str] = []
         self._items = dict(view.items)
@@ -161,7 +172,7 @@ class Draft:
         if most is not None and self._count() >= most:
             return allowed
         for k, sentence in enumerate(self._window):
-            cost = self._count_tokens(sentence)
+            cost = self._cost(sentence)
             if not self._writable(sentence, cost):
                 continue
             allowed[1 + k] = self._fits(cost)
@@ -195,11 +206,23 @@ class Draft:
         operations = [Operation(Op.DELETE, item_id=key) for key in self._deleted]
         updates = [(key, text) for key, text in self._written.items() if key >= 0]
         for key, text in sorted(updates, key=lambda one: (self._growth(*one), -one[0])):
-            operations.append(Operation(Op.UPDATE, content=text, item_id=key))
+            operations.append(self._operation(Op.UPDATE, text, key))
         for key, text in sorted(self._written.items(), reverse=True):
             if key < 0:
-                operations.append(Operation(Op.INSERT, content=text))
+                operations.append(self._operation(Op.INSERT, text))
         return concise(operations or [Operation(Op.SKIP)], self._view.lines)
+
+    def _operation(self, op: Op, text: str, item_id: int | None = None) -> Operation:
+        """An operation that writes a sentence, or keeps a medium by its name."""
+        medium = self._media.get(text)
+        if medium is not None:
+            return Operation(op, item_id=item_id, media=(medium.name,))
+        return Operation(op, content=text, item_id=item_id)
+
+    def _cost(self, text: str) -> int:
+        """Tokens of a sentence, or of a medium with its text."""
+        medium = self._media.get(text)
+        return self._count_tokens(text) + (0 if medium is None else medium.tokens)
 
     def _advance(self) -> None:
         if not self._window:
@@ -237,14 +260,14 @@ class Draft:
         return budget is None or self._tokens + more <= budget
 
     def _growth(self, key: int, text: str) -> int:
-        return self._count_tokens(text) - self._count_tokens(self._before[key])
+        return self._cost(text) - self._count_tokens(self._before[key])
 
     def _write(self, key: int, k: int) -> None:
         sentence = self._window.pop(k)
         self._remove_text(key)
         self._items[key] = self._written[key] = sentence
         self._held[normalise(sentence)] += 1
-        self._tokens += self._count_tokens(sentence)
+        self._tokens += self._cost(sentence)
 
     def _delete(self, key: int) -> None:
         self._remove_text(key)
@@ -258,4 +281,5 @@ class Draft:
         if key in self._items:
             text = self._items[key]
             self._held[normalise(text)] -= 1
-            self._tokens -= self._count_tokens(text)
+            # An item that keeps media frees their tokens too, which the view does not tell.
+            self._tokens -= self._cost(text) if key < 0 else self._count_tokens(text)

@@ -31,7 +31,7 @@ def hashed(sentence: str, bins: int) -> NDArray[np.float32]:
     return _hashed(sentence, bins)
 
 
-@lru_cache(maxsize=32768)
+@lru_cache(maxsize=4096)
 def _hashed(sentence: str, bins: int) -> NDArray[np.float32]:
     found = np.zeros(bins, dtype=np.float32)
     tokens = _shapes(sentence)
@@ -55,7 +55,7 @@ def _shapes(sentence: str) -> list[str]:
     return shapes
 
 
-@lru_cache(maxsize=32768)
+@lru_cache(maxsize=4096)
 def _facts(sentence: str) -> tuple[float, float, float, float]:
     """(length, labelled example, holds a number, share of names)."""
     shapes = _shapes(sentence)

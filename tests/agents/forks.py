@@ -1,10 +1,11 @@
-"""Processes of one group, forked from a process that has torch and transformers imported already.
+"""Processes of one group, forked from a process that has imported everything (`warmed`).
 
 Nothing else is shared: each is as fresh as one that a launcher starts, some seconds sooner.
 """
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -17,7 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["agents.grpo", "transformers.models.qwen3.modeling_qwen3"])
+_CONTEXT.set_forkserver_preload(["tests.agents.warmed"])
 _PATIENCE = 1200.0  # seconds
 
 
@@ -75,6 +76,26 @@ def launch(
     )
 
 
+def accelerated(folder: Path, config: Path, script: Path) -> str:
+    """What `accelerate launch --config_file CONFIG SCRIPT FOLDER` prints that ends well."""
+    words = ["--config_file", str(config), "--main_process_port", str(free_port())]
+    log = folder / "accelerate.log"
+    codes = Group.start(_accelerate, [(log, [*words, str(script), str(folder)])]).wait()
+    output = log.read_text("utf-8")
+    assert codes == [0], output
+    return output
+
+
+def torchrun(folder: Path, *arguments: str, size: int = 2) -> Group:
+    """`torchrun --nproc_per_node SIZE` of `agents.grpo`: its agent, which forks its processes.
+
+    What they print is in `folder`.log.
+    """
+    words = ["--nproc_per_node", str(size), "--master_port", str(free_port())]
+    given = [*arguments, "--output-dir", str(folder)]
+    return Group.start(_torchrun, [(folder.with_suffix(".log"), words, given)])
+
+
 def _place(rank: int, size: int) -> dict[str, str]:
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1"}
     return {name: str(value) for name, value in place.items()}
@@ -105,9 +126,32 @@ def updates_of(folder: Path) -> int:
 
 def _train(place: Mapping[str, str], log: Path, arguments: list[str]) -> None:
     os.environ.update(place)
+    _print_to(log)
+    _grpo(*arguments)
+
+
+def _grpo(*arguments: str) -> None:
+    from agents.grpo import main
+
+    sys.exit(main([*arguments]))
+
+
+def _accelerate(log: Path, words: list[str]) -> None:
+    launch = importlib.import_module("accelerate.commands.launch")  # without types
+    _print_to(log)
+    launch.launch_command(launch.launch_command_parser().parse_args(words))
+
+
+def _torchrun(log: Path, words: list[str], arguments: list[str]) -> None:
+    from torch.distributed.launcher.api import elastic_launch
+
+    run = importlib.import_module("torch.distributed.run")
+    _print_to(log)
+    given = run.parse_args([*words, "--start_method", "fork", "agents.grpo"])
+    elastic_launch(run.config_from_args(given)[0], _grpo)(*arguments)
+
+
+def _print_to(log: Path) -> None:
     with log.open("ab") as output:
         os.dup2(output.fileno(), sys.stdout.fileno())
         os.dup2(output.fileno(), sys.stderr.fileno())
-    from agents.grpo import main
-
-    sys.exit(main(arguments))

@@ -15,7 +15,6 @@ import pytest
 pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 pytest.importorskip("tensorboard", reason="the agents need tensorboard")
-pytest.importorskip("openai", reason="needs the extra openai")
 
 import torch
 from safetensors.torch import load_file
@@ -24,6 +23,9 @@ from agents.assets import tiny_folder
 from tests.agents.engine_runs import GIVEN, assert_same_update, records, train
 from tests.agents.engine_server import EngineServer
 from tests.agents.forks import free_port, launch, updates_of, wait_for
+from tests.installed import needs
+
+needs("openai", "needs the extra openai")
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDLESS = ("--updates", "4000")

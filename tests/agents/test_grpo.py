@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 pytest.importorskip("tensorboard", reason="the agents need tensorboard")
 
 import torch
+from safetensors.torch import load_file
 
 from agents.grpo import main
 from agents.learn import checkpoint
@@ -48,6 +50,16 @@ SMALL: dict[str, Any] = {
     "lr_schedule": "constant",  # a linear one depends on the number of updates
     "threads": 1,
 }
+# The same with one chunk an episode, where nothing is asked of more.
+BRIEF = SMALL | {
+    "env_args": {**SMALL["env_args"], "num_chunks": 1},
+    "max_new_tokens": 40,
+    "eval_episodes": 1,
+}
+
+
+def brief(**changes: object) -> TrainConfig:
+    return from_dict(BRIEF | changes)
 
 
 def small(**changes: object) -> TrainConfig:
@@ -80,27 +92,38 @@ def records(folder: Path) -> list[dict[str, float]]:
 
 
 def test_two_updates_are_one_and_one_after_a_resume(whole: Run, tmp_path: Path) -> None:
-    train(small(updates=1), tmp_path)
-    resumed = train(small(), tmp_path, resume=True)
+    shutil.copytree(whole.folder, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "000002")
+    resumed = train(small(), tmp_path / "run", resume=True)
     assert equal(weights(whole), weights(resumed))
-    for one, two in zip(records(whole.folder), records(tmp_path), strict=True):
+    for one, two in zip(records(whole.folder), records(tmp_path / "run"), strict=True):
         assert {k: v for k, v in one.items() if not k.startswith("time/")} == {
             k: v for k, v in two.items() if not k.startswith("time/")
         }
 
 
 def test_a_run_that_was_stopped_keeps_its_schedule(tmp_path: Path) -> None:
-    config = small(lr_schedule="linear", eval_every=0)
+    config = brief(lr_schedule="linear", eval_every=0)
     stopped = Run.start(config, tmp_path / "halves", resume=False, world=World())
     stopped.stop = lambda: stopped.position.update == 1
     with pytest.raises(Interrupted):
         stopped.train()
+    shutil.copytree(tmp_path / "halves", tmp_path / "sooner")
     resumed = train(config, tmp_path / "halves", resume=True)
     assert equal(weights(resumed), weights(train(config, tmp_path / "whole")))
+    assert not equal(weights(resumed), weights(stopped))
+    # Or it ends where it was stopped, and is evaluated there.
+    assert "eval/score" not in records(tmp_path / "sooner")[-1]
+    for _ in range(2):
+        train(
+            brief(lr_schedule="linear", eval_every=0, updates=1), tmp_path / "sooner", resume=True
+        )
+        last = records(tmp_path / "sooner")[-2:]
+        assert [("eval/score" in one, one["update"]) for one in last] == [(False, 1), (True, 1)]
 
 
 def test_a_run_that_ended_before_its_first_update_logs_the_start_once(tmp_path: Path) -> None:
-    config = small(updates=1, eval_every=0)
+    config = brief(updates=1, eval_every=0)
     run = Run.start(config, tmp_path, resume=False, world=World())
     run._evaluate()
     run._save()
@@ -166,10 +189,10 @@ def test_the_table_holds_before_after_and_the_references(whole: Run) -> None:
 
 def test_a_curriculum_lengthens_training_episodes_and_survives_a_resume(tmp_path: Path) -> None:
     settings = {"curriculum": "1:1,2", "eval_every": 0, "final_episodes": 0, "save_every": 1}
-    train(small(updates=1, **settings), tmp_path)
-    train(small(updates=3, **settings), tmp_path, resume=True)
+    train(brief(updates=1, **settings), tmp_path)
+    train(brief(updates=2, **settings), tmp_path, resume=True)
     chunks = [one["rollout/chunks"] for one in records(tmp_path) if "rollout/chunks" in one]
-    assert chunks == [1, 2, 2]
+    assert chunks == [1, 2]
 
 
 def test_local_re_rollouts_train_at_the_same_cost(whole: Run, tmp_path: Path) -> None:
@@ -194,7 +217,7 @@ def test_the_docs_explain_exactly_the_keys_of_a_run(whole: Run, tmp_path: Path) 
     text = (ROOT / "docs" / "training-metrics.md").read_text(encoding="utf-8")
     shown = re.findall(r"^\| `([a-z]+/[^`]+)` \| (.+) \|$", text, re.MULTILINE)
     assert dict(shown) == METRICS
-    more = train(small(updates=1, kl_beta=0.1, delta=3.0, eval_every=0), tmp_path)
+    more = train(brief(updates=1, kl_beta=0.1, delta=3.0, eval_every=0), tmp_path)
     logged = {
         _plain(key)
         for run in (whole, more)
@@ -308,12 +331,15 @@ def test_tensorboard_holds_the_best_score_as_a_curve_in_one_file(whole: Run) -> 
 
 
 def test_an_option_of_weight_zero_is_its_absence(whole: Run, tmp_path: Path) -> None:
-    other = train(small(entropy_coef=0.0, kl_beta=0.0, weight_decay=0.0), tmp_path)
-    assert equal(weights(whole), weights(other))
+    off = {"entropy_coef": 0.0, "kl_beta": 0.0, "weight_decay": 0.0}
+    other = train(small(updates=1, eval_every=0, eval_episodes=1, **off), tmp_path)
+    first = load_file(whole.folder / "checkpoints" / "000001" / "weights.safetensors")
+    assert equal(first, weights(other))
+    assert not equal(first, weights(whole))
 
 
 def test_several_optimizer_steps_have_a_ratio(tmp_path: Path) -> None:
-    run = train(small(updates=1, optimizer_steps=2, lr=1e-3, eval_every=0), tmp_path)
+    run = train(brief(updates=1, optimizer_steps=2, lr=1e-3, eval_every=0), tmp_path)
     (last,) = [record for record in records(run.folder) if record["update"] == 1]
     assert last["train/ratio_max"] > 1.0
 
@@ -329,7 +355,7 @@ def test_other_settings_cannot_resume(whole: Run) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tmp_path: Path) -> None:
-    run = Run.start(small(), tmp_path, resume=False, world=World())
+    run = Run.start(brief(), tmp_path, resume=False, world=World())
     before = weights(run)
     for parameter in run.policy.model.parameters():
         parameter.register_hook(lambda gradient: gradient * float("nan"))  # type: ignore[no-untyped-call]
@@ -348,7 +374,7 @@ def test_errors_of_the_command_line_are_one_line(
 
 def start(folder: Path, *more: str) -> Group:
     """A run of many updates in a process of its own."""
-    settings = {**SMALL, "updates": 400, "eval_every": 0, "final_episodes": 0}
+    settings = {**BRIEF, "updates": 400, "eval_every": 0, "final_episodes": 0}
     given: list[str] = []
     for key, value in settings.items():
         name = "--" + key.replace("_", "-")
@@ -384,7 +410,7 @@ def test_after_a_kill_the_run_goes_on_from_the_last_checkpoint(tmp_path: Path) -
     wait_for(lambda: saved(folder) >= 2, lambda: process.alive)
     process.send(signal.SIGKILL)
     process.wait()
-    config = small(updates=saved(folder) + 1, eval_every=0, final_episodes=0)
+    config = brief(updates=saved(folder) + 1, eval_every=0, final_episodes=0)
     resumed = train(config, folder, resume=True)
     straight = train(config, tmp_path / "straight")
     assert equal(weights(resumed), weights(straight))

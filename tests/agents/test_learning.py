@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def test_the_reward_rises_within_a_few_updates(tmp_path: Path) -> None:
     env_args = {
         **PRESETS["cpu"]["env_args"],
-        "num_chunks": 2,
+        "num_chunks": 1,
         "reward": "outcome",
         "weights": {"compression": 2.0, "format": 0.0},
     }
@@ -31,15 +31,16 @@ def test_the_reward_rises_within_a_few_updates(tmp_path: Path) -> None:
             **PRESETS["cpu"],
             "env_args": env_args,
             "contexts": 4,
-            "group_size": 6,
-            "lr": 1e-3,
+            "group_size": 8,
+            "max_new_tokens": 40,
+            "lr": 2e-3,
             "warmup_updates": 0,
-            "updates": 10,
+            "updates": 8,
             "eval_every": 0,
             "eval_episodes": 1,
             "threads": 1,
         }
     )
     run = Run.start(config, tmp_path, resume=False, world=World())
-    stored = [run.update(number)["rollout/memory_tokens"] for number in range(10)]
-    assert sum(stored[-3:]) < 0.6 * sum(stored[:3])
+    stored = [run.update(number)["rollout/memory_tokens"] for number in range(8)]
+    assert sum(stored[-2:]) < 0.6 * sum(stored[:2])

@@ -9,11 +9,13 @@ import pytest
 
 pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
-pytest.importorskip("peft", reason="gpu-4b-lora needs peft")
 
 from agents.grpo import main
 from agents.runs.config import PRESETS
 from agents.settings import TINY
+from tests.installed import needs
+
+needs("peft", "gpu-4b-lora needs peft")
 
 # Shorter texts and replies; everything else is the preset's.
 SHORT = {"chunk_tokens": 48, "num_chunks": 1, "max_observation_tokens": 400}

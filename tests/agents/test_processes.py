@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,13 +22,12 @@ from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.runs.load import load_run
 from finemem_env.errors import ConfigError
-from tests.agents.forks import free_port, launch, train, updates_of, wait_for
+from tests.agents.forks import accelerated, launch, torchrun, train, updates_of, wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 RUN = {
     "contexts": 2,
-    "group-size": 3,
-    "max-new-tokens": 60,
+    "group-size": 2,
+    "max-new-tokens": 40,
     "env-args": json.dumps({"num_chunks": 2}),
     "eval-every": 2,
     "eval-episodes": 2,
@@ -48,48 +43,50 @@ FILES = ("weights.safetensors", "optimizer.safetensors")
 pytestmark = pytest.mark.slow
 
 
-TORCHRUN = ("torch.distributed.run", "--nproc_per_node", "2", "--master_port")
-ACCELERATE = ("accelerate.commands.accelerate_cli", "launch", "--main_process_port")
-
-
-def start(launcher: Sequence[str], *started: str) -> subprocess.Popen[str]:
-    """What a launcher starts in two processes."""
-    return subprocess.Popen(
-        [sys.executable, "-m", *launcher, str(free_port()), *started],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-            "OMP_WAIT_POLICY": "passive",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def stored(folder: Path, update: int, file: str) -> dict[str, Tensor]:
     return load_file(folder / "checkpoints" / f"{update:06d}" / file)
 
 
+# A script that tells what environment a launcher gives it.
+TELLING = """
+import json, os, pathlib, sys
+place = json.dumps({**os.environ})
+pathlib.Path(sys.argv[1], os.environ["RANK"] + ".json").write_text(place)
+"""
+
+
+def accelerate(name: str, folder: Path) -> list[dict[str, str]]:
+    """The environments of the two processes that `accelerate launch` starts."""
+    script = folder / "telling.py"
+    script.write_text(TELLING)
+    accelerated(folder, accelerate_config(name), script)
+    places = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+    for place in places:
+        del place["TORCHELASTIC_USE_AGENT_STORE"]  # the launcher is gone
+    return places
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two updates at a time, and again from the first on, with and without shards."""
+    """Two updates, with and without shards; the second one again, as accelerate starts it."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
     found = {}
-    for name, options in (("ddp", []), ("fsdp", ["--shard"])):
+    for name, config, options in (("ddp", "ddp", []), ("fsdp", "fsdp2", ["--shard"])):
         folder = tmp_path_factory.mktemp(name)
         found[f"{name} whole"], found[f"{name} halves"] = folder / "whole", folder / "halves"
         train(folder / "whole", *GIVEN, *options)
         shutil.copytree(folder / "whole", folder / "halves")
         shutil.rmtree(folder / "halves" / "checkpoints" / "000002")
-        output = train(folder / "halves", *GIVEN, *options, "--resume")
+        places = accelerate(config, folder)
+        output = train(folder / "halves", *GIVEN, "--resume", places=places)
         assert "2/2" in output
     return found
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp"])
-def test_two_updates_are_one_and_one_after_a_resume(runs: dict[str, Path], name: str) -> None:
+def test_two_updates_are_one_and_one_that_accelerate_resumes(
+    runs: dict[str, Path], name: str
+) -> None:
     for file in FILES:
         one, two = (stored(runs[f"{name} {kind}"], 2, file) for kind in ("whole", "halves"))
         assert one.keys() == two.keys()
@@ -115,38 +112,16 @@ def test_a_sharded_run_leaves_whole_weights(runs: dict[str, Path]) -> None:
     load_run(runs["fsdp whole"], "best")
 
 
-@pytest.mark.parametrize("name", ["ddp", "fsdp2"])
-def test_accelerate_launch_starts_the_same_run(
-    runs: dict[str, Path], tmp_path: Path, name: str
-) -> None:
-    """The launcher starts a script that tells its environment; training is forked into that."""
-    pytest.importorskip("accelerate", reason="accelerate is not installed")
-    telling = tmp_path / "telling.py"
-    telling.write_text(
-        "import json, os, pathlib, sys\n"
-        "place = json.dumps({**os.environ})\n"
-        "pathlib.Path(sys.argv[1], os.environ['RANK'] + '.json').write_text(place)\n"
-    )
-    config = ("--config_file", str(accelerate_config(name)))
-    process = start(ACCELERATE, *config, str(telling), str(tmp_path))
-    output, _ = process.communicate(timeout=1200)
-    assert process.returncode == 0, output
-    places = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
-    for place in places:
-        del place["TORCHELASTIC_USE_AGENT_STORE"]  # the launcher is gone
-    train(tmp_path / "run", *GIVEN, places=places)
-    same = runs["ddp whole" if name == "ddp" else "fsdp whole"]
-    one, two = (stored(folder, 2, "weights.safetensors") for folder in (tmp_path / "run", same))
-    assert all(torch.equal(one[key], two[key]) for key in one)
-
-
 def test_sigterm_to_torchrun_writes_a_checkpoint(tmp_path: Path) -> None:
-    options = [*GIVEN, *ENDLESS, "--output-dir", str(tmp_path)]
-    process = start(TORCHRUN, "-m", "agents.grpo", *options)
-    wait_for(lambda: updates_of(tmp_path) > 0, lambda: process.poll() is None)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=600)
-    assert_saved(tmp_path, output)
+    folder = tmp_path / "run"
+    group = torchrun(folder, *GIVEN, *ENDLESS)
+    wait_for(lambda: updates_of(folder) > 0, lambda: group.alive)
+    group.send(signal.SIGTERM)
+    (code,) = group.wait()
+    output = folder.with_suffix(".log").read_text("utf-8")
+    assert code == 1, output
+    assert "SignalException" in output
+    assert_saved(folder, output)
 
 
 def test_sigterm_to_every_process_writes_a_checkpoint_of_all_shards(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
     "env_args": {**PRESETS["cpu"]["env_args"], "num_chunks": 2},
     "contexts": 1,
     "group_size": 2,
-    "max_new_tokens": 40,
+    "max_new_tokens": 12,  # no reply is whole, and none is looked at
     "updates": 1,
     "eval_every": 0,
     "eval_episodes": 1,
@@ -201,6 +201,7 @@ def test_an_ablation_goes_on_cell_by_cell(
     settings = {key: SMALL[key] for key in SMALL if key != "env_args"}
     arguments = [str(tmp_path), "--seeds", "0", "--episodes", "1", "--set", json.dumps(settings)]
     monkeypatch.setitem(ablation.TASKS, "few", {**SMALL["env_args"], "num_chunks": 1})
+    monkeypatch.setattr(ablation_report, "RESAMPLES", 10)
     assert ablation.main([*arguments, "--methods", "outcome/return"]) == 0
     cell = tmp_path / "few-outcome-return-0" / "cell.json"
     first = cell.stat().st_mtime_ns

@@ -48,19 +48,19 @@ def test_round_trip_and_the_first_text_stays(tmp_path: Path) -> None:
 def test_many_processes_and_threads_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=_fill, args=(path, worker, 40)) for worker in range(3)]
+    processes = [spawn.Process(target=_fill, args=(path, worker, 40)) for worker in range(2)]
     for process in processes:
         process.start()
-    threads = [threading.Thread(target=_fill, args=(path, worker, 40)) for worker in (3, 4)]
+    threads = [threading.Thread(target=_fill, args=(path, worker, 40)) for worker in (2, 3)]
     for thread in threads:
         thread.start()
     for process in processes:
         process.join(60)
     for thread in threads:
         thread.join(60)
-    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert [process.exitcode for process in processes] == [0, 0]
     cache = DiskCache(path)
-    assert len(cache) == 40 + 5 * 40
+    assert len(cache) == 40 + 4 * 40
     cache.close()
 
 

@@ -20,8 +20,10 @@ from finemem_env.backends.options import read_options
 from finemem_env.backends.retry import RetryPolicy
 from finemem_env.errors import BackendError, ConfigError
 from tests.backends.servers import FaultProxy, Response, StubServer, chat_completion
+from tests.installed import needs
 
-pytest.importorskip("openai", reason="needs the extra openai")
+needs("openai", "needs the extra openai")
+
 
 SLOW = ("timeout", "slow_stream")  # faults that only a time-out ends
 SECRET = "sk-very-secret-4711"

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
@@ -32,39 +29,43 @@ from finemem_env.operations import render
 from finemem_env.prompts import parse_observation
 from finemem_env.readers.models import make_model_judge, make_model_reader
 from finemem_env.types import Answer, Episode, JudgeRequest, Op, Operation, Reader, ReadRequest
+from tests.agents.forks import Group, free_port
 from tests.backends.servers import FaultProxy
+from tests.installed import needs
 
-pytest.importorskip("openai", reason="needs the extra openai")
+needs("openai", "needs the extra openai")
+needs("fastapi", "needs transformers[serving]")
+needs("uvicorn", "needs transformers[serving]")
+
 pytest.importorskip("torch", reason="needs the extra train")
-pytest.importorskip("fastapi", reason="needs transformers[serving]")
-pytest.importorskip("uvicorn", reason="needs transformers[serving]")
 
 pytestmark = pytest.mark.slow
-SERVE = Path(sys.executable).with_name("transformers")
+
+
+def _serve(log: Path, *words: str) -> None:
+    """`transformers serve`, in a process that is forked with transformers imported already."""
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = True
+    from transformers.cli.transformers import app
+
+    app(["serve", *words])
 
 
 class _Server:
     """A `transformers serve` process that can be killed and started again on its port."""
 
     def __init__(self, model: Path, folder: Path) -> None:
-        self.model = str(model)
-        self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.model, self.log = str(model), folder / "serve.log"
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
-        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        hub = self.folder / "hub"
-        hub.mkdir(exist_ok=True)
-        with (self.folder / "serve.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [str(SERVE), "serve", self.model, "--device", "cpu", "--port", str(self.port)],
-                env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(hub)},
-                stdout=log,
-                stderr=log,
-            )
+        words = [self.model, "--device", "cpu", "--port", str(self.port)]
+        self.group = Group.start(_serve, [(self.log, *words)])
 
     def wait(self) -> None:
         end = time.monotonic() + 60
@@ -75,18 +76,15 @@ class _Server:
                 time.sleep(0.1)
             else:
                 return
-        raise AssertionError((self.folder / "serve.log").read_text()[-2000:])
+        raise AssertionError(self.log.read_text()[-2000:])
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        assert self.process is not None
-        self.process.send_signal(how)
-        self.process.wait(20)
+        self.group.send(how)
+        self.group.wait()
 
 
 @pytest.fixture(scope="module")
 def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Server]:
-    if not SERVE.exists() or shutil.which(str(SERVE)) is None:
-        pytest.skip("there is no `transformers` command beside this Python")
     made = _Server(tiny_model, tmp_path_factory.mktemp("serve"))
     made.start()
     made.wait()
@@ -204,9 +202,7 @@ def test_a_kill_mid_run_loses_nothing_and_scores_nothing_wrong(
 def test_a_server_that_stays_away_gives_failed_answers_and_an_invalid_episode(
     reader_config: dict[str, object], source: str
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    url = f"http://127.0.0.1:{free_port()}/v1"
     reader = make_model_reader(reader_config | {"base_url": url, "deadline": 0.3})
     env = MemoryEnv(source=source, reader=reader)
     observation, info = env.reset(seed=0)

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("openai", reason="needs the extra openai")
-
 from finemem_env.backends import Sampling, vllm_server
 from finemem_env.backends.sampler import Sample, SampleOptions, Sampler
 from finemem_env.backends.transport import Patience
 from finemem_env.backends.vllm_server import ServerSampler
 from finemem_env.errors import BackendError
 from tests.backends.servers import Response, Seen, ServerBase
+from tests.installed import needs
+
+needs("openai", "needs the extra openai")
 
 QUICK = Patience(concurrency=4, timeout=2.0, deadline=2.0)
 

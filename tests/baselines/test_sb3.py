@@ -13,8 +13,6 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-pytest.importorskip("stable_baselines3", reason="the extra sb3 is not installed")
-
 from baselines.agents import make_agent
 from baselines.benchmark import main as benchmark
 from baselines.runs.runner import Entry, run_episode
@@ -22,6 +20,9 @@ from baselines.sb3 import ALGORITHMS, Sb3Config, _read_settings, blank, choices,
 from baselines.sb3_weights import restore
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.testing import check_agent
+from tests.installed import needs
+
+needs("stable_baselines3", "the extra sb3 is not installed")
 
 SMALL = {"num_chunks": 2}
 PPO = {"n_steps": 64, "batch_size": 64, "n_epochs": 1}

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("openai", reason="the endpoint is called through openai")
-
 from baselines.stores.plain import VectorStore
 from finemem_env.errors import ConfigError
+from tests.installed import needs
+
+needs("openai", "the endpoint is called through openai")
 
 WORDS = ("red", "key", "cellar", "mara", "osta", "gate", "code")
 CALLS: list[dict[str, Any]] = []

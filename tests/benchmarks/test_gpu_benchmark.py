@@ -13,11 +13,15 @@ pytest.importorskip("tensorboard", reason="the agents need tensorboard")
 
 import torch
 
+from agents.learn import imitation
 from benchmarks import gpu
 
 
 @pytest.mark.slow
-def test_tiny_goes_through_every_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tiny_goes_through_every_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imitation, "MAX_NEW_TOKENS", 4)
     given = ["--tiny", "--minutes", "0.01", "--output-dir", str(tmp_path / "out")]
     assert gpu.main(given) == 0
     shown = capsys.readouterr().out

@@ -1,14 +1,18 @@
-"""The comparison with TRL: its table, and one small round for real."""
+"""The comparison with TRL: its table, its processes, and each side for real."""
 
 from __future__ import annotations
 
 import importlib.util
+import io
+import json
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from benchmarks import trl_speed
+from benchmarks import trl_sides, trl_speed
 from benchmarks.trl_speed import Round, UpdateTask
 
 MIB = 2**20
@@ -51,17 +55,48 @@ def test_a_group_shares_what_the_set_up_says(name: str) -> None:
         assert (len(set(map(tuple, group))) == 1) == (task.shared == task.prompt)
 
 
+SMALL = UpdateTask(prompt=24, shared=18, completion=5, rows=8, group=4, threads=1)
+
+
 @pytest.mark.slow
-def test_one_small_round_of_both_sides() -> None:
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["ours", "trl/2"])
+def test_a_side_does_the_updates_that_it_is_told_to(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in ("torch", "trl", "datasets"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
-    task = UpdateTask(prompt=24, shared=18, completion=5, rows=8, group=4, threads=1)
-    sides = trl_speed.measure(task, ["ours", "trl/2"], rounds=1, updates=2)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("1\n2\n"))
+    answers = io.StringIO()
+    trl_sides.run_side(name, SMALL, answers)
+    imports, first, second = map(json.loads, answers.getvalue().splitlines())
+    assert (first["updates"], second["updates"]) == (1, 2)
+    for one in (first, second):
+        assert 0 < one["sample"] < one["seconds"]
+        assert one["peak"] >= imports["imports"] > 0
+
+
+# What a side says, without doing it: the updates of the order, twice the task's rows as seconds.
+TOLD = """
+import json, sys
+task = json.loads(sys.argv[2])
+print(json.dumps({"imports": 1}), flush=True)
+for line in sys.stdin:
+    said = dict(seconds=2.0 * task["rows"], cpu=1.0, sample=1.0, updates=int(line), peak=3)
+    print(json.dumps(said), flush=True)
+"""
+
+
+def test_sides_are_processes_that_take_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "told.py").write_text(TOLD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(trl_speed, "_SIDES", "told")
+    turns: list[str] = []
+    sides = trl_speed.measure(SMALL, ["ours", "trl/2"], rounds=2, updates=3, advance=turns.append)
     assert [one.process.returncode for one in sides.values()] == [0, 0]
-    for one in sides.values():
-        (found,) = one.rounds
-        assert found.updates == 2
-        assert 0 < found.sample < found.seconds
-        assert found.peak > one.imports > 0
-    assert "ours against trl/2" in trl_speed.table(sides)
+    assert [one.rounds for one in sides.values()] == [[Round(16.0, 1.0, 1.0, 3, 3)] * 2] * 2
+    assert len(turns) == 2
+    assert "ours against trl/2: 1.00 times the rows/s" in trl_speed.table(sides)

@@ -90,7 +90,7 @@ def test_is_a_generator_and_deterministic() -> None:
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=300))
 def test_any_text_gives_candidates_cut_from_it(text: str) -> None:
     (found,) = ClozeGenerator().generate([ChunkJob(_episode(text), 0)])

@@ -1,13 +1,15 @@
-"""`python -m` for many programs: a fork of one process that has imported the core."""
+"""`python -m` for many programs: a fork of one process that has imported what they share."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
 import sys
 
-import finemem_env.env  # noqa: F401
+for _shared in ("agents.runs.console", "agents.runs.options", "baselines.runs.run"):
+    importlib.import_module(_shared)
 
 
 def serve() -> list[str]:

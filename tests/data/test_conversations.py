@@ -10,13 +10,14 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-import finemem_env  # noqa: F401  (registers the ids)
+from finemem_env import MemoryEnv
 from finemem_env.data.registry import left_out, load_source
 from finemem_env.data.schema import from_dict, to_dict
 from finemem_env.data.source import Source, SourceConfig
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.scoring import gold_prediction, judge_requests, judged_score, score
-from finemem_env.types import Question
+from finemem_env.types import Medium, Question
+from tests.media.test_media import PNG
 
 
 def _load(name: str, root: Path, split: str = "test", **options: Any) -> Source:  # noqa: ANN401
@@ -97,6 +98,26 @@ def test_locomo_is_told_session_by_session(locomo: Path) -> None:
         "Ana: [shows a photo of a dog]\n"
         "Ana: Look at him. He is called Rex."
     )
+
+
+def test_locomo_images_are_media_where_they_are_asked_for(locomo: Path) -> None:
+    place = locomo / "locomo" / "images" / "conv-2" / "D1_2.jpg"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(PNG)  # told by its bytes, not by its name
+    source = _load("locomo", locomo, difficulty={"images": True})
+    chunk = source.episode(0).chunks[0]
+    assert chunk.media == (Medium("image", "Ana shows a photo of a dog", PNG),)
+    assert "Ana: [shares an image]\nAna: Look at him." in chunk.text
+    assert source.episode(1).chunks[0].media[0].data == b""  # its caption alone
+    assert not _load("locomo", locomo).episode(0).chunks[0].media
+    env = MemoryEnv(
+        source="locomo", split="test", data_dir=locomo, difficulty={"images": True, "file": "10"}
+    )
+    observation, _ = env.reset(seed=0)
+    assert "tokens: Ana shows a photo of a dog]\n</chunk>" in observation
+    place.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"'conv-2/D1_2.jpg': expected image data"):
+        _load("locomo", locomo, difficulty={"images": True})
 
 
 def test_locomo_questions(locomo: Path) -> None:

@@ -206,7 +206,7 @@ def test_no_fact_is_shared_between_episodes(language: str) -> None:
     for competency in COMPETENCIES:
         for split in ("train", "val", "test"):
             found = source(competency, split=split, language=language)
-            for index in range(20 if split == "train" else 10):
+            for index in range(8 if split == "train" else 4):
                 episode = found.episode(index)
                 for _, sentence in sentences(episode):
                     key = fact_key(sentence)
@@ -668,7 +668,7 @@ def mean(values: list[float]) -> float:
 @pytest.mark.parametrize("num_chunks", [10, 40])
 def test_orderings(competency: Competency, language: str, num_chunks: int) -> None:
     found = source(competency, language=language, num_chunks=num_chunks)
-    episodes = [found.episode(index) for index in range(6 if num_chunks == 10 else 2)]
+    episodes = [found.episode(index) for index in range(3 if num_chunks == 10 else 1)]
     budgets = [0.4 * sum(approx_tokens(c.text) for c in e.chunks) for e in episodes]
     best = mean([final_score(e, oracle(e)) for e in episodes])
     managed = mean(

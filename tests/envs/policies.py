@@ -32,6 +32,8 @@ def _action(chunk: finemem_env.Chunk, rng: np.random.Generator) -> str:
     operations.append(
         Operation(Op.UPDATE, content=picked[0] + " Again.", item_id=int(rng.integers(9)))
     )
+    if chunk.media:
+        operations.append(Operation(Op.INSERT, media=(chunk.media[0].name,)))
     if rng.random() < 0.5:
         operations.append(Operation(Op.DELETE, item_id=int(rng.integers(9))))
     return render(operations) if rng.random() < 0.9 else "I would rather not."

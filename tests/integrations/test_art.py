@@ -13,7 +13,7 @@ import art
 from finemem_env.integrations.art import gather_steps
 from finemem_env.integrations.rows import Credit
 from tests.backends.servers import StubServer
-from tests.integrations.replies import ARGS, ENV, Notes, paid, replayed
+from tests.integrations.replies import ARGS, ENV, Notes, paid, replayed, run_page
 
 
 @pytest.mark.parametrize("credit", ["step", "reward_to_go"])
@@ -41,3 +41,10 @@ def test_a_group_for_every_step_with_the_rewards_of_its_replies(credit: Credit) 
         assert [one.metadata["step"] for one in rollout] == [0, 1, 2]
     first, second = ([one.reward for one in group.trajectories] for group in groups[:2])
     assert first[0] != first[1] or second[0] != second[1]
+
+
+def test_the_page() -> None:
+    notes = Notes()
+    with StubServer(lambda request: notes(request["messages"][-1]["content"])) as server:
+        groups = run_page("ART", server.url.removesuffix("/v1"))["groups"]
+    assert [len(group.trajectories) for group in groups] == [2, 2, 2]

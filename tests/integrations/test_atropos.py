@@ -20,7 +20,7 @@ from finemem_env.integrations import play_groups
 from finemem_env.integrations.atropos import MemoryAtroposConfig, MemoryAtroposEnv
 from finemem_env.integrations.rows import Credit
 from tests.backends.servers import Response, Seen, ServerBase
-from tests.integrations.replies import ARGS, ENV, Notes, paid, replayed
+from tests.integrations.replies import ARGS, ENV, Notes, paid, replayed, run_page
 
 TOKENIZER = str(Path(__file__).resolve().parents[2] / "agents" / "assets" / "tiny")
 LOGPROB = -0.5
@@ -113,3 +113,9 @@ def test_an_evaluation_is_the_mean_score() -> None:
     ]
     assert name == "eval/score"
     assert score == pytest.approx(sum(scores) / 2)
+
+
+def test_the_page() -> None:
+    with TokenServer() as server:
+        groups = run_page("Atropos", server.url.removesuffix("/v1"))["groups"]
+    assert [len(group["tokens"]) for group in groups] == [2, 2, 2]

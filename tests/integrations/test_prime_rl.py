@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import asyncio
+import sys
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from finemem_env.errors import DataError
 from finemem_env.integrations.prime_rl import step_advantages
+from tests.documents import PAGES, blocks
 
 
 def trace(rewards: list[float], tokens: tuple[int, ...] = (2, 3, 4)) -> Any:  # noqa: ANN401
@@ -20,6 +23,7 @@ def trace(rewards: list[float], tokens: tuple[int, ...] = (2, 3, 4)) -> Any:  # 
     return SimpleNamespace(info={"turn_rewards": rewards}, nodes=nodes)
 
 
+_CLASS = "class StepGRPOAlgorithm"
 REWARDS = np.array([[1.0, 2.0, 4.0], [3.0, 2.0, 1.0], [2.0, 2.0, 4.0]])
 
 
@@ -47,3 +51,29 @@ def test_lengths_are_each_traces_own_and_one_rollout_has_no_credit() -> None:
 def test_rewards_that_do_not_fit_the_replies_are_refused(rewards: list[float]) -> None:
     with pytest.raises(DataError, match="one turn reward for each sampled message"):
         step_advantages([trace([1.0, 2.0, 3.0]), trace(rewards)])
+
+
+def test_the_class_of_the_page_hands_every_trace_its_own_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Against stand-ins for the three names that it imports; prime-rl itself is in no index."""
+    (code,) = (one.text for one in blocks(PAGES["docs/integrations.md"]) if _CLASS in one.text)
+    got: list[tuple[Any, list[float]]] = []
+    parts: dict[str, dict[str, Any]] = {
+        "base": {"Algorithm": object, "iter_trainable_traces": iter},
+        "routing": {"assign_advantages": lambda one, values: got.append((one, values))},
+    }
+    for name, inside in parts.items():
+        monkeypatch.setitem(sys.modules, f"prime_rl.orchestrator.algo.{name}", _module(inside))
+    names: dict[str, Any] = {}
+    exec(code, names)
+    group = [trace(row.tolist()) for row in REWARDS]
+    asyncio.run(names["StepGRPOAlgorithm"]().score_group(zip("abc", group, strict=True)))
+    assert [one for one, _ in got] == group
+    assert [values for _, values in got] == step_advantages(group)
+
+
+def _module(inside: dict[str, Any]) -> Any:  # noqa: ANN401
+    made = ModuleType("stand-in")
+    made.__dict__.update(inside)
+    return made

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ Wire = Callable[[int, Sequence[str]], Sequence[float]]
 ENV = "FineMem-AR-v0"
 TASK: dict[str, Any] = {"num_chunks": 3, "difficulty": {"facts_per_chunk": 2}}
 SEED = 3
+ASKED = os.environ.get("FINEMEM_INTEGRATION", "")  # must not be skipped (tox.ini)
 INSERT = np.int64(1)  # the choice that numbered agents make at every sentence
 WIRES: list[Any] = []
 
@@ -280,6 +282,23 @@ def through_skyrl(seed: int, replies: Sequence[str]) -> Sequence[float]:
     return rewards
 
 
+@wire("nemo_gym")
+def through_nemo_gym(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from tests.integrations.test_nemo_gym import rollout
+
+    left = iter(replies)
+    rolled, _ = rollout(lambda prompt: next(left), seed, TASK)
+    rewards: list[float] = rolled["info"]["step_rewards"]
+    return rewards
+
+
+@wire("nemo_gym", "openenv")
+def through_nemo_gyms_openenv(seed: int, replies: Sequence[str]) -> Sequence[float]:
+    from tests.integrations.test_nemo_gym import through_openenv
+
+    return through_openenv(seed, replies, TASK)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("play", "packages"), WIRES)
 def test_step_rewards_are_those_of_the_plain_environment(
@@ -287,6 +306,7 @@ def test_step_rewards_are_those_of_the_plain_environment(
 ) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
+            assert play.__name__ != f"through_{ASKED}", f"{package} is not installed"
             pytest.skip(f"{package} is not installed")
     replies, rewards = plain()
     assert len(set(rewards)) == len(replies) == 3  # none of them stands for another

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +15,17 @@ import pytest
 
 pytest.importorskip("verifiers")
 
+pytest.importorskip("finemem_v1", reason="pip install ./examples/finemem_v1")
+
 import verifiers.v1 as vf
 from verifiers.v1.trace import WireTrace
 from verifiers.v1.utils.trace_store import read_episodes
 
 from finemem_env.integrations.prime_rl import step_advantages
 from tests.backends.servers import Response, StubServer
+from tests.documents import PAGES, blocks
 
+PAGE = PAGES["docs/integrations.md"]
 ROOT = Path(__file__).resolve().parents[2]
 ARGS: dict[str, Any] = {"num_chunks": 3}
 
@@ -32,14 +37,16 @@ def note(request: Any) -> str:  # noqa: ANN401
 
 
 def vf_eval(folder: Path, server: StubServer) -> list[vf.Trace]:
-    """Two seeds, two rollouts each: the four traces that are written."""
-    command = [str(Path(sys.executable).with_name("vf-eval")), "finemem-v1", "-n", "2", "-r", "2"]
-    command += ["-m", "stub", "--no-push", "--no-rich", "-o", str(folder)]
-    command += ["--client.base-url", server.url, "--client.api-key-var", "STUB_KEY"]
-    command += ["--env.agent.runtime.type", "subprocess", "--env.taskset.first-seed", "3"]
-    command += ["--env.taskset.env-args", json.dumps(ARGS)]
-    path = os.pathsep.join([str(ROOT), str(ROOT / "examples" / "finemem_v1")])
-    environment = os.environ | {"PYTHONPATH": path, "STUB_KEY": "unused"}
+    """The page's command for two seeds, two rollouts each: the four traces that are written."""
+    (text,) = (one.text for one in blocks(PAGE) if one.text.startswith("vf-eval finemem-v1"))
+    _, *command = shlex.split(text.replace("\\\n", " "))
+    ours = {"-n": "2", "-r": "2", "-m": "stub", "--env.taskset.env-args": json.dumps(ARGS)}
+    ours |= {"--client.base-url": server.url, "--client.api-key-var": "STUB_KEY"}
+    for option, value in ours.items():
+        command[command.index(option) + 1] = value
+    command += ["--no-rich", "-o", str(folder), "--env.taskset.first-seed", "3"]
+    command.insert(0, str(Path(sys.executable).with_name("vf-eval")))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "STUB_KEY": "unused"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     (file,) = folder.rglob("traces.jsonl")

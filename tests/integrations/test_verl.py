@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("verl")
 
+import gymnasium as gym
 import numpy as np
 import torch
 from omegaconf import OmegaConf
@@ -25,7 +26,7 @@ from verl.workers.rollout.replica import TokenOutput
 
 from finemem_env.integrations.rows import Credit
 from finemem_env.integrations.verl import MemoryAgentLoop, StepWorker, dataset_rows
-from tests.integrations.replies import ARGS, ENV, Notes, paid, replayed
+from tests.integrations.replies import ARGS, ENV, Notes, paid, replayed, run_page
 
 TOKENIZER: Any = AutoTokenizer.from_pretrained(
     str(Path(__file__).resolve().parents[2] / "agents" / "assets" / "tiny")
@@ -47,6 +48,11 @@ class Model:
 
 def rollout(model: Model, seed: int, credit: Credit = "step") -> list[Any]:
     (row,) = dataset_rows(ENV, [seed], ARGS, credit=credit)
+    return played(model, row)
+
+
+def played(model: Model, row: dict[str, Any]) -> list[Any]:
+    """The outputs of one row of the dataset."""
     lengths = {"prompt_length": 8192, "response_length": 1024}
     config = OmegaConf.create({"actor_rollout_ref": {"rollout": lengths}, "data": {}})
 
@@ -113,3 +119,18 @@ def test_verls_own_grpo_compares_the_replies_of_a_step(monkeypatch: pytest.Monke
         group = np.array(groups[key.rsplit("_", 2)[0]])
         expected = (rewards[key] - group.mean()) / (group.std(ddof=1) + 1e-6)
         assert values[0].item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_rows_come_back_from_the_file_of_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datasets import Dataset
+
+    monkeypatch.chdir(tmp_path)
+    rows = run_page("verl")["rows"]
+    read = Dataset.from_parquet(str(tmp_path / "train.parquet"), cache_dir=str(tmp_path))
+    assert len(read) == len(rows) == 1000
+    outputs = played(Model(), read[7])
+    text, _ = gym.make(ENV, num_chunks=3).reset(seed=7)
+    assert text in TOKENIZER.decode(outputs[0].prompt_ids)
+    assert len(outputs) == 3

@@ -165,7 +165,7 @@ _OPERATIONS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.lists(_OPERATIONS, min_size=1, max_size=4), max_size=6))
 def test_any_operations_keep_the_memory_consistent(steps: list[list[Operation]]) -> None:
     memory = _memory(budget=900)

@@ -1,7 +1,7 @@
 """Whatever an agent writes: no exception, at least one result, a reason for each rejection.
 
-20,000 generated replies go through one memory after the other, and replies made to be slow go
-through whole. A reply that took quadratic time would take hours here.
+3,000 generated replies go through one memory after the other, and replies made to be slow go
+through whole. A reply that took quadratic time would take many minutes here.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import pytest
 
 from finemem_env.memory import Memory
 from finemem_env.operations import MAX_ACTION_CHARS, parse
-from finemem_env.operations.tool_calls import find_calls
 from finemem_env.text import approx_tokens, normalise, sentence_key, split_sentences
 from finemem_env.types import Operation, OperationResult, RejectReason
 
 T = TypeVar("T")
 
-REPLIES = 8_000
+REPLIES = 3_000
 STEPS = 200  # replies to one memory
 MEGABYTE = 1_000_000
 
@@ -192,8 +191,12 @@ def test_generated_replies() -> None:
                 count_tokens=approx_tokens, budget=40, max_item_tokens=25, max_operations=5
             )
         seen.update(result.reason for result in check(memory, step, writer.reply()))
-    # These replies are too short for ACTION_TOO_LONG, and the lines have no numbers.
-    never = {RejectReason.ACTION_TOO_LONG, RejectReason.UNKNOWN_LINE}
+    # These replies are too short for ACTION_TOO_LONG, and neither lines nor media have names.
+    never = {
+        RejectReason.ACTION_TOO_LONG,
+        RejectReason.UNKNOWN_LINE,
+        RejectReason.UNKNOWN_MEDIUM,
+    }
     assert set(seen) == {*RejectReason, None} - never
     assert seen[None] > REPLIES // 20
 
@@ -273,7 +276,6 @@ CONTENT = {
 
 @pytest.mark.parametrize("name", list(HOSTILE))
 def test_reading_is_linear(name: str) -> None:
-    assert isinstance(find_calls(HOSTILE[name](MEGABYTE // 4)), list)
     memory = Memory(count_tokens=approx_tokens)
     reply = HOSTILE[name](MAX_ACTION_CHARS - 10)
     assert RejectReason.ACTION_TOO_LONG not in {one.reason for one in check(memory, 0, reply)}
@@ -281,8 +283,8 @@ def test_reading_is_linear(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(CONTENT))
 def test_writing_is_linear(name: str) -> None:
-    """An item as long as an action, inserted, rewritten and deleted without any limit."""
-    size = MAX_ACTION_CHARS // 2 - 40
+    """An item of some pages, inserted, rewritten and deleted without any limit."""
+    size = MAX_ACTION_CHARS // 8
     memory = Memory(count_tokens=approx_tokens)
     check(memory, 0, fill(CONTENT[name], size, START + "q", 'q"}]'))
     check(memory, 1, fill(CONTENT[name], size, '[{"op":"UPDATE","id":1,"content":"z', 'z"}]'))
@@ -305,7 +307,7 @@ def test_many_removals_and_many_sentences() -> None:
 
 @pytest.mark.parametrize("unit", list(CONTENT.values()))
 def test_text_functions_take_hostile_text(unit: str) -> None:
-    text = unit * (MAX_ACTION_CHARS // len(unit))
+    text = unit * (MAX_ACTION_CHARS // 4 // len(unit))
     assert approx_tokens(text) >= 0
     assert isinstance(normalise(text), str)
     assert isinstance(sentence_key(text), str)

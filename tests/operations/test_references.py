@@ -189,7 +189,7 @@ WORDS = st.sampled_from(
 CONTENTS = [*SENTENCES, "Other words.", " ".join(SENTENCES[:2]), SENTENCES[0].upper()]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(WORDS, max_size=12).map(" ".join) | st.text(max_size=30))
 def test_no_reply_raises(reply: str) -> None:
     found = parse(reply, SENTENCES)

@@ -24,6 +24,7 @@ RELEASED = {
     "chunk_questions/1": "d1c3ad8d8e4b1e19",
     "judge/1": "16bc62fd0ab2ee3c",
     "manage_lines/1": "e171cb090f008c9c",
+    "manage_media/1": "fe3d246447fb5781",
     "nugget/1": "c55c2e602504e905",
     "query/1": "2b76c77057448151",
     "read/1": "22761b534813d86e",

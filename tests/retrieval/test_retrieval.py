@@ -59,7 +59,7 @@ def assert_ranked(
     assert index.search(query, 2) == order[:2]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(edits, queries)
 def test_okapi_equals_rank_bm25_after_any_edits(
     changes: list[tuple[str, str, int]], query: str
@@ -76,7 +76,7 @@ def test_okapi_equals_rank_bm25_after_any_edits(
     assert_ranked(index, items, query, expected, 1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(edits, queries)
 def test_lucene_equals_bm25s_after_any_edits(
     changes: list[tuple[str, str, int]], query: str
@@ -208,7 +208,7 @@ def test_copies_and_pickles_are_independent(clone: object) -> None:
     assert twin.search("cat", 2) == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(edits, queries, st.sampled_from(["lucene", "okapi"]), st.integers(1, 9))
 def test_few_postings_are_scored_as_many_are(
     changes: list[tuple[str, str, int]], query: str, variant: str, k: int

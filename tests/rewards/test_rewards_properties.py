@@ -47,7 +47,7 @@ SCALES: tuple[CompressionScale, ...] = ("step", "episode")
 
 # A loaded machine must not fail a property.
 patient = hypothesis_settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow]
 )
 
 scores = st.one_of(st.sampled_from([0.0, 1.0, 0.5]), st.floats(0.0, 1.0))

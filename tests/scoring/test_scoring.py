@@ -33,7 +33,7 @@ golds = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(MEASURED), golds, st.sampled_from(["any", "all", "fraction"]))
 def test_the_gold_scores_one_under_every_metric(
     metric: str, answers: list[str], mode: AnswersMode
@@ -45,7 +45,7 @@ def test_the_gold_scores_one_under_every_metric(
     assert score(gold_prediction(question), question) == 1.0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from(MEASURED),
     st.text(max_size=60),

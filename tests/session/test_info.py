@@ -60,7 +60,7 @@ def test_no_key_hides_a_method_of_what_holds_it() -> None:
 def test_an_agent_is_told_nothing_of_questions_and_scores() -> None:
     for info in _episode():
         told = public(info)
-        assert set(told) == infos.PUBLIC - {"lines"}  # of line_numbers alone
+        assert set(told) == infos.PUBLIC - {"lines", "media"}  # of these keywords
         assert not {"golds", "prediction", "score", "format"} & (
             set(_keys({key: one for key, one in told.items() if key != "weights"}))
         )

@@ -11,6 +11,7 @@ import pytest
 from baselines.runs.run import AgentChoice, RunConfig, run
 from benchmarks.browser import Browser, chromium
 from finemem_env.trace import Trace, read_traces, write_traces
+from finemem_env.types import Medium
 
 EVIL = (
     "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
@@ -42,6 +43,7 @@ def spoiled(trace: Trace) -> Trace:
             action=EVIL if t else f'[{{"op": "INSERT", "content": {EVIL!r}}}]',
             chunk=EVIL + "x" * 300_000,
             time=EVIL,
+            media=(Medium("image", EVIL, b"<svg onload='window.pwned = 4'>", EVIL, 1),),
             answers=tuple(dataclasses.replace(one, question=EVIL) for one in step.answers),
         )
         for t, step in enumerate(trace.steps)

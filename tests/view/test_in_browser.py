@@ -10,8 +10,9 @@ import pytest
 
 from benchmarks.browser import Browser, address
 from finemem_env.inspect import Choice, RecordedTraces
-from finemem_env.trace import read_traces, write_traces
+from finemem_env.trace import read_traces, record_trace, write_traces
 from finemem_env.view import collect, data_json, make_server, page
+from tests.media.test_media_steps import finished
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,21 @@ def test_a_question_and_a_step_in_detail(browser: Browser, shown: Path) -> None:
     assert "+ item 1" in text(browser, ".detail .add")
     assert browser.run("document.querySelector('.detail .add pre').textContent.length") > 50
     assert quiet(browser)
+
+
+def test_pictures_and_sounds_are_in_the_page(browser: Browser, tmp_path: Path) -> None:
+    write_traces(tmp_path / "traces.jsonl", [record_trace(finished())])
+    out = tmp_path / "media.html"
+    out.write_text(page("media", collect(tmp_path / "traces.jsonl", Choice(), 9)), "utf-8")
+    browser.open(address(out, "#s=0&d=step"))
+    width = "document.querySelector('.detail figure img')"
+    assert browser.run(f"{width}.decode().then(() => {width}.naturalWidth)") == 29
+    assert browser.run("document.querySelector('.detail audio').src").startswith("data:audio/wav")
+    # Where it was read, and in the item that keeps it.
+    assert count(browser, ".detail figure img") == 2
+    assert "image m1, 6 tokens: The sign of the mill" in text(browser, ".detail figcaption")
+    assert not browser.said("Log.entryAdded")
+    assert not browser.said("Runtime.exceptionThrown")
 
 
 def test_a_click_in_the_grid_chooses_question_and_step(browser: Browser, shown: Path) -> None:

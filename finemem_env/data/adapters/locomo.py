@@ -17,6 +17,10 @@ are 1 multi-hop, 2 temporal, 3 open-domain, 4 single-hop and 5 adversarial, whic
 first conversation is for training, the second for validation, the others for testing, as Memory-R1
 (arXiv 2508.19828) has them. Question j of conversation i is "locomo_<i>_qa<j>", both from 0, as the
 published audit of the golds names it: `exclude=` leaves its list out.
+
+A caption stands in the turn that shares its image, "[shows a photo of a painting]". With
+`difficulty={"images": True}` images are media instead, with the caption as text; the publisher
+ships no files, but locomo/images/conv-26/D1_14.jpg (.png, .gif, .webp) is taken where it is there.
 """
 
 from __future__ import annotations
@@ -31,15 +35,26 @@ import numpy as np
 
 from finemem_env.data.files import Reading, parsed, read_json
 from finemem_env.data.published.memalpha import answer_texts
-from finemem_env.data.sessions import Place, Talk, TalkQuestion, TalkSession, TalkSource, Transcript
+from finemem_env.data.sessions import (
+    Place,
+    Shared,
+    Talk,
+    TalkQuestion,
+    TalkSession,
+    TalkSource,
+    Transcript,
+)
 from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
+from finemem_env.media import read_medium
 from finemem_env.scoring.abstention import NO_ANSWER
-from finemem_env.types import Episode, Question, Task
+from finemem_env.types import Chunk, Episode, Medium, Question, Task
 
 _SESSION = re.compile(r"session_(\d+)")
 _TURN = re.compile(r"D:?(\d+):(\d+)")
+_SHOWS, _SHARES = "[shows ", "[shares an image]"
+_ENDINGS = ("png", "jpg", "jpeg", "gif", "webp")
 _CATEGORIES: dict[int, tuple[str, Task]] = {
     1: ("multi-hop", "multi_hop"),
     2: ("temporal", "fact"),
@@ -52,10 +67,15 @@ _CATEGORIES: dict[int, tuple[str, Task]] = {
 class LocomoSource(TalkSource):
     """One conversation an episode; `size` is the number of conversations in the split.
 
-    Knobs: `categories` ("1,2,3,4,5"), which are asked; `file` (""), which of several files.
+    Knobs: `categories` ("1,2,3,4,5"), which are asked; `images` (False), whether shared images are
+    media; `file` (""), which of several files.
     """
 
-    knobs: ClassVar[Mapping[str, object]] = {"categories": "1,2,3,4,5", **FILE_KNOB}
+    knobs: ClassVar[Mapping[str, object]] = {
+        "categories": "1,2,3,4,5",
+        "images": False,
+        **FILE_KNOB,
+    }
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
@@ -63,12 +83,17 @@ class LocomoSource(TalkSource):
         found = self.files("locomo/*.json")
         if self.difficulty["file"]:
             found = [self.file("locomo/*.json")]
+        self.has_media = bool(self.difficulty["images"])
+        self._images = found[0].parent / "images"
         dialogues = parsed(_parse, tuple(found), self.reading)
         dialogues = tuple(one for one in dialogues if any(map(self._asks, one.asked)))
         part = {"train": dialogues[:1], "val": dialogues[1:2], "test": dialogues[2:]}
         if len(dialogues) < 3:
             part = {"train": (), "val": (), "test": dialogues}
         self._dialogues = part[config.split]
+        for dialogue in self._dialogues if self.has_media else ():
+            for shared in dialogue.shared:  # what is wrong is said now
+                self._image(dialogue.name, shared.name)
         self.size = len(self._dialogues)
         if not self._dialogues:
             raise ConfigError(
@@ -79,13 +104,14 @@ class LocomoSource(TalkSource):
     def build(self, rng: np.random.Generator, index: int) -> Episode:
         """Conversation `index`; all its questions are final."""
         dialogue = self._dialogues[index]
-        transcript = self.tell(rng, dialogue.sessions)
+        sessions = _sharing(dialogue) if self.has_media else dialogue.sessions
+        transcript = self.tell(rng, sessions)
         asked = [one for one in dialogue.asked if self._asks(one)]
         return Episode(
             episode_id=self.episode_id(index),
             competency="AR",
             source=self.name,
-            chunks=transcript.chunks(),
+            chunks=self._illustrated(dialogue, transcript),
             questions=tuple(_with_evidence(one, transcript) for one in asked),
             metadata={
                 "split": self.config.split,
@@ -95,8 +121,39 @@ class LocomoSource(TalkSource):
             },
         )
 
+    def _illustrated(self, dialogue: Talk, transcript: Transcript) -> tuple[Chunk, ...]:
+        """The chunks, with the images that their turns share."""
+        chunks = list(transcript.chunks())
+        for shared in dialogue.shared if self.has_media else ():
+            for entry in transcript.evidence([shared.place])[-1:]:
+                chunk = chunks[entry.chunk]
+                medium = Medium("image", shared.text, self._image(dialogue.name, shared.name))
+                chunks[entry.chunk] = dataclasses.replace(chunk, media=(*chunk.media, medium))
+        return tuple(chunks)
+
+    def _image(self, conversation: str, name: str) -> bytes:
+        """The bytes of an image where its file is there."""
+        for ending in _ENDINGS:
+            path = f"{conversation}/{name}.{ending}"
+            if (self._images / path).is_file():
+                return read_medium(self._images, path, "image", f"source {self.name!r}")
+        return b""
+
     def _asks(self, asked: TalkQuestion) -> bool:
         return asked.question.metadata["category"] in self._categories
+
+
+def _sharing(dialogue: Talk) -> tuple[TalkSession, ...]:
+    """The sessions without the captions of the images that their turns share."""
+    turns = [list(session.turns) for session in dialogue.sessions]
+    for shared in dialogue.shared:
+        session, turn = shared.place
+        said = turns[session][turn]
+        turns[session][turn] = said[: said.rindex(_SHOWS)] + _SHARES
+    return tuple(
+        dataclasses.replace(session, turns=tuple(told))
+        for session, told in zip(dialogue.sessions, turns, strict=True)
+    )
 
 
 def _with_evidence(asked: TalkQuestion, transcript: Transcript) -> Question:
@@ -147,6 +204,7 @@ def _dialogue(record: Fields, number: int, reading: Reading) -> Talk:
     order = sorted(int(match[1]) for key in told if (match := _SESSION.fullmatch(key)))
     sessions: list[TalkSession] = []
     places: dict[Place, Place] = {}
+    images: list[Shared] = []
     for name in order:
         date = " ".join(told.text(f"session_{name}_date_time", "").split())
         header = f"{opening} on {date}]" if date else f"{opening}]"
@@ -154,8 +212,14 @@ def _dialogue(record: Fields, number: int, reading: Reading) -> Talk:
         for turn in told.children(f"session_{name}"):
             said = _said(turn)
             if said:
-                places[_named(turn.text("dia_id"), turn)] = (len(sessions), len(turns))
+                place, dia = (len(sessions), len(turns)), _named(turn.text("dia_id"), turn)
+                places[dia] = place
                 turns.append(said)
+                caption = _caption(turn)
+                if caption:
+                    speaker = " ".join(turn.text("speaker").split())
+                    told_by = f"{speaker} shows {caption}"
+                    images.append(Shared(place, f"D{dia[0]}_{dia[1]}", told_by))
         if turns:
             sessions.append(TalkSession(header, date, tuple(turns)))
     if not sessions:
@@ -168,15 +232,19 @@ def _dialogue(record: Fields, number: int, reading: Reading) -> Talk:
     if not questions:
         raise record.error("qa", "at least one question")
     sample = str(record.get("sample_id") or number)
-    return Talk(sample, tuple(sessions), tuple(questions))
+    return Talk(sample, tuple(sessions), tuple(questions), tuple(images))
 
 
 def _said(turn: Fields) -> str:
     """What a turn says and shows, "" for nothing."""
     text = " ".join(turn.text("text", "").split())
-    shown = " ".join(str(turn.get("blip_caption") or "").split())
-    said = f"{text} [shows {shown}]".strip() if shown else text
+    shown = _caption(turn)
+    said = f"{text} {_SHOWS}{shown}]".strip() if shown else text
     return f"{' '.join(turn.text('speaker').split())}: {said}" if said else ""
+
+
+def _caption(turn: Fields) -> str:
+    return " ".join(str(turn.get("blip_caption") or "").split())
 
 
 def _named(dia_id: str, turn: Fields) -> Place:

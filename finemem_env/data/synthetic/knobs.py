@@ -45,6 +45,10 @@ RANGES: dict[str, tuple[float, float] | tuple[str, ...]] = {
     "repeats": (2, 9),
     "changed": (0.0, 1.0),
     "overwrites": (0, 20),
+    "captioned": (0.0, 1.0),
+    "media_per_chunk": (1, 32),
+    "sentences_per_chunk": (1, 1000),
+    "kinds": ("all", "sign", "chart", "dial"),
 }
 
 

@@ -35,6 +35,7 @@ function shownItems(episode, asked, go) {
         "one",
         line,
         item ? block(item[1]) : el("p", "soft", "its text is not known"),
+        ...(item ? pictures(episode, item[7]) : []),
       );
     },
   );
@@ -125,6 +126,7 @@ function difference(episode, t) {
       sign === "+" ? "one add" : sign === "−" ? "one sub" : "one",
       head(`${sign} item ${item[0]}${store}`),
       body,
+      ...pictures(episode, item[7]),
     );
   });
 }
@@ -159,6 +161,7 @@ function stepDetail(episode, t, go, parts) {
     ),
     el("h3", "", "what was read"),
     step.chunk === null ? el("p", "soft", "the trace does not hold the chunk") : block(step.chunk),
+    ...pictures(episode, step.media),
     before(episode, t),
     el("h3", "", "raw reply"),
     block(step.action),

@@ -108,3 +108,22 @@ function many(entries, make) {
   grow();
   return box;
 }
+
+/** Pictures and sounds by name, with their text; what is shown comes from the page itself. */
+function pictures(episode, names) {
+  return (names || []).map((name) => {
+    const one = Object.hasOwn(episode.media, name) ? episode.media[name] : null;
+    if (!one) return el("p", "soft", inline(`${name} is not in the trace`));
+    const box = el("figure", "");
+    if (one.uri.startsWith("data:")) {
+      const shown = el(one.kind === "audio" ? "audio" : "img", "");
+      if (one.kind === "audio") shown.controls = true;
+      else shown.alt = brief(one.text || name, 200);
+      shown.src = one.uri;
+      box.append(shown);
+    }
+    const told = one.text ? `: ${one.text}` : "";
+    box.append(el("figcaption", "", inline(`${one.kind} ${name}, ${one.tokens} tokens${told}`)));
+    return box;
+  });
+}

@@ -48,10 +48,10 @@ from tests.agents.engine_server import EngineServer
 ROOT = Path(__file__).resolve().parents[3]
 SMALL: dict[str, Any] = {
     **PRESETS["cpu"],
-    "env_args": {**PRESETS["cpu"]["env_args"], "num_chunks": 2},
+    "env_args": {**PRESETS["cpu"]["env_args"], "num_chunks": 1},
     "contexts": 1,
     "group_size": 3,
-    "max_new_tokens": 60,
+    "max_new_tokens": 40,
     "updates": 2,
     "lr": 1e-3,
     "warmup_updates": 0,
@@ -416,7 +416,7 @@ def test_with_overlap_the_next_rollouts_are_drawn_while_an_update_is_computed(
         if path == "/collective_rpc":
             drawn.append(0)
         drawn[-1] += path == "draw"
-    probes, evaluation, rollouts = 2, 2, 3 * 2  # episodes of two chunks
+    probes, evaluation, rollouts = 2, 1, 3  # episodes of one chunk
     assert drawn == [probes + evaluation + 2 * rollouts, 0, evaluation]
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert lines[1]["train/importance_raw_max"] < 1.001

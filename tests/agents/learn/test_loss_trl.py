@@ -9,22 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 pytest.importorskip("torch", reason="the agents need torch")
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # third-party deprecations at import
-    pytest.importorskip("trl", reason="TRL (extra trl) is not installed")
-    pytest.importorskip("datasets", reason="TRL's trainer needs datasets")
-    from trl.trainer.grpo_config import GRPOConfig
-    from trl.trainer.grpo_trainer import GRPOTrainer
 
 import torch
 
 from agents.learn.loss import Denominators, LossConfig, LossInputs, policy_loss, token_weights
 from agents.model.batching import MicroBatch, Row, collate, flatten, plan
 from agents.model.logprobs import Scorer
+from tests.installed import needs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+needs("trl", "TRL (extra trl) is not installed")
+needs("datasets", "TRL's trainer needs datasets")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 TEMPERATURE, MAX_LENGTH = 0.7, 12
 
@@ -39,10 +36,12 @@ def made_trainer(
     tokenizer: PreTrainedTokenizerFast,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Any:  # noqa: ANN401 - TRL is not typed
-    from datasets import Dataset
-
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # third-party deprecations at import
+        from datasets import Dataset
+        from trl.trainer.grpo_config import GRPOConfig
+        from trl.trainer.grpo_trainer import GRPOTrainer
+
         args = GRPOConfig(
             output_dir=str(tmp_path_factory.mktemp("trl")),
             use_cpu=True,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ENV = "FineMem-AR-v0"
 ARGS: dict[str, Any] = {**PRESETS["cpu"]["env_args"], "num_chunks": 3}
 SAMPLING = RolloutSampling(max_new_tokens=100, instructions=False)
+CUT = RolloutSampling(max_new_tokens=12, instructions=False)  # where no reply needs to be whole
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +143,8 @@ def test_a_prompt_beyond_the_context_is_a_failed_row(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths = sorted({len(p) for p in _first_prompts(policy)})
-    monkeypatch.setattr(Policy, "context", lengths[0] + SAMPLING.max_new_tokens)
-    rollouts = roll_out(policy, make_rollout_env(ENV, ARGS, 4), [1, 1, 2, 3], SAMPLING, seed=0)
+    monkeypatch.setattr(Policy, "context", lengths[0] + CUT.max_new_tokens)
+    rollouts = roll_out(policy, make_rollout_env(ENV, ARGS, 4), [1, 1, 2, 3], CUT, seed=0)
     failed = [[step.completion is None for step in one.steps] for one in rollouts]
     assert any(map(any, failed))
     for rollout, flags in zip(rollouts, failed, strict=True):
@@ -182,7 +183,7 @@ def test_a_fault_of_the_sampler_fails_the_row(
         return [nan if fault == "not finite" else None, *rest]
 
     monkeypatch.setattr(policy.sampler, "sample", broken)
-    rollouts = roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], SAMPLING, seed=0)
+    rollouts = roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], CUT, seed=0)
     assert rollouts[0].rewards().valid == [False] * 3
     assert rollouts[1].rewards().valid == [True] * 3
 
@@ -220,7 +221,7 @@ def test_what_a_lost_engine_drew_is_no_row(rollouts: list[Rollout]) -> None:
 
 def test_time_is_counted_by_part(policy: Policy) -> None:
     clock = RolloutClock()
-    roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], SAMPLING, seed=0, clock=clock)
+    roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], CUT, seed=0, clock=clock)
     assert clock.sample > 0
     assert clock.environment > 0
     assert clock.reader > 0

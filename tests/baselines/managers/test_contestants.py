@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,13 +17,16 @@ from baselines.benchmark import main as benchmark
 from baselines.managers.systems import STORES
 from baselines.runs.folder import RunFolder
 from baselines.stores.clients import Client, Server
+from baselines.stores.graphiti import fact_text, read_time
 from baselines.stores.library import Keys
 from finemem_env.backends.usage import Ledger
 from finemem_env.errors import ConfigError
 from tests.backends.servers import Response, StubServer
 from tests.baselines.systems.server import MemoryServer
+from tests.installed import needs
 
-pytest.importorskip("openai", reason="libraries call their model through openai")
+needs("openai", "libraries call their model through openai")
+
 
 PACKAGES = {
     "mem0": "mem0",
@@ -29,6 +34,7 @@ PACKAGES = {
     "a_mem": "agentic_memory",
     "llama_index": "llama_index",
     "txtai": "txtai",
+    "graphiti": "graphiti_core",
 }
 PLACE = {"name": "openai", "model": "stub", "base_url": "http://127.0.0.1:9/v1"}
 
@@ -165,3 +171,22 @@ def test_keys_are_numbers_by_when_they_came() -> None:
     assert keys.sorted(["a1", "c3", "b7"], str) == [("0", "b7"), ("1", "a1"), ("2", "c3")]
     assert keys.own("1") == "a1"
     assert keys.found(["c3", "nobody's", "b7"]) == ["2", "0"]
+
+
+def test_a_fact_of_graphiti_says_when_it_held() -> None:
+    may, undated = datetime(2024, 5, 1, 9, tzinfo=UTC), datetime(1900, 1, 1, 0, 3, tzinfo=UTC)
+
+    def text(since: datetime | None, until: datetime | None) -> str:
+        edge = SimpleNamespace(fact="Mara lives in Oslo.", valid_at=since, invalid_at=until)
+        return fact_text(edge)
+
+    assert text(None, None) == text(undated, None) == "Mara lives in Oslo."
+    assert text(may, None) == "Mara lives in Oslo. (from 2024-05-01)"
+    assert text(may, may) == "Mara lives in Oslo. (from 2024-05-01 until 2024-05-01)"
+    assert text(undated, may) == "Mara lives in Oslo. (until 2024-05-01)"
+
+
+def test_graphiti_is_told_times_in_iso_form() -> None:
+    assert read_time("2024-05-01") == datetime(2024, 5, 1, tzinfo=UTC)
+    assert read_time("2024-05-01T09:00:00+00:00") == datetime(2024, 5, 1, 9, tzinfo=UTC)
+    assert read_time("1:56 pm on 8 May, 2023") is read_time(None) is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def test_what_nobody_sees_is_not_measured_and_ranked_apart(
     assert all(getattr(notebook, name) is None for name in unseen)
     assert all(getattr(fifo, name) is not None for name in unseen)
     table = render_table(rows).splitlines()
+    heads, *cells = (re.split(r" {2,}", line.strip()) for line in (table[0], *table[2:4]))
+    seen, hidden = (dict(zip(heads, row, strict=True)) for row in cells)
+    columns = ("compression", "memory tokens", "return", "r_fmt")
+    assert {hidden[name] for name in columns} == {"-"}
+    assert "-" not in {seen[name] for name in columns}
+    assert hidden["score"] != "-"
     assert table[-1].startswith("ranked apart: ")
     assert table[-1].endswith(agents[0].label)
     assert report([str(tmp_path)]) == 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from baselines.benchmark import main
 from baselines.runs.choice import AgentChoice
 from baselines.runs.episodes import episode_seeds
 from baselines.runs.run import RunConfig, run
@@ -90,40 +91,38 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def benchmark(folder: Path, *more: str) -> subprocess.Popen[bytes]:
+def words(folder: Path, *more: str) -> list[str]:
+    """24 episodes: two agents, six of them, two budgets."""
     arguments = ["--agent", "salience", "--agent", "fifo", "--episodes", "6", "--budgets"]
-    arguments += ["0.2,0.4", "--jobs", "2", "--no-reference", "--output-dir", str(folder)]
-    return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *arguments, *more],
+    return [*arguments, "0.2,0.4", "--no-reference", "--output-dir", str(folder), *more]
+
+
+def kill_when_played(folder: Path, episodes: int, *more: str) -> None:
+    """Start the benchmark with two workers, and kill it once so many episodes are on the disk."""
+    results = folder / "results.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *words(folder, "--jobs", "2", *more)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
     )
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The results of a run that nobody kills."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    assert benchmark(folder).wait() == 0
-    return lines(folder / "results.jsonl")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("played", [1, 9])
-def test_a_run_killed_at_any_moment_goes_on_where_it_was(
-    whole: list[dict[str, Any]], tmp_path: Path, played: int
-) -> None:
-    results = tmp_path / "cut" / "results.jsonl"
-    process = benchmark(tmp_path / "cut")
-    while not results.exists() or results.read_bytes().count(b"\n") < played:
+    while not results.exists() or results.read_bytes().count(b"\n") < episodes:
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert results.read_bytes().count(b"\n") < len(whole) == 24
-    assert benchmark(tmp_path / "cut", "--resume").wait() == 0
-    assert lines(results) == whole
+    assert results.read_bytes().count(b"\n") < 24
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_goes_on_where_it_was(tmp_path: Path) -> None:
+    kill_when_played(tmp_path / "cut", 1)
+    kill_when_played(tmp_path / "cut", 9, "--resume")
+    assert main(words(tmp_path / "cut", "--resume")) == 0
+    assert main(words(tmp_path / "whole")) == 0
+    one, other = (lines(tmp_path / name / "results.jsonl") for name in ("cut", "whole"))
+    assert one == other
+    assert len(one) == 24
 
 
 def test_results_are_told_apart_by_task_and_budget() -> None:

@@ -18,6 +18,20 @@ from finemem_env.text import approx_tokens, split_sentences
 from tests.backends.servers import Response, Seen, ServerBase, chat_completion
 
 DIMENSIONS = 64
+NARRATOR, STORY = "Narrator of the text", "World of the story"
+# Graphiti asks by the name of a form. Every fact stands between the same two entities.
+GRAPHITI: dict[str, Any] = {
+    "ExtractedEntities": {
+        "extracted_entities": [
+            {"name": NARRATOR, "entity_type_id": 0},
+            {"name": STORY, "entity_type_id": 0},
+        ]
+    },
+    "NodeResolutions": {"entity_resolutions": []},
+    "EdgeDuplicate": {"duplicate_facts": [], "contradicted_facts": []},
+    "EdgeTimestamps": {"valid_at": None, "invalid_at": None},
+    "SummarizedEntities": {"summaries": []},
+}
 
 
 def vector(text: str) -> list[float]:
@@ -61,6 +75,9 @@ class MemoryServer(ServerBase):
 
     def _chat(self, body: Any) -> bytes:  # noqa: ANN401
         first, last = (str(body["messages"][place]["content"]) for place in (0, -1))
+        form = body.get("response_format", {}).get("json_schema", {}).get("name")
+        if form in GRAPHITI or form == "ExtractedEdges":
+            return _json(GRAPHITI.get(form) or self._facts(last))
         if "## New Messages" in last:
             return self._mem0(last)
         if body.get("tools"):
@@ -88,6 +105,15 @@ class MemoryServer(ServerBase):
         told = re.sub(r"^\s*user: ?", "", told)
         memories = [{"id": str(i), "text": one} for i, one in enumerate(self._sentences(told))]
         return _json({"memory": memories})
+
+    def _facts(self, prompt: str) -> dict[str, Any]:
+        (told,) = re.findall(r"<CURRENT_MESSAGE>\n(.*)\n</CURRENT_MESSAGE>", prompt, re.DOTALL)
+        ends = {"source_entity_name": NARRATOR, "target_entity_name": STORY}
+        return {
+            "edges": [
+                {**ends, "relation_type": "TELLS_OF", "fact": one} for one in self._sentences(told)
+            ]
+        }
 
     def _langmem(self, prompt: str) -> bytes:
         (told,) = re.findall(r"<session_[^>]+>\n(.*)\n</session_", prompt, re.DOTALL)

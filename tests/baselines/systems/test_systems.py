@@ -23,8 +23,10 @@ from baselines.tables.results import Result
 from finemem_env.registry import load_reference
 from finemem_env.trace import Trace
 from tests.baselines.systems.server import MemoryServer
+from tests.installed import needs
 
-pytest.importorskip("openai", reason="libraries call their model through openai")
+needs("openai", "libraries call their model through openai")
+
 # What libraries warn about is theirs to mend.
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -34,6 +36,7 @@ MODULES = {
     "a_mem": "agentic_memory",
     "llama_index": "llama_index",
     "txtai": "txtai",
+    "graphiti": "graphiti_core",
 }
 ASKED = os.environ.get("FINEMEM_SYSTEM", "")
 KEYWORDS: dict[str, Any] = {"split": "test", "num_chunks": 3, "chunk_questions": 0}

@@ -1,0 +1,111 @@
+"""The text form of a medium: what whoever does not see is told.
+
+In a chunk where operations can name it, where they cannot, and in an item of the memory:
+
+    [image m1, 12 tokens: The sign of the mill.]
+    [image: The sign of the mill.]
+    [image m1: The sign of the mill.]
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, cast, get_args
+
+from finemem_env.errors import DataError
+from finemem_env.media.formats import sniff
+from finemem_env.media.tokens import raw_tokens
+from finemem_env.types import Medium, MediumKind
+
+_FORM = re.compile(r"\[(image|audio)(?: (m\d+), (\d+) tokens)?(?:: (.*))?\]")
+_NAME = re.compile(r"(?<!\w)m(\d{1,9})(?!\w)", re.IGNORECASE)
+
+
+class ShownMedium(NamedTuple):
+    """A medium as an observation shows it; `name` "" where operations cannot name it."""
+
+    name: str
+    kind: MediumKind
+    tokens: int
+    text: str
+
+    @property
+    def stored(self) -> str:
+        """The text of an item that keeps it alone."""
+        return stored_form(self)
+
+
+def called(media: Sequence[Medium], before: int) -> tuple[Medium, ...]:
+    """`media` with names and tokens: m1, m2, … after the first `before` of the episode.
+
+    Raises:
+        DataError: data that is not of its kind.
+    """
+    found = []
+    for number, one in enumerate(media):
+        try:
+            tokens = raw_tokens(one.kind, one.data)
+        except DataError as error:
+            raise DataError(f"media[{number}]: {error}") from error
+        found.append(replace(one, name=f"m{before + number + 1}", tokens=tokens))
+    return tuple(found)
+
+
+def shown_form(medium: Medium, *, named: bool) -> str:
+    """The line that stands for a medium in a chunk."""
+    name = f" {medium.name}, {medium.tokens} tokens" if named else ""
+    return f"[{medium.kind}{name}{_told(medium.text)}]"
+
+
+def stored_form(medium: Medium | ShownMedium) -> str:
+    """The line that stands for a medium in an item."""
+    return f"[{medium.kind} {medium.name}{_told(medium.text)}]"
+
+
+def _told(text: str) -> str:
+    line = " ".join(text.split())
+    return f": {line}" if line else ""
+
+
+def parse_form(line: str) -> ShownMedium | None:
+    """What `shown_form` wrote, None for another line."""
+    match = _FORM.fullmatch(line)
+    if match is None:
+        return None
+    kind, name, tokens, text = match.groups()
+    return ShownMedium(name or "", cast(MediumKind, kind), int(tokens or 0), text or "")
+
+
+def find_names(text: str) -> tuple[str, tuple[str, ...]]:
+    """`text` without the names of media in it, and those names, each once."""
+    found = dict.fromkeys(f"m{int(match[1])}" for match in _NAME.finditer(text))
+    return _NAME.sub(" ", text), tuple(found)
+
+
+def encoded(medium: Medium) -> dict[str, Any]:
+    """A medium as `info["media"]`, traces and snapshots hold it: JSON-able, data as base64."""
+    known = sniff(medium.data) if medium.data else None
+    return {
+        "name": medium.name,
+        "kind": medium.kind,
+        "format": known.name if known else "",
+        "tokens": medium.tokens,
+        "text": medium.text,
+        "data": base64.b64encode(medium.data).decode("ascii"),
+    }
+
+
+def raw_media(info: Mapping[str, Any]) -> tuple[Medium, ...]:
+    """The media of the chunk that is shown, with their bytes, from `info`."""
+    return tuple(map(_decoded, cast("Iterable[Mapping[str, Any]]", info.get("media", ()))))
+
+
+def _decoded(record: Mapping[str, Any]) -> Medium:
+    kind, text, name, tokens = (record[key] for key in ("kind", "text", "name", "tokens"))
+    texts = isinstance(text, str) and isinstance(name, str)
+    if kind not in get_args(MediumKind) or not texts or type(tokens) is not int:
+        raise ValueError(f"no medium: {str(record)[:60]}")
+    return Medium(kind, text, base64.b64decode(record["data"]), name, tokens)
