@@ -213,22 +213,18 @@ def _score(
     config: TrainConfig, folder: Path, factor: int, episodes: int
 ) -> dict[str, dict[str, list[float]]]:
     """Initial and best weights, skip and oracle, on episodes `factor` times as long."""
-    from agents.learn.rollout import Sampling
     from agents.runs.evaluation import (
         evaluate_policy,
         held_out,
         play_references,
         policy_results,
     )
+    from agents.runs.source import sampling_of
 
     environment = config.environment
     env_args = environment.evaluation("test")
     env_args["num_chunks"] = factor * env_args.get("num_chunks", 10)
-    sampling = Sampling(
-        config.sampling.max_new_tokens,
-        config.evaluation.eval_temperature,
-        config.sampling.instructions,
-    )
+    sampling = sampling_of(config, config.evaluation.eval_temperature)
     seeds = held_out(environment.env, env_args, episodes, episodes, EVAL_SEED)
     results = play_references(environment.env, env_args, seeds=seeds, agents=("skip", "oracle"))
     for label in ("initial", "best"):
@@ -238,14 +234,15 @@ def _score(
         )
         results += policy_results(label, played, seeds)
     return {
-        label: _per_episode([one for one in results if one.agent == label]) for label in PLAYERS
+        label: _per_episode([result for result in results if result.agent == label])
+        for label in PLAYERS
     }
 
 
 def _per_episode(results: Sequence[Result]) -> dict[str, list[float]]:
     return {
-        "scores": [round(float(one.score or 0.0), 6) for one in results],
-        "memory": [float(one.memory_tokens or 0) for one in results],
+        "scores": [round(float(result.score or 0.0), 6) for result in results],
+        "memory": [float(result.memory_tokens or 0) for result in results],
     }
 
 

@@ -226,7 +226,7 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class RunConfig:
+class SavingConfig:
     """Checkpoints, logs and the machine."""
 
     save_every: int = setting(20, "updates between checkpoints", low=1)

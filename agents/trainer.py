@@ -41,7 +41,7 @@ from agents.runs.evaluation import (
 )
 from agents.runs.metrics import means, reward_sums, rollout_sums, time_sums
 from agents.runs.samples import histograms, joined, sample
-from agents.runs.source import Source, sampling_of
+from agents.runs.source import RolloutSource, sampling_of
 from agents.runs.tracking import Tracker
 from baselines.tables.summary import render_table, summarise
 from finemem_env.errors import ConfigError, FineMemError
@@ -70,7 +70,7 @@ class Run:
     position: Position
     tracker: Tracker | None
     held_out: HeldOut
-    source: Source
+    source: RolloutSource
     stop: Callable[[], bool] = lambda: False
 
     @classmethod
@@ -111,7 +111,7 @@ class Run:
             policy.sampler = engines
             engines.refresh(scorer)
             engines.compare_draws(config.sampling.temperature, scorer)
-        source = Source(config, world, policy, scorer, engines)
+        source = RolloutSource(config, world, policy, scorer, engines)
         tracker = None
         if world.main:
             folder.mkdir(parents=True, exist_ok=True)

@@ -48,8 +48,6 @@ from finemem_env.text import split_sentences
 from finemem_env.types import Op, Operation
 
 if TYPE_CHECKING:
-    import torch
-
     from agents.model.batching import Row
     from agents.model.policy import Policy
 
@@ -162,6 +160,7 @@ def train(
     """
     import torch
 
+    from agents.learn.imitation import imitation_step
     from agents.model.policy import load_policy
 
     torch.manual_seed(config.seed)
@@ -178,7 +177,8 @@ def train(
             decay = 1.0 + (stage.final - 1.0) * step / stage.steps
             for group in optimizer.param_groups:
                 group["lr"] = config.lr * stage.lr * min(1.0, (done + 1) / 30) * decay
-            losses.append(_step(policy, optimizer, list(islice(source, stage.batch))))
+            rows = list(islice(source, stage.batch))
+            losses.append(imitation_step(policy, optimizer, rows, MAX_PADDED, share=False))
             done += 1
             recent = sum(losses[-20:]) / len(losses[-20:])
             if done % 20 == 0:
@@ -274,25 +274,6 @@ def _rows(policy: Policy, stage: Stage, config: WarmStart, seed: int) -> Iterato
         else:
             (prompt,) = policy.encode([_prompt(lesson, config)])
             yield Row(prompt, policy.template.target(lesson.action))
-
-
-def _step(policy: Policy, optimizer: torch.optim.Optimizer, rows: Sequence[Row]) -> float:
-    """One optimizer step on the mean negative log-likelihood per reply token, which it returns."""
-    from torch import nn
-
-    from agents.model.batching import micro_batches
-
-    scorer = policy.scorer()
-    total = sum(len(row.completion) for row in rows)
-    optimizer.zero_grad()
-    loss = 0.0
-    for batch in micro_batches(rows, MAX_PADDED, share=False):
-        part = -scorer(batch, "none").logprobs.sum() / total
-        part.backward()
-        loss += part.item()
-    nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
-    optimizer.step()
-    return loss
 
 
 def write_record(folder: Path, config: WarmStart, count: int = 128) -> dict[str, float]:

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from baselines.tables.findings import episode_lines
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_choice, positive
 from finemem_env.cli.tables import text_table
@@ -31,14 +32,11 @@ from finemem_env.inspect import (
     Choice,
     Finding,
     Recorded,
+    RecordedTraces,
     Tally,
-    episode_lines,
     episode_score,
     find,
     missing_notes,
-    read_recorded,
-    refusal_lines,
-    tally_table,
     tell,
 )
 
@@ -73,9 +71,17 @@ class _Seen:
 
     def lines(self) -> Iterator[str]:
         """The table and what belongs under it."""
-        yield text_table(*tally_table(self.tallies))
-        yield from refusal_lines(self.tallies)
+        yield text_table(*Tally.table(self.tallies))
+        yield from self._refusals()
         yield from missing_notes(self.traces, self.old, self.golds_only, self.broken)
+
+    def _refusals(self) -> Iterator[str]:
+        """The reasons of what was refused, one line for every agent that met any."""
+        for (agent, budget), tally in self.tallies.items():
+            if tally.reasons:
+                name = " ".join(filter(None, (visible(agent, 40), visible(budget))))
+                reasons = ", ".join(f"{reason} {n}" for reason, n in tally.reasons.most_common())
+                yield f"{name} refused: {reasons}"
 
 
 @command
@@ -103,7 +109,7 @@ _Episode = tuple[str, float, list[str]]  # agent, score, lines
 
 
 def _episodes(run: Path, choice: Choice, seen: _Seen) -> Iterator[_Episode]:
-    for one in read_recorded(run):
+    for one in RecordedTraces(run):
         if not choice.takes(one):
             seen.skip(one)
             continue

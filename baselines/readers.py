@@ -48,7 +48,7 @@ _DROPPED = ("reader", "reward", "attribution", "beta", "weights")
 
 
 @dataclass(slots=True)
-class Reading:
+class ReaderRun:
     """What one reader made of a run.
 
     Attributes:
@@ -81,9 +81,9 @@ class Reading:
 
 
 class _Counted:
-    """A reader that notes what it is asked, and answers on the side of `Reading`."""
+    """A reader that notes what it is asked, and answers on the side of `ReaderRun`."""
 
-    def __init__(self, reader: Reader, reading: Reading) -> None:
+    def __init__(self, reader: Reader, reading: ReaderRun) -> None:
         self._reader, self._reading = reader, reading
         self.version = reader.version
 
@@ -100,7 +100,7 @@ class _Counted:
         return answers
 
 
-def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> Reading:
+def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> ReaderRun:
     """Play the traces of `folder` again with the reader `given`.
 
     Raises:
@@ -108,7 +108,7 @@ def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> Reading:
         DataError: a trace of other data than its environment gives now.
     """
     config = {"name": given} if isinstance(given, str) else given
-    reading = Reading(_label(config))
+    reading = ReaderRun(_label(config))
     reader = _Counted(make_reader(config), reading)
     envs: dict[str, gym.Env[str, str]] = {}
     try:
@@ -187,23 +187,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _compared(readings: Sequence[Reading], agents: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _compared(readings: Sequence[ReaderRun], agents: Sequence[str]) -> Iterator[dict[str, Any]]:
     first = readings[0]
-    for one in readings:
-        means = one.means(agents)
+    for reading in readings:
+        means = reading.means(agents)
         tau = rank_correlation(first.means(agents), means)
         yield {
-            "reader": one.name,
+            "reader": reading.name,
             "scores": {a: None if math.isnan(m) else m for a, m in zip(agents, means, strict=True)},
             "tau": tau,
-            "tau_interval": rank_interval(first.scores, one.scores),
-            "agreement": agreement(first.questions, one.questions),
-            "questions": len(one.questions),
-            "calls": one.calls,
-            "failed": one.failed,
-            "no_source": one.unsourced,
-            "seconds": round(one.seconds, 3),
-            "cost": one.cost(),
+            "tau_interval": rank_interval(first.scores, reading.scores),
+            "agreement": agreement(first.questions, reading.questions),
+            "questions": len(reading.questions),
+            "calls": reading.calls,
+            "failed": reading.failed,
+            "no_source": reading.unsourced,
+            "seconds": round(reading.seconds, 3),
+            "cost": reading.cost(),
         }
 
 
@@ -211,13 +211,13 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "cost": None if row["cost"] is None else asdict(row["cost"])}
 
 
-def _scores_table(readings: Sequence[Reading], agents: Sequence[str]) -> str:
-    columns = [one.means(agents) for one in readings]
+def _scores_table(readings: Sequence[ReaderRun], agents: Sequence[str]) -> str:
+    columns = [reading.means(agents) for reading in readings]
     rows = [
         [agent, *(number(column[place]) for column in columns)]
         for place, agent in enumerate(agents)
     ]
-    return text_table(["agent", *(one.name for one in readings)], rows)
+    return text_table(["agent", *(reading.name for reading in readings)], rows)
 
 
 def _costs_table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -18,6 +18,7 @@ import gymnasium as gym
 
 from baselines.agents import PrivilegedAgent, agent_name, make_agent
 from baselines.runs.runner import session_of
+from baselines.tables.findings import finding_line
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import (
     add_env_options,
@@ -28,7 +29,7 @@ from finemem_env.cli.options import (
     json_object,
 )
 from finemem_env.console import visible
-from finemem_env.inspect import find, finding_line, tell
+from finemem_env.inspect import find, tell
 from finemem_env.operations import parse
 from finemem_env.prompts import parse_observation
 from finemem_env.session import public

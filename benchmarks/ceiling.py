@@ -10,24 +10,19 @@ that no model is needed.
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from typing import Any, NamedTuple
-
-import gymnasium as gym
+from typing import Any
 
 import finemem_env  # noqa: F401  (registers the environments)
-from baselines.agents import AGENTS, Agent, PrivilegedAgent, make_agent
-from baselines.runs.episodes import distinct_seeds
-from baselines.runs.runner import Entry, run_episode
+from baselines.agents import AGENTS, Agent, make_agent
 from baselines.tables.summary import CEILING
+from benchmarks import floor
 from benchmarks.exploit_policies import HONEST, POLICIES
 from benchmarks.exploit_reading import Keep
 from benchmarks.exploits import PROTOCOLS
-from benchmarks.floor import tasks
+from benchmarks.floor import Earned, tasks
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.progress import begin
@@ -67,13 +62,6 @@ def _verdict(prompt: str) -> str:
     return '{"VALID": true, "fluency": 1, "recall": 1, "precision": 1, "sentence_count": 1}'
 
 
-class Earned(NamedTuple):
-    """Mean score and return of one player."""
-
-    score: float
-    total: float
-
-
 def players() -> dict[str, Agent]:
     """Everything that plays, by name, the oracle first."""
     agents = {name: make_agent(name) for name in (CEILING, *AGENTS)}
@@ -84,27 +72,8 @@ def players() -> dict[str, Agent]:
 def earnings(
     env_id: str, keywords: Mapping[str, Any], episodes: int, seed: int, agents: Mapping[str, Agent]
 ) -> dict[str, Earned]:
-    """What every player earns on the same episodes."""
-    env: gym.Env[str, str] = gym.make(
-        env_id, disable_env_checker=True, split="test", judge=WordJudge(), **keywords
-    )
-    found = {}
-    with closing(env):
-        seeds = distinct_seeds(env, seed, episodes, at_most=True)
-        for name, agent in agents.items():
-            if isinstance(agent, PrivilegedAgent):
-                agent.attach(env)
-            results = [
-                run_episode(env, Entry(name, agent), i, one, {})[0] for i, one in enumerate(seeds)
-            ]
-            if any(result.status != "ok" for result in results):
-                raise DataError(f"{name}: {next(r.error for r in results if r.status != 'ok')}")
-            count = len(results)
-            found[name] = Earned(
-                math.fsum(result.score for result in results) / count,
-                math.fsum(result.episode_return or 0.0 for result in results) / count,
-            )
-    return found
+    """What every player earns on the same episodes, under a judge that needs no model."""
+    return floor.earnings(env_id, {"judge": WordJudge(), **keywords}, episodes, seed, agents)
 
 
 @command

@@ -12,29 +12,27 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmarks.credit_report import findings, table
-from benchmarks.credit_run import CREDITS, Budget, Cell, train
+from benchmarks.credit_run import CREDITS, Budget, CreditCell, train
 from benchmarks.credit_tasks import TASKS
+from benchmarks.resumed import Record, stored, work_off
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import positive
-from finemem_env.cli.progress import Progress, begin, tail
+from finemem_env.cli.progress import begin, tail
 from finemem_env.cli.shards import add_parts, check_cells
 from finemem_env.errors import ConfigError, DataError, nearest
-from finemem_env.fields import Fields, parse_json
 
-Record = dict[str, Any]
 _CELL = ("task", "reward", "credit", "seed")  # what tells cells apart
 
 
-def cells(tasks: Sequence[str], seeds: int) -> list[Cell]:
+def cells(tasks: Sequence[str], seeds: int) -> list[CreditCell]:
     """Every cell of these tasks, seed by seed, so that a run cut short is a smaller study."""
     return [
-        Cell(task, reward, credit, seed)
+        CreditCell(task, reward, credit, seed)
         for seed in range(seeds)
         for task in tasks
         for credit, rewards in CREDITS.items()
@@ -44,38 +42,30 @@ def cells(tasks: Sequence[str], seeds: int) -> list[Cell]:
 
 def read_records(path: Path, budget: Budget) -> Iterator[Record]:
     """The finished cells of `path` that were run with this budget; a torn last line is skipped."""
-    if path.exists():
-        yield from (one for one in _any_records(path) if one.get("budget") == asdict(budget))
+    yield from (one for one in _any_records(path) if one.get("budget") == asdict(budget))
 
 
 def _any_records(path: Path) -> Iterator[Record]:
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for record in stored(path):
         with contextlib.suppress(DataError):
-            record = Fields(parse_json(line, str(path)), str(path))
             if set(_CELL) <= record.child("cell").mapping_of_all().keys():
                 yield record.mapping_of_all()
 
 
-def run(wanted: Sequence[Cell], budget: Budget, path: Path, jobs: int) -> list[Record]:
+def run(wanted: Sequence[CreditCell], budget: Budget, path: Path, jobs: int) -> list[Record]:
     """Train the cells that `path` does not hold yet; returns the records of all wanted ones."""
     keys = {_key(asdict(cell)) for cell in wanted}
     done = {_key(record["cell"]): record for record in read_records(path, budget)}
     missing = [cell for cell in wanted if _key(asdict(cell)) not in done]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torn = path.exists() and not path.read_bytes().endswith(b"\n")
     begin(f"{len(missing)} trainings of {len(wanted)}", path, tail(path))
-    with path.open("a", encoding="utf-8") as file, Progress(len(missing), "cell") as advance:
-        file.write("\n" if torn else "")
-        for record in _train_all(missing, budget, jobs):
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            done[_key(record["cell"])] = record
-            advance(record["cell"]["task"])
+    work = partial(train, budget=budget)
+    for record in work_off(missing, work, path, jobs, "cell", lambda one: one["cell"]["task"]):
+        done[_key(record["cell"])] = record
     return [record for key, record in done.items() if key in keys]
 
 
 def merge(
-    wanted: Sequence[Cell], budget: Budget, paths: Sequence[Path], path: Path
+    wanted: Sequence[CreditCell], budget: Budget, paths: Sequence[Path], path: Path
 ) -> list[Record]:
     """Write the finished cells of `paths`, which are to be all wanted ones once, into `path`.
 
@@ -105,18 +95,6 @@ def merge(
     aside.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
     aside.replace(path)
     return records
-
-
-def _train_all(missing: Sequence[Cell], budget: Budget, jobs: int) -> Iterator[Record]:
-    if jobs == 1:
-        yield from (train(cell, budget) for cell in missing)
-        return
-    pool = ProcessPoolExecutor(max_workers=jobs)
-    try:
-        for future in as_completed(pool.submit(train, cell, budget) for cell in missing):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _key(cell: Record) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from benchmarks.credit_run import STUDIED
 from benchmarks.estimates import estimate
 from benchmarks.gold import gold_share
 from benchmarks.policy import UPDATE, KindOf, KindPolicy
-from benchmarks.rollout import Rollout, make_group, play, policy_gradient, reward_rows
+from benchmarks.rollout import KindRollout, make_group, play, policy_gradient, reward_rows
 from finemem_env.cli.frame import Parser, command, program
 from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.progress import Progress, begin
@@ -137,7 +137,7 @@ def _policy(merging: bool) -> KindPolicy:
     return KindPolicy([*names, UPDATE], [*logits, 50.0]) if merging else KindPolicy(names, logits)
 
 
-def _known(rollout: Rollout) -> Rollout:
+def _known(rollout: KindRollout) -> KindRollout:
     """The same rollout with only those questions whose evidence is known to the sentence."""
     finals = tuple((question, final) for question, final in rollout.finals if _located(question))
     outcome = dataclasses.replace(rollout.outcome, finals=tuple(final for _, final in finals))
@@ -148,7 +148,7 @@ def _located(question: Question) -> bool:
     return bool(question.evidence) and all(entry.sentence for entry in question.evidence)
 
 
-def _add_shares(measurement: Measurement, rollouts: Sequence[Rollout]) -> None:
+def _add_shares(measurement: Measurement, rollouts: Sequence[KindRollout]) -> None:
     pairs = [
         (question, final, len(rollout.outcome.steps))
         for rollout in rollouts
@@ -164,7 +164,7 @@ def _add_shares(measurement: Measurement, rollouts: Sequence[Rollout]) -> None:
 
 
 def _add_gradients(
-    measurement: Measurement, rollouts: Sequence[Rollout], policy: KindPolicy
+    measurement: Measurement, rollouts: Sequence[KindRollout], policy: KindPolicy
 ) -> None:
     for name, (settings, estimator) in _signals().items():
         rows = [reward_rows(rollout, settings) for rollout in rollouts]

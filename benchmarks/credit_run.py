@@ -15,7 +15,7 @@ from agents.learn.advantages import Estimator, compute_advantages
 from benchmarks.credit_tasks import KINDS, TASKS, CreditTask, kind_of
 from benchmarks.gold import gold_share
 from benchmarks.policy import KindPolicy
-from benchmarks.rollout import Rollout, make_group, play, policy_gradient, reward_rows
+from benchmarks.rollout import KindRollout, make_group, play, policy_gradient, reward_rows
 from finemem_env.rewards import REWARDS, RewardSettings
 from finemem_env.types import Answer, Reader, ReadRequest
 from finemem_env.vector import MemoryVectorEnv
@@ -68,7 +68,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class CreditCell:
     """What is compared: a task, a reward preset, a form of credit, and the chance of one seed."""
 
     task: str
@@ -92,7 +92,7 @@ class Point:
     accepted: float
 
 
-def train(cell: Cell, budget: Budget) -> dict[str, Any]:
+def train(cell: CreditCell, budget: Budget) -> dict[str, Any]:
     """Train one cell and return its record, JSON-able.
 
     Returns:
@@ -162,7 +162,7 @@ class _Learner:
     """Rollouts of fresh contexts, advantages, one Adam step."""
 
     def __init__(
-        self, cell: Cell, task: CreditTask, settings: RewardSettings, budget: Budget
+        self, cell: CreditCell, task: CreditTask, settings: RewardSettings, budget: Budget
     ) -> None:
         self._cell, self._settings, self._budget = cell, settings, budget
         self._form, _, local = cell.credit.partition(", local ")
@@ -216,7 +216,7 @@ class _Judge:
             accepted=round(sum(step.accepted for step in steps) / max(1, counted), 4),
         )
 
-    def _gold(self, rollouts: list[Rollout]) -> float:
+    def _gold(self, rollouts: list[KindRollout]) -> float:
         attribution = self._settings.attribution if self._settings.beta else None
         placed = (
             gold_share(question, final, attribution, len(rollout.outcome.steps))

@@ -17,7 +17,7 @@ import numpy as np
 from agents.learn.advantages import Estimator, compute_advantages
 from benchmarks.credit_tasks import kind_of
 from benchmarks.policy import KindPolicy
-from benchmarks.rollout import Rollout, make_group, play, reward_rows
+from benchmarks.rollout import KindRollout, make_group, play, reward_rows
 from finemem_env.cli.frame import Parser, command, program
 from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.tables import markdown_table
@@ -32,7 +32,7 @@ ESTIMATORS = {
 }
 
 
-def dark_groups(contexts: int, seed: int) -> list[list[Rollout]]:
+def dark_groups(contexts: int, seed: int) -> list[list[KindRollout]]:
     """Groups of 8 rollouts that store small talk alone; those that answer something are left out.
 
     Args:
@@ -53,7 +53,9 @@ def dark_groups(contexts: int, seed: int) -> list[list[Rollout]]:
     return groups
 
 
-def mean_advantage(groups: Sequence[Sequence[Rollout]], reward: str, estimator: Estimator) -> float:
+def mean_advantage(
+    groups: Sequence[Sequence[KindRollout]], reward: str, estimator: Estimator
+) -> float:
     """Mean |A| of a step, over the groups."""
     found = []
     for group in groups:

@@ -10,7 +10,7 @@ import numpy as np
 Z95 = 1.959963984540054
 
 
-class Estimate(tuple[float, float]):
+class MeanEstimate(tuple[float, float]):
     """(mean, half of the 95 % interval); the half is NaN for fewer than two values."""
 
     def text(self, digits: int = 2, *, sign: bool = False) -> str:
@@ -22,11 +22,11 @@ class Estimate(tuple[float, float]):
         return width if math.isnan(half) else f"{width} ± {half:.{digits}f}"
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float]) -> MeanEstimate:
     """Mean of independent values, with the normal 95 % interval of that mean."""
     if not values:
-        return Estimate((math.nan, math.nan))
+        return MeanEstimate((math.nan, math.nan))
     mean = float(np.mean(values))
     if len(values) < 2:
-        return Estimate((mean, math.nan))
-    return Estimate((mean, Z95 * float(np.std(values, ddof=1)) / math.sqrt(len(values))))
+        return MeanEstimate((mean, math.nan))
+    return MeanEstimate((mean, Z95 * float(np.std(values, ddof=1)) / math.sqrt(len(values))))

@@ -11,12 +11,12 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 
 import finemem_env  # noqa: F401  (registers the environments)
-from baselines.agents import AGENTS, PrivilegedAgent, make_agent
+from baselines.agents import AGENTS, Agent, PrivilegedAgent, make_agent
 from baselines.runs.episodes import distinct_seeds
 from baselines.runs.runner import Entry, run_episode
 from baselines.tables.summary import FLOOR
@@ -49,6 +49,42 @@ def tasks(names: Sequence[str] = ()) -> Iterator[tuple[str, str, dict[str, Any]]
             yield name, "FineMem-Mix-v0", {"source": name, **_CUT.get(name, {})}
 
 
+class Earned(NamedTuple):
+    """Mean score and return of one player."""
+
+    score: float
+    total: float
+
+
+def earnings(
+    env_id: str, keywords: Mapping[str, Any], episodes: int, seed: int, agents: Mapping[str, Agent]
+) -> dict[str, Earned]:
+    """What every player earns on the same episodes.
+
+    Raises:
+        DataError: a player that failed.
+    """
+    env: gym.Env[str, str] = gym.make(env_id, disable_env_checker=True, split="test", **keywords)
+    found = {}
+    with closing(env):
+        seeds = distinct_seeds(env, seed, episodes, at_most=True)
+        for name, agent in agents.items():
+            if isinstance(agent, PrivilegedAgent):
+                agent.attach(env)
+            results = [
+                run_episode(env, Entry(name, agent), i, drawn, {})[0]
+                for i, drawn in enumerate(seeds)
+            ]
+            if any(result.status != "ok" for result in results):
+                raise DataError(f"{name}: {next(r.error for r in results if r.status != 'ok')}")
+            count = len(results)
+            found[name] = Earned(
+                math.fsum(result.score for result in results) / count,
+                math.fsum(result.episode_return or 0.0 for result in results) / count,
+            )
+    return found
+
+
 def returns(
     env_id: str,
     keywords: Mapping[str, Any],
@@ -57,18 +93,9 @@ def returns(
     agents: Sequence[str] = tuple(AGENTS),
 ) -> dict[str, float]:
     """Mean return of every agent on the same episodes."""
-    env: gym.Env[str, str] = gym.make(env_id, disable_env_checker=True, split="test", **keywords)
-    found = {}
-    with closing(env):
-        seeds = distinct_seeds(env, seed, episodes, at_most=True)
-        for name in agents:
-            agent = make_agent(name)
-            if isinstance(agent, PrivilegedAgent):
-                agent.attach(env)
-            entry = Entry(name, agent)
-            results = [run_episode(env, entry, i, one, {})[0] for i, one in enumerate(seeds)]
-            found[name] = math.fsum(one.episode_return or 0.0 for one in results) / len(results)
-    return found
+    players = {name: make_agent(name) for name in agents}
+    played = earnings(env_id, keywords, episodes, seed, players)
+    return {name: earned.total for name, earned in played.items()}
 
 
 @command

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from finemem_env.rewards import FinalOutcome, shares
+from finemem_env.rewards import FinalOutcome
+from finemem_env.rewards.attribution import shares
 from finemem_env.types import Question
 
 

@@ -127,7 +127,7 @@ def train(config: TrainConfig, folder: Path, seconds: float) -> dict[str, float]
         and "before/…" and "after/…" of the evaluations on the same held-out episodes.
     """
     from agents.learn.distributed import World
-    from agents.learn.rollout import Sampling
+    from agents.learn.rollout import RolloutSampling
     from agents.runs.evaluation import EVAL_SEED, evaluate_policy
     from agents.runs.metrics import means, rollout_sums
     from agents.trainer import Interrupted, Run
@@ -139,7 +139,7 @@ def train(config: TrainConfig, folder: Path, seconds: float) -> dict[str, float]
         run.train(lambda values: _say(f"update {run.position.update}: {_short(values)}"))
     except Interrupted:
         run.close()
-    sampling = Sampling(config.sampling.max_new_tokens, 0.0, instructions=False)
+    sampling = RolloutSampling(config.sampling.max_new_tokens, 0.0, instructions=False)
     place, held_out = config.environment, run.held_out.validation
     rollouts = evaluate_policy(
         run.policy,
@@ -163,8 +163,8 @@ def train(config: TrainConfig, folder: Path, seconds: float) -> dict[str, float]
 
 
 def _means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    keys = [key for key in records[0] if all(key in one for one in records)]
-    return {key: fmean(float(one[key]) for one in records) for key in keys}
+    keys = [key for key in records[0] if all(key in record for record in records)]
+    return {key: fmean(float(record[key]) for record in records) for key in keys}
 
 
 def _short(values: Mapping[str, float]) -> str:
@@ -186,7 +186,7 @@ def measure(
     start = time.perf_counter()
     policy = load_policy(model)
     device, loaded = policy.device, time.perf_counter() - start
-    parameters = sum(one.numel() for one in policy.model.parameters())
+    parameters = sum(parameter.numel() for parameter in policy.model.parameters())
     del policy
     half = model.precision != "float32"
     dtype = torch.bfloat16 if half else torch.float32

@@ -16,7 +16,7 @@ from baselines.agents import AGENTS, PrivilegedAgent, make_agent
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.progress import begin
-from finemem_env.cli.tables import markdown_table
+from finemem_env.cli.tables import markdown_row, markdown_table
 from finemem_env.registration import make_env
 from finemem_env.session import public
 from finemem_env.text import approx_tokens
@@ -24,7 +24,7 @@ from finemem_env.text import approx_tokens
 _COLUMNS = ("agent", "copied [tokens/reply]", "named [tokens/reply]", "score copied", "score named")
 
 
-class Cost(NamedTuple):
+class ReplyCost(NamedTuple):
     """Mean tokens of a reply, and the mean score."""
 
     tokens: float
@@ -46,15 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure(name, options.env, options.episodes, options.seed, line_numbers=given)
             for given in (False, True)
         )
-        print(
-            f"| {name} | {copied.tokens:.1f} | {named.tokens:.1f} "
-            f"| {copied.score:.3f} | {named.score:.3f} |",
-            flush=True,
-        )
+        tokens = (f"{cost.tokens:.1f}" for cost in (copied, named))
+        scores = (f"{cost.score:.3f}" for cost in (copied, named))
+        print(markdown_row([name, *tokens, *scores]), flush=True)
     return 0
 
 
-def measure(name: str, env_id: str, episodes: int, seed: int, *, line_numbers: bool) -> Cost:
+def measure(name: str, env_id: str, episodes: int, seed: int, *, line_numbers: bool) -> ReplyCost:
     """An agent over consecutive seeds, in episodes of six chunks."""
     env = make_env(env_id, num_chunks=6, line_numbers=line_numbers)
     tokens, scores = [], []
@@ -70,7 +68,7 @@ def measure(name: str, env_id: str, episodes: int, seed: int, *, line_numbers: b
             tokens.append(approx_tokens(action))
             observation, _, over, _, info = env.step(action)
         scores.append(info["score"])
-    return Cost(sum(tokens) / len(tokens), sum(scores) / len(scores))
+    return ReplyCost(sum(tokens) / len(tokens), sum(scores) / len(scores))
 
 
 if __name__ == "__main__":

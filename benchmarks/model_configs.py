@@ -96,9 +96,9 @@ def _sizes(config: PreTrainedConfig, extra: dict[str, Any]) -> dict[str, Any]:
 def _layers(held: dict[str, Any]) -> dict[str, Any]:
     """As many blocks as show every kind of block, where there are kinds."""
     kinds = held.get("layer_types")
-    if not isinstance(kinds, (list, tuple)) or not all(isinstance(one, str) for one in kinds):
+    if not isinstance(kinds, (list, tuple)) or not all(isinstance(kind, str) for kind in kinds):
         return {}
-    count = max([2, *(list(kinds).index(one) + 1 for one in set(kinds))])
+    count = max([2, *(list(kinds).index(kind) + 1 for kind in set(kinds))])
     if count > _MOST_LAYERS:
         return {}
     return {"num_hidden_layers": count, "layer_types": list(kinds[:count])}

@@ -29,7 +29,7 @@ def seconds(folder: Path) -> dict[str, float]:
     """Mean seconds of a run's updates by part, without the first and the last one."""
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     updates = [json.loads(line) for line in lines][2:-1]
-    return {key: fmean(one[f"time/{key}"] for one in updates) for key in SHOWN}
+    return {key: fmean(update[f"time/{key}"] for update in updates) for key in SHOWN}
 
 
 @command

@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Rollout:
+class KindRollout:
     """One finished episode: what rewards are computed from, and the score function of each step.
 
     `context` is the reset seed: equal for the rollouts of a group. A local re-rollout has the
@@ -80,7 +80,7 @@ def play(
     kinds: Callable[[Session], KindOf],
     rng: np.random.Generator,
     local_steps: int | None = None,
-) -> list[Rollout]:
+) -> list[KindRollout]:
     """One rollout for each seed, all steps in lock-step; equal seeds make a group.
 
     Args:
@@ -95,7 +95,7 @@ def play(
     observations, _ = env.reset(seed=list(seeds))
     kind_of = {seed: kinds(session) for seed, session in zip(seeds, env.sessions, strict=True)}
     scores: list[list[Floats]] = [[] for _ in seeds]
-    found: list[Rollout] = []
+    found: list[KindRollout] = []
     while not env.sessions[0].terminated:
         decisions = [
             policy.act(observation, kind_of[seed], rng)
@@ -122,9 +122,9 @@ def _share_memory(env: MemoryVectorEnv, seeds: Sequence[int]) -> tuple[str, ...]
 
 def _rollouts(
     seeds: Sequence[int], sessions: Sequence[Session], scores: Sequence[Sequence[Floats]]
-) -> list[Rollout]:
+) -> list[KindRollout]:
     return [
-        Rollout(
+        KindRollout(
             context=seed,
             outcome=session.outcome(),
             finals=tuple((answer.question, final) for answer, final in session.record.finals),
@@ -135,7 +135,7 @@ def _rollouts(
     ]
 
 
-def reward_rows(rollout: Rollout, settings: RewardSettings) -> RolloutRewards:
+def reward_rows(rollout: KindRollout, settings: RewardSettings) -> RolloutRewards:
     """Both forms of one reward for `compute_advantages`, from what was recorded."""
     outcome = rollout.outcome
     streamed = [rewards.stream_reward(step, settings) for step in outcome.steps]
@@ -150,7 +150,7 @@ def reward_rows(rollout: Rollout, settings: RewardSettings) -> RolloutRewards:
     )
 
 
-def policy_gradient(rollouts: Sequence[Rollout], advantages: Sequence[Floats]) -> Floats:
+def policy_gradient(rollouts: Sequence[KindRollout], advantages: Sequence[Floats]) -> Floats:
     """Σ_t A_t · d log π_t / d logits, averaged over the episodes; (logits,).
 
     The continuations of local re-rollouts make up as many episodes as there are from step 0.

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.steps import synthetic_episode, time_steps
+from benchmarks.steps import growth, synthetic_episode, time_steps
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.progress import begin
-from finemem_env.cli.tables import markdown_table
+from finemem_env.cli.tables import markdown_row, markdown_table
 from finemem_env.operations import render
 from finemem_env.readers import make_reader
 from finemem_env.session import Session
@@ -129,25 +129,19 @@ STORED: dict[str, Callable[[Chunk], str]] = {"chunks": _whole, "sentences": _som
 
 def row(name: str, stored: str, chunks: int, measured: Measured) -> str:
     """One line of the table."""
-    # The last step answers the final questions too: it has a column of its own.
-    body, views = measured.steps[:-1], measured.renders[:-1]
-    tenth = max(1, len(body) // 10)
-    bare = [step - view for step, view in zip(body, views, strict=True)]
-    cells = [
-        name,
-        stored,
-        str(chunks),
-        f"{measured.tokens:,}",
-        f"{measured.items:,}",
-        f"{np.median(body[:tenth]):.1f}",
-        f"{np.median(body[-tenth:]):.1f}",
-        f"{np.median(views[-tenth:]):.1f}",
-        f"{np.median(bare[-tenth:]) / np.median(bare[:tenth]):.2f}",
-        f"{measured.steps[-1] / 1000:.2f}",
-        f"{sum(measured.steps) / 1000:.1f}",
-        f"{measured.base:.0f}, {measured.peak:.0f}",
-    ]
-    return "| " + " | ".join(cells) + " |"
+    return markdown_row(
+        [
+            name,
+            stored,
+            str(chunks),
+            f"{measured.tokens:,}",
+            f"{measured.items:,}",
+            *growth(measured.steps, measured.renders, 1),
+            f"{measured.steps[-1] / 1000:.2f}",
+            f"{sum(measured.steps) / 1000:.1f}",
+            f"{measured.base:.0f}, {measured.peak:.0f}",
+        ]
+    )
 
 
 def _megabytes() -> float:

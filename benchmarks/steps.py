@@ -22,7 +22,7 @@ import numpy as np
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, at_least_zero, positive
 from finemem_env.cli.progress import begin
-from finemem_env.cli.tables import markdown_table
+from finemem_env.cli.tables import markdown_row, markdown_table
 from finemem_env.env import MemoryEnv
 from finemem_env.locate import ENVIRONMENTS
 from finemem_env.operations import render
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(markdown_table(["id", "dense steps/s", "against 1,000"], []))
     for env_id in ENVIRONMENTS:
         rate = dense_rate(env_id, options.seconds, options.seed)
-        print(f"| {env_id} | {rate:,.0f} | {rate / 1000:.2f} |", flush=True)
+        print(markdown_row([env_id, f"{rate:,.0f}", f"{rate / 1000:.2f}"]), flush=True)
     print("\n" + markdown_table(_COLUMNS, []))
     for chunks in _LENGTHS:
         print(_growth_row(chunks, options.seed), flush=True)
@@ -79,7 +79,7 @@ def _print_memory(marks: Sequence[int], seed: int) -> None:
         _episode(env, seed + episode)
         if episode + 1 in marks:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"| {episode + 1:,} | {peak:.0f} |", flush=True)
+            print(markdown_row([f"{episode + 1:,}", f"{peak:.0f}"]), flush=True)
 
 
 def dense_rate(env_id: str, seconds: float, seed: int) -> float:
@@ -109,16 +109,20 @@ def _store(chunk: Chunk) -> str:
 
 def _growth_row(chunks: int, seed: int) -> str:
     steps, renders = _long_episode(chunks, seed)
-    # The last step answers the final questions too: it has a column of its own.
+    return markdown_row([str(chunks), *growth(steps, renders, 2), f"{steps[-1]:.1f}"])
+
+
+def growth(steps: Sequence[float], renders: Sequence[float], digits: int) -> list[str]:
+    """Medians in ms of the first and last tenth, of rendering in the last, ratio without it.
+
+    The last step answers the final questions too: it is left out.
+    """
     body, views = steps[:-1], renders[:-1]
     tenth = max(1, len(body) // 10)
-    first, last = _median(body[:tenth]), _median(body[-tenth:])
     bare = [step - view for step, view in zip(body, views, strict=True)]
-    ratio = _median(bare[-tenth:]) / _median(bare[:tenth])
-    return (
-        f"| {chunks} | {first:.2f} | {last:.2f} | {_median(views[-tenth:]):.2f} | {ratio:.2f} | "
-        f"{steps[-1]:.1f} |"
-    )
+    medians = (np.median(part) for part in (body[:tenth], body[-tenth:], views[-tenth:]))
+    ratio = np.median(bare[-tenth:]) / np.median(bare[:tenth])
+    return [*(f"{value:.{digits}f}" for value in medians), f"{ratio:.2f}"]
 
 
 def _long_episode(chunks: int, seed: int) -> tuple[list[float], list[float]]:
@@ -187,10 +191,6 @@ def _merged(sentences: list[str], facts: list[str]) -> Iterator[str]:
         yield sentence
         if number % gap == gap - 1 and number // gap < len(facts):
             yield facts[number // gap]
-
-
-def _median(values: list[float]) -> float:
-    return float(np.median(values))
 
 
 if __name__ == "__main__":

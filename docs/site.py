@@ -27,6 +27,7 @@ OUTSIDE = {
 # Title of a group of the API, and the modules whose `__all__` it shows.
 API = {
     "The environments": ("finemem_env",),
+    "Errors": ("finemem_env.errors",),
     "Rewards": ("finemem_env.rewards",),
     "Scoring": ("finemem_env.scoring",),
     "Sources": ("finemem_env.data.source",),

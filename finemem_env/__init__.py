@@ -6,44 +6,25 @@ Importing this package registers the environment ids:
     env = gym.make("FineMem-AR-v0")
 """
 
-from finemem_env._version import __version__
+from finemem_env._version import __version__ as __version__
 from finemem_env.env import MemoryEnv
-from finemem_env.errors import BackendError, ConfigError, DataError, FineMemError, ReaderError
-from finemem_env.extension import register, unregister
+from finemem_env.extension import register
 from finemem_env.manager import MemoryManager
 from finemem_env.registration import register_all
-from finemem_env.types import (
-    Answer,
-    Chunk,
-    Episode,
-    Evidence,
-    Medium,
-    Question,
-    Reader,
-    ReadRequest,
-)
+from finemem_env.types import Answer, Chunk, Episode, Evidence, Medium, Question
 from finemem_env.vector import MemoryVectorEnv
 
 __all__ = [
     "Answer",
-    "BackendError",
     "Chunk",
-    "ConfigError",
-    "DataError",
     "Episode",
     "Evidence",
-    "FineMemError",
     "Medium",
     "MemoryEnv",
     "MemoryManager",
     "MemoryVectorEnv",
     "Question",
-    "ReadRequest",
-    "Reader",
-    "ReaderError",
-    "__version__",
     "register",
-    "unregister",
 ]
 
 register_all()

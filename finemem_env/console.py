@@ -7,8 +7,6 @@ import re
 from io import TextIOWrapper, UnsupportedOperation
 from typing import TextIO
 
-__all__ = ["UNSEEN", "accept_any_text", "visible"]
-
 # What is spelled out wherever text of agents and data is shown, as ranges of code points: controls
 # (a terminal obeys them) but tab and newline, line separators, halves of pairs, tags, and every
 # mark that turns the direction of writing. Joiners stay: Persian and emoji need them.

@@ -18,11 +18,10 @@ from finemem_env.errors import ConfigError, KeywordError
 from finemem_env.factory import SessionFactory
 from finemem_env.locate import blank_env
 from finemem_env.prompts import INSTRUCTIONS
-from finemem_env.session import Session, make_info, render_text, run_step
+from finemem_env.session import Session, render_text, run_step
+from finemem_env.session.info import make_info
 from finemem_env.spaces import TextSpace
 from finemem_env.types import Competency
-
-__all__ = ["MemoryEnv"]
 
 # The part of an environment's page that every id shares; appended to the docstring of each class.
 _SHARED_PAGE = """    Action Space:

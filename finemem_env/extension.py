@@ -19,8 +19,6 @@ from finemem_env.rewards import ATTRIBUTIONS, REWARDS, Attribution, RewardSettin
 from finemem_env.scoring import METRICS, Metric
 from finemem_env.settings import MANAGED, PROTOCOLS, SETTINGS
 
-__all__ = ["register", "unregister"]
-
 
 def register(
     kind: str,

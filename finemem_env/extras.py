@@ -13,8 +13,6 @@ from typing import Any
 
 from finemem_env.errors import ConfigError
 
-__all__ = ["EXTRAS", "PACKAGES", "load", "missing", "needs", "require"]
-
 # Extra -> the modules that code of ours imports from it (pyproject.toml has the requirements).
 EXTRAS: dict[str, tuple[str, ...]] = {
     "a-mem": ("agentic_memory",),

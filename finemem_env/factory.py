@@ -25,12 +25,11 @@ from finemem_env.prompts import instructions_for
 from finemem_env.readers import check_reader, make_reader
 from finemem_env.retrieval import Retriever, make_retriever
 from finemem_env.rewards import formulas as rewards
-from finemem_env.session import Session, Stream, Streamed, StreamSource, versions_of
+from finemem_env.session import Session, Stream, Streamed, StreamSource
+from finemem_env.session.info import versions_of
 from finemem_env.spaces import TextSpace
 from finemem_env.text import make_counter
 from finemem_env.types import Competency, Episode, Judge, Reader
-
-__all__ = ["SessionFactory"]
 
 _COMPRESSION_WARNING = 0.5
 _DRAWS = 1000  # episodes drawn until one has a question that is not excluded

@@ -9,8 +9,6 @@ from typing import cast
 
 from finemem_env.errors import DataError, nearest
 
-__all__ = ["Fields", "parse_json", "read_object", "whole_lines"]
-
 
 class Fields:
     """A JSON object or table row whose values are read by key and type.

@@ -12,8 +12,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["ENVIRONMENTS", "blank_env", "load_module"]
-
 # id -> (module in envs/, class)
 ENVIRONMENTS: dict[str, tuple[str, str]] = {
     "FineMem-AR-v0": ("accurate_retrieval", "AccurateRetrievalEnv"),

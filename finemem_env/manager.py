@@ -27,16 +27,16 @@ from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 from finemem_env.errors import ConfigError, DataError
+from finemem_env.fields import read_object
 from finemem_env.media import called
 from finemem_env.memory import Item, Memory, Workspace
 from finemem_env.operations import parse
 from finemem_env.retrieval import Retriever
-from finemem_env.session import agent_info, tokens_of, versions_of
+from finemem_env.session.feed import tokens_of
+from finemem_env.session.info import agent_info, versions_of
 from finemem_env.settings import UNLIMITED, Settings, resolve
 from finemem_env.text import make_counter, split_sentences
 from finemem_env.types import Chunk, Medium, OperationResult, RejectReason
-
-__all__ = ["MEMORY_SCHEMA", "ManagerPolicy", "MemoryManager"]
 
 MEMORY_SCHEMA = "finemem-memory/1"
 _EPISODE = "manager"  # what the policy is told instead of the id of an episode
@@ -307,10 +307,7 @@ def _result(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a saved memory: {error}.") from error
-    if not isinstance(record, dict) or record.get("schema") != MEMORY_SCHEMA:
-        raise DataError(f"{path}: expected a JSON object with schema {MEMORY_SCHEMA!r}.")
-    return record
+    record = read_object(path)
+    if record.get("schema") != MEMORY_SCHEMA:
+        raise record.error("schema", repr(MEMORY_SCHEMA))
+    return record.mapping_of_all()

@@ -19,8 +19,6 @@ from pathlib import Path
 from finemem_env.errors import ConfigError
 from finemem_env.extras import require
 
-__all__ = ["CACHE_VARIABLE", "PACKAGED", "Packaged", "cache_folder", "packaged_file", "unpacked"]
-
 CACHE_VARIABLE = "FINEMEM_CACHE"  # a folder; a file holds the replies of readers alone
 _READ = 1 << 20  # bytes at a time
 

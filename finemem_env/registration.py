@@ -11,8 +11,6 @@ from finemem_env.errors import ConfigError
 from finemem_env.locate import ENVIRONMENTS, load_module
 from finemem_env.vector import MemoryVectorEnv
 
-__all__ = ["env_class", "make_env", "make_rollout_env", "make_vector_env", "register_all"]
-
 
 def register_all() -> None:
     """Register every id once (importing `finemem_env` does it)."""

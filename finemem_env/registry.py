@@ -14,8 +14,6 @@ from typing import Any, Generic, TypeVar
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.extras import PACKAGES, missing
 
-__all__ = ["Registry", "fold", "is_reference", "load_reference"]
-
 T = TypeVar("T")
 
 

@@ -26,8 +26,6 @@ from gymnasium.vector.utils.shared_memory import (
     write_to_shared_memory,
 )
 
-__all__ = ["TextSpace"]
-
 _SAMPLES = (
     '[{{"op":"INSERT","content":"{text}"}}]',
     '[{{"op":"UPDATE","id":"{number}","content":"{text}"}}]',

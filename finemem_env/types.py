@@ -10,28 +10,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol, runtime_checkable
 
-__all__ = [
-    "Answer",
-    "AnswersMode",
-    "Chunk",
-    "Competency",
-    "Episode",
-    "Evidence",
-    "Judge",
-    "JudgeRequest",
-    "Limits",
-    "Medium",
-    "MediumKind",
-    "Op",
-    "Operation",
-    "OperationResult",
-    "Question",
-    "ReadRequest",
-    "Reader",
-    "RejectReason",
-    "Task",
-]
-
 Competency = Literal["AR", "TTL", "LRU", "CR"]
 AnswersMode = Literal["any", "all", "fraction"]
 Task = Literal["fact", "multi_hop", "label", "summary", "choice"]

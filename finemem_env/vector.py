@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from finemem_env.errors import ConfigError
 from finemem_env.factory import SessionFactory
 from finemem_env.prompts import INSTRUCTIONS
-from finemem_env.session import Session, StepResult, make_info, render_text, run_step
+from finemem_env.session import Session, StepResult, render_text, run_step
+from finemem_env.session.info import make_info
 from finemem_env.types import Competency
-
-__all__ = ["MemoryVectorEnv"]
 
 _Info = dict[str, Any]
 _Step = tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], _Info]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import finemem_env
 from agents.learn.advantages import Estimator, RolloutRewards, compute_advantages
 from finemem_env.data.registry import SOURCES
+from finemem_env.extension import unregister
 from finemem_env.readers import READERS
 from finemem_env.registry import Registry
 from finemem_env.rewards import ATTRIBUTIONS, REWARDS
@@ -50,7 +50,7 @@ def example(
     yield run
     for kind, registry in REGISTRIES.items():
         for name in set(registry) - here[kind]:
-            finemem_env.unregister(kind, name)
+            unregister(kind, name)
 
 
 def needs(package: str) -> None:

@@ -15,8 +15,10 @@ import gymnasium as gym
 import pytest
 
 import finemem_env
-from finemem_env import ConfigError, Question
+from finemem_env import Question
 from finemem_env.cli.list import main as list_main
+from finemem_env.errors import ConfigError
+from finemem_env.extension import unregister
 from finemem_env.registry import Registry
 from finemem_env.scoring import score
 from finemem_env.settings import markdown
@@ -91,7 +93,7 @@ def registered() -> Iterator[None]:
         finemem_env.register(kind, "mine", parts[kind], description=f"my {kind}")
     yield
     for kind in order:
-        finemem_env.unregister(kind, "mine")
+        unregister(kind, "mine")
 
 
 def test_registered_parts_are_used(registered: None) -> None:
@@ -155,7 +157,7 @@ def test_what_cannot_be_registered(kind: str, name: str, value: object, message:
     with pytest.raises(ConfigError, match=message):
         finemem_env.register(kind, name, value)
     with pytest.raises(ConfigError):
-        finemem_env.unregister(kind, "x")
+        unregister(kind, "x")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 from finemem_env.operations import parse
 from finemem_env.operations.extract import find_values
 from finemem_env.readers.prompted import parse_reply
-from finemem_env.scoring import METRICS, content_verdict, is_judged, score, strip_reasoning
+from finemem_env.scoring import METRICS, is_judged, score, strip_reasoning
 from finemem_env.scoring.films import film_of, recommendations
+from finemem_env.scoring.judged import content_verdict
 from finemem_env.scoring.mem_alpha import first_boxed
 from finemem_env.text import approx_tokens, sentence_key, split_sentences, words
 from finemem_env.types import Question

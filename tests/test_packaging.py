@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import finemem_env
+from finemem_env import errors
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAY = (
@@ -82,9 +83,9 @@ def test_all_is_what_the_package_exposes() -> None:
 
 
 def test_errors_are_one_tree() -> None:
-    for error in (finemem_env.ConfigError, finemem_env.DataError, finemem_env.ReaderError):
-        assert issubclass(error, finemem_env.FineMemError)
-    copy = pickle.loads(pickle.dumps(finemem_env.ConfigError("x")))
+    for error in (errors.ConfigError, errors.DataError, errors.ReaderError):
+        assert issubclass(error, errors.FineMemError)
+    copy = pickle.loads(pickle.dumps(errors.ConfigError("x")))
     assert str(copy) == "x"
 
 

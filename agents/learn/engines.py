@@ -30,8 +30,11 @@ from agents.model.policy import Policy
 from finemem_env.backends import Sampling
 from finemem_env.backends.logprobs import sequence_logprobs
 from finemem_env.backends.sampler import (
+    PLAIN,
     Sample,
+    SampleOptions,
     Sampler,
+    TokenRows,
     WeightsDifferError,
     WeightSync,
     largest_difference,
@@ -95,15 +98,15 @@ class Engines:
         *,
         shared: bool = False,
     ) -> None:
-        known = (policy.own.context_tokens, *(one.sampler.context_tokens for one in engines))
+        known = (policy.own.context_tokens, *(engine.sampler.context_tokens for engine in engines))
         self.context_tokens = min((one for one in known if one is not None), default=None)
         self.tolerance = tolerance
         self.probe = _probe(policy, self.context_tokens)
         self._policy, self._folder = policy, folder.absolute()
         self._world, self._shared = world or World(), shared
         self._held = [
-            _Held(one, WeightSync(one.sampler, self._folder, self.probe, tolerance))
-            for one in engines
+            _Held(engine, WeightSync(engine.sampler, self._folder, self.probe, tolerance))
+            for engine in engines
         ]
 
     @property
@@ -112,12 +115,7 @@ class Engines:
         return self._world.main or not self._shared
 
     def sample(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        stop_ids: Sequence[int] = (),
-        groups: Sequence[Hashable | None] | None = None,
-        seeds: Sequence[int] | None = None,
+        self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN
     ) -> Sequence[Sample | None]:
         """One reply per prompt; rows of a group go to one engine, which caches their prefix.
 
@@ -126,14 +124,15 @@ class Engines:
         """
         if not prompts:
             return []
-        stop_ids = (*self._policy.stop_ids, *stop_ids)
+        stop_ids, seeds = (*self._policy.stop_ids, *options.stop_ids), options.seeds
 
         def draw(part: tuple[int, list[int]]) -> list[Sample | None]:
             number, rows = part
             own = None if seeds is None else [seeds[row] for row in rows]
-            return self._draw(number, [prompts[row] for row in rows], sampling, stop_ids, own)
+            dealt = [prompts[row] for row in rows]
+            return self._draw(number, dealt, sampling, SampleOptions(stop_ids, seeds=own))
 
-        parts = self._deal(groups or range(len(prompts)))
+        parts = self._deal(options.groups or range(len(prompts)))
         found: list[Sample | None] = [None] * len(prompts)
         for (_, rows), replies in zip(parts, _together(draw, parts), strict=True):
             for row, reply in zip(rows, replies, strict=True):
@@ -218,7 +217,7 @@ class Engines:
         policy = self._policy
         prompts = [one[: len(one) // 2 + 1] for one in self.probe]
         sampling = Sampling(temperature, max_tokens=PROBE_REPLY, seed=0)
-        drawn = engine.sampler.sample(prompts, sampling, policy.stop_ids)
+        drawn = engine.sampler.sample(prompts, sampling, SampleOptions(policy.stop_ids))
         rows = [
             Row(tuple(prompt), one.token_ids, one.logprobs)
             for prompt, one in zip(prompts, drawn, strict=True)
@@ -245,25 +244,21 @@ class Engines:
         return list(parts.items())
 
     def _draw(
-        self,
-        number: int,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        stop_ids: Sequence[int],
-        seeds: Sequence[int] | None,
+        self, number: int, prompts: TokenRows, sampling: Sampling, options: SampleOptions
     ) -> list[Sample | None]:
         held = self._held[number]
         try:
-            replies = held.engine.sampler.sample(prompts, sampling, stop_ids, seeds=seeds)
+            replies = held.engine.sampler.sample(prompts, sampling, options)
         except BackendError as error:
             if len(self._held) == 1:
                 raise
             self._lose(held, f"{len(prompts)} rows are lost: {error}")
             return [None] * len(prompts)
-        if len(self._held) > 1 and all(one is None for one in replies):
+        if len(self._held) > 1 and all(reply is None for reply in replies):
             self._lose(held, f"{len(prompts)} rows are lost: it gave no reply in time")
         return [
-            one and Sample(one.token_ids, one.logprobs, one.finished, number) for one in replies
+            reply and Sample(reply.token_ids, reply.logprobs, reply.finished, number)
+            for reply in replies
         ]
 
     def _give(self, held: _Held, trainer: list[list[float]]) -> float:

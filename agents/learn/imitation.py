@@ -27,7 +27,7 @@ from agents.learn.references import (
     Unselective,
     reference_lessons,
 )
-from agents.learn.rollout import Sampling, roll_out
+from agents.learn.rollout import RolloutSampling, roll_out
 from agents.model.batching import Row, micro_batches
 from agents.model.policy import Policy, load_policy
 from agents.settings import ModelConfig
@@ -122,7 +122,7 @@ def imitate(
         rows = [row for group in islice(source, config.prompts) for row in group]
         for group in optimizer.param_groups:
             group["lr"] = _rate(config, position.update)
-        losses.append(_step(policy, optimizer, rows))
+        losses.append(imitation_step(policy, optimizer, rows, share=policy.shares_prefixes))
         position.update += 1
         totals.prompt_tokens += sum({row.group: len(row.prompt) for row in rows}.values())
         totals.reply_tokens += sum(len(row.completion) for row in rows)
@@ -183,13 +183,20 @@ def _rows(policy: Policy, config: Imitation, skip: int) -> Iterator[list[Row]]:
         ]
 
 
-def _step(policy: Policy, optimizer: torch.optim.Optimizer, rows: Sequence[Row]) -> float:
+def imitation_step(
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    rows: Sequence[Row],
+    max_tokens: int = MICRO_TOKENS,
+    *,
+    share: bool,
+) -> float:
     """One optimizer step on the mean negative log-likelihood per reply token, which it returns."""
     scorer = policy.scorer()
     total = sum(len(row.completion) for row in rows)
     optimizer.zero_grad()
     loss = 0.0
-    for batch in micro_batches(rows, MICRO_TOKENS, share=policy.shares_prefixes):
+    for batch in micro_batches(rows, max_tokens, share=share):
         part = -scorer(batch.to(policy.device), "none").logprobs.sum() / total
         part.backward()
         loss += part.item()
@@ -224,7 +231,7 @@ def check_replies(
             policy,
             env,
             [int(one) for one in seeds],
-            Sampling(MAX_NEW_TOKENS, instructions=False),
+            RolloutSampling(MAX_NEW_TOKENS, instructions=False),
             seed,
         )
         for rollout in rollouts:

@@ -25,7 +25,7 @@ from agents.learn.advantages import Advantages, RolloutRewards
 from agents.model.batching import Row
 from agents.model.policy import Policy
 from finemem_env import backends
-from finemem_env.backends.sampler import Sample
+from finemem_env.backends.sampler import Sample, SampleOptions
 from finemem_env.errors import ConfigError
 from finemem_env.registration import make_rollout_env
 from finemem_env.session import Session, StepResult, end_here, run_step
@@ -91,7 +91,7 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class RolloutSampling:
     """How replies are drawn.
 
     Attributes:
@@ -106,7 +106,7 @@ class Sampling:
 
 
 @dataclass(slots=True)
-class Clock:
+class RolloutClock:
     """Seconds by part."""
 
     sample: float = 0.0
@@ -117,7 +117,7 @@ class Clock:
 class _TimedReader:
     """The environment's reader, with the time it takes."""
 
-    def __init__(self, reader: Reader, clock: Clock) -> None:
+    def __init__(self, reader: Reader, clock: RolloutClock) -> None:
         self.version = reader.version
         self._reader = reader
         self._clock = clock
@@ -147,9 +147,9 @@ def roll_out(
     policy: Policy,
     env: MemoryVectorEnv,
     seeds: Sequence[int],
-    sampling: Sampling,
+    sampling: RolloutSampling,
     seed: int,
-    clock: Clock | None = None,
+    clock: RolloutClock | None = None,
     draws: Sequence[int] | None = None,
     local_steps: int | None = None,
 ) -> list[Rollout]:
@@ -171,7 +171,7 @@ def roll_out(
     Raises:
         ConfigError: when no prompt of the first step fits the model's context.
     """
-    clock = clock or Clock()
+    clock = clock or RolloutClock()
     start = time.perf_counter()
     rollouts, reader = _begin(env, seeds), _TimedReader(env.factory.reader, clock)
     clock.environment += time.perf_counter() - start
@@ -293,7 +293,7 @@ def _draw(words: Sequence[int]) -> int:
     return int(np.random.SeedSequence(words).generate_state(1)[0])
 
 
-def _reply(policy: Policy, batch: _Batch, sampling: Sampling) -> list[StepRow]:
+def _reply(policy: Policy, batch: _Batch, sampling: RolloutSampling) -> list[StepRow]:
     """Sample one reply per prompt that fits the context; SKIP stands in for the others."""
     ids = policy.encode(batch.prompts)
     context = math.inf if policy.context is None else policy.context
@@ -310,8 +310,10 @@ def _reply(policy: Policy, batch: _Batch, sampling: Sampling) -> list[StepRow]:
         backends.Sampling(
             sampling.temperature, max_tokens=sampling.max_new_tokens, seed=batch.seed
         ),
-        groups=[batch.groups[number] for number in fits],
-        seeds=[batch.seeds[number] for number in fits],
+        SampleOptions(
+            groups=[batch.groups[number] for number in fits],
+            seeds=[batch.seeds[number] for number in fits],
+        ),
     )
     usable = [
         (number, completion)

@@ -77,7 +77,7 @@ def lessons(
         observations, _ = env.reset(seed=seeds)
         steps: list[list[Lesson]] = []
         for _ in range(env.sessions[0].num_chunks):
-            actions = [teacher.act(one, rng) for one in observations]
+            actions = [teacher.act(observation, rng) for observation in observations]
             steps.append(_step(env.instructions, observations, actions))
             observations, *_ = env.step(actions)
         order = rng.permutation(width * len(steps))

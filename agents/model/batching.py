@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from finemem_env.backends.local import MIN_SHARED, Unit, find_units
+from finemem_env.backends.local import Unit, find_units
 from finemem_env.errors import ConfigError
 
 
@@ -77,7 +77,7 @@ class MicroBatch:
 
 
 def plan(
-    rows: Sequence[Row], max_tokens: int, *, share: bool = True, minimum: int = MIN_SHARED
+    rows: Sequence[Row], max_tokens: int, *, share: bool = True, minimum: int | None = None
 ) -> list[tuple[Unit, ...]]:
     """Units of each micro-batch, longest first, so that running out of memory shows at once.
 

@@ -29,15 +29,13 @@ from finemem_env.backends import Sampling
 from finemem_env.backends.hf import HFSampler, load_model, load_tokenizer
 from finemem_env.backends.local import abilities, base_causal_lm, checkpoint_layers
 from finemem_env.backends.policy import manage_request
-from finemem_env.backends.sampler import Sample, Sampler
+from finemem_env.backends.sampler import Sample, SampleOptions, Sampler
 from finemem_env.backends.template import ChatTemplate, give_plain_template
 from finemem_env.errors import ConfigError
 from finemem_env.extras import needs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-__all__ = ["ModelConfig", "Policy", "load_policy"]
 
 Prompt = tuple[str, str]  # instructions and observation
 
@@ -135,7 +133,7 @@ class Policy:
                 "memory_budget of the environment, or max_new_tokens."
             )
         sampling = Sampling(temperature, max_tokens=max_new_tokens, seed=seed)
-        return self.own.sample(prompts, sampling, groups=groups)
+        return self.own.sample(prompts, sampling, SampleOptions(groups=groups))
 
     def scorer(self, temperature: float = 1.0) -> Scorer:
         """The trainable log-probabilities at the sampling temperature; wrap it with DDP or FSDP."""

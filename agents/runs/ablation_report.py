@@ -16,26 +16,33 @@ import numpy.typing as npt
 
 from agents.runs.curves import mean_curve
 from baselines.tables.intervals import Estimate
+from finemem_env.cli.tables import markdown_table
 
 Floats = npt.NDArray[np.float64]
 Record = dict[str, Any]
 REFERENCE = "outcome"  # updates are counted to its final score
 RESAMPLES = 2000
+_COLUMNS = (
+    "task",
+    "reward, credit",
+    "seeds",
+    "before",
+    "after (95 % interval)",
+    "memory / oracle",
+    "4 x longer, after (95 %)",
+    "updates to outcome's final score",
+)
 
 
 def table(records: Sequence[Record]) -> str:
     """Markdown, a line per task and method: score, memory, longer episodes, updates needed."""
-    lines = [
-        "| task | reward, credit | seeds | before | after (95 % interval) | memory / oracle "
-        "| 4 x longer, after (95 %) | updates to outcome's final score |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
     grouped = _grouped(records)
     finals = {
         task: _final(group)
         for (task, reward, credit), group in grouped.items()
         if reward == REFERENCE and "," not in credit
     }
+    rows = []
     for (task, reward, credit), group in grouped.items():
         before = statistics.fmean(normalised(group, "same", "initial").mean(axis=1))
         cells = (
@@ -45,8 +52,8 @@ def table(records: Sequence[Record]) -> str:
             _with_interval(normalised(group, "longer", "best")),
             _updates(group, finals.get(task)),
         )
-        lines.append(f"| {task} | {reward}, {credit} | {len(group)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([task, f"{reward}, {credit}", str(len(group)), *cells])
+    return markdown_table(_COLUMNS, rows)
 
 
 def mean_curves(records: Sequence[Record]) -> dict[str, list[tuple[int, Estimate]]]:

@@ -16,28 +16,16 @@ from typing import Any, get_type_hints
 
 from agents.learn.advantages import Estimator
 from agents.settings import (
-    TINY,
     EnvironmentConfig,
     EvaluationConfig,
     LossConfig,
     ModelConfig,
     OptimizerConfig,
-    RunConfig,
     SamplerSetup,
     SamplingConfig,
+    SavingConfig,
 )
 from finemem_env.errors import ConfigError, nearest
-
-__all__ = [
-    "CPU_ENV_ARGS",
-    "PRESETS",
-    "SETTINGS",
-    "SMOKE",
-    "TINY",
-    "Setting",
-    "TrainConfig",
-    "from_dict",
-]
 
 # Short chunks, one visible item: what the packaged model was warm-started on.
 CPU_ENV_ARGS: dict[str, Any] = {
@@ -48,7 +36,7 @@ CPU_ENV_ARGS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class TrainSetting:
     """One setting: its flat name, the part and the field that hold it, and its type and default."""
 
     name: str
@@ -73,16 +61,16 @@ PARTS: dict[str, Any] = {
     "loss": LossConfig,
     "optimizer": OptimizerConfig,
     "evaluation": EvaluationConfig,
-    "run": RunConfig,
+    "run": SavingConfig,
 }
 
 
-def _settings() -> Iterator[Setting]:
+def _settings() -> Iterator[TrainSetting]:
     for part, kind in PARTS.items():
         hints = get_type_hints(kind)
         for one in fields(kind):
             if one.metadata:  # the others have no name of their own
-                yield Setting(one.metadata["option"] or one.name, part, one, hints[one.name])
+                yield TrainSetting(one.metadata["option"] or one.name, part, one, hints[one.name])
 
 
 SETTINGS = {one.name: one for one in _settings()}
@@ -106,7 +94,7 @@ class TrainConfig:
     loss: LossConfig
     optimizer: OptimizerConfig
     evaluation: EvaluationConfig
-    run: RunConfig
+    run: SavingConfig
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401
         for part, kind in PARTS.items():

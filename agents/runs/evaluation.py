@@ -16,7 +16,7 @@ from typing import Any
 import gymnasium as gym
 
 from agents.learn import checkpoint
-from agents.learn.rollout import Rollout, Sampling, roll_out
+from agents.learn.rollout import Rollout, RolloutSampling, roll_out
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import TrainConfig
 from agents.settings import EVAL_EPISODES, FINAL_EPISODES
@@ -86,7 +86,7 @@ def evaluate_policy(
     *,
     seeds: Sequence[int],
     seed: int,
-    sampling: Sampling,
+    sampling: RolloutSampling,
 ) -> list[Rollout]:
     """One rollout of the episode of each of `seeds`, in order; `seed` is that of the sampling."""
     found: list[Rollout] = []
@@ -160,7 +160,7 @@ def play_references(
 
 
 def final_results(
-    config: TrainConfig, folder: Path, sampling: Sampling, seeds: Sequence[int], seed: int
+    config: TrainConfig, folder: Path, sampling: RolloutSampling, seeds: Sequence[int], seed: int
 ) -> list[Result]:
     """Initial and best weights of the run in `folder` and the scripted agents, on test episodes."""
     env = config.environment.evaluation("test")

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from agents.runs.config import PRESETS, TINY, TrainConfig, from_dict
+from agents.runs.config import PRESETS, TrainConfig, from_dict
+from agents.settings import TINY
 from baselines.reaching import reaching, refuse
 from finemem_env.errors import ConfigError
 from finemem_env.extras import needs

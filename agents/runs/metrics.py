@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from agents.learn.advantages import Advantages
-from agents.learn.rollout import Clock, Rollout
+from agents.learn.rollout import Rollout, RolloutClock
 from finemem_env.types import Op, RejectReason
 
 # (total, what it is divided by) by key; what is divided by 0 is a count and stays a sum.
@@ -86,7 +86,7 @@ def _by_step(rollouts: Sequence[Rollout]) -> dict[int, list[float]]:
     return found
 
 
-def time_sums(clock: Clock, seconds: dict[str, float], tokens: int) -> Sums:
+def time_sums(clock: RolloutClock, seconds: dict[str, float], tokens: int) -> Sums:
     """`time/…`: seconds by part, and `tokens` completion tokens over them."""
     parts = {
         "sample": clock.sample,

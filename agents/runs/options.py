@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
-from agents.runs.config import PRESETS, SETTINGS, SMOKE, TINY, TrainConfig, from_dict
+from agents.runs.config import PRESETS, SETTINGS, SMOKE, TrainConfig, from_dict
+from agents.settings import TINY
 from finemem_env.cli.options import json_object, name_or_object
 from finemem_env.data.registry import SOURCES, SYNTHETIC
 from finemem_env.locate import ENVIRONMENTS

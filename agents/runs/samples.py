@@ -9,6 +9,7 @@ from agents.learn.advantages import Advantages
 from agents.learn.rollout import Rollout
 from baselines.tables.charts import GridRow, grid_chart
 from baselines.tables.drawing import Drawing
+from finemem_env.cli.tables import markdown_table
 from finemem_env.console import visible
 from finemem_env.inspect import Finding, Story, find, tell
 from finemem_env.trace import Trace, TraceAnswer, record_trace
@@ -77,19 +78,13 @@ def _text(trace: Trace, story: Story, findings: Sequence[Finding]) -> str:
 
 def _finals(trace: Trace, lost: Sequence[Finding], answered: Sequence[Finding]) -> Iterator[str]:
     yield f"### Final questions, {len(lost)} of them lost"
-    lines = ["|  | question | answer | gold | where |", "|---|---|---|---|---|"]
+    rows = []
     for one in (*lost, *answered):
-        answer = one.answer
-        golds = " / ".join(answer.golds[:2])
-        cells = (
-            _name(trace, answer),
-            answer.question,
-            _said(answer),
-            golds,
-            one.text or one.outcome,
-        )
-        lines.append(f"| {' | '.join(_safe(cell, _ANSWER) for cell in cells)} |")
-    yield "\n".join(lines)
+        answer, golds = one.answer, " / ".join(one.answer.golds[:2])
+        name, told = _name(trace, answer), one.text or one.outcome
+        cells = (name, answer.question, _said(answer), golds, told)
+        rows.append([_safe(cell, _ANSWER) for cell in cells])
+    yield markdown_table(["", "question", "answer", "gold", "where"], rows)
 
 
 def _step(trace: Trace, story: Story, t: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from agents.learn.distributed import World, gathered
 from agents.learn.engines import Engines
-from agents.learn.rollout import Clock, Rollout, Sampling, drop_draws, roll_out
+from agents.learn.rollout import Rollout, RolloutClock, RolloutSampling, drop_draws, roll_out
 from agents.model.policy import Policy
 from agents.runs.config import TrainConfig
 from finemem_env.errors import ConfigError
@@ -28,12 +28,12 @@ class Batch:
 
     number: int
     rollouts: list[Rollout]
-    clock: Clock
+    clock: RolloutClock
     wait: float = 0.0
 
 
 @dataclass(slots=True)
-class Source:
+class RolloutSource:
     """Plays G rollouts of each of this process's contexts.
 
     Episodes are functions of (seed, update, context), and so are an engine's draws: with engines,
@@ -107,7 +107,7 @@ class Source:
         env = make_rollout_env(
             config.environment.env, config.environment.training(number), len(seeds)
         )
-        clock = Clock()
+        clock = RolloutClock()
         local = config.sampling.local_steps if config.sampling.compare == "state" else None
         # The trainer's own model needs all its weights to draw; engines have theirs.
         with gathered(self.scorer) if self.engines is None else nullcontext():
@@ -124,10 +124,10 @@ class Source:
         return Batch(number, rollouts, clock)
 
 
-def sampling_of(config: TrainConfig, temperature: float) -> Sampling:
+def sampling_of(config: TrainConfig, temperature: float) -> RolloutSampling:
     """How replies are drawn at a temperature."""
     sampling = config.sampling
-    return Sampling(sampling.max_new_tokens, temperature, sampling.instructions)
+    return RolloutSampling(sampling.max_new_tokens, temperature, sampling.instructions)
 
 
 def _draw(words: list[int]) -> int:

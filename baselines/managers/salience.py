@@ -152,13 +152,13 @@ class Salience(Reactive):
             for text in fresh
             if normalise(text) not in held and salience(text) > 0
         ]
-        changed = {one.item_id for one in updates}
+        changed = {update.item_id for update in updates}
         stored = [
             _Kept(text, self._rank(text, view), item_id)
             for item_id, text in view.items
             if item_id not in changed
         ]
-        spent = sum(approx_tokens(one.content or "") for one in updates)
+        spent = sum(approx_tokens(update.content or "") for update in updates)
         return self._settle(view, updates, stored, candidates, spent)
 
     def _settle(

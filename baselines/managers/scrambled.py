@@ -24,7 +24,8 @@ from finemem_env.errors import ConfigError
 from finemem_env.memory import Workspace
 from finemem_env.operations import parse
 from finemem_env.prompts import parse_observation
-from finemem_env.session import Session, StreamSource, agent_info, limits_of, public
+from finemem_env.session import Session, StreamSource, limits_of, public
+from finemem_env.session.info import agent_info
 from finemem_env.types import OperationResult
 
 _DRAWS = 200  # of an episode that is another one

@@ -17,7 +17,7 @@ from baselines.tables.intervals import Estimate
 from baselines.tables.results import Result
 from baselines.tables.summary import footnote
 from finemem_env.cli.tables import html, html_table, number, raw_table
-from finemem_env.inspect import tally_table
+from finemem_env.inspect import Tally
 
 _SCORES = (
     "score: arithmetic mean over episodes; macro: mean over competencies of their means; "
@@ -126,7 +126,7 @@ def _with_interval(one: Estimate | None) -> str:
 
 
 def _lost(episodes: Episodes) -> str:
-    return _table(tally_table(episodes.tallies), _LOST)
+    return _table(Tally.table(episodes.tallies), _LOST)
 
 
 def _episodes(report: Report, episodes: Episodes) -> str:

@@ -27,17 +27,6 @@ from finemem_env.cli.progress import Progress
 from finemem_env.cli.shards import add_shard
 from finemem_env.errors import ConfigError
 
-__all__ = [
-    "ALL",
-    "add_agent_options",
-    "add_run_options",
-    "json_object",
-    "play",
-    "print_place",
-    "print_run",
-    "print_shard",
-]
-
 ALL = "all"
 
 

@@ -61,7 +61,7 @@ class _Stratum:
     @property
     def variance(self) -> float:
         """Of the sum of its scores."""
-        squares = math.fsum(one * one for one in self.deviations)
+        squares = math.fsum(deviation * deviation for deviation in self.deviations)
         return squares * len(self.deviations) / self.freedom
 
 

@@ -43,7 +43,7 @@ def marker(kind: str, x: float, y: float, radius: float = 3.5) -> Points:
     """The corners of a marker."""
     corners, turn = _CORNERS[kind]
     angles = [math.radians(turn + 360 * n / corners) for n in range(corners)]
-    return [(x + radius * math.cos(one), y + radius * math.sin(one)) for one in angles]
+    return [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
 
 
 def hatching(kind: int, left: float, top: float, width: float, height: float) -> list[Points]:

@@ -18,19 +18,6 @@ from baselines.tables.intervals import Play, mean_interval
 from baselines.tables.results import Result
 from finemem_env.cli.tables import interval, number, text_table
 
-__all__ = [
-    "APART",
-    "CEILING",
-    "FLOOR",
-    "AgentSummary",
-    "Result",
-    "cell",
-    "footnote",
-    "render_table",
-    "summarise",
-    "table_cells",
-]
-
 FLOOR, CEILING = "skip", "oracle"
 APART = "ranked apart: agents that answer from a memory of their own, which no budget limits"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from finemem_env.backends.generation import GenerationBackend
 from finemem_env.backends.logprobs import load_package, sequence_logprobs
 from finemem_env.backends.named import model_folder
 from finemem_env.backends.options import check_number
-from finemem_env.backends.sampler import Sample
+from finemem_env.backends.sampler import PLAIN, Sample, SampleOptions, TokenRows
 from finemem_env.backends.template import ChatTemplate, end_ids
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.pretrained import PACKAGED
@@ -156,12 +156,7 @@ class HFSampler:
         return next((one for one in found if one is not None), None)
 
     def sample(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        stop_ids: Sequence[int] = (),
-        groups: Sequence[Hashable | None] | None = None,
-        seeds: Sequence[int] | None = None,
+        self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN
     ) -> list[Sample]:
         """One reply per prompt, in order. `sampling.seed` fixes the replies of a batch as a whole.
 
@@ -176,10 +171,10 @@ class HFSampler:
                 self.model,
                 prompts,
                 sampling,
-                stop_ids=(*self.ends, *stop_ids),
+                stop_ids=(*self.ends, *options.stop_ids),
                 pad_id=self.pad,
                 batch_tokens=self.batch_tokens,
-                groups=groups,
+                groups=options.groups,
             )
         return found
 

@@ -54,7 +54,7 @@ def _converted(file: Path, model: str, extra: str = "smollm") -> Path:
         import gguf  # noqa: F401 - transformers reads the file with it
 
     def write(folder: Path) -> None:
-        from finemem_env.backends.local import convert_gguf
+        from finemem_env.backends.gguf import convert_gguf
 
         sys.stderr.write(f"{file.name}: converted to safetensors once, in a minute ...\n")
         convert_gguf(file, folder)

@@ -19,6 +19,8 @@ from finemem_env.backends.base import Sampling
 from finemem_env.backends.logprobs import sequence_logprobs
 from finemem_env.errors import BackendError
 
+TokenRows = Sequence[Sequence[int]]
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -34,6 +36,24 @@ class Sample:
     engine: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SampleOptions:
+    """What a sampler is told of the rows beside how replies are drawn.
+
+    `stop_ids` end a reply beside the model's own end tokens, and stay in it. Rows of equal `groups`
+    begin alike; a hint. `seeds`, one per row, stand in the place of `sampling.seed`, for engines: a
+    reply then depends on its own row and not on the batch. A model of this process draws the batch
+    as a whole and goes by `sampling.seed`.
+    """
+
+    stop_ids: Sequence[int] = ()
+    groups: Sequence[Hashable | None] | None = None
+    seeds: Sequence[int] | None = None
+
+
+PLAIN = SampleOptions()
+
+
 @runtime_checkable
 class Sampler(Protocol):
     """What draws replies to prompts of token ids: a model of this process, or an engine."""
@@ -44,23 +64,14 @@ class Sampler(Protocol):
         ...
 
     def sample(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        stop_ids: Sequence[int] = (),
-        groups: Sequence[Hashable | None] | None = None,
-        seeds: Sequence[int] | None = None,
+        self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN
     ) -> Sequence[Sample | None]:
         """One reply per prompt, in order; None where the engine is away and gave none in time.
 
         Args:
             prompts: token ids.
             sampling: how replies are drawn.
-            stop_ids: end a reply beside the model's own end tokens, and stay in it.
-            groups: rows of equal group begin alike; a hint.
-            seeds: one per row, in the place of `sampling.seed`, for engines: a reply then depends
-                on its own row and not on the batch. A model of this process draws the batch as a
-                whole and goes by `sampling.seed`.
+            options: end tokens, groups and seeds of the rows.
 
         Raises:
             BackendError: the engine cannot run them.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from finemem_env.backends.generation import GenerationBackend
 from finemem_env.backends.hf import load_generation_config, load_tokenizer
 from finemem_env.backends.named import model_folder
 from finemem_env.backends.options import check_number
-from finemem_env.backends.sampler import Sample
+from finemem_env.backends.sampler import PLAIN, Sample, SampleOptions, TokenRows
 from finemem_env.backends.template import ChatTemplate, end_ids
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.extras import load
@@ -123,12 +123,7 @@ class VLLMSampler:
         return found
 
     def sample(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        stop_ids: Sequence[int] = (),
-        groups: Sequence[Hashable | None] | None = None,
-        seeds: Sequence[int] | None = None,
+        self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN
     ) -> list[Sample | None]:
         """One reply per prompt, in order; groups need no hint, the engine caches prefixes."""
         settings = [
@@ -137,11 +132,11 @@ class VLLMSampler:
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_tokens,
                 seed=seed,
-                stop_token_ids=list(stop_ids),
+                stop_token_ids=list(options.stop_ids),
                 logprobs=0,
                 detokenize=False,
             )
-            for seed in seeds or row_seeds(sampling.seed, len(prompts))
+            for seed in options.seeds or row_seeds(sampling.seed, len(prompts))
         ]
         outputs = self.engine.generate(_prompts(prompts), settings, use_tqdm=False)
         return [_sample(output.outputs[0]) for output in outputs]

@@ -7,13 +7,13 @@ Needs the extra `openai` here, and vLLM only on the server's side.
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from finemem_env.backends.base import Failure, Sampling
 from finemem_env.backends.retry import Refused, RetryPolicy
-from finemem_env.backends.sampler import Sample
+from finemem_env.backends.sampler import PLAIN, Sample, SampleOptions, TokenRows
 from finemem_env.backends.transport import Address, Patience, Transport
 from finemem_env.backends.vllm import columns, finite, row_seeds
 from finemem_env.errors import BackendError
@@ -100,12 +100,7 @@ class ServerSampler:
             return False
 
     def sample(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        stop_ids: Sequence[int] = (),
-        groups: Sequence[Hashable | None] | None = None,
-        seeds: Sequence[int] | None = None,
+        self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN
     ) -> list[Sample | None]:
         """One reply per prompt, in order; None where the server gave none in time.
 
@@ -120,12 +115,11 @@ class ServerSampler:
             "max_tokens": sampling.max_tokens,
             "logprobs": 0,
         }
-        extra = _WHOLE | {"stop_token_ids": list(stop_ids)}
+        extra = _WHOLE | {"stop_token_ids": list(options.stop_ids)}
+        seeds = options.seeds or row_seeds(sampling.seed, len(prompts))
         calls = [
             self._call(prompt, fields if seed is None else fields | {"seed": seed}, extra)
-            for prompt, seed in zip(
-                prompts, seeds or row_seeds(sampling.seed, len(prompts)), strict=True
-            )
+            for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         choices = self._run(calls)
         return [None if choice is None else _server_sample(choice) for choice in choices]

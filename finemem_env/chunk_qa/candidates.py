@@ -19,7 +19,7 @@ _NOT_FACTOIDS = frozenset(("yes", "no", "true", "false", "none", "unknown"))
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CandidateQuestion:
     """A question about one chunk, its answer, and the sentence that holds it where it is known."""
 
     question: str
@@ -39,7 +39,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ChunkJob:
     """One chunk to write questions about."""
 
     episode: Episode
@@ -60,12 +60,12 @@ class Generator(Protocol):
         """What pins its behaviour."""
         ...
 
-    def generate(self, jobs: Sequence[Job]) -> list[list[Candidate] | None]:
+    def generate(self, jobs: Sequence[ChunkJob]) -> list[list[CandidateQuestion] | None]:
         """Candidates for each job, in order; None where a call failed and is to be repeated."""
         ...
 
 
-def sound(candidate: Candidate, text: str) -> bool:
+def sound(candidate: CandidateQuestion, text: str) -> bool:
     """Whether it is a short factoid: its answer stands in the chunk and not in the question."""
     answer = form(candidate.answer)
     return (

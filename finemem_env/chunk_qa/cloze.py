@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from finemem_env.chunk_qa.candidates import Candidate, Job
+from finemem_env.chunk_qa.candidates import CandidateQuestion, ChunkJob
 from finemem_env.text import approx_tokens, parse_example, split_sentences, words
 from finemem_env.text.function_words import STOP
 from finemem_env.types import Episode
@@ -65,11 +65,11 @@ class ClozeGenerator:
         self.most = most
         self._counted: tuple[Episode, _Counts] | None = None
 
-    def generate(self, jobs: Sequence[Job]) -> list[list[Candidate] | None]:
+    def generate(self, jobs: Sequence[ChunkJob]) -> list[list[CandidateQuestion] | None]:
         """Candidates for each job, best first; never None."""
         return [self._write(job) for job in jobs]
 
-    def _write(self, job: Job) -> list[Candidate]:
+    def _write(self, job: ChunkJob) -> list[CandidateQuestion]:
         counts = self._counts(job.episode)
         found = []
         for place, sentence in enumerate(dict.fromkeys(split_sentences(job.text))):
@@ -146,10 +146,10 @@ def _rarity(text: str, counts: _Counts) -> float:
     return max((1 / max(1, counts.chunks[word]) for word in words(text)), default=0.0)
 
 
-def _candidate(sentence: str, mask: _Mask) -> Candidate:
+def _candidate(sentence: str, mask: _Mask) -> CandidateQuestion:
     gapped = sentence[: mask.start] + GAP + sentence[mask.end :]
     gapped = gapped[_serial_end(gapped) :]
-    return Candidate(f"Fill the gap: {gapped}", sentence[mask.start : mask.end], sentence)
+    return CandidateQuestion(f"Fill the gap: {gapped}", sentence[mask.start : mask.end], sentence)
 
 
 def _serial_end(sentence: str) -> int:
@@ -157,6 +157,6 @@ def _serial_end(sentence: str) -> int:
     return match.end() if match else 0
 
 
-def _enough_context(candidate: Candidate) -> bool:
+def _enough_context(candidate: CandidateQuestion) -> bool:
     left = [word for word in words(candidate.question)[3:] if word not in STOP]
     return len(set(left)) >= _CONTEXT

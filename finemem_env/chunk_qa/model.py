@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from finemem_env.backends import Backend, ChatRequest, Completion, Message, Sampling
-from finemem_env.chunk_qa.candidates import Candidate, Job, holding_sentence
+from finemem_env.chunk_qa.candidates import CandidateQuestion, ChunkJob, holding_sentence
 from finemem_env.operations import find_values
 from finemem_env.prompts import load_prompt
 from finemem_env.scoring import strip_reasoning
@@ -45,7 +45,7 @@ class ModelGenerator:
         temperature = self.sampling.temperature
         return f"{self.backend.model} {self.prompt.version} t={temperature:g} n={self.count}"
 
-    def generate(self, jobs: Sequence[Job]) -> list[list[Candidate] | None]:
+    def generate(self, jobs: Sequence[ChunkJob]) -> list[list[CandidateQuestion] | None]:
         """Candidates for each job, in the model's order.
 
         None where the call failed, or said nothing beside its reasoning.
@@ -56,7 +56,7 @@ class ModelGenerator:
         replies = self.backend.complete([self._chat(job) for job in jobs])
         return [_read(reply, job.text) for reply, job in zip(replies, jobs, strict=True)]
 
-    def _chat(self, job: Job) -> ChatRequest:
+    def _chat(self, job: ChunkJob) -> ChatRequest:
         time = job.episode.chunks[job.chunk].time
         user = self.prompt.fill(
             "user",
@@ -68,7 +68,7 @@ class ModelGenerator:
         return ChatRequest((system, Message("user", user)), self.sampling, self.prompt.version)
 
 
-def _read(reply: Completion, text: str) -> list[Candidate] | None:
+def _read(reply: Completion, text: str) -> list[CandidateQuestion] | None:
     said = strip_reasoning(reply.text)
     if reply.failure is not None or not said.strip():
         return None
@@ -77,7 +77,9 @@ def _read(reply: Completion, text: str) -> list[Candidate] | None:
         question, answer = record.get("question"), record.get("answer")
         if isinstance(question, str) and isinstance(answer, str):
             question, answer = " ".join(question.split()), answer.strip().rstrip(".")
-            found.append(Candidate(question, answer, holding_sentence(text, question, answer)))
+            found.append(
+                CandidateQuestion(question, answer, holding_sentence(text, question, answer))
+            )
     return found
 
 

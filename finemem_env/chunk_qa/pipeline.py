@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finemem_env.chunk_qa.candidates import Candidate, Generator, Job, sound
+from finemem_env.chunk_qa.candidates import CandidateQuestion, ChunkJob, Generator, sound
 from finemem_env.chunk_qa.selection import choose
 from finemem_env.data.schema import read_episodes, write_episodes
 from finemem_env.errors import BackendError, ConfigError
@@ -45,7 +45,7 @@ class Yield:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ChunkQaReport:
     """What a run did: yields by source and the content hash of the file."""
 
     yields: dict[str, Yield]
@@ -56,14 +56,14 @@ class Report:
 class _Done:
     generated: int
     sound: int
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[CandidateQuestion, ...]
 
 
 def verified(
-    jobs: Sequence[Job],
-    candidates: Sequence[Sequence[Candidate]],
+    jobs: Sequence[ChunkJob],
+    candidates: Sequence[Sequence[CandidateQuestion]],
     verifier: Reader,
-) -> list[list[Candidate] | None]:
+) -> list[list[CandidateQuestion] | None]:
     """The candidates that `verifier` answers rightly from their chunk alone, one batch.
 
     None for a job with a call that failed.
@@ -72,7 +72,7 @@ def verified(
         (number, candidate) for number, written in enumerate(candidates) for candidate in written
     ]
     requests = [ReadRequest(candidate.question, (jobs[number].text,)) for number, candidate in flat]
-    kept: list[list[Candidate] | None] = [[] for _ in jobs]
+    kept: list[list[CandidateQuestion] | None] = [[] for _ in jobs]
     answers = verifier.answer(requests) if requests else []
     for (number, candidate), answer in zip(flat, answers, strict=True):
         rows = kept[number]
@@ -94,7 +94,7 @@ def write_chunk_questions(
     keep: int = 5,
     replace: bool = False,
     each: Callable[[int, int], None] = lambda done, total: None,
-) -> Report:
+) -> ChunkQaReport:
     """Write `source` to `out` with chunk questions in it.
 
     Args:
@@ -134,20 +134,20 @@ def write_chunk_questions(
 
     content_hash = write_episodes(out, finished())
     progress.path.unlink()
-    return Report(dict(yields), content_hash)
+    return ChunkQaReport(dict(yields), content_hash)
 
 
 def _jobs(episode: Episode, replace: bool) -> list[int]:
     return [t for t, chunk in enumerate(episode.chunks) if replace or not chunk.questions]
 
 
-def _parts(source: Path, replace: bool, progress: _Progress) -> Iterator[list[Job]]:
+def _parts(source: Path, replace: bool, progress: _Progress) -> Iterator[list[ChunkJob]]:
     """Chunks still to do, in batches that may span episodes."""
-    part: list[Job] = []
+    part: list[ChunkJob] = []
     for episode in read_episodes(source):
         for chunk in _jobs(episode, replace):
             if (episode.episode_id, chunk) not in progress.done:
-                part.append(Job(episode, chunk))
+                part.append(ChunkJob(episode, chunk))
             if len(part) == _PART:
                 yield part
                 part = []
@@ -155,7 +155,7 @@ def _parts(source: Path, replace: bool, progress: _Progress) -> Iterator[list[Jo
         yield part
 
 
-def _run(jobs: list[Job], generator: Generator, verifier: Reader, progress: _Progress) -> int:
+def _run(jobs: list[ChunkJob], generator: Generator, verifier: Reader, progress: _Progress) -> int:
     """Generate and verify one batch; returns how many of its chunks failed."""
     generated = generator.generate(jobs)
     good = [
@@ -226,7 +226,7 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, job: Job, done: _Done) -> None:
+    def add(self, job: ChunkJob, done: _Done) -> None:
         self.done[job.episode.episode_id, job.chunk] = done
         rows = [[one.question, one.answer, one.sentence] for one in done.candidates]
         record = [job.episode.episode_id, job.chunk, done.generated, done.sound, rows]
@@ -246,7 +246,7 @@ class _Progress:
                 self._check(record)
             else:
                 name, chunk, generated, good, rows = record
-                candidates = tuple(Candidate(*row) for row in rows)
+                candidates = tuple(CandidateQuestion(*row) for row in rows)
                 self.done[name, chunk] = _Done(generated, good, candidates)
             self._kept += len(line)
 

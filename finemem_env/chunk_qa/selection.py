@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from finemem_env.chunk_qa.candidates import Candidate, NearDuplicates
+from finemem_env.chunk_qa.candidates import CandidateQuestion, NearDuplicates
 from finemem_env.text import normalise, words
 from finemem_env.types import Episode, Question
 
@@ -14,7 +14,9 @@ _SAME_ANSWER = 2  # questions of one chunk with the same answer, while there are
 _NEVER = -1
 
 
-def choose(episode: Episode, found: Mapping[int, Sequence[Candidate]], keep: int) -> Episode:
+def choose(
+    episode: Episode, found: Mapping[int, Sequence[CandidateQuestion]], keep: int
+) -> Episode:
     """`episode` with at most `keep` of the candidates as the questions of each chunk in `found`.
 
     Near-duplicates of a final question or of an earlier chunk's are left out. A question that a
@@ -28,7 +30,7 @@ def choose(episode: Episode, found: Mapping[int, Sequence[Candidate]], keep: int
     kept = [one.question for t, chunk in enumerate(episode.chunks) if t not in found
             for one in chunk.questions]  # fmt: skip
     asked = [*(one.question for one in episode.questions), *kept]
-    known = NearDuplicates([*asked, *(one.question for rows in found.values() for one in rows)])
+    known = NearDuplicates([*asked, *(row.question for rows in found.values() for row in rows)])
     for question in asked:
         known.add(question)
     ends = _ends(found)
@@ -44,11 +46,11 @@ def choose(episode: Episode, found: Mapping[int, Sequence[Candidate]], keep: int
     return dataclasses.replace(episode, chunks=tuple(chunks))
 
 
-def _varied(candidates: Sequence[Candidate]) -> list[Candidate]:
+def _varied(candidates: Sequence[CandidateQuestion]) -> list[CandidateQuestion]:
     """In order, but those with an answer that came up often enough last."""
     count: Counter[str] = Counter()
-    first: list[Candidate] = []
-    last: list[Candidate] = []
+    first: list[CandidateQuestion] = []
+    last: list[CandidateQuestion] = []
     for candidate in candidates:
         answer = normalise(candidate.answer)
         count[answer] += 1
@@ -56,7 +58,9 @@ def _varied(candidates: Sequence[Candidate]) -> list[Candidate]:
     return first + last
 
 
-def _ends(found: Mapping[int, Sequence[Candidate]]) -> dict[tuple[int, Candidate], int]:
+def _ends(
+    found: Mapping[int, Sequence[CandidateQuestion]],
+) -> dict[tuple[int, CandidateQuestion], int]:
     """The last chunk at which an answer holds, where a chunk answers the same question otherwise.
 
     `_NEVER` for a question that its own chunk answers in two ways.
@@ -76,5 +80,5 @@ def _ends(found: Mapping[int, Sequence[Candidate]]) -> dict[tuple[int, Candidate
     return ends
 
 
-def _words(candidate: Candidate) -> str:
+def _words(candidate: CandidateQuestion) -> str:
     return " ".join(words(candidate.question))

@@ -14,7 +14,7 @@ from finemem_env.backends.registry import BACKENDS, make_backend
 from finemem_env.chunk_qa.candidates import Generator
 from finemem_env.chunk_qa.cloze import ClozeGenerator
 from finemem_env.chunk_qa.model import ModelGenerator
-from finemem_env.chunk_qa.pipeline import Report, Yield, write_chunk_questions
+from finemem_env.chunk_qa.pipeline import ChunkQaReport, Yield, write_chunk_questions
 from finemem_env.chunk_qa.quality import Quality, measure
 from finemem_env.cli.frame import Parser, program, saving
 from finemem_env.cli.options import at_least, model, positive
@@ -94,7 +94,7 @@ def make_generator(config: Mapping[str, object], count: int) -> Generator:
     return ModelGenerator(backend, count=count, temperature=temperature, seed=options.seed)
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: ChunkQaReport) -> None:
     header = ["source", "chunks", "generated", "sound", "verified", "kept", "per chunk"]
     yields = dict(report.yields)
     if len(yields) > 1:

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from finemem_env.cli.cost_model import PUBLISHED, Assumptions, Call, Shape, costs, measure_shape
+from finemem_env.cli.cost_model import (
+    PUBLISHED,
+    Assumptions,
+    ModelCalls,
+    Shape,
+    costs,
+    measure_shape,
+)
 from finemem_env.cli.frame import Parser, program
 from finemem_env.cli.options import (
     above_zero,
@@ -21,7 +28,7 @@ from finemem_env.cli.options import (
     positive,
 )
 from finemem_env.cli.tables import text_table
-from finemem_env.cli.train_cost import GPUS, MODELS, Plan, training_table
+from finemem_env.cli.train_cost import GPUS, MODELS, TrainingPlan, training_table
 from finemem_env.data.registry import load_source
 from finemem_env.data.source import SPLITS, SourceConfig
 from finemem_env.errors import ConfigError
@@ -89,8 +96,8 @@ def _parser() -> Parser:
     return parser
 
 
-def _print_training(options: argparse.Namespace, shape: Shape, step: Sequence[Call]) -> None:
-    plan = Plan.of(options.train)
+def _print_training(options: argparse.Namespace, shape: Shape, step: Sequence[ModelCalls]) -> None:
+    plan = TrainingPlan.of(options.train)
     manager = next(call for call in step if call.kind == "manager")
     how = "float32 weights, split" if plan.way == "full" else f"LoRA of rank {plan.rank}, bfloat16"
     table = training_table(
@@ -132,11 +139,11 @@ def _shape(options: argparse.Namespace) -> tuple[Shape, str]:
     return measure_shape(episodes), f"source {source.name} ({count} episodes measured)"
 
 
-def _times(calls: Sequence[Call], factor: float) -> list[Call]:
+def _times(calls: Sequence[ModelCalls], factor: float) -> list[ModelCalls]:
     return [replace(call, calls=call.calls * factor) for call in calls]
 
 
-def _print_table(title: str, calls: Sequence[Call]) -> None:
+def _print_table(title: str, calls: Sequence[ModelCalls]) -> None:
     header = ["", "calls", "prompt/call", "reply/call", "prompt tokens", "reply tokens"]
     rows = []
     for call in calls:

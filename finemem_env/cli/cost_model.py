@@ -58,7 +58,7 @@ class Assumptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ModelCalls:
     """Calls of one kind: how many, and the average tokens of prompt and reply."""
 
     kind: str
@@ -93,7 +93,7 @@ def measure_shape(episodes: Sequence[Episode]) -> Shape:
 
 def costs(
     shape: Shape, settings: Settings, rollouts: float, assumed: Assumptions | None = None
-) -> list[Call]:
+) -> list[ModelCalls]:
     """The calls of `rollouts` episodes under `settings`; kinds that need none are left out.
 
     Args:
@@ -110,7 +110,7 @@ def costs(
     reward = settings.reward
     manager_prompt = approx_tokens(INSTRUCTIONS) + _OBSERVATION_FRAME + shape.chunk_tokens
     calls = [
-        Call(
+        ModelCalls(
             "manager",
             rollouts * shape.chunks,
             manager_prompt + memory,
@@ -127,13 +127,13 @@ def costs(
         calls.append(_read("leave-one-out", again, shape, (top - 1) * item, assumed))
     if reward.weights.content and settings.judge is not None:
         writes = rollouts * shape.chunks * written / item
-        calls.append(Call("content judge", writes, _JUDGE_PROMPT + item, _JUDGE_REPLY))
+        calls.append(ModelCalls("content judge", writes, _JUDGE_PROMPT + item, _JUDGE_REPLY))
     return [call for call in calls if call.calls]
 
 
-def _read(kind: str, calls: float, shape: Shape, items: float, assumed: Assumptions) -> Call:
+def _read(kind: str, calls: float, shape: Shape, items: float, assumed: Assumptions) -> ModelCalls:
     prompt = approx_tokens(load_prompt("read/1").sections["system"]) + _READER_FRAME
-    return Call(
+    return ModelCalls(
         kind, calls, prompt + items + shape.question_tokens, assumed.answer_tokens + _READER_FRAME
     )
 

@@ -29,9 +29,14 @@ def markdown_table(header: Row, rows: Sequence[Row], *, padded: bool = False) ->
     widths = _widths([header, *rows]) if padded else [0] * len(header)
     ruler = ["-" * max(3, width) for width in widths]
     return "\n".join(
-        f"| {' | '.join(text.ljust(width) for text, width in zip(cells, widths, strict=True))} |"
+        markdown_row([text.ljust(width) for text, width in zip(cells, widths, strict=True)])
         for cells in [header, ruler, *rows]
     )
+
+
+def markdown_row(cells: Row) -> str:
+    """A line of a Markdown table, for rows that are printed as they come."""
+    return f"| {' | '.join(cells)} |"
 
 
 def html(text: object) -> str:

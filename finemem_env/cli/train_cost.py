@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from finemem_env.cli.cost_model import Call
+from finemem_env.cli.cost_model import ModelCalls
 from finemem_env.cli.tables import text_table
 
 Way = Literal["full", "lora"]
@@ -89,7 +89,7 @@ GPUS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """How it is trained; the defaults are those of the presets `paper` (full) and `gpu-4b-lora`.
 
     `arithmetic`: share of the peak that prefill and update reach. `reading`: share of the bandwidth
@@ -105,13 +105,13 @@ class Plan:
     launch: float = 0.025
 
     @classmethod
-    def of(cls, way: Way) -> Plan:
+    def of(cls, way: Way) -> TrainingPlan:
         """The plan of a preset."""
         return cls(way) if way == "full" else cls(way, sample_tokens=131_072, micro_tokens=16_384)
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class UpdateEstimate:
     """Bytes on each GPU and seconds of an update."""
 
     state: float
@@ -133,8 +133,8 @@ class Estimate:
 
 
 def estimate(
-    model: Model, gpu: Gpu, count: int, manager: Call, steps: float, plan: Plan
-) -> Estimate:
+    model: Model, gpu: Gpu, count: int, manager: ModelCalls, steps: float, plan: TrainingPlan
+) -> UpdateEstimate:
     """Memory and time of one update.
 
     Args:
@@ -162,7 +162,7 @@ def estimate(
     prefill = (manager.calls / count) * manager.prompt * forward / speed
     passes = steps * batches * manager.reply
     read = (weights + held * model.cache_bytes) / (gpu.bandwidth * plan.reading)
-    return Estimate(
+    return UpdateEstimate(
         state=state,
         sampling=sampling,
         update=state + kept + _LOGITS,
@@ -173,7 +173,12 @@ def estimate(
 
 
 def training_table(
-    model: Model, gpu: Gpu, counts: Sequence[int], manager: Call, steps: float, plan: Plan
+    model: Model,
+    gpu: Gpu,
+    counts: Sequence[int],
+    manager: ModelCalls,
+    steps: float,
+    plan: TrainingPlan,
 ) -> str:
     """One line a number of GPUs: gigabytes on each, and minutes of an update."""
     header = ["GPUs", "state", "sampling", "update", "peak", "fits", "sample", "train", "all"]

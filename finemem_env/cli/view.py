@@ -15,7 +15,7 @@ from pathlib import Path
 
 from finemem_env.cli.frame import program, saving
 from finemem_env.cli.options import add_choice, at_least, positive
-from finemem_env.inspect import Choice, state_of
+from finemem_env.inspect import Choice, RecordedTraces
 from finemem_env.view import Collection, collect, data_json, make_server, page
 
 _MOST = 24
@@ -59,7 +59,7 @@ def _serve(run: Path, gather: partial[Collection], port: int, *, opens: bool) ->
     server = make_server(
         lambda: page(title, gather(), follow=True),
         lambda: data_json(title, gather(), follow=True),
-        lambda: state_of(run),
+        RecordedTraces(run).state,
         port,
     )
     address = f"http://127.0.0.1:{server.server_address[1]}/"

@@ -39,7 +39,7 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class PassagePiece:
     """The part of passage `passage` that one chunk holds: characters [start, end) of its text."""
 
     passage: int
@@ -52,7 +52,7 @@ class Packed:
     """One chunk: its text, and the passages or parts of them that it was made of."""
 
     text: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[PassagePiece, ...]
 
 
 @dataclass(slots=True)
@@ -60,10 +60,10 @@ class _Open:
     """The chunk being filled."""
 
     blocks: list[str] = field(default_factory=list)
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[PassagePiece] = field(default_factory=list)
     tokens: int = 0
 
-    def add(self, block: str, piece: Piece, tokens: int) -> None:
+    def add(self, block: str, piece: PassagePiece, tokens: int) -> None:
         self.tokens += tokens
         self.blocks.append(block)
         self.pieces.append(piece)
@@ -133,7 +133,7 @@ def pack(
         if len(done) == len(targets):
             break
         if tokens <= targets[len(done)]:
-            chunk.add(passage.block, Piece(number, 0, len(passage.text)), tokens)
+            chunk.add(passage.block, PassagePiece(number, 0, len(passage.text)), tokens)
             continue
         pieces = _sentence_pieces(number, passage, targets[len(done) :], count_tokens)
         for piece in pieces:
@@ -153,10 +153,10 @@ def _sentence_pieces(
     passage: Passage,
     targets: Sequence[int],
     count_tokens: Callable[[str], int],
-) -> list[Piece]:
+) -> list[PassagePiece]:
     """Runs of whole sentences, one per target, until the passage or the targets run out."""
     spans = sentence_spans(passage.text)
-    pieces: list[Piece] = []
+    pieces: list[PassagePiece] = []
     first = 0
     for target in targets:
         last = first
@@ -165,7 +165,7 @@ def _sentence_pieces(
             if count_tokens(dataclasses.replace(passage, text=text).block) > target:
                 break
             last += 1
-        pieces.append(Piece(number, spans[first][0], spans[last][1]))
+        pieces.append(PassagePiece(number, spans[first][0], spans[last][1]))
         first = last + 1
         if first == len(spans):
             break
@@ -185,7 +185,7 @@ def split_evenly(
     chunks = []
     for place in sorted(set(places.tolist())):
         members = np.flatnonzero(places == place).tolist()
-        pieces = tuple(Piece(i, 0, len(passages[i].text)) for i in members)
+        pieces = tuple(PassagePiece(i, 0, len(passages[i].text)) for i in members)
         chunks.append(Packed(separator.join(passages[i].block for i in members), pieces))
     return tuple(chunks)
 

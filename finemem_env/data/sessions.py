@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finemem_env.data.packing import Packed, Passage, Piece
+from finemem_env.data.packing import Packed, Passage, PassagePiece
 from finemem_env.data.passages import Layout
 from finemem_env.data.whole import WholeSource
 from finemem_env.types import Chunk, Evidence, Question
@@ -21,7 +21,7 @@ Place = tuple[int, int]  # (session, turn)
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class TalkSession:
     """One conversation: its header line, its date as the publisher writes it, its turns."""
 
     header: str
@@ -30,7 +30,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TalkQuestion:
     """A question about a talk, and the turns that answer it."""
 
     question: Question
@@ -51,8 +51,8 @@ class Talk:
     """A publisher's conversation: its sessions, what is asked about them, and shared images."""
 
     name: str
-    sessions: tuple[Session, ...]
-    asked: tuple[Asked, ...]
+    sessions: tuple[TalkSession, ...]
+    asked: tuple[TalkQuestion, ...]
     shared: tuple[Shared, ...] = ()
 
 
@@ -61,7 +61,7 @@ class Transcript:
     """Where the turns went: turn j of session i is passage `first[i]` + j of the layout."""
 
     layout: Layout
-    sessions: tuple[Session, ...]
+    sessions: tuple[TalkSession, ...]
     first: tuple[int, ...]
 
     def chunks(self) -> tuple[Chunk, ...]:
@@ -83,7 +83,7 @@ class Transcript:
         return text, session.date or None
 
 
-def tell(sessions: Iterable[Session], cut: Callable[[Sequence[Passage]], Layout]) -> Transcript:
+def tell(sessions: Iterable[TalkSession], cut: Callable[[Sequence[Passage]], Layout]) -> Transcript:
     """Lay out `sessions` in order, each turn a passage; those without a turn have no place."""
     told = tuple(sessions)
     passages: list[Passage] = []
@@ -102,7 +102,7 @@ class TalkSource(WholeSource):
 
     separator = "\n"
 
-    def tell(self, rng: np.random.Generator, sessions: Sequence[Session]) -> Transcript:
+    def tell(self, rng: np.random.Generator, sessions: Sequence[TalkSession]) -> Transcript:
         """`sessions` in chunks."""
         return tell(sessions, lambda passages: self.cut_talk(rng, passages))
 
@@ -119,7 +119,7 @@ class TalkSource(WholeSource):
 
     def _packed(self, passages: Sequence[Passage], numbers: Sequence[int]) -> Packed:
         text = self.separator.join(passages[number].block for number in numbers)
-        return Packed(text, tuple(Piece(i, 0, len(passages[i].text)) for i in numbers))
+        return Packed(text, tuple(PassagePiece(i, 0, len(passages[i].text)) for i in numbers))
 
 
 def date_prefix(date: str) -> str:

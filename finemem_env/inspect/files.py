@@ -48,43 +48,38 @@ class Choice:
         return all(wanted is None or wanted in names for wanted, names in given)
 
 
-def trace_files(path: Path) -> list[Path]:
-    """The trace files of a path, in order.
+@dataclass(frozen=True, slots=True)
+class RecordedTraces:
+    """Every trace of a path, in order; a line that is still being written is left out.
 
     Raises:
-        DataError: there is none.
+        DataError: no traces, or one that breaks the schema; when they are read.
     """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise DataError(f"{path}: {_HINT}, found nothing there.")
-    whole = path / "traces.jsonl"
-    files = [whole] if whole.is_file() else []
-    files += [
-        file for name in ("traces", "samples") for file in sorted(path.glob(f"{name}/*.jsonl"))
-    ]
-    if not files:
-        raise DataError(f"{path}: {_HINT}, found a folder without traces.")
-    return files
 
+    path: Path
 
-def state_of(path: Path) -> str:
-    """Changes whenever a trace is added.
+    def __iter__(self) -> Iterator[Recorded]:
+        for file in self._files():
+            task, _, budget = file.stem.rpartition("@")
+            for trace in read_traces(file, growing=True):
+                yield Recorded(task, budget if task else "", trace)
 
-    Raises:
-        DataError: there is none.
-    """
-    seen = ((file, file.stat()) for file in trace_files(path))
-    return "-".join(f"{stat.st_size:x}.{stat.st_mtime_ns:x}" for _, stat in seen)
+    def state(self) -> str:
+        """Changes whenever a trace is added."""
+        seen = ((file, file.stat()) for file in self._files())
+        return "-".join(f"{stat.st_size:x}.{stat.st_mtime_ns:x}" for _, stat in seen)
 
-
-def read_recorded(path: Path) -> Iterator[Recorded]:
-    """Every trace of a path; a line that is still being written is left out.
-
-    Raises:
-        DataError: no traces, or one that breaks the schema.
-    """
-    for file in trace_files(path):
-        task, _, budget = file.stem.rpartition("@")
-        for trace in read_traces(file, growing=True):
-            yield Recorded(task, budget if task else "", trace)
+    def _files(self) -> list[Path]:
+        path = self.path
+        if path.is_file():
+            return [path]
+        if not path.is_dir():
+            raise DataError(f"{path}: {_HINT}, found nothing there.")
+        whole = path / "traces.jsonl"
+        files = [whole] if whole.is_file() else []
+        files += [
+            file for name in ("traces", "samples") for file in sorted(path.glob(f"{name}/*.jsonl"))
+        ]
+        if not files:
+            raise DataError(f"{path}: {_HINT}, found a folder without traces.")
+        return files

@@ -15,15 +15,16 @@ from finemem_env.media import shown_form
 from finemem_env.memory.flat import Memory
 from finemem_env.memory.hierarchical import CORE, CORE_ID, STORES, HierarchicalMemory
 from finemem_env.memory.items import Change, Item
-from finemem_env.prompts import (
+from finemem_env.prompts import render_item
+from finemem_env.prompts.observation import (
     CLIP_MARK,
     NumberedChunk,
-    render_item,
     render_observation,
     render_stores,
 )
 from finemem_env.retrieval import Retriever
-from finemem_env.text import join_lines, paragraph_starts, split_sentences
+from finemem_env.text import split_sentences
+from finemem_env.text.lines import join_lines, paragraph_starts
 from finemem_env.types import Chunk, Medium
 
 _FRAME_TOKENS = 80  # tags, counts and the line about hidden items, generously

@@ -6,7 +6,8 @@ are, and `shortest` writes them as short as they can be.
 """
 
 from finemem_env.operations.extract import find_values
-from finemem_env.operations.grammar import MAX_ACTION_CHARS, Parsed, is_blank, parse, render
+from finemem_env.operations.grammar import is_blank, parse, render
+from finemem_env.operations.references import MAX_ACTION_CHARS, Parsed
 from finemem_env.operations.shortest import concise
 
 __all__ = ["MAX_ACTION_CHARS", "Parsed", "concise", "find_values", "is_blank", "parse", "render"]

@@ -27,8 +27,6 @@ from finemem_env.text import normalise
 from finemem_env.text.folding import shown
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
-__all__ = ["MAX_ACTION_CHARS", "Parsed", "is_blank", "parse", "render"]
-
 _NAMES = {
     **{op.value.casefold(): op for op in Op},
     "add": Op.INSERT,

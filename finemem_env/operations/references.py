@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from finemem_env.media import find_names
 from finemem_env.operations.extract import Command
 from finemem_env.operations.tool_calls import clean, reject
-from finemem_env.text import join_lines
+from finemem_env.text.lines import join_lines
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
 MAX_ACTION_CHARS = 262_144

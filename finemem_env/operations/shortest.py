@@ -9,7 +9,8 @@ from itertools import groupby
 
 from finemem_env.operations.grammar import render
 from finemem_env.operations.tool_calls import clean
-from finemem_env.text import join_lines, split_sentences
+from finemem_env.text import split_sentences
+from finemem_env.text.lines import join_lines
 from finemem_env.types import Op, Operation
 
 

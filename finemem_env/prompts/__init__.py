@@ -6,10 +6,7 @@ judges and the chunk-question pipeline, one file per version in `texts`.
 
 from finemem_env.prompts.files import load_prompt
 from finemem_env.prompts.observation import (
-    CLIP_MARK,
     INSTRUCTIONS,
-    PROMPT_VERSIONS,
-    NumberedChunk,
     View,
     has_line_numbers,
     has_media_names,
@@ -17,15 +14,10 @@ from finemem_env.prompts.observation import (
     parse_observation,
     prompt_version,
     render_item,
-    render_observation,
-    render_stores,
 )
 
 __all__ = [
-    "CLIP_MARK",
     "INSTRUCTIONS",
-    "PROMPT_VERSIONS",
-    "NumberedChunk",
     "View",
     "has_line_numbers",
     "has_media_names",
@@ -34,6 +26,4 @@ __all__ = [
     "parse_observation",
     "prompt_version",
     "render_item",
-    "render_observation",
-    "render_stores",
 ]

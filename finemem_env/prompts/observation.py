@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from finemem_env.media import ShownMedium, parse_form
 from finemem_env.prompts.files import load_prompt
-from finemem_env.text import join_lines, number_lines
+from finemem_env.text.lines import join_lines, number_lines
 
 PROMPT_VERSION = "1"
 PROMPT_VERSIONS = {"flat": PROMPT_VERSION, "hierarchical": "stores/1"}

@@ -11,16 +11,8 @@ from itertools import pairwise
 from sys import intern
 from typing import NamedTuple
 
-from finemem_env.readers.lexicon import (
-    DATE,
-    NUMBER,
-    Kind,
-    asked_kind,
-    asks,
-    is_asking,
-    is_name,
-    stem,
-)
+from finemem_env.readers.lexicon import DATE, NUMBER, asked_kind, asks, is_asking, is_name, stem
+from finemem_env.readers.question_words import Kind
 from finemem_env.text import TextCache, approx_tokens, parse_example, split_sentences
 from finemem_env.text.folding import nfc
 from finemem_env.text.function_words import STOP

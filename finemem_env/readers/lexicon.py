@@ -14,19 +14,6 @@ from finemem_env.text.search_terms import search_terms
 from finemem_env.text.sentence_ends import CLOSING
 from finemem_env.text.unicode_tables import MARK
 
-__all__ = [
-    "DATE",
-    "NUMBER",
-    "Kind",
-    "asked_kind",
-    "asks",
-    "is_asking",
-    "is_closed",
-    "is_name",
-    "stem",
-    "verdict",
-]
-
 _IRREGULAR = """
     win won, begin began begun, lead led, fight fought, write wrote written, become became,
     give gave given, take took taken, make made, hold held, build built, grow grew grown,

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from finemem_env.readers.lexicon import DATE, NUMBER, Kind, stem
+from finemem_env.readers.lexicon import DATE, NUMBER, stem
+from finemem_env.readers.question_words import Kind
 from finemem_env.text.search_terms import LETTER, SYLLABLE, neighbours, search_terms, unvaried
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 

@@ -4,7 +4,6 @@
 `rules` that have a name; `presets` are the rewards by name.
 """
 
-from finemem_env.rewards.attribution import shares
 from finemem_env.rewards.formulas import EpisodeOutcome, StepOutcome, step_rewards
 from finemem_env.rewards.presets import REWARDS, RewardSettings, Weights
 from finemem_env.rewards.rules import ATTRIBUTIONS, Attribution, FinalOutcome, ShownItem
@@ -19,6 +18,5 @@ __all__ = [
     "ShownItem",
     "StepOutcome",
     "Weights",
-    "shares",
     "step_rewards",
 ]

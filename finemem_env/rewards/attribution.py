@@ -17,15 +17,6 @@ from itertools import accumulate
 from finemem_env.rewards.presets import RewardSettings
 from finemem_env.rewards.rules import ATTRIBUTIONS, FinalOutcome
 
-__all__ = [
-    "answered",
-    "eara",
-    "evidence_credit",
-    "global_reward",
-    "needs_leave_one_out",
-    "shares",
-]
-
 
 def answered(finals: Sequence[FinalOutcome]) -> tuple[FinalOutcome, ...]:
     """The final questions whose reader call succeeded: the n of every formula."""

@@ -15,38 +15,10 @@ from dataclasses import dataclass
 
 from finemem_env.rewards.attribution import (
     eara,
-    evidence_credit,
     global_reward,
-    needs_leave_one_out,
-    shares,
 )
 from finemem_env.rewards.presets import RewardSettings
-from finemem_env.rewards.rules import FinalOutcome, ShownItem
-
-__all__ = [
-    "REWARD_VERSION",
-    "EpisodeOutcome",
-    "FinalOutcome",
-    "ShownItem",
-    "StepOutcome",
-    "chunk_reward",
-    "closing_reward",
-    "compression_reward",
-    "compression_total",
-    "compression_weight",
-    "content_reward",
-    "eara",
-    "episode_valid",
-    "evidence_credit",
-    "format_reward",
-    "global_reward",
-    "needs_leave_one_out",
-    "shares",
-    "step_rewards",
-    "step_valid",
-    "stream_reward",
-    "terms",
-]
+from finemem_env.rewards.rules import FinalOutcome
 
 # Under "episode" the compression term of a whole episode weighs what it weighs in the paper at this
 # many steps, whatever the length: at 10 chunks both scales agree.

@@ -6,7 +6,6 @@ arXiv 2507.05257); numbers of different dialects must not be mixed. `judged` are
 decides.
 """
 
-from finemem_env.scoring.judged import content_request, content_verdict
 from finemem_env.scoring.matching import strip_reasoning
 from finemem_env.scoring.metrics import (
     METRICS,
@@ -22,8 +21,6 @@ from finemem_env.scoring.metrics import (
 __all__ = [
     "METRICS",
     "Metric",
-    "content_request",
-    "content_verdict",
     "gold_prediction",
     "is_judged",
     "judge_requests",

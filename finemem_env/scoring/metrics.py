@@ -102,12 +102,6 @@ def judged_score(replies: Sequence[str], question: Question) -> float | None:
     return JUDGED[question.metric].read(replies, question)
 
 
-def normalise_answer(text: str) -> str:
-    """The normal form that decides equality: tokens without case, punctuation and articles."""
-    found = form(text)
-    return found.bare.strip() or found.raw
-
-
 def gold_prediction(question: Question) -> str:
     """A prediction that scores 1.0: the first gold, or all of them where all are asked for."""
     if question.unanswerable:

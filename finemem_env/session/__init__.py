@@ -5,8 +5,8 @@ makes episodes of what arrives, `questions` says which questions are asked, `gra
 answers, `records` is what comes out, `info` and `render` make them plain values and plain text.
 """
 
-from finemem_env.session.feed import Stream, Streamed, tokens_of
-from finemem_env.session.info import agent_info, limits_of, make_info, public, versions_of
+from finemem_env.session.feed import Stream, Streamed
+from finemem_env.session.info import limits_of, public
 from finemem_env.session.records import StepResult
 from finemem_env.session.render import render_text
 from finemem_env.session.rounds import end_here, run_step
@@ -19,13 +19,9 @@ __all__ = [
     "Stream",
     "StreamSource",
     "Streamed",
-    "agent_info",
     "end_here",
     "limits_of",
-    "make_info",
     "public",
     "render_text",
     "run_step",
-    "tokens_of",
-    "versions_of",
 ]

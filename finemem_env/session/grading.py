@@ -12,13 +12,8 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from finemem_env.memory import Memory
 from finemem_env.operations import Parsed
-from finemem_env.scoring import (
-    content_request,
-    content_verdict,
-    judge_requests,
-    judged_score,
-    score,
-)
+from finemem_env.scoring import judge_requests, judged_score, score
+from finemem_env.scoring.judged import content_request, content_verdict
 from finemem_env.types import (
     Answer,
     JudgeRequest,

@@ -18,7 +18,9 @@ from finemem_env.errors import ConfigError, ReaderError
 from finemem_env.memory import CORE, Item, Memory, Workspace, within
 from finemem_env.operations import Parsed, parse
 from finemem_env.retrieval import Retriever
+from finemem_env.rewards import FinalOutcome
 from finemem_env.rewards import formulas as rewards
+from finemem_env.rewards.attribution import evidence_credit, needs_leave_one_out
 from finemem_env.scoring import is_judged, needs_judge
 from finemem_env.session.feed import Stream, make_feed
 from finemem_env.session.grading import Grader, Request, content_requests, content_scores
@@ -131,10 +133,6 @@ class Session:
     def terminated(self) -> bool:
         """Whether every chunk was read and acted upon, or `end` was called."""
         return self._ended or self.step_index >= len(self.episode.chunks)
-
-    def upcoming_chunk_questions(self) -> tuple[Question, ...]:
-        """The chunk questions that will be asked right after the current step."""
-        return () if self.terminated else self.drawn[self.step_index]
 
     def observe(self) -> str:
         """The observation before the current step, or the closing view of the memory."""
@@ -308,12 +306,12 @@ class Session:
             return own
         return self.settings.answer_tokens
 
-    def _leaves_one_out(self, outcomes: Sequence[rewards.FinalOutcome]) -> bool:
+    def _leaves_one_out(self, outcomes: Sequence[FinalOutcome]) -> bool:
         """Extra calls are made only where credit is anchored and a question asks for them."""
         reward = self.settings.reward
         anchored = reward.beta > 0 and not reward.broadcast
         return anchored and any(
-            rewards.needs_leave_one_out(outcome, reward.attribution) for outcome in outcomes
+            needs_leave_one_out(outcome, reward.attribution) for outcome in outcomes
         )
 
     def _leave_one_out(
@@ -324,7 +322,7 @@ class Session:
         open_ = [
             (number, removed)
             for number, (_, outcome) in enumerate(closed)
-            if rewards.needs_leave_one_out(outcome, attribution)
+            if needs_leave_one_out(outcome, attribution)
             for removed in range(len(outcome.shown))
         ]
         answers = yield [
@@ -387,7 +385,7 @@ class Session:
             answers=tuple(asked for asked, _ in self.record.finals),
             step_rewards=rewards.step_rewards(outcome, settings),
             step_valid=rewards.step_valid(outcome, settings),
-            evidence_credit=rewards.evidence_credit(outcome.finals, settings.attribution, total),
+            evidence_credit=evidence_credit(outcome.finals, settings.attribution, total),
         )
 
     def outcome(self) -> rewards.EpisodeOutcome:

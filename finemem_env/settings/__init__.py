@@ -4,8 +4,9 @@
 puts keywords before presets before protocols.
 """
 
-from finemem_env.settings.protocols import MANAGED, PROTOCOLS, UNLIMITED
-from finemem_env.settings.resolver import Publication, Settings, resolve
+from finemem_env.settings.checks import UNLIMITED
+from finemem_env.settings.protocols import MANAGED, PROTOCOLS
+from finemem_env.settings.resolver import Settings, resolve
 from finemem_env.settings.table import (
     SETTINGS,
     SOURCE_KEYWORDS,
@@ -21,7 +22,6 @@ __all__ = [
     "SOURCE_KEYWORDS",
     "UNLIMITED",
     "Dialect",
-    "Publication",
     "PublicationName",
     "Settings",
     "markdown",

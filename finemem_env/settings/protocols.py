@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from finemem_env.registry import Registry
 from finemem_env.settings.checks import UNLIMITED
 
-__all__ = ["MANAGED", "PROTOCOLS", "UNLIMITED"]
-
 MANAGED: Mapping[str, object] = {
     "reward": "fine-mem-earned",
     "compression_scale": "episode",

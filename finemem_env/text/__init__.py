@@ -5,7 +5,6 @@ breaks ties.
 """
 
 from finemem_env.text.cache import TextCache
-from finemem_env.text.lines import join_lines, number_lines, paragraph_starts
 from finemem_env.text.primitives import (
     approx_tokens,
     normalise,
@@ -20,11 +19,8 @@ from finemem_env.text.tokens import make_counter
 __all__ = [
     "TextCache",
     "approx_tokens",
-    "join_lines",
     "make_counter",
     "normalise",
-    "number_lines",
-    "paragraph_starts",
     "parse_example",
     "sentence_key",
     "split_sentences",

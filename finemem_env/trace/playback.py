@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from finemem_env.errors import DataError, FineMemError, ReaderError
+from finemem_env.rewards import FinalOutcome
 from finemem_env.rewards.attribution import answered, shares
-from finemem_env.rewards.formulas import FinalOutcome
 from finemem_env.session import Session, StepResult
 from finemem_env.session.grading import JudgeKeys, Request
 from finemem_env.session.records import Asked

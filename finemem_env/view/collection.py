@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finemem_env.errors import ConfigError
-from finemem_env.inspect import Choice, Recorded, read_recorded
+from finemem_env.inspect import Choice, Recorded, RecordedTraces
 from finemem_env.view.record import record
 
 _MOST_CHARS = 48_000_000  # of one page: what a browser reads in about a second
@@ -56,7 +56,7 @@ def collect(
     """
     total = 0
     kept: list[tuple[tuple[int, ...], Recorded]] = []  # a heap: what goes first is least wanted
-    for number, one in enumerate(read_recorded(path)):
+    for number, one in enumerate(RecordedTraces(path)):
         if choice.takes(one):
             total += 1
             wanted = (number,) if newest else (-one.trace.episode, -number)

@@ -15,6 +15,7 @@ from typing import Any
 from agents.assets import tiny_folder
 from finemem_env.backends import Sampling
 from finemem_env.backends.hf import HFSampler, load_model, load_tokenizer
+from finemem_env.backends.sampler import SampleOptions
 from tests.backends.servers import Response, Seen, ServerBase
 
 
@@ -81,7 +82,9 @@ class EngineServer(ServerBase):
     def _draw(self, seen: Seen) -> dict[str, Any]:
         body = seen.json
         sampling = Sampling(body["temperature"], max_tokens=body["max_tokens"], seed=body["seed"])
-        (one,) = self.sampler.sample([body["prompt"]], sampling, body["stop_token_ids"])
+        (one,) = self.sampler.sample(
+            [body["prompt"]], sampling, SampleOptions(body["stop_token_ids"])
+        )
         return {
             "token_ids": one.token_ids,
             "logprobs": {"token_logprobs": one.logprobs},

@@ -29,7 +29,7 @@ from agents.runs.evaluation import REFERENCES
 from agents.runs.tracking import METRICS, Tracker
 from agents.trainer import Interrupted, Run, TrainingError
 from finemem_env.errors import ConfigError
-from finemem_env.inspect import read_recorded
+from finemem_env.inspect import RecordedTraces
 from tests.agents.forks import Group, launch, updates_of, wait_for
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def test_hparams_are_compared_by_the_final_score(whole: Run) -> None:
 
 
 def test_every_evaluation_leaves_traces_to_inspect(whole: Run) -> None:
-    found = [one.trace for one in read_recorded(whole.folder)]
+    found = [one.trace for one in RecordedTraces(whole.folder)]
     assert [one.agent for one in found[::2]] == ["update 0", "update 1", "update 2"]
     evaluations = [r for r in records(whole.folder) if "eval/score" in r]
     for record, pair in zip(evaluations, (found[:2], found[2:4], found[4:]), strict=True):

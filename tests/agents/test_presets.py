@@ -11,7 +11,8 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
 from agents.grpo import main
-from agents.runs.config import PRESETS, TINY
+from agents.runs.config import PRESETS
+from agents.settings import TINY
 from tests.installed import needs
 
 needs("peft", "gpu-4b-lora needs peft")

@@ -11,7 +11,8 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
 from agents.grpo import main
-from agents.runs.config import PRESETS, TINY
+from agents.runs.config import PRESETS
+from agents.settings import TINY
 from finemem_env.cli.build import main as build
 from finemem_env.cli.chunk_qa import main as chunk_qa
 

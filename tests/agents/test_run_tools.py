@@ -18,11 +18,12 @@ import torch
 from agents import ablation, evaluate, export, plot
 from agents.learn import checkpoint
 from agents.learn.distributed import World
-from agents.model.policy import ModelConfig, load_policy
+from agents.model.policy import load_policy
 from agents.runs import ablation_report
 from agents.runs.config import PRESETS, from_dict
 from agents.runs.curves import each_alone
 from agents.runs.load import load_run
+from agents.settings import ModelConfig
 from agents.trainer import Run
 from baselines.agents import make_agent
 from baselines.tables.cost import HEADINGS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,15 @@ from finemem_env.backends import Backend, ChatRequest, Failure, Message, Samplin
 from finemem_env.backends.generation import GenerationBackend
 from finemem_env.backends.hf import HFConfig, HFSampler, load_backend
 from finemem_env.backends.logprobs import sequence_logprobs
-from finemem_env.backends.sampler import Sample, Sampler, WeightSync, largest_difference
+from finemem_env.backends.sampler import (
+    PLAIN,
+    Sample,
+    SampleOptions,
+    Sampler,
+    TokenRows,
+    WeightSync,
+    largest_difference,
+)
 from finemem_env.backends.template import ChatTemplate
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.readers.prompted import PromptedReader
@@ -145,9 +153,9 @@ def test_a_batch_that_does_not_fit_the_memory_is_halved(
 
     sampling = Sampling(1.0, max_tokens=2, seed=0)
     prompts = [[*range(10, 40), number] for number in range(4)]
-    whole = sampler.sample(prompts, sampling, groups=[0, 0, 0, 1])
+    whole = sampler.sample(prompts, sampling, SampleOptions(groups=[0, 0, 0, 1]))
     monkeypatch.setattr(sampling_module._Job, "run", tight)
-    halved = sampler.sample(prompts, sampling, groups=[0, 0, 0, 1])
+    halved = sampler.sample(prompts, sampling, SampleOptions(groups=[0, 0, 0, 1]))
     assert [one.token_ids for one in halved] == [one.token_ids for one in whole]
     assert max(sizes) == 3
     assert sizes.count(1) == 4
@@ -198,12 +206,7 @@ class _Broken:
         self.fault = fault
 
     def sample(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        stop_ids: Sequence[int] = (),
-        groups: Sequence[Hashable | None] | None = None,
-        seeds: Sequence[int] | None = None,
+        self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN
     ) -> list[Sample]:
         raise NotImplementedError
 

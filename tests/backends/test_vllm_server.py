@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from finemem_env.backends import Sampling, vllm_server
-from finemem_env.backends.sampler import Sample, Sampler
+from finemem_env.backends.sampler import Sample, SampleOptions, Sampler
 from finemem_env.backends.transport import Patience
 from finemem_env.backends.vllm_server import ServerSampler
 from finemem_env.errors import BackendError
@@ -90,7 +90,8 @@ def test_draws_are_from_the_whole_distribution_whatever_the_models_config_says(
     server: Scripted,
 ) -> None:
     sampler = connect(server)
-    (first, second) = sampler.sample([[1, 2], [1, 2]], Sampling(0.7, max_tokens=9, seed=5), (2, 3))
+    sampling = Sampling(0.7, max_tokens=9, seed=5)
+    (first, second) = sampler.sample([[1, 2], [1, 2]], sampling, SampleOptions((2, 3)))
     sampler.close()
     assert first is not None
     assert second is not None

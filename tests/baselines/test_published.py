@@ -13,7 +13,7 @@ import pytest
 from baselines.published import fill, main, markdown, partial, plan, published_markdown
 from baselines.runs.episodes import instance_seeds
 from baselines.tables.published_tables import TABLES, PublishedTable, macro, mean
-from baselines.tables.summary import Result
+from baselines.tables.results import Result
 from baselines.verify import main as verify
 from finemem_env.data.catalogue import SOURCES
 from finemem_env.data.published.dialects import rule_for

@@ -16,7 +16,7 @@ from baselines.runs.submission import read_submission, write_submission
 from baselines.suites import SUITES, Suite, Task
 from baselines.tables.curves import area, curves
 from baselines.tables.paired import closed_book, paired_differences
-from baselines.tables.summary import Result
+from baselines.tables.results import Result
 from finemem_env.errors import ConfigError, DataError
 
 SMALL: dict[str, Any] = {"split": "test", "num_chunks": 3}

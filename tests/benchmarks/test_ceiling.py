@@ -11,9 +11,9 @@ import pytest
 
 from baselines.tables.summary import CEILING
 from benchmarks import ceiling
-from benchmarks.ceiling import Earned, WordJudge, earnings, players
+from benchmarks.ceiling import WordJudge, earnings, players
 from benchmarks.exploits import PROTOCOLS
-from benchmarks.floor import tasks
+from benchmarks.floor import Earned, tasks
 from finemem_env.data.registry import SOURCES, load_source
 from finemem_env.data.source import SourceConfig
 from finemem_env.errors import ConfigError

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import credit
 from benchmarks.credit_report import final_score, findings, summarise, table, updates_to
-from benchmarks.credit_run import CREDITS, STUDIED, Adam, Budget, Cell, Form, reward_of, train
+from benchmarks.credit_run import CREDITS, STUDIED, Adam, Budget, CreditCell, Form, reward_of, train
 from benchmarks.credit_tasks import KINDS, TASKS, kind_of
 from benchmarks.dark_room import ESTIMATORS, dark_groups, mean_advantage
 from finemem_env.data.registry import load_source
@@ -27,7 +27,7 @@ LATE = [(0, 0.2), (10, 0.5), (20, 0.8), (30, 0.8)]
 FAST = [(0, 0.2), (10, 0.9), (20, 1.0), (30, 1.0)]
 
 
-def record(cell: Cell, points: list[tuple[int, float]], gold: float = 0.5) -> dict[str, Any]:
+def record(cell: CreditCell, points: list[tuple[int, float]], gold: float = 0.5) -> dict[str, Any]:
     curve = [
         {"update": u, "score": s, "memory": 0.3, "gold": gold, "accepted": 1.0} for u, s in points
     ]
@@ -73,7 +73,7 @@ def test_adam_first_step_is_the_learning_rate() -> None:
 
 
 def test_a_cell_is_a_function_of_its_seed() -> None:
-    cell = Cell("changing facts", "evidence-cited", "to-go", 1)
+    cell = CreditCell("changing facts", "evidence-cited", "to-go", 1)
     first, second = train(cell, TINY), train(cell, TINY)
     del first["seconds"], second["seconds"]
     assert first == second
@@ -85,7 +85,7 @@ def test_a_cell_is_a_function_of_its_seed() -> None:
 def test_return_credit_is_blind_to_the_attribution() -> None:
     """What is streamed is one and the same, so these cells of the study are run once."""
     logits = [
-        train(Cell("reference", reward, "return", 0), TINY)["logits"]
+        train(CreditCell("reference", reward, "return", 0), TINY)["logits"]
         for reward in ("outcome", "evidence", "evidence-cited")
     ]
     assert logits[0] == logits[1] == logits[2]
@@ -94,14 +94,14 @@ def test_return_credit_is_blind_to_the_attribution() -> None:
 def test_local_re_rollouts_cost_as_many_samples() -> None:
     """2 updates x 8 x 10 actions; 5 questions a step, and at every end those that can be asked."""
     forms: list[Form] = ["to-go", "to-go, local 5", "to-go, local 1"]
-    found = [train(Cell("reference", "fine-mem-cited", form, 0), TINY) for form in forms]
+    found = [train(CreditCell("reference", "fine-mem-cited", form, 0), TINY) for form in forms]
     assert [one["samples"] for one in found] == [160] * 3
     once = 160 * 5 + 2 * 8 * 2
     assert found[0]["reads"] == once < found[1]["reads"] < found[2]["reads"] < once + 2 * 8 * 9 * 2
 
 
 def test_local_learning_finds_the_facts_too() -> None:
-    cell = Cell("reference", "fine-mem-cited", "to-go, local 2", 0)
+    cell = CreditCell("reference", "fine-mem-cited", "to-go, local 2", 0)
     curve = train(cell, Budget(updates=6, every=6))["curve"]
     assert curve[-1]["score"] > curve[0]["score"] + 0.1
 
@@ -119,12 +119,12 @@ def test_a_dark_room_teaches_little() -> None:
 
 
 def test_learning_finds_the_facts() -> None:
-    curve = train(Cell("many questions", "outcome", "return", 0), Budget(updates=8))["curve"]
+    curve = train(CreditCell("many questions", "outcome", "return", 0), Budget(updates=8))["curve"]
     assert curve[-1]["score"] > curve[0]["score"] + 0.1
 
 
 def test_updates_to() -> None:
-    curve = record(Cell("reference", "outcome", "step", 0), LATE)["curve"]
+    curve = record(CreditCell("reference", "outcome", "step", 0), LATE)["curve"]
     assert updates_to(curve, 0.5) == 10
     assert updates_to(curve, 0.81) == math.inf
 
@@ -132,10 +132,10 @@ def test_updates_to() -> None:
 def test_summary_by_hand() -> None:
     """Best: chunk, (.9+1+1)/3. Threshold .87: outcome's runs need 10 and ∞, median ∞."""
     runs = [
-        record(Cell("reference", "chunk", "step", 0), FAST, gold=-1),
-        record(Cell("reference", "outcome", "step", 0), LATE),
-        record(Cell("reference", "outcome", "step", 1), FAST, gold=0.7),
-        record(Cell("long", "outcome", "step", 0), LATE),
+        record(CreditCell("reference", "chunk", "step", 0), FAST, gold=-1),
+        record(CreditCell("reference", "outcome", "step", 0), LATE),
+        record(CreditCell("reference", "outcome", "step", 1), FAST, gold=0.7),
+        record(CreditCell("long", "outcome", "step", 0), LATE),
     ]
     assert final_score(runs[1]) == pytest.approx(0.7)
     found = summarise(runs)
@@ -161,9 +161,9 @@ def test_cells_come_seed_by_seed() -> None:
 
 
 def test_a_run_continues_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained: list[Cell] = []
+    trained: list[CreditCell] = []
 
-    def fake(cell: Cell, budget: Budget) -> dict[str, Any]:
+    def fake(cell: CreditCell, budget: Budget) -> dict[str, Any]:
         trained.append(cell)
         return record(cell, FAST)
 
@@ -199,7 +199,7 @@ def test_command_line(
 def test_shards_of_the_study_are_put_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fake(cell: Cell, budget: Budget) -> dict[str, Any]:
+    def fake(cell: CreditCell, budget: Budget) -> dict[str, Any]:
         return {**record(cell, FAST, cell.seed / 9), "budget": asdict(budget)}
 
     monkeypatch.setattr(credit, "train", fake)

@@ -17,7 +17,7 @@ from benchmarks.credit_assignment import (
     evidence_kinds,
     measure,
 )
-from benchmarks.rollout import Rollout
+from benchmarks.rollout import KindRollout
 from finemem_env.env import MemoryEnv
 from finemem_env.rewards import EpisodeOutcome, FinalOutcome, ShownItem, StepOutcome
 from finemem_env.types import Evidence, Question
@@ -49,7 +49,7 @@ def test_shares_are_averaged_over_answers_with_credit_and_known_evidence() -> No
         (_question(Evidence(1)), FinalOutcome(1.0, (early,))),
     )
     outcome = EpisodeOutcome((StepOutcome(1, 1, 0),) * 2, tuple(f for _, f in finals), 1, 2)
-    rollout = credit_assignment._known(Rollout(0, outcome, finals, np.zeros((2, 2))))
+    rollout = credit_assignment._known(KindRollout(0, outcome, finals, np.zeros((2, 2))))
     assert rollout.outcome.finals == tuple(final for _, final in finals[:3])
     found = Measurement()
     credit_assignment._add_shares(found, [rollout])

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.policy import BROKEN, UPDATE, KindPolicy
 from finemem_env.operations import parse
-from finemem_env.prompts import render_item, render_observation
+from finemem_env.prompts import render_item
+from finemem_env.prompts.observation import render_observation
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
 SURE = 50.0

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.credit_tasks import kind_of
 from benchmarks.policy import KindPolicy
-from benchmarks.rollout import Rollout, make_group, play, policy_gradient, reward_rows
+from benchmarks.rollout import KindRollout, make_group, play, policy_gradient, reward_rows
 from finemem_env.rewards import EpisodeOutcome, StepOutcome
 from finemem_env.settings import resolve
 
@@ -15,7 +15,7 @@ SEEDS = [5, 5, 5, 6]
 
 
 @pytest.fixture(scope="module")
-def played() -> tuple[list[Rollout], list[list[float]]]:
+def played() -> tuple[list[KindRollout], list[list[float]]]:
     """Four rollouts of two contexts, and the rewards that the environment paid."""
     env = make_group("FineMem-AR-v0", len(SEEDS), num_chunks=3)
     policy = KindPolicy(["asked", "talk"], [0.5, -1.0])
@@ -25,7 +25,7 @@ def played() -> tuple[list[Rollout], list[list[float]]]:
 
 
 def test_rewards_from_the_record_are_those_of_the_environment(
-    played: tuple[list[Rollout], list[list[float]]],
+    played: tuple[list[KindRollout], list[list[float]]],
 ) -> None:
     rollouts, paid = played
     settings = resolve().reward
@@ -37,7 +37,7 @@ def test_rewards_from_the_record_are_those_of_the_environment(
 
 
 def test_a_group_shares_its_questions_but_not_its_actions(
-    played: tuple[list[Rollout], list[list[float]]],
+    played: tuple[list[KindRollout], list[list[float]]],
 ) -> None:
     rollouts, _ = played
     asked = [[question.id for question, _ in rollout.finals] for rollout in rollouts]
@@ -88,11 +88,13 @@ def test_policy_gradient_by_hand() -> None:
     """(1·.5 + 2·(−.5) + 0·.5 + 1·(−.5)) / 2 and the like, two rollouts of two steps."""
     scores = (np.array([[1.0, 0.0], [2.0, 1.0]]), np.array([[0.0, -1.0], [1.0, 3.0]]))
     outcome = EpisodeOutcome((StepOutcome(1, 1, 0),) * 2, (), 30, 60)
-    rollouts = [Rollout(0, outcome, (), score) for score in scores]
+    rollouts = [KindRollout(0, outcome, (), score) for score in scores]
     advantages = [np.array([0.5, -0.5]), np.array([0.5, -0.5])]
     assert policy_gradient(rollouts, advantages) == pytest.approx([-0.5, -1.25])
     assert rollouts[0].memory_share == 0.5
     # Two continuations of one step each are one episode.
-    halves = [Rollout(0, outcome, (), score[t : t + 1], t) for score in scores for t in range(2)]
+    halves = [
+        KindRollout(0, outcome, (), score[t : t + 1], t) for score in scores for t in range(2)
+    ]
     parts = [np.array([0.5]), np.array([-0.5])] * 2
     assert policy_gradient(halves, parts) == pytest.approx([-0.5, -1.25])

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finemem_env.chunk_qa.candidates import Candidate, NearDuplicates, holding_sentence, sound
+from finemem_env.chunk_qa.candidates import (
+    CandidateQuestion,
+    NearDuplicates,
+    holding_sentence,
+    sound,
+)
 from finemem_env.text import words
 
 TEXT = "It rained. Mara lives in Osta, near the old mill. She is 41 years old."
@@ -30,7 +35,7 @@ TEXT = "It rained. Mara lives in Osta, near the old mill. She is 41 years old."
     ],
 )
 def test_sound(question: str, answer: str, good: bool) -> None:
-    assert sound(Candidate(question, answer), TEXT) is good
+    assert sound(CandidateQuestion(question, answer), TEXT) is good
 
 
 def test_holding_sentence_shares_most_with_the_question() -> None:
@@ -40,9 +45,9 @@ def test_holding_sentence_shares_most_with_the_question() -> None:
 
 
 def test_candidate_as_question() -> None:
-    question = Candidate("Where does Mara live?", "Osta", "Mara lives in Osta.").as_question(
-        "c3-q0", 3, 7
-    )
+    question = CandidateQuestion(
+        "Where does Mara live?", "Osta", "Mara lives in Osta."
+    ).as_question("c3-q0", 3, 7)
     assert (question.id, question.valid_until, question.type) == ("c3-q0", 7, "fact")
     assert question.metric == "substring_exact_match"
     assert [(one.chunk, one.sentence) for one in question.evidence] == [(3, "Mara lives in Osta.")]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finemem_env.chunk_qa.candidates import Candidate, Generator, Job, sound
+from finemem_env.chunk_qa.candidates import CandidateQuestion, ChunkJob, Generator, sound
 from finemem_env.chunk_qa.cloze import GAP, ClozeGenerator
 from finemem_env.chunk_qa.pipeline import write_chunk_questions
 from finemem_env.chunk_qa.quality import measure
@@ -25,7 +25,7 @@ def _episode(*texts: str) -> Episode:
 
 
 def _masks(*texts: str) -> list[tuple[str, str]]:
-    (found,) = ClozeGenerator().generate([Job(_episode(*texts), 0)])
+    (found,) = ClozeGenerator().generate([ChunkJob(_episode(*texts), 0)])
     assert found is not None
     return [(one.answer, one.question) for one in found]
 
@@ -85,15 +85,17 @@ def test_is_a_generator_and_deterministic() -> None:
     assert isinstance(generator, Generator)
     assert generator.version == "cloze/1"
     episode = _episode("In 1897 Tom Reed opened the new library of Osta town.\n" * 2)
-    assert generator.generate([Job(episode, 0)]) == ClozeGenerator(3).generate([Job(episode, 0)])
+    assert generator.generate([ChunkJob(episode, 0)]) == ClozeGenerator(3).generate(
+        [ChunkJob(episode, 0)]
+    )
 
 
 @settings(max_examples=80)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=300))
 def test_any_text_gives_candidates_cut_from_it(text: str) -> None:
-    (found,) = ClozeGenerator().generate([Job(_episode(text), 0)])
+    (found,) = ClozeGenerator().generate([ChunkJob(_episode(text), 0)])
     for one in found or ():
-        assert isinstance(one, Candidate)
+        assert isinstance(one, CandidateQuestion)
         assert one.sentence is not None
         assert one.sentence in text
         assert one.answer in one.sentence
@@ -117,7 +119,7 @@ def test_quality_on_real_text(data_dir: Path, tmp_path: Path, name: str) -> None
 
 def test_masked_answers_are_sound_on_real_text(data_dir: Path) -> None:
     episode = load_source("hotpotqa", SourceConfig(data_dir=data_dir), None).episode(1)
-    jobs = [Job(episode, t) for t in range(len(episode.chunks))]
+    jobs = [ChunkJob(episode, t) for t in range(len(episode.chunks))]
     written = ClozeGenerator().generate(jobs)
     good = [
         sound(one, job.text)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from finemem_env.backends import ChatRequest, Completion, Failure
-from finemem_env.chunk_qa.candidates import Candidate, Job
+from finemem_env.chunk_qa.candidates import CandidateQuestion, ChunkJob
 from finemem_env.chunk_qa.model import ModelGenerator
 from finemem_env.chunk_qa.pipeline import Yield, write_chunk_questions
 from finemem_env.chunk_qa.quality import measure
@@ -41,19 +41,23 @@ class _Scripted:
 
     version = "scripted/1"
 
-    def __init__(self, fail: Callable[[Job], bool] = lambda job: False) -> None:
+    def __init__(self, fail: Callable[[ChunkJob], bool] = lambda job: False) -> None:
         self.fail = fail
         self.jobs: list[tuple[str, int]] = []
 
-    def generate(self, jobs: Sequence[Job]) -> list[list[Candidate] | None]:
+    def generate(self, jobs: Sequence[ChunkJob]) -> list[list[CandidateQuestion] | None]:
         self.jobs += [(job.episode.episode_id, job.chunk) for job in jobs]
         return [None if self.fail(job) else self._write(job) for job in jobs]
 
-    def _write(self, job: Job) -> list[Candidate]:
+    def _write(self, job: ChunkJob) -> list[CandidateQuestion]:
         name, t = job.episode.episode_id, job.chunk
         asked = [f"Where does Person{t} of {name} live?", f"In which city is Person{t} of {name}?"]
-        good = [Candidate(one, f"City{t}", job.text.split(". ")[0] + ".") for one in asked]
-        return [*good, Candidate("Where is it?", "Paris"), Candidate("Is it true?", "yes")]
+        good = [CandidateQuestion(one, f"City{t}", job.text.split(". ")[0] + ".") for one in asked]
+        return [
+            *good,
+            CandidateQuestion("Where is it?", "Paris"),
+            CandidateQuestion("Is it true?", "yes"),
+        ]
 
 
 def _write(path: Path, *episodes: Episode) -> Path:
@@ -172,11 +176,14 @@ def test_choose_ends_a_question_where_a_later_chunk_answers_otherwise() -> None:
     episode = _episode(chunks=4)
     asked = "What is the capital of the old country?"
     found = {
-        0: [Candidate(asked, "Osta"), Candidate("Who is the mayor of it now?", "Tom")],
-        2: [Candidate(asked, "Triton")],
+        0: [
+            CandidateQuestion(asked, "Osta"),
+            CandidateQuestion("Who is the mayor of it now?", "Tom"),
+        ],
+        2: [CandidateQuestion(asked, "Triton")],
         3: [
-            Candidate("Who sells apples in there?", "Tom"),
-            Candidate("who sells apples in THERE", "Eve"),
+            CandidateQuestion("Who sells apples in there?", "Tom"),
+            CandidateQuestion("who sells apples in THERE", "Eve"),
         ],
     }
     made = choose(episode, found, 5)
@@ -186,8 +193,10 @@ def test_choose_ends_a_question_where_a_later_chunk_answers_otherwise() -> None:
 
 
 def test_choose_prefers_different_answers() -> None:
-    rows = [Candidate(f"What is thing{i} near place{i} of kind{i}?", "Osta") for i in range(4)]
-    rows.append(Candidate("Who wrote the long letter to her?", "Mara"))
+    rows = [
+        CandidateQuestion(f"What is thing{i} near place{i} of kind{i}?", "Osta") for i in range(4)
+    ]
+    rows.append(CandidateQuestion("Who wrote the long letter to her?", "Mara"))
     made = choose(_episode(chunks=1), {0: rows}, 3)
     assert [one.answers[0] for one in made.chunks[0].questions] == ["Osta", "Osta", "Mara"]
 
@@ -205,7 +214,7 @@ def test_choose_prefers_different_answers() -> None:
 )
 def test_model_generator_reads_replies(reply: str, found: list[str]) -> None:
     generator = ModelGenerator(FakeBackend(lambda _: reply), count=3)
-    (candidates,) = generator.generate([Job(_episode(), 0)])
+    (candidates,) = generator.generate([ChunkJob(_episode(), 0)])
     assert candidates is not None
     assert [one.answer for one in candidates] == found
 
@@ -213,7 +222,7 @@ def test_model_generator_reads_replies(reply: str, found: list[str]) -> None:
 @pytest.mark.parametrize("reply", ["", " \n", "<think>none</think>", '<think>[{"question": '])
 def test_a_reply_that_says_nothing_is_a_failed_call(reply: str) -> None:
     generator = ModelGenerator(FakeBackend(lambda _: reply), count=3)
-    assert generator.generate([Job(_episode(), 0)]) == [None]
+    assert generator.generate([ChunkJob(_episode(), 0)]) == [None]
 
 
 def test_model_generator_prompt_version_and_failures() -> None:
@@ -224,7 +233,7 @@ def test_model_generator_prompt_version_and_failures() -> None:
     backend = FakeBackend(reply)
     generator = ModelGenerator(backend, count=7, seed=2)
     assert generator.version == "fake chunk_questions/1 t=0.7 n=7"
-    assert generator.generate([Job(_episode(), t) for t in (0, 1)]) == [[], None]
+    assert generator.generate([ChunkJob(_episode(), t) for t in (0, 1)]) == [[], None]
     chat = backend.batches[0][0]
     assert "Person0 of e lives in City0" in chat.messages[-1].content
     assert "Write 7 questions" in chat.messages[-1].content

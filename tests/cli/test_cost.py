@@ -8,8 +8,15 @@ import pytest
 
 from agents.runs.config import PRESETS
 from finemem_env.cli import cost as command
-from finemem_env.cli.cost_model import PUBLISHED, Assumptions, Call, Shape, costs, measure_shape
-from finemem_env.cli.train_cost import MODELS, Gpu, Model, Plan, estimate
+from finemem_env.cli.cost_model import (
+    PUBLISHED,
+    Assumptions,
+    ModelCalls,
+    Shape,
+    costs,
+    measure_shape,
+)
+from finemem_env.cli.train_cost import MODELS, Gpu, Model, TrainingPlan, estimate
 from finemem_env.errors import ConfigError
 from finemem_env.settings import resolve
 from finemem_env.types import Chunk, Episode, Question
@@ -18,7 +25,7 @@ SHAPE = Shape(chunks=4, chunk_tokens=100, finals=10, chunk_questions=3, question
 ASSUMED = Assumptions(written=0.5, item_tokens=20, answer_tokens=10, scored=0.5)
 
 
-def _by_kind(calls: list[Call]) -> dict[str, Call]:
+def _by_kind(calls: list[ModelCalls]) -> dict[str, ModelCalls]:
     return {one.kind: one for one in calls}
 
 
@@ -62,7 +69,7 @@ def test_lengths_of_a_call() -> None:
     assert calls["manager"].reply == 50 * (1 + 15 / 20)
     more = _by_kind(costs(SHAPE, resolve(top_k=5), 1, ASSUMED))
     assert more["final questions"].prompt - calls["final questions"].prompt == 3 * 20
-    one = Call("x", 3, 10, 2)
+    one = ModelCalls("x", 3, 10, 2)
     assert (one.prompt_tokens, one.reply_tokens) == (30, 6)
 
 
@@ -117,8 +124,8 @@ def test_an_update_by_hand() -> None:
     model = Model(1, 4, 8, 1, 1, 4, 10, True)
     assert (model.block_weights, model.weights, model.adapters(1)) == (160, 200, 68)
     gpu = Gpu(1e9, 1000.0, 100.0)
-    call = Call("manager", 6, 3, 2)  # 3 rows at each of 2 steps
-    plan = Plan("full", sample_tokens=10, arithmetic=1.0, reading=1.0, launch=1.0)
+    call = ModelCalls("manager", 6, 3, 2)  # 3 rows at each of 2 steps
+    plan = TrainingPlan("full", sample_tokens=10, arithmetic=1.0, reading=1.0, launch=1.0)
     one = estimate(model, gpu, 1, call, 2, plan)
     assert one.state == 200 * 16
     # Rows of 5 tokens, two in a batch: 2 batches, whose cache has 10 tokens of 16 bytes.
@@ -131,13 +138,13 @@ def test_an_update_by_hand() -> None:
     assert two.state == 1600
     assert two.sampling == 1600 + 800 + 7.5 * 16  # the whole weights, and one row and a half
     assert two.update_seconds == one.update_seconds / 2
-    adapted = estimate(model, gpu, 1, call, 2, Plan("lora", rank=1))
+    adapted = estimate(model, gpu, 1, call, 2, TrainingPlan("lora", rank=1))
     assert adapted.state == 400 + 68 * 16
 
 
 def test_plans_are_those_of_the_presets() -> None:
     for way, preset in (("full", PRESETS["paper"]), ("lora", PRESETS["gpu-4b-lora"])):
-        plan = Plan.of(way)  # type: ignore[arg-type]
+        plan = TrainingPlan.of(way)  # type: ignore[arg-type]
         assert plan.sample_tokens == preset["sample_tokens"]
         assert plan.micro_tokens == preset["micro_tokens"]
         assert plan.rank == preset.get("lora_rank", plan.rank)

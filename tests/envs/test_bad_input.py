@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from finemem_env import ConfigError, DataError
+from finemem_env.errors import ConfigError, DataError
 
 CASES = [
     ({"rewrd": "outcome"}, r"unknown keyword 'rewrd'. Did you mean 'reward'\?"),

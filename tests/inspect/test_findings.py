@@ -12,7 +12,8 @@ import pytest
 import finemem_env  # noqa: F401
 from baselines.agents import make_agent
 from baselines.runs.runner import Entry, run_episode, session_of
-from finemem_env.inspect import Finding, Where, find, tell
+from finemem_env.inspect import Finding, find, tell
+from finemem_env.inspect.findings import Where
 from finemem_env.operations import render
 from finemem_env.session import Session, run_step
 from finemem_env.settings import resolve

@@ -13,18 +13,10 @@ import numpy as np
 import pytest
 
 import finemem_env
-from finemem_env import (
-    Chunk,
-    ConfigError,
-    Episode,
-    Evidence,
-    Medium,
-    MemoryEnv,
-    MemoryManager,
-    Question,
-)
+from finemem_env import Chunk, Episode, Evidence, Medium, MemoryEnv, MemoryManager, Question
 from finemem_env.backends.policy import OPERATION_TOOLS, manage_request
 from finemem_env.data.schema import write_episodes
+from finemem_env.errors import ConfigError
 from finemem_env.inspect import Choice, Recorded, find, tell
 from finemem_env.media import raw_media, write_png, write_wav
 from finemem_env.memory import Memory

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from finemem_env import Chunk, DataError, Episode, MemoryEnv, Question
+from finemem_env import Chunk, Episode, MemoryEnv, Question
 from finemem_env.data.schema import content_hash, read_episodes, write_episodes
+from finemem_env.errors import DataError
 from finemem_env.types import Medium
 from tests.media.test_media import PNG, WAV
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finemem_env import Answer, ConfigError, Episode, ReaderError, ReadRequest
+from finemem_env import Answer, Episode
+from finemem_env.errors import ConfigError, ReaderError
 from finemem_env.memory import HierarchicalMemory
 from finemem_env.memory.hierarchical import CORE_ID, CORE_TOKENS, TRUNCATED, cut_core
 from finemem_env.operations import parse, render
@@ -31,7 +32,7 @@ from finemem_env.trace import (
     trace_line,
     write_traces,
 )
-from finemem_env.types import JudgeRequest, Op, Operation
+from finemem_env.types import JudgeRequest, Op, Operation, ReadRequest
 
 FACTS = ("The red key opens the cellar.", "Mara lives in Osta.", "The code of the gate is 4711.")
 

@@ -17,7 +17,8 @@ from finemem_env.errors import DataError
 from finemem_env.memory import Change, Item, Memory, Sentence
 from finemem_env.memory.items import MemorySnapshot
 from finemem_env.memory.provenance import Provenance
-from finemem_env.rewards import FinalOutcome, ShownItem, shares
+from finemem_env.rewards import FinalOutcome, ShownItem
+from finemem_env.rewards.attribution import shares
 from finemem_env.text import approx_tokens, normalise, sentence_key, split_sentences
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 

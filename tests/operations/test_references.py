@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from finemem_env.memory import Memory
 from finemem_env.operations import MAX_ACTION_CHARS, Parsed, concise, parse, render
-from finemem_env.text import approx_tokens, join_lines, split_sentences
+from finemem_env.text import approx_tokens, split_sentences
+from finemem_env.text.lines import join_lines
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
 SENTENCES = (

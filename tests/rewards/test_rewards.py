@@ -17,16 +17,14 @@ from finemem_env.rewards import (
     ShownItem,
     StepOutcome,
     Weights,
-    attribution,
-    shares,
     step_rewards,
 )
-from finemem_env.rewards import formulas as rewards
 from finemem_env.rewards.attribution import (
     eara,
     evidence_credit,
     global_reward,
     needs_leave_one_out,
+    shares,
 )
 from finemem_env.rewards.formulas import (
     chunk_reward,
@@ -623,12 +621,6 @@ def test_other_impossible_records_are_refused() -> None:
         ShownItem(-1, (), ())
     with pytest.raises(ValueError, match="one score for each of 2"):
         FinalOutcome(1.0, (A, B), without=(1.0,))
-
-
-def test_rewards_exports_the_attribution_names() -> None:
-    exported = set(attribution.__all__) - {"answered"}
-    assert exported <= set(rewards.__all__)
-    assert all(getattr(rewards, name) is getattr(attribution, name) for name in exported)
 
 
 def test_the_example_of_the_docs_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:

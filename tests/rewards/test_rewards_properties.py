@@ -20,7 +20,6 @@ from finemem_env.rewards import (
     ShownItem,
     StepOutcome,
     Weights,
-    shares,
     step_rewards,
 )
 from finemem_env.rewards.attribution import (
@@ -28,6 +27,7 @@ from finemem_env.rewards.attribution import (
     evidence_credit,
     global_reward,
     needs_leave_one_out,
+    shares,
 )
 from finemem_env.rewards.formulas import (
     chunk_reward,

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.scoring import (
     METRICS,
-    content_request,
-    content_verdict,
     gold_prediction,
     is_judged,
     judge_requests,
@@ -19,6 +17,7 @@ from finemem_env.scoring import (
     mem_alpha,
     score,
 )
+from finemem_env.scoring.judged import content_request, content_verdict
 from finemem_env.types import Question
 
 TITLES = ["Heat", "Alien", "Aliens", "The Matrix", "Jaws", "Up"]

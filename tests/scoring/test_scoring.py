@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.scoring import METRICS, gold_prediction, score
 from finemem_env.scoring.matching import form
-from finemem_env.scoring.metrics import normalise_answer
 from finemem_env.types import AnswersMode, Question
 
 
@@ -220,10 +219,10 @@ def test_multiple_choice_prefers_the_text_of_a_choice_to_its_letter() -> None:
     assert score("C", asked("multiple_choice", "C++", choices=("C++", "C"))) == 0.0
 
 
-def test_normalise_answer() -> None:
-    assert normalise_answer("  The  QUICK, brown fox! ") == "quick brown fox"
-    assert normalise_answer("The") == "the"
-    assert normalise_answer("!?") == "!?"
+def test_the_normal_form_has_no_case_punctuation_and_articles() -> None:
+    assert form("  The  QUICK, brown fox! ").bare.strip() == "quick brown fox"
+    assert form("The").raw == "the"
+    assert form("!?").raw == "!?"
 
 
 def test_what_cannot_be_scored_raises() -> None:

@@ -14,7 +14,8 @@ from gymnasium.utils.env_checker import check_env
 import finemem_env  # noqa: F401  (registers the ids)
 from finemem_env import Chunk, Episode, MemoryEnv, MemoryManager, Question
 from finemem_env.backends.policy import LINE_TOOLS, OPERATION_TOOLS, manage_request
-from finemem_env.prompts import CLIP_MARK, INSTRUCTIONS, load_prompt, parse_observation
+from finemem_env.prompts import INSTRUCTIONS, load_prompt, parse_observation
+from finemem_env.prompts.observation import CLIP_MARK
 from finemem_env.readers import make_reader
 from finemem_env.session import Session, public, run_step
 from finemem_env.settings import resolve

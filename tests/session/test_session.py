@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finemem_env import Answer, Episode, ReaderError, ReadRequest
+from finemem_env import Answer, Episode
+from finemem_env.errors import ReaderError
 from finemem_env.operations import render
-from finemem_env.prompts import CLIP_MARK, INSTRUCTIONS, parse_observation
+from finemem_env.prompts import INSTRUCTIONS, parse_observation
+from finemem_env.prompts.observation import CLIP_MARK
 from finemem_env.readers import make_reader
 from finemem_env.session import Session, StepResult, run_step
 from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens
-from finemem_env.types import Op, Operation
+from finemem_env.types import Op, Operation, ReadRequest
 
 FACTS = ("The red key opens the cellar.", "Mara lives in Osta.", "The code of the gate is 4711.")
 MAX_CHARS = 100_000

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finemem_env import Chunk, ConfigError, DataError, MemoryEnv, Question
+from finemem_env import Chunk, MemoryEnv, Question
 from finemem_env.data.schema import read_episodes, write_episodes
 from finemem_env.data.source import AutoTokens
+from finemem_env.errors import ConfigError, DataError
 from finemem_env.operations import render
 from finemem_env.session import Streamed
 from finemem_env.types import Op, Operation

@@ -10,15 +10,17 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from finemem_env import ConfigError, MemoryEnv
+from finemem_env import MemoryEnv
 from finemem_env.data.registry import load_source
 from finemem_env.data.source import SourceConfig
+from finemem_env.errors import ConfigError
 from finemem_env.operations import render
 from finemem_env.prompts import parse_observation
 from finemem_env.prompts.observation import STORE_INSTRUCTIONS
 from finemem_env.retrieval import BM25, make_retriever
 from finemem_env.retrieval.retrievers import PublishedBM25, lower_words
-from finemem_env.settings import PROTOCOLS, Publication, resolve
+from finemem_env.settings import PROTOCOLS, resolve
+from finemem_env.settings.resolver import Publication
 from finemem_env.text import split_sentences
 from finemem_env.types import Op, Operation
 from tests.data.parquet_files import mab_folder, mab_row, memalpha_folder, write_parquet

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.browser import Browser, address
-from finemem_env.inspect import Choice, state_of
+from finemem_env.inspect import Choice, RecordedTraces
 from finemem_env.trace import read_traces, record_trace, write_traces
 from finemem_env.view import collect, data_json, make_server, page
 from tests.media.test_media_steps import finished
@@ -152,7 +152,7 @@ def test_a_served_page_follows_the_run(browser: Browser, folder: Path, tmp_path:
     server = make_server(
         lambda: page("run", gather(), follow=True),
         lambda: data_json("run", gather(), follow=True),
-        lambda: state_of(tmp_path),
+        RecordedTraces(tmp_path).state,
     )
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

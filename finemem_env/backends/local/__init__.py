@@ -12,20 +12,16 @@ from finemem_env.backends.local.causal_lm import (
     known_inputs,
     with_cache,
 )
-from finemem_env.backends.local.gguf import convert_gguf
-from finemem_env.backends.local.prefix import MIN_SHARED, Unit, find_units
-from finemem_env.backends.local.probe import Abilities, abilities
+from finemem_env.backends.local.prefix import Unit, find_units
+from finemem_env.backends.local.probe import abilities
 from finemem_env.backends.local.sampling import sample
 
 __all__ = [
-    "MIN_SHARED",
-    "Abilities",
     "RecordedPrefix",
     "Unit",
     "abilities",
     "base_causal_lm",
     "checkpoint_layers",
-    "convert_gguf",
     "find_units",
     "has_plain_head",
     "known_inputs",

@@ -24,13 +24,14 @@ class Unit:
 def find_units(
     prompts: Sequence[Sequence[int]],
     groups: Sequence[Hashable | None],
-    minimum: int = MIN_SHARED,
+    minimum: int | None = None,
 ) -> list[Unit]:
     """Rows of equal group put together where they share at least `minimum` tokens.
 
     The last prompt token is never shared, since its output predicts the row's first completion
     token. A group of None, a group of one row, or a short common prefix gives units of one row.
     """
+    least = MIN_SHARED if minimum is None else max(minimum, 1)
     members: dict[Hashable, list[int]] = {}
     units: list[Unit] = []
     for index, group in enumerate(groups):
@@ -40,7 +41,7 @@ def find_units(
             members.setdefault(group, []).append(index)
     for rows in members.values():
         prefix = _common([prompts[i] for i in rows])
-        if len(rows) > 1 and prefix >= max(minimum, 1):
+        if len(rows) > 1 and prefix >= least:
             units.append(Unit(tuple(rows), prefix))
         else:
             units.extend(Unit((i,), 0) for i in rows)

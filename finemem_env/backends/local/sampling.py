@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.local.causal_lm import base_causal_lm
 from finemem_env.backends.local.decoding import decode, prefill
-from finemem_env.backends.local.prefix import MIN_SHARED, Unit, find_units
+from finemem_env.backends.local.prefix import Unit, find_units
 from finemem_env.backends.local.probe import abilities
 from finemem_env.backends.sampler import Sample
 from finemem_env.errors import BackendError, ConfigError
@@ -64,7 +64,7 @@ def sample(
     try:
         sharing = share and groups is not None and abilities(inner).share
         labels = list(groups) if sharing and groups is not None else [None] * len(prompts)
-        units = find_units(prompts, labels, MIN_SHARED)
+        units = find_units(prompts, labels)
         done: dict[int, Sample] = {}
         for batch in _batches(units, prompts, sampling.max_tokens, batch_tokens):
             done |= job.insist(batch)

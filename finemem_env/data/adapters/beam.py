@@ -32,7 +32,7 @@ import numpy as np
 from finemem_env.data.files import Reading, parsed, read_json
 from finemem_env.data.packing import Passage
 from finemem_env.data.passages import Layout
-from finemem_env.data.sessions import Asked, Place, Session, Talk, TalkSource
+from finemem_env.data.sessions import Place, Talk, TalkQuestion, TalkSession, TalkSource
 from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.fields import Fields
@@ -124,7 +124,7 @@ def _parse(paths: tuple[Path, ...], reading: Reading) -> Talk:
         for number, entry in enumerate(content.children(ability))
     ]
 
-    def question(one: tuple[str, int, Fields]) -> Asked:
+    def question(one: tuple[str, int, Fields]) -> TalkQuestion:
         ability, number, entry = one
         return _asked(entry, ability, f"{name}/{ability}-{number}", places)
 
@@ -152,9 +152,9 @@ def _batches(content: object) -> Iterator[list[object]]:
 
 def _sessions(
     content: object, where: str, reading: Reading
-) -> tuple[tuple[Session, ...], dict[int, Place]]:
+) -> tuple[tuple[TalkSession, ...], dict[int, Place]]:
     """A session a batch, and where each message went; an id that is used twice has no place."""
-    sessions: list[Session] = []
+    sessions: list[TalkSession] = []
     places: dict[int, Place] = {}
     twice: set[int] = set()
     date = ""
@@ -173,7 +173,7 @@ def _sessions(
                 turns.append(f"<{speaker}> {text}")
         if turns:
             header = f"[Dialogue between User and Assistant on {date}]"
-            sessions.append(Session(header if date else "[Dialogue]", date, tuple(turns)))
+            sessions.append(TalkSession(header if date else "[Dialogue]", date, tuple(turns)))
     if not sessions:
         raise Fields({}, where, hint=reading.hint).error("turns", "messages that say something")
     return tuple(sessions), {name: at for name, at in places.items() if name not in twice}
@@ -183,7 +183,7 @@ def _date(message: Fields) -> str:
     return str(message.get("time_anchor") or "").strip()
 
 
-def _asked(entry: Fields, ability: str, name: str, places: Mapping[int, Place]) -> Asked:
+def _asked(entry: Fields, ability: str, name: str, places: Mapping[int, Place]) -> TalkQuestion:
     gold = next((entry.text(key) for key in _GOLDS if entry.get(key)), None)
     if gold is None:
         raise entry.error("answer", f"one of {', '.join(_GOLDS)}")
@@ -204,7 +204,7 @@ def _asked(entry: Fields, ability: str, name: str, places: Mapping[int, Place]) 
         unanswerable=ability == "abstention",
     )
     named = [places[one] for one in _ids(entry.get("source_chat_ids")) if one in places]
-    return Asked(question, tuple(dict.fromkeys(named)))
+    return TalkQuestion(question, tuple(dict.fromkeys(named)))
 
 
 def _ids(value: object) -> Iterator[int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
-from finemem_env.data.adapters.edits import Case, Fact, Selection
+from finemem_env.data.adapters.edits import Case, EditedFact, Selection
 from finemem_env.data.files import bucket
 from finemem_env.data.packing import FINAL_QUESTIONS
 from finemem_env.text import normalise
@@ -32,7 +32,7 @@ def final_questions(
     rng: np.random.Generator,
     selection: Selection,
     hops: str,
-    evidence: Callable[[Fact], tuple[Evidence, ...]],
+    evidence: Callable[[EditedFact], tuple[Evidence, ...]],
     spared: Collection[tuple[str, str]] = (),
     most: int = FINAL_QUESTIONS,
 ) -> tuple[Question, ...]:
@@ -61,7 +61,7 @@ def final_questions(
 def _single(
     rng: np.random.Generator,
     selection: Selection,
-    evidence: Callable[[Fact], tuple[Evidence, ...]],
+    evidence: Callable[[EditedFact], tuple[Evidence, ...]],
     spared: Collection[tuple[str, str]],
 ) -> Iterator[Question]:
     """Edited facts with one unchanged fact after every three, until both run out."""
@@ -84,7 +84,7 @@ def _single(
 def _multi(
     rng: np.random.Generator,
     selection: Selection,
-    evidence: Callable[[Fact], tuple[Evidence, ...]],
+    evidence: Callable[[EditedFact], tuple[Evidence, ...]],
 ) -> Iterator[Question]:
     for case in shuffled(rng, selection.cases):
         wording = case.questions[int(rng.integers(len(case.questions)))]

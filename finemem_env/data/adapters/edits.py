@@ -37,7 +37,7 @@ _Key = tuple[str, str]  # (subject, relation id)
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class EditedFact:
     """One sentence with the question that it answers; `answers` is () where asking is unfair."""
 
     key: _Key
@@ -56,8 +56,8 @@ class Case:
     """
 
     id: str
-    before: tuple[Fact, ...]
-    after: tuple[Fact, ...]
+    before: tuple[EditedFact, ...]
+    after: tuple[EditedFact, ...]
     questions: tuple[str, ...]
     answers: tuple[str, ...]
 
@@ -67,8 +67,8 @@ class Selection:
     """Cases that agree on every fact they share, merged."""
 
     cases: list[Case] = field(default_factory=list)
-    before: dict[_Key, Fact] = field(default_factory=dict)
-    after: dict[_Key, Fact] = field(default_factory=dict)
+    before: dict[_Key, EditedFact] = field(default_factory=dict)
+    after: dict[_Key, EditedFact] = field(default_factory=dict)
 
     def add(self, case: Case) -> bool:
         """Take `case` in, unless one of its facts contradicts what is there."""
@@ -81,29 +81,29 @@ class Selection:
             self.after.setdefault(fact.key, fact)
         return True
 
-    def others(self, fact: Fact, *, of_its_relation: bool) -> tuple[str, ...]:
+    def others(self, fact: EditedFact, *, of_its_relation: bool) -> tuple[str, ...]:
         """Values that are told, now or before, beside that of `fact`, sorted."""
         told = [*self.before.values(), *self.after.values()]
         values = {one.value for one in told if one.key[1] == fact.key[1] or not of_its_relation}
         return tuple(sorted(values - {fact.value}))
 
     @property
-    def edited(self) -> list[Fact]:
+    def edited(self) -> list[EditedFact]:
         """The later versions of the facts that change."""
         return [f for f in self.after.values() if f.value != self.before[f.key].value]
 
     @property
-    def unchanged(self) -> list[Fact]:
+    def unchanged(self) -> list[EditedFact]:
         """The facts that never change."""
         changed = {fact.key for fact in self.edited}
         return [fact for fact in self.before.values() if fact.key not in changed]
 
 
-def _conflict(facts: Iterable[Fact], known: dict[_Key, Fact]) -> bool:
+def _conflict(facts: Iterable[EditedFact], known: dict[_Key, EditedFact]) -> bool:
     return any(known.get(fact.key, fact).value != fact.value for fact in facts)
 
 
-def arrange(rng: np.random.Generator, facts: Sequence[Fact]) -> list[Fact]:
+def arrange(rng: np.random.Generator, facts: Sequence[EditedFact]) -> list[EditedFact]:
     """`facts` in random order, except that of two with one key the first given stays first."""
     order = rng.permutation(len(facts)).tolist()
     place: dict[_Key, int] = {}
@@ -144,7 +144,7 @@ def _case(record: Fields) -> Case:
         cloze = rewrite.text("prompt").replace("{}", key[0])
         old[key] = sentence_of(cloze, value)
         asked = rewrite.text("question")
-        before[key] = Fact(key, old[key], value, asked, _fair((value,), (asked,)))
+        before[key] = EditedFact(key, old[key], value, asked, _fair((value,), (asked,)))
     edited = {key for key, _ in _rewrites(record)}
     after = {}
     for key, hop in new_hops:
@@ -190,11 +190,11 @@ def _is_triple(entry: object) -> bool:
     )
 
 
-def _fact(key: _Key, hop: Fields, superseded: tuple[str, ...]) -> Fact:
+def _fact(key: _Key, hop: Fields, superseded: tuple[str, ...]) -> EditedFact:
     question, value = hop.text("question"), hop.text("answer")
     golds = (value, *hop.texts("answer_alias", []))
     sentence = sentence_of(hop.text("cloze"), value)
-    return Fact(key, sentence, value, question, _fair(golds, (question, *superseded)))
+    return EditedFact(key, sentence, value, question, _fair(golds, (question, *superseded)))
 
 
 def _fair(golds: Sequence[str], wrong: Sequence[str]) -> tuple[str, ...]:

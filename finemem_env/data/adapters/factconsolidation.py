@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from finemem_env.data.adapters.edit_questions import final_questions, shuffled, split_cases
-from finemem_env.data.adapters.edits import Fact, Selection, arrange, parse_cases
+from finemem_env.data.adapters.edits import EditedFact, Selection, arrange, parse_cases
 from finemem_env.data.adapters.pararel import filler_facts
 from finemem_env.data.files import Reading, parsed
 from finemem_env.data.packing import CHUNK_QUESTIONS, FINAL_QUESTIONS, Passage
@@ -65,7 +65,7 @@ class FactConsolidationSource(PassageSource):
         while left > 0 and (filler := next(pool, None)) is not None:
             facts.append(filler)
             left -= self._size(filler)
-        told: list[Fact] = []
+        told: list[EditedFact] = []
         layout = self.pack(_lines(chain(arrange(rng, facts), pool), told), targets)
         listing = _Listing(told, layout)
         # Every fifth edited fact is left for the chunk questions.
@@ -74,7 +74,7 @@ class FactConsolidationSource(PassageSource):
         reserved = _chunk_questions(rng, selection, listing, final)
         return self.compose(index, [chunk.text for chunk in layout.chunks], final, reserved)
 
-    def _size(self, fact: Fact) -> int:
+    def _size(self, fact: EditedFact) -> int:
         return self.count(fact.sentence) + _NUMBERING
 
     def _select(self, rng: np.random.Generator, room: float) -> Selection:
@@ -91,7 +91,7 @@ class FactConsolidationSource(PassageSource):
         return selection
 
 
-def _fillers(paths: tuple[Path, ...], reading: Reading) -> tuple[Fact, ...]:
+def _fillers(paths: tuple[Path, ...], reading: Reading) -> tuple[EditedFact, ...]:
     cases, clozes, questions, *pairs = paths
     taken = [
         fact for case in parsed(parse_cases, cases, reading) for fact in (*case.before, *case.after)
@@ -99,7 +99,7 @@ def _fillers(paths: tuple[Path, ...], reading: Reading) -> tuple[Fact, ...]:
     return filler_facts(pairs, clozes, questions, taken, reading)
 
 
-def _lines(facts: Iterable[Fact], told: list[Fact]) -> Iterator[Passage]:
+def _lines(facts: Iterable[EditedFact], told: list[EditedFact]) -> Iterator[Passage]:
     """The header, passage 0, and numbered lines: passage i + 1 tells the fact put in told[i]."""
     yield Passage(HEADER)
     for number, fact in enumerate(facts):
@@ -110,8 +110,8 @@ def _lines(facts: Iterable[Fact], told: list[Fact]) -> Iterator[Passage]:
 class _Listing:
     """Where every fact of the list was told; a line is one sentence and never cut."""
 
-    def __init__(self, told: Sequence[Fact], layout: Layout) -> None:
-        self.by_chunk: list[list[Fact]] = []
+    def __init__(self, told: Sequence[EditedFact], layout: Layout) -> None:
+        self.by_chunk: list[list[EditedFact]] = []
         self._places: dict[tuple[tuple[str, str], str], Evidence] = {}
         for step, chunk in enumerate(layout.chunks):
             numbers = [piece.passage for piece in chunk.pieces if piece.passage > 0]
@@ -119,7 +119,7 @@ class _Listing:
             for number, fact in zip(numbers, self.by_chunk[step], strict=True):
                 self._places[fact.key, fact.value] = Evidence(step, layout.texts[number])
 
-    def evidence(self, fact: Fact) -> tuple[Evidence, ...]:
+    def evidence(self, fact: EditedFact) -> tuple[Evidence, ...]:
         """The numbered sentence that tells `fact`, () if none does."""
         place = self._places.get((fact.key, fact.value))
         return () if place is None else (place,)
@@ -158,7 +158,7 @@ def _chunk_questions(
     return dealt
 
 
-def _last_step(fact: Fact, later: Fact | None, listing: _Listing) -> int | None:
+def _last_step(fact: EditedFact, later: EditedFact | None, listing: _Listing) -> int | None:
     """The last step at which `fact` holds; None if it holds to the end."""
     if later is None or later.value == fact.value:
         return None

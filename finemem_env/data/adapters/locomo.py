@@ -36,11 +36,11 @@ import numpy as np
 from finemem_env.data.files import Reading, parsed, read_json
 from finemem_env.data.published.memalpha import answer_texts
 from finemem_env.data.sessions import (
-    Asked,
     Place,
-    Session,
     Shared,
     Talk,
+    TalkQuestion,
+    TalkSession,
     TalkSource,
     Transcript,
 )
@@ -139,11 +139,11 @@ class LocomoSource(TalkSource):
                 return read_medium(self._images, path, "image", f"source {self.name!r}")
         return b""
 
-    def _asks(self, asked: Asked) -> bool:
+    def _asks(self, asked: TalkQuestion) -> bool:
         return asked.question.metadata["category"] in self._categories
 
 
-def _sharing(dialogue: Talk) -> tuple[Session, ...]:
+def _sharing(dialogue: Talk) -> tuple[TalkSession, ...]:
     """The sessions without the captions of the images that their turns share."""
     turns = [list(session.turns) for session in dialogue.sessions]
     for shared in dialogue.shared:
@@ -156,7 +156,7 @@ def _sharing(dialogue: Talk) -> tuple[Session, ...]:
     )
 
 
-def _with_evidence(asked: Asked, transcript: Transcript) -> Question:
+def _with_evidence(asked: TalkQuestion, transcript: Transcript) -> Question:
     return dataclasses.replace(asked.question, evidence=transcript.evidence(asked.evidence))
 
 
@@ -202,7 +202,7 @@ def _dialogue(record: Fields, number: int, reading: Reading) -> Talk:
     people = " and ".join(told.text(key) for key in ("speaker_a", "speaker_b") if key in told)
     opening = f"[Dialogue between {people}" if people else "[Dialogue"
     order = sorted(int(match[1]) for key in told if (match := _SESSION.fullmatch(key)))
-    sessions: list[Session] = []
+    sessions: list[TalkSession] = []
     places: dict[Place, Place] = {}
     images: list[Shared] = []
     for name in order:
@@ -221,11 +221,11 @@ def _dialogue(record: Fields, number: int, reading: Reading) -> Talk:
                     told_by = f"{speaker} shows {caption}"
                     images.append(Shared(place, f"D{dia[0]}_{dia[1]}", told_by))
         if turns:
-            sessions.append(Session(header, date, tuple(turns)))
+            sessions.append(TalkSession(header, date, tuple(turns)))
     if not sessions:
         raise record.error("session_1", "at least one session with a turn that says something")
 
-    def asked(numbered: tuple[int, Fields]) -> Asked:
+    def asked(numbered: tuple[int, Fields]) -> TalkQuestion:
         return _asked(numbered[1], f"locomo_{number}_qa{numbered[0]}", places)
 
     questions = reading.each(asked, enumerate(record.children("qa")))
@@ -254,7 +254,7 @@ def _named(dia_id: str, turn: Fields) -> Place:
     return int(found[1]), int(found[2])
 
 
-def _asked(entry: Fields, name: str, places: Mapping[Place, Place]) -> Asked:
+def _asked(entry: Fields, name: str, places: Mapping[Place, Place]) -> TalkQuestion:
     number = entry.index("category")
     if number not in _CATEGORIES:
         raise entry.error("category", "1, 2, 3, 4 or 5")
@@ -279,4 +279,4 @@ def _asked(entry: Fields, name: str, places: Mapping[Place, Place]) -> Asked:
         metadata=metadata,
         unanswerable=number == 5,
     )
-    return Asked(question, tuple(dict.fromkeys(turn for turn in turns if turn is not None)))
+    return TalkQuestion(question, tuple(dict.fromkeys(turn for turn in turns if turn is not None)))

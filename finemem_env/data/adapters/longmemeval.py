@@ -31,7 +31,7 @@ from finemem_env.data.files import Reading, bucket, parsed, read_list
 from finemem_env.data.packing import Passage, pack
 from finemem_env.data.passages import Layout, PassageSource
 from finemem_env.data.published.memalpha import answer_texts
-from finemem_env.data.sessions import Session, Transcript, date_prefix, tell
+from finemem_env.data.sessions import TalkSession, Transcript, date_prefix, tell
 from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError
 from finemem_env.fields import Fields
@@ -47,7 +47,7 @@ class _Talk:
     """One conversation; `proof` are the turns that hold an answer."""
 
     id: str
-    session: Session
+    session: TalkSession
     proof: frozenset[int]
 
     @property
@@ -199,4 +199,4 @@ def _talk(fields: Fields, name: str, date: str, turns: object) -> _Talk:
                 proof.add(len(told))
             told.append(f"<{speaker}> {content}")
     header = f"[Dialogue between User and Assistant on {date}]"
-    return _Talk(name, Session(header, date, tuple(told)), frozenset(proof))
+    return _Talk(name, TalkSession(header, date, tuple(told)), frozenset(proof))

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from finemem_env.data.adapters.edit_questions import final_questions, shuffled, split_cases
-from finemem_env.data.adapters.edits import Fact, Selection, arrange, parse_cases
+from finemem_env.data.adapters.edits import EditedFact, Selection, arrange, parse_cases
 from finemem_env.data.files import parsed
 from finemem_env.data.packing import Passage
 from finemem_env.data.source import SourceConfig, SourceSpec
@@ -51,7 +51,7 @@ class MquakeSource(WholeSource):
         layout = self.cut(rng, [Passage(fact.sentence) for fact in facts])
         places = {(fact.key, fact.value): number for number, fact in enumerate(facts)}
 
-        def evidence(fact: Fact) -> tuple[Evidence, ...]:
+        def evidence(fact: EditedFact) -> tuple[Evidence, ...]:
             return layout.evidence(places[fact.key, fact.value], 0, len(fact.sentence))
 
         hops = str(self.spec.options["hops"])

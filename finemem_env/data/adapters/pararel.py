@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from finemem_env.data.adapters.edits import Fact, sentence_of
+from finemem_env.data.adapters.edits import EditedFact, sentence_of
 from finemem_env.data.files import Reading, parsed, read_json, read_jsonl
 from finemem_env.fields import Fields
 from finemem_env.text import normalise, split_sentences
@@ -37,8 +37,12 @@ _TEMPLATES: dict[str, tuple[str, str]] = {
 
 
 def filler_facts(
-    files: Iterable[Path], clozes: Path, questions: Path, taken: Collection[Fact], reading: Reading
-) -> tuple[Fact, ...]:
+    files: Iterable[Path],
+    clozes: Path,
+    questions: Path,
+    taken: Collection[EditedFact],
+    reading: Reading,
+) -> tuple[EditedFact, ...]:
     """Every pair as a fact, without those that contradict each other or touch a fact of `taken`.
 
     Left out are (subject, relation) pairs with several objects, questions with several answers,
@@ -55,8 +59,8 @@ def filler_facts(
     asked = parsed(_parse_templates, questions, reading)
     keys = {_folded(fact.key) for fact in taken}
     texts = {normalise(fact.question) for fact in taken}
-    facts: dict[tuple[str, str], Fact] = {}
-    asked_by: dict[str, Fact] = {}
+    facts: dict[tuple[str, str], EditedFact] = {}
+    asked_by: dict[str, EditedFact] = {}
     dropped: set[tuple[str, str]] = set()
     for path in files:
         relation = path.stem
@@ -86,9 +90,9 @@ def _folded(key: tuple[str, str]) -> tuple[str, str]:
     return normalise(key[0]), key[1]
 
 
-def _fact(subject: str, relation: str, value: str, cloze: str, question: str) -> Fact:
+def _fact(subject: str, relation: str, value: str, cloze: str, question: str) -> EditedFact:
     text = cloze.replace("[X]", subject).removesuffix("__").strip()
-    return Fact(
+    return EditedFact(
         (subject, relation),
         sentence_of(text, value),
         value,

@@ -67,6 +67,20 @@ _JUDGED = ("judge", "mem-alpha/judge", "mab/judge")
 _RECALL = ("recall@5", "mab/recall@5", "mab/recall@5")
 _SMALL = (2048, 512)
 
+
+def _labels(prefix: str) -> Published:
+    return Published("TTL", "label", _LABEL, (prefix, "label"), (1024, 4096), answer_tokens=20)
+
+
+def _summary(own: str, mem_alpha: str, mab: str = "mab/rouge_l") -> Published:
+    prefixes = ("summary", "book")
+    return Published("LRU", "summary", (own, mem_alpha, mab), prefixes, answer_tokens=1200)
+
+
+def _edits(task: Task) -> Published:
+    return Published("CR", task, _SUBSTRING_MAB, ("", "edit"), _SMALL, answer_tokens=10)
+
+
 # The first pattern that matches the start of a name decides.
 _RULES: tuple[tuple[str, Published], ...] = (
     (r"squad", Published("AR", "fact", _SUBSTRING)),
@@ -92,55 +106,18 @@ _RULES: tuple[tuple[str, Published], ...] = (
             answer_tokens=40,
         ),
     ),
-    (
-        r"icl_trec|trec|pubmed|csabstruct",
-        Published("TTL", "label", _LABEL, ("labels", "label"), (1024, 4096), answer_tokens=20),
-    ),
-    (
-        r"icl_|ttl|nlu|banking77|clinc150",
-        Published(
-            "TTL",
-            "label",
-            _LABEL,
-            ("labels_and_examples", "label"),
-            (1024, 4096),
-            answer_tokens=20,
-        ),
-    ),
+    (r"icl_trec|trec|pubmed|csabstruct", _labels("labels")),
+    (r"icl_|ttl|nlu|banking77|clinc150", _labels("labels_and_examples")),
     (
         r"recsys|redial",
         Published("TTL", "fact", _RECALL, ("", "recommendation"), answer_tokens=300),
     ),
-    (
-        r"booksum",
-        Published(
-            "LRU",
-            "summary",
-            ("keyword_fraction", "mem-alpha/summary", "mab/rouge_l"),
-            ("summary", "book"),
-            answer_tokens=1200,
-        ),
-    ),
+    (r"booksum", _summary("keyword_fraction", "mem-alpha/summary")),
     (
         r"infbench_sum.*" + re.escape(ORIGINAL),
-        Published(
-            "LRU",
-            "summary",
-            ("rouge_l_content", "mab/rouge_l", "mab/summary_judge"),
-            ("summary", "book"),
-            answer_tokens=1200,
-        ),
+        _summary("rouge_l_content", "mab/rouge_l", "mab/summary_judge"),
     ),
-    (
-        r"infbench_sum",
-        Published(
-            "LRU",
-            "summary",
-            ("keyword_fraction", "mem-alpha/summary_evaluation", "mab/rouge_l"),
-            ("summary", "book"),
-            answer_tokens=1200,
-        ),
-    ),
+    (r"infbench_sum", _summary("keyword_fraction", "mem-alpha/summary_evaluation")),
     (
         r"qmsum",
         Published(
@@ -157,14 +134,8 @@ _RULES: tuple[tuple[str, Published], ...] = (
             answer_tokens=2000,
         ),
     ),
-    (
-        r"factconsolidation_mh",
-        Published("CR", "multi_hop", _SUBSTRING_MAB, ("", "edit"), _SMALL, answer_tokens=10),
-    ),
-    (
-        r"factconsolidation",
-        Published("CR", "fact", _SUBSTRING_MAB, ("", "edit"), _SMALL, answer_tokens=10),
-    ),
+    (r"factconsolidation_mh", _edits("multi_hop")),
+    (r"factconsolidation", _edits("fact")),
 )
 
 

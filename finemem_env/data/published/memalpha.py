@@ -22,7 +22,14 @@ import numpy as np
 from finemem_env.data.dialogue import header_date
 from finemem_env.data.files import bucket
 from finemem_env.data.published.dialects import Published, judged_under, known_rule, plain_name
-from finemem_env.data.published.parquet import Row, Rows, given_path, hub_rows, local_rows, one_set
+from finemem_env.data.published.parquet import (
+    ParquetRow,
+    Rows,
+    given_path,
+    hub_rows,
+    local_rows,
+    one_set,
+)
 from finemem_env.data.source import BaseSource, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
@@ -97,7 +104,7 @@ class MemalphaSource(BaseSource):
     def _path(self) -> str:
         return str(self.difficulty["path"] or self.config.path or "")
 
-    def _split_of(self, row: Row, read: Rows) -> str:
+    def _split_of(self, row: ParquetRow, read: Rows) -> str:
         """The split a row belongs to, "" for any."""
         part = bucket(row.sha256, 10)
         if self._path().endswith(".parquet"):
@@ -170,13 +177,13 @@ def processed_episode(
     )
 
 
-def check_processed(row: Row, hint: str) -> None:
+def check_processed(row: ParquetRow, hint: str) -> None:
     """Raise a DataError for a row that gives no episode."""
     fields = Fields(row.values, row.where, hint=hint)
     processed_episode(fields, "checked", "memalpha", known_rule(_name(row), row.where), {})
 
 
-def _name(row: Row) -> str:
+def _name(row: ParquetRow) -> str:
     """The sub-dataset of a row."""
     return str(row.values["data_source"])
 

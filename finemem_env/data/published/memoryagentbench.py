@@ -35,7 +35,7 @@ from finemem_env.data.published.memalpha import (
     select,
 )
 from finemem_env.data.published.parquet import (
-    Row,
+    ParquetRow,
     Rows,
     given_path,
     hub_file,
@@ -118,7 +118,7 @@ class MemoryAgentBenchSource(BaseSource):
             metadata={**about, "original": True, **chosen},
         )
 
-    def _checked(self, row: Row) -> Row:
+    def _checked(self, row: ParquetRow) -> ParquetRow:
         """`row`, found to be sound; only its context is not cut, which is slow."""
         fields = Fields(row.values, row.where, hint=self.hint)
         if "context" in row.values:
@@ -212,7 +212,7 @@ class MemoryAgentBenchSource(BaseSource):
         return Rows.of(rows, read[0].commit)
 
 
-def _name(row: Row) -> str:
+def _name(row: ParquetRow) -> str:
     """The sub-dataset of a row of either schema."""
     metadata = row.values.get("metadata")
     if "context" in row.values and isinstance(metadata, Mapping) and metadata.get("source"):
@@ -225,7 +225,7 @@ def _name(row: Row) -> str:
     )
 
 
-def _known(row: Row) -> Row:
+def _known(row: ParquetRow) -> ParquetRow:
     """`row`, found to be of a sub-dataset that has a rule."""
     known_rule(_name(row), row.where)
     return row

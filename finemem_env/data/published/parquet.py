@@ -23,12 +23,12 @@ _WHAT = "parquet data"
 _SHARD = re.compile(r"-\d+-of-(\d+)(?=\.parquet$)")
 
 
-Check = Callable[["Row", str], None]
+Check = Callable[["ParquetRow", str], None]
 """Raises a DataError for a row that cannot be used; the text ends every error."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ParquetRow:
     """One row: its values by column, the SHA-256 of them as JSON, and its file and number there.
 
     Rows are counted from 0.
@@ -43,12 +43,12 @@ class Row:
 class Rows:
     """The rows of one split: `commit` of the hub ("local" for files), `sha256` of the content."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ParquetRow, ...]
     commit: str
     sha256: str
 
     @classmethod
-    def of(cls, rows: Sequence[Row], commit: str) -> Rows:
+    def of(cls, rows: Sequence[ParquetRow], commit: str) -> Rows:
         """With the hash of all rows, the same for files and for the hub's copy of them."""
         whole = hashlib.sha256("\n".join(row.sha256 for row in rows).encode())
         return cls(tuple(rows), commit, whole.hexdigest())
@@ -107,10 +107,12 @@ def local_rows(
 
 
 @lru_cache(maxsize=16)
-def _reader(columns: tuple[str, ...], check: Check | None) -> Callable[[Path, Reading], list[Row]]:
+def _reader(
+    columns: tuple[str, ...], check: Check | None
+) -> Callable[[Path, Reading], list[ParquetRow]]:
     """One function for equal arguments, by which `parsed` knows what it has read."""
 
-    def read(path: Path, reading: Reading) -> list[Row]:
+    def read(path: Path, reading: Reading) -> list[ParquetRow]:
         parquet, arrow = load("pyarrow.parquet", _WHAT), load("pyarrow", _WHAT)
         try:
             table = parquet.read_table(path)
@@ -209,10 +211,10 @@ def _commit(name: str, revision: str) -> str:
 
 def _rows(
     records: Iterable[Mapping[str, Any]], where: str, reading: Reading, check: Check | None
-) -> list[Row]:
-    def made(numbered: tuple[int, Mapping[str, Any]]) -> Row:
+) -> list[ParquetRow]:
+    def made(numbered: tuple[int, Mapping[str, Any]]) -> ParquetRow:
         number, record = numbered
-        row = Row(record, _digest(record), f"{where}, row {number} (counted from 0)")
+        row = ParquetRow(record, _digest(record), f"{where}, row {number} (counted from 0)")
         if check is not None:
             check(row, reading.hint)
         return row
@@ -230,7 +232,7 @@ def _check_columns(found: Iterable[str], wanted: Sequence[str], where: str, hint
             )
 
 
-def _whole(rows: list[Row], commit: str, where: str, hint: str) -> Rows:
+def _whole(rows: list[ParquetRow], commit: str, where: str, hint: str) -> Rows:
     if not rows:
         raise DataError(f"{where}: expected at least one row, found none. {hint}")
     return Rows.of(rows, commit)

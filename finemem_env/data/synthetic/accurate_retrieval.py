@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from finemem_env.data.synthetic.base import SyntheticSource
-from finemem_env.data.synthetic.draft import Draft, Emitter, Probe, fixed
+from finemem_env.data.synthetic.draft import Emitter, EpisodeDraft, Probe, fixed
 from finemem_env.data.synthetic.facts import Fact, choose_finals, make_facts, plain_probes
 from finemem_env.data.synthetic.knobs import COMMON
 
@@ -28,7 +28,7 @@ class AccurateRetrievalSource(SyntheticSource):
 
     knobs: ClassVar[Mapping[str, object]] = COMMON | {"delay": 0.6, "midway": 0.0}
 
-    def compose(self, draft: Draft) -> list[Probe]:
+    def compose(self, draft: EpisodeDraft) -> list[Probe]:
         """One sentence a fact, every fact asked about at its chunk, some again at the end."""
         places = [t for t, quota in enumerate(draft.quotas) for _ in range(quota.facts)]
         facts = make_facts(draft, len(places))
@@ -45,7 +45,7 @@ class AccurateRetrievalSource(SyntheticSource):
         chosen = choose_finals(draft.draw, early, late, self.share("delay"), self.questions)
         return self._finals(draft, chosen)
 
-    def _finals(self, draft: Draft, facts: list[Fact]) -> list[Probe]:
+    def _finals(self, draft: EpisodeDraft, facts: list[Fact]) -> list[Probe]:
         draft.draw.shuffle(facts)
         midway = round(self.share("midway") * len(facts))
         finals = []

@@ -16,7 +16,7 @@ from finemem_env.data.source import (
     SourceSpec,
     episode_rng,
 )
-from finemem_env.data.synthetic.draft import Draft, Kind, Probe, Quota
+from finemem_env.data.synthetic.draft import EpisodeDraft, Kind, Probe, Quota
 from finemem_env.data.synthetic.kinds import LANGUAGES
 from finemem_env.data.synthetic.knobs import COMMON, check_ranges
 from finemem_env.data.synthetic.words import DISTINCT_NUMBERS, Draw, Namer
@@ -61,7 +61,7 @@ class SyntheticSource(BaseSource):
             self.questions = self._count_questions()
 
     @abstractmethod
-    def compose(self, draft: Draft) -> list[Probe]:
+    def compose(self, draft: EpisodeDraft) -> list[Probe]:
         """Write every sentence and chunk question; return the final questions."""
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
@@ -71,7 +71,7 @@ class SyntheticSource(BaseSource):
         number = (index % _DISTINCT) * len(SPLITS) + SPLITS.index(self.config.split)
         number = number * len(kinds) + kinds.index(self.spec.competency)
         quotas = [self._quota(self._draw_scale(draw)) for _ in range(self.length)]
-        draft = Draft(draw, Namer(draw, number), self._languages, quotas)
+        draft = EpisodeDraft(draw, Namer(draw, number), self._languages, quotas)
         finals = self.compose(draft)
         draw.shuffle(finals)
         name = self.episode_id(index)
@@ -103,7 +103,7 @@ class SyntheticSource(BaseSource):
         return float(cast("float", self.difficulty[knob]))
 
     def _chunks(
-        self, draft: Draft, name: str, others: Mapping[Kind, tuple[str, ...]]
+        self, draft: EpisodeDraft, name: str, others: Mapping[Kind, tuple[str, ...]]
     ) -> list[Chunk]:
         pools = draft.small_talk if self.difficulty["misaligned_chunk_questions"] else draft.pools
         limit = self.integer("chunk_questions")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from finemem_env.data.synthetic.base import SyntheticSource
-from finemem_env.data.synthetic.draft import Draft, Emitter, Probe, allot, fixed
+from finemem_env.data.synthetic.draft import Emitter, EpisodeDraft, Probe, allot, fixed
 from finemem_env.data.synthetic.facts import choose_finals, make_facts, plain_probes
 from finemem_env.data.synthetic.knobs import COMMON
 from finemem_env.data.synthetic.words import Draw
@@ -32,7 +32,7 @@ class ConflictResolutionSource(SyntheticSource):
     knobs: ClassVar[Mapping[str, object]] = COMMON | {"changed": 0.5, "overwrites": 4}
     facts_per_question: ClassVar[float] = 2.0
 
-    def compose(self, draft: Draft) -> list[Probe]:
+    def compose(self, draft: EpisodeDraft) -> list[Probe]:
         """Spread the versions over different chunks; ask for the last one at the end."""
         room = [quota.facts for quota in draft.quotas]
         versions = self._versions(draft.draw, sum(room))

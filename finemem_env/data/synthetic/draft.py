@@ -28,7 +28,7 @@ class Quota(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """A question before it has an id. `kind` is what it asks for (`Draft.alternatives`)."""
+    """A question before it has an id. `kind` is what it asks for (`EpisodeDraft.alternatives`)."""
 
     text: str
     answers: tuple[str, ...]
@@ -78,7 +78,7 @@ class Subject(Protocol):
 
 
 @dataclass
-class Draft:
+class EpisodeDraft:
     """An episode in the making. `quotas` has one entry a chunk; lists are per chunk.
 
     `pools[t]` are candidates for the questions on chunk t and `small_talk[t]` those on what no

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from finemem_env.data.synthetic.draft import Draft, Probe
+from finemem_env.data.synthetic.draft import EpisodeDraft, Probe
 from finemem_env.data.synthetic.grammar import Language, Relation
 from finemem_env.data.synthetic.words import Draw, Namer
 
@@ -61,7 +61,7 @@ class Fact:
         return namer.code() if self.relation.value == "code" else namer.word(self.language.code)
 
 
-def make_facts(draft: Draft, count: int) -> list[Fact]:
+def make_facts(draft: EpisodeDraft, count: int) -> list[Fact]:
     """`count` facts, one to three for a person, no person and relation twice; nothing placed."""
     found: list[Fact] = []
     while len(found) < count:
@@ -73,7 +73,7 @@ def make_facts(draft: Draft, count: int) -> list[Fact]:
     return found[:count]
 
 
-def plain_probes(draft: Draft, facts: list[Fact]) -> None:
+def plain_probes(draft: EpisodeDraft, facts: list[Fact]) -> None:
     """Add the chunk questions of all versions of `facts` to the pools, every fact's first first."""
     second: list[tuple[int, Probe]] = []
     for fact in facts:

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from finemem_env.data.synthetic.base import SyntheticSource
-from finemem_env.data.synthetic.draft import Draft, Emitter, Probe, allot, fixed
+from finemem_env.data.synthetic.draft import Emitter, EpisodeDraft, Probe, allot, fixed
 from finemem_env.data.synthetic.facts import make_facts, plain_probes
 from finemem_env.data.synthetic.knobs import COMMON
-from finemem_env.data.synthetic.runs import Run, count_run, order_run, run_probes, team_run
+from finemem_env.data.synthetic.runs import EventRun, count_run, order_run, run_probes, team_run
 
 # Runs come in this order; a count costs two events or more, an order three, a team pair five.
 _CYCLE = ("count", "order", "count", "team")
@@ -44,7 +44,7 @@ class LongRangeUnderstandingSource(SyntheticSource):
     questions_per_chunk: ClassVar[float] = 1.5
     facts_per_question: ClassVar[float] = _PER_QUESTION
 
-    def compose(self, draft: Draft) -> list[Probe]:
+    def compose(self, draft: EpisodeDraft) -> list[Probe]:
         """Spread the events, fill up with plain facts, and ask for the sums at the end."""
         room = [quota.facts for quota in draft.quotas]
         runs = self._runs(draft, sum(room))
@@ -70,7 +70,7 @@ class LongRangeUnderstandingSource(SyntheticSource):
         finals += [fact.final() for fact in draft.draw.sample(facts, self.questions - tallied)]
         return finals
 
-    def _runs(self, draft: Draft, statements: int) -> list[Run]:
+    def _runs(self, draft: EpisodeDraft, statements: int) -> list[EventRun]:
         things = max(self.questions, int(statements / _PER_QUESTION))
         shapes = [_CYCLE[i % len(_CYCLE)] for i in range(round(self.share("aggregates") * things))]
         plain = things - len(shapes)
@@ -87,7 +87,7 @@ class LongRangeUnderstandingSource(SyntheticSource):
         ]
         return sorted(runs, key=lambda run: -len(run.lines))
 
-    def _repeat(self, draft: Draft, counts: list[int], spare: int) -> None:
+    def _repeat(self, draft: EpisodeDraft, counts: list[int], spare: int) -> None:
         """Hand out `spare` further repetitions at random, up to `repeats` each."""
         most = self.integer("repeats")
         growing = [i for i in range(len(counts)) if most > 2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
-from finemem_env.data.synthetic.draft import Draft, Kind, Probe
+from finemem_env.data.synthetic.draft import EpisodeDraft, Kind, Probe
 from finemem_env.data.synthetic.grammar import EventForm, Language
 from finemem_env.data.synthetic.words import Namer
 
@@ -14,7 +14,7 @@ _EVENTS_OF_TEAMS = 5  # two people in both teams, one in one
 
 
 @dataclass(slots=True)
-class Run:
+class EventRun:
     """Events of one sum. `answers[k]` are the golds after k + 1 events, () where none is fair.
 
     `claims` is one event with "{p}" for the person; `history` the (chunk, sentence) of the events
@@ -64,7 +64,7 @@ class Run:
         return found
 
 
-def run_probes(draft: Draft, runs: list[Run]) -> None:
+def run_probes(draft: EpisodeDraft, runs: list[EventRun]) -> None:
     """Add the chunk questions on all runs to the pools, every run's first wording first."""
     found = [entry for run in runs for entry in run.chunk_probes()]
     draft.draw.shuffle(found)
@@ -74,7 +74,7 @@ def run_probes(draft: Draft, runs: list[Run]) -> None:
         draft.pools[t].append(second)
 
 
-def _tails(draft: Draft, language: Language, count: int) -> list[str]:
+def _tails(draft: EpisodeDraft, language: Language, count: int) -> list[str]:
     """`count` circumstances, different as long as there are enough."""
     tails = draft.draw.sample(language.tails, count)
     return [tails[i % len(tails)] for i in range(count)]
@@ -85,14 +85,14 @@ def _texts(form: EventForm, **slots: str) -> tuple[str, tuple[str, str]]:
     return form.final.format(**slots), (first.format(**slots), second.format(**slots))
 
 
-def count_run(draft: Draft, count: int) -> Run:
+def count_run(draft: EpisodeDraft, count: int) -> EventRun:
     """One person does one thing `count` times."""
     language = draft.language()
     form = language.count
     person, deed = draft.namer.person(language.code), draft.draw.choice(language.deeds)
     question, alternates = _texts(form, p=person, d=deed)
     tails = _tails(draft, language, count)
-    return Run(
+    return EventRun(
         language,
         person,
         question,
@@ -104,7 +104,7 @@ def count_run(draft: Draft, count: int) -> Run:
     )
 
 
-def order_run(draft: Draft) -> Run:
+def order_run(draft: EpisodeDraft) -> EventRun:
     """One person sails to several ports; their order is asked."""
     language = draft.language()
     form = language.order
@@ -113,7 +113,7 @@ def order_run(draft: Draft) -> Run:
     question, alternates = _texts(form, p=person)
     draft.routes += map(language.comma.join, itertools.permutations(ports))
     tails = _tails(draft, language, _PORTS)
-    return Run(
+    return EventRun(
         language,
         person,
         question,
@@ -125,7 +125,7 @@ def order_run(draft: Draft) -> Run:
     )
 
 
-def team_run(draft: Draft) -> Run:
+def team_run(draft: EpisodeDraft) -> EventRun:
     """Three people join the two teams of a place; two of them join both."""
     language = draft.language()
     form = language.team
@@ -140,7 +140,7 @@ def team_run(draft: Draft) -> Run:
     complete = _completed(joins)
     pair = (language.pair.join(complete), language.pair.join(reversed(complete)))
     done = max(k for k, (person, _) in enumerate(joins) if person != single)
-    return Run(
+    return EventRun(
         language,
         one,
         question,

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.data.synthetic.base import SyntheticSource
-from finemem_env.data.synthetic.draft import Draft, Emitter, Probe, fixed
+from finemem_env.data.synthetic.draft import Emitter, EpisodeDraft, Probe, fixed
 from finemem_env.data.synthetic.grammar import Language
 from finemem_env.data.synthetic.knobs import COMMON
 from finemem_env.errors import ConfigError
@@ -74,7 +74,7 @@ class TestTimeLearningSource(SyntheticSource):
                 f"it), got {labels}."
             )
 
-    def compose(self, draft: Draft) -> list[Probe]:
+    def compose(self, draft: EpisodeDraft) -> list[Probe]:
         """Examples label by label, neighbours mixed; held-out texts spread over the labels."""
         places = [t for t, quota in enumerate(draft.quotas) for _ in range(quota.facts)]
         texts = _Texts(draft, self.integer("labels") or max(2, self.length))
@@ -92,7 +92,7 @@ class TestTimeLearningSource(SyntheticSource):
 class _Texts:
     """Writes the texts of one episode, never the same one twice."""
 
-    def __init__(self, draft: Draft, count: int) -> None:
+    def __init__(self, draft: EpisodeDraft, count: int) -> None:
         self.draft = draft
         self._written: set[str] = set()
         shared = {

@@ -13,7 +13,8 @@ from agents.learn.distributed import World, whole
 from agents.learn.loss import Denominators, LossConfig
 from agents.learn.update import accumulate_gradients, count_batches
 from agents.model.batching import Row
-from agents.model.policy import ModelConfig, load_policy
+from agents.model.policy import load_policy
+from agents.settings import ModelConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

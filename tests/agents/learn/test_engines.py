@@ -8,7 +8,7 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,21 @@ from agents.learn import samplers
 from agents.learn.distributed import World
 from agents.learn.engines import Engines
 from agents.learn.samplers import make_engines
-from agents.model.policy import ModelConfig, Policy, load_policy
+from agents.model.policy import Policy, load_policy
 from agents.runs.config import PRESETS, from_dict
-from agents.settings import EngineOptions, SamplerSetup, ServerOptions, check_sampler
+from agents.settings import EngineOptions, ModelConfig, SamplerSetup, ServerOptions, check_sampler
 from agents.trainer import Run
 from finemem_env.backends import Sampling
 from finemem_env.backends.hf import HFSampler, load_model, load_tokenizer
 from finemem_env.backends.logprobs import sequence_logprobs
-from finemem_env.backends.sampler import Sample, Sampler, largest_difference
+from finemem_env.backends.sampler import (
+    PLAIN,
+    Sample,
+    SampleOptions,
+    Sampler,
+    TokenRows,
+    largest_difference,
+)
 from finemem_env.errors import BackendError, ConfigError
 from tests.agents.engine_server import EngineServer
 
@@ -69,16 +76,12 @@ class Engine:
         self.fault = ""
 
     def sample(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        stop_ids: Sequence[int] = (),
-        groups: Sequence[Hashable | None] | None = None,
-        seeds: Sequence[int] | None = None,
+        self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN
     ) -> list[Sample | None]:
         if self.fault == "away":
             return [None] * len(prompts)
-        found: list[Sample | None] = [*self.inner.sample(prompts, sampling, stop_ids)]
+        told = SampleOptions(options.stop_ids)
+        found: list[Sample | None] = [*self.inner.sample(prompts, sampling, told)]
         if self.fault == "raw":
             whole = [
                 [*prompt, *one.token_ids]
@@ -329,9 +332,8 @@ GROUPS = [0, 0, 1, 1]
 
 
 def draw(engines: Engines) -> list[tuple[int, ...] | None]:
-    drawn = engines.sample(
-        PROMPTS, Sampling(1.0, max_tokens=6, seed=0), groups=GROUPS, seeds=[5, 6, 7, 8]
-    )
+    options = SampleOptions(groups=GROUPS, seeds=[5, 6, 7, 8])
+    drawn = engines.sample(PROMPTS, Sampling(1.0, max_tokens=6, seed=0), options)
     return [None if one is None else one.token_ids for one in drawn]
 
 
@@ -375,7 +377,8 @@ def test_a_server_that_dies_costs_its_rows_is_named_and_comes_back(
     draw(engines)
     assert servers[0].paths().count("draw") == count + 2
     servers[0].dead = True  # and had all rows of this process
-    assert engines.sample(PROMPTS[:1], Sampling(1.0, max_tokens=2), seeds=[1]) == [None]
+    sampling = Sampling(1.0, max_tokens=2)
+    assert engines.sample(PROMPTS[:1], sampling, SampleOptions(seeds=[1])) == [None]
     servers[1].dead = True
     with pytest.raises(BackendError, match="none of 4 replies"):
         draw(engines)
@@ -394,7 +397,8 @@ def test_what_a_server_drew_that_was_started_anew_is_dropped(
     engines.refresh()
     assert engines.settle() == frozenset()
     servers[1].restart()
-    drawn = engines.sample(PROMPTS, Sampling(1.0, max_tokens=2), groups=GROUPS, seeds=[1, 2, 3, 4])
+    options = SampleOptions(groups=GROUPS, seeds=[1, 2, 3, 4])
+    drawn = engines.sample(PROMPTS, Sampling(1.0, max_tokens=2), options)
     assert [one and one.engine for one in drawn] == [0, 0, 1, 1]
     assert engines.settle() == frozenset({1})
     assert f"{servers[1].url} was started anew" in capsys.readouterr().err

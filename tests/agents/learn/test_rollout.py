@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -14,7 +13,7 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
 from agents.learn.advantages import Estimator, compute_advantages
-from agents.learn.rollout import Clock, Sampling, drop_draws, roll_out, rows_of
+from agents.learn.rollout import RolloutClock, RolloutSampling, drop_draws, roll_out, rows_of
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import PRESETS, from_dict
 from agents.runs.metrics import Sums, means, reward_sums, rollout_sums, time_sums
@@ -26,12 +25,12 @@ from finemem_env.session import end_here
 if TYPE_CHECKING:
     from agents.learn.rollout import Rollout
     from finemem_env.backends import Sampling as BackendSampling
-    from finemem_env.backends.sampler import Sample
+    from finemem_env.backends.sampler import Sample, SampleOptions, TokenRows
 
 ENV = "FineMem-AR-v0"
 ARGS: dict[str, Any] = {**PRESETS["cpu"]["env_args"], "num_chunks": 3}
-SAMPLING = Sampling(max_new_tokens=100, instructions=False)
-CUT = Sampling(max_new_tokens=12, instructions=False)  # where no reply needs to be whole
+SAMPLING = RolloutSampling(max_new_tokens=100, instructions=False)
+CUT = RolloutSampling(max_new_tokens=12, instructions=False)  # where no reply needs to be whole
 
 
 @pytest.fixture(scope="module")
@@ -176,12 +175,9 @@ def test_a_fault_of_the_sampler_fails_the_row(
     draw = policy.sampler.sample
 
     def broken(
-        prompts: Sequence[Sequence[int]],
-        sampling: BackendSampling,
-        groups: Sequence[Hashable | None],
-        seeds: Sequence[int],
+        prompts: TokenRows, sampling: BackendSampling, options: SampleOptions
     ) -> list[Sample | None]:
-        first, *rest = draw(prompts, sampling, groups=groups, seeds=seeds)
+        first, *rest = draw(prompts, sampling, options)
         assert first is not None
         nan = dataclasses.replace(first, logprobs=(float("nan"),) * len(first.token_ids))
         return [nan if fault == "not finite" else None, *rest]
@@ -197,7 +193,7 @@ def test_metrics_of_two_processes_are_those_of_all_rollouts(
 ) -> None:
     def sums(part: list[Rollout]) -> Sums:
         found = compute_advantages([one.rewards() for one in part], Estimator())
-        clock = Clock(sample=2.0, environment=1.0, reader=0.5)
+        clock = RolloutClock(sample=2.0, environment=1.0, reader=0.5)
         seconds = {"update": 4.0, "total": 7.0, "wait": 2.0}
         return rollout_sums(part) | reward_sums(part, found) | time_sums(clock, seconds, 100)
 
@@ -224,7 +220,7 @@ def test_what_a_lost_engine_drew_is_no_row(rollouts: list[Rollout]) -> None:
 
 
 def test_time_is_counted_by_part(policy: Policy) -> None:
-    clock = Clock()
+    clock = RolloutClock()
     roll_out(policy, make_rollout_env(ENV, ARGS, 2), [1, 1], CUT, seed=0, clock=clock)
     assert clock.sample > 0
     assert clock.environment > 0

@@ -18,7 +18,8 @@ from agents.learn.loss import Denominators, LossConfig
 from agents.learn.update import accumulate_gradients
 from agents.model.batching import Row, micro_batches
 from agents.model.logprobs import score_rows
-from agents.model.policy import ModelConfig, Policy, load_policy
+from agents.model.policy import Policy, load_policy
+from agents.settings import ModelConfig
 from finemem_env.backends.local import find_units
 from finemem_env.backends.policy import manage_request
 from finemem_env.backends.template import ChatTemplate, give_plain_template

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,13 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
 import finemem_env  # noqa: F401  (registers the environments)
-from agents.learn.rollout import Sampling, roll_out
+from agents.learn.rollout import RolloutSampling, roll_out
 from agents.model.policy import Policy
 from finemem_env import backends
 from finemem_env.backends.generation import GenerationBackend
 from finemem_env.backends.hf import HFConfig, load_backend
 from finemem_env.backends.policy import ModelPolicy
-from finemem_env.backends.sampler import Sample
+from finemem_env.backends.sampler import Sample, SampleOptions, TokenRows
 from finemem_env.operations import parse
 from finemem_env.registration import make_rollout_env
 
@@ -47,11 +47,7 @@ def drawing(ids: Sequence[int]) -> Callable[..., list[Sample]]:
     """A sampler that always replies the same."""
 
     def sample(
-        prompts: Sequence[Sequence[int]],
-        sampling: backends.Sampling,
-        stop_ids: Sequence[int] = (),
-        groups: Sequence[Hashable | None] | None = None,
-        seeds: Sequence[int] | None = None,
+        prompts: TokenRows, sampling: backends.Sampling, options: SampleOptions
     ) -> list[Sample]:
         return [Sample(tuple(ids), (-1.0,) * len(ids), True) for _ in prompts]
 
@@ -79,7 +75,7 @@ def test_training_and_use_execute_the_same_operations(
     args = {"num_chunks": 2}
 
     monkeypatch.setattr(policy.sampler, "sample", drawing(ids))
-    sampling = Sampling(max_new_tokens=400, instructions=False)
+    sampling = RolloutSampling(max_new_tokens=400, instructions=False)
     (rollout,) = roll_out(policy, make_rollout_env(ENV, args, 1), [3], sampling, seed=0)
 
     policy.save(tmp_path)

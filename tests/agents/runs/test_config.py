@@ -14,10 +14,10 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 
 from agents.grpo import main
 from agents.learn.advantages import Estimator
-from agents.runs.config import PRESETS, SETTINGS, TINY, TrainConfig, from_dict
+from agents.runs.config import PRESETS, SETTINGS, TrainConfig, from_dict
 from agents.runs.evaluation import HeldOut
 from agents.runs.options import add_arguments, parse_config
-from agents.settings import LossConfig, ModelConfig, OptimizerConfig
+from agents.settings import TINY, LossConfig, ModelConfig, OptimizerConfig
 from finemem_env.errors import ConfigError
 from tests.baselines.runs.test_episodes import episode_file
 

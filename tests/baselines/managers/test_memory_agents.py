@@ -13,7 +13,8 @@ from baselines.managers.salience import salience, subject_relation
 from baselines.runs.runner import Entry, run_episode
 from finemem_env.backends import ChatRequest, Completion, Failure
 from finemem_env.errors import ConfigError
-from finemem_env.prompts import parse_observation, render_item, render_observation
+from finemem_env.prompts import parse_observation, render_item
+from finemem_env.prompts.observation import render_observation
 from finemem_env.text import approx_tokens, normalise
 from finemem_env.trace import Trace
 

@@ -11,7 +11,8 @@ from baselines.agents import AGENTS, Agent, agent_name, make_agent
 from baselines.managers.scripted import group, pack
 from finemem_env.errors import ConfigError
 from finemem_env.operations import parse
-from finemem_env.prompts import render_item, render_observation
+from finemem_env.prompts import render_item
+from finemem_env.prompts.observation import render_observation
 from finemem_env.registration import make_env
 from finemem_env.session import public
 from finemem_env.text import approx_tokens

@@ -8,7 +8,8 @@ import pytest
 from baselines.managers.selective import Selective
 from baselines.managers.statements import statement_key
 from finemem_env.operations import parse
-from finemem_env.prompts import render_item, render_observation
+from finemem_env.prompts import render_item
+from finemem_env.prompts.observation import render_observation
 from finemem_env.text import approx_tokens, parse_example
 from finemem_env.types import Operation
 

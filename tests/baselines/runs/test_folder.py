@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from baselines.runs.folder import RunFolder
-from baselines.tables.summary import Result
+from baselines.tables.results import Result
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.trace import Trace, read_traces
 

@@ -16,7 +16,7 @@ from baselines.runs.choice import AgentChoice
 from baselines.runs.episodes import episode_seeds
 from baselines.runs.run import RunConfig, run
 from baselines.runs.runner import session_of
-from baselines.tables.summary import Result
+from baselines.tables.results import Result
 
 SMALL: dict[str, Any] = {"split": "test", "num_chunks": 3}
 BROKEN = "tests.baselines.broken_agents:Breaks"

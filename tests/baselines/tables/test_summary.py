@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from baselines.tables.summary import Result, render_table, summarise
+from baselines.tables.results import Result
+from baselines.tables.summary import render_table, summarise
 
 
 def result(agent: str, episode: int, score: float, **more: object) -> Result:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finemem_env.data.adapters.edits import Fact, Selection, arrange, parse_cases, sentence_of
+from finemem_env.data.adapters.edits import EditedFact, Selection, arrange, parse_cases, sentence_of
 from finemem_env.data.adapters.factconsolidation import HEADER
 from finemem_env.data.files import Reading
 from finemem_env.data.registry import load_source
@@ -61,15 +61,17 @@ def test_cases_that_contradict_each_other_do_not_meet(small: Path) -> None:
     selection = Selection()
     assert selection.add(cases[0])
     after = cases[0].after[0]
-    other = Fact(after.key, "Song0 was performed by Nobody.", "Nobody", after.question, ("Nobody",))
+    other = EditedFact(
+        after.key, "Song0 was performed by Nobody.", "Nobody", after.question, ("Nobody",)
+    )
     assert not selection.add(dataclasses.replace(cases[1], after=(other,)))
     assert len(selection.cases) == 1
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_arrange_keeps_replacements_behind(seed: int, count: int) -> None:
-    facts = [Fact((str(i), "P1"), f"{i} old.", "old", "?", ()) for i in range(count)]
-    facts += [Fact((str(i), "P1"), f"{i} new.", "new", "?", ()) for i in range(0, count, 2)]
+    facts = [EditedFact((str(i), "P1"), f"{i} old.", "old", "?", ()) for i in range(count)]
+    facts += [EditedFact((str(i), "P1"), f"{i} new.", "new", "?", ()) for i in range(0, count, 2)]
     told = arrange(np.random.default_rng(seed), facts)
     assert sorted(f.sentence for f in told) == sorted(f.sentence for f in facts)
     for i in range(0, count, 2):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from finemem_env.console import visible
-from finemem_env.inspect.files import Recorded
-from finemem_env.inspect.findings import Finding, Trail, Where
+from finemem_env.inspect import Finding, Recorded, episode_score
 from finemem_env.trace import Trace
 
 _TEXT = 60  # characters of a question, half of it of an answer
@@ -31,12 +30,6 @@ def episode_lines(recorded: Recorded, findings: Sequence[Finding], problem: str)
     yield from (finding_line(finding, trace.episode_id) for finding in findings)
 
 
-def episode_score(findings: Sequence[Finding]) -> float:
-    """r_global: the mean score of the questions whose reading did not fail."""
-    scores = [one.answer.score for one in findings if one.outcome != "failed"]
-    return sum(scores) / len(scores) if scores else 0.0
-
-
 def finding_line(finding: Finding, episode_id: str = "") -> str:
     """What became of one question; `episode_id` is left out where its id starts with it."""
     answer = finding.answer
@@ -53,33 +46,6 @@ def finding_line(finding: Finding, episode_id: str = "") -> str:
     return "  " + "; ".join(filter(None, parts))
 
 
-def missing_notes(traces: int, old: int, golds_only: int, broken: int) -> list[str]:
-    """What cannot be told, as sentences.
-
-    Args:
-        traces: how many there are.
-        old: of the first version.
-        golds_only: questions without recorded evidence, though the trace could hold it.
-        broken: traces whose memory could not be told.
-    """
-    notes = []
-    if old:
-        notes.append(
-            f"{old} of {traces} traces are of finemem-trace/1, which holds no evidence, no credit "
-            "per question and no chunks: the gold answer's words were looked for instead, wherever "
-            "they were written, and a question whose gold is a longer text cannot be told. Play "
-            "the run again to have them."
-        )
-    if golds_only:
-        notes.append(
-            f"{golds_only} questions come without evidence: their gold answers' words were looked "
-            "for instead."
-        )
-    if broken:
-        notes.append(f"{broken} of {traces} traces: the memory could not be told, see there.")
-    return notes
-
-
 def _memory(trace: Trace) -> str:
     budget = trace.memory_budget
     return f"{trace.memory_tokens}" + (f" of {budget}" if budget is not None else "")
@@ -90,20 +56,17 @@ def _evidence(finding: Finding) -> str:
     trails = [trail for trail in finding.trails if trail.chunk >= 0]
     if not trails:
         return ""
-    if len(trails) == 1 or len({trail.where for trail in trails}) == 1:
-        return "evidence " + ", ".join(str(trail.chunk) for trail in _by_chunk(trails))
-    return "evidence " + ", ".join(f"{one.chunk} {one.text}" for one in _by_chunk(trails))
-
-
-def _by_chunk(trails: Sequence[Trail]) -> list[Trail]:
-    return sorted(
-        {(one.chunk, one.text): one for one in trails}.values(), key=lambda one: one.chunk
+    parts = sorted(
+        dict.fromkeys((trail.chunk, trail.text) for trail in trails), key=lambda part: part[0]
     )
+    if len(trails) == 1 or len({trail.where for trail in trails}) == 1:
+        return "evidence " + ", ".join(str(chunk) for chunk, _ in parts)
+    return "evidence " + ", ".join(f"{chunk} {text}" for chunk, text in parts)
 
 
 def _credit(finding: Finding) -> str:
     credit = finding.answer.credit
-    if finding.where is Where.FAILED or not credit:
+    if finding.outcome == "failed" or not credit:
         return ""
     return "credit " + " ".join(f"{step}:{part:.3f}" for step, part in credit)
 
