@@ -202,7 +202,9 @@ class OptimizerConfig:
 class EvaluationConfig:
     """Which held-out episodes are played, and when."""
 
-    eval_every: int = setting(20, "updates between evaluations; 0: only at start and end", low=0)
+    eval_every: int = setting(
+        20, "updates between evaluations; 0: at start and end, keeping the last", low=0
+    )
     eval_episodes: int | None = setting(
         None,
         f"held-out episodes of an evaluation; none: {EVAL_EPISODES}, or all where there are fewer",

@@ -285,7 +285,7 @@ class Run:
     # evaluation, checkpoints, the end
 
     def _evaluate(self) -> dict[str, float]:
-        """Score held-out episodes in the main process; the best weights so far are kept."""
+        """Score held-out episodes in the main process; the best weights are kept, or the last."""
         values: dict[str, float] = {}
         with gathered(self.scorer), self.world.agreed():
             if self.world.main:
@@ -307,7 +307,8 @@ class Run:
         )
         write_samples(self.folder, position.update, rollouts, environment.env, env_args, seeds)
         values = means([rollout_sums(rollouts, "eval")])
-        if values["eval/score"] > position.best_score:
+        # Two evaluations, far apart, are no contest: what was trained is kept.
+        if values["eval/score"] > position.best_score or not config.eval_every:
             position.best_score, position.best_update = values["eval/score"], position.update
             record = {"update": position.update, **values}
             best = self.folder / "best"
