@@ -12,11 +12,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import finemem_env
 from finemem_env import Chunk, Episode, Evidence, Medium, MemoryEnv, MemoryManager, Question
 from finemem_env.backends.policy import OPERATION_TOOLS, manage_request
 from finemem_env.data.schema import write_episodes
-from finemem_env.errors import ConfigError
+from finemem_env.errors import ConfigError, DataError
 from finemem_env.inspect import Choice, Recorded, find, tell
 from finemem_env.media import raw_media, write_png, write_wav
 from finemem_env.memory import Memory
@@ -271,7 +270,7 @@ def test_snapshots_hold_the_bytes_and_forks_part() -> None:
     assert fresh.memory.kept(fresh.memory.items()[0])[0].data == PNG
     assert fresh.observe().split("<memory")[1] == session.observe().split("<memory")[1]
     del snapshot["media"]
-    with pytest.raises(finemem_env.DataError, match="memory snapshot"):
+    with pytest.raises(DataError, match="memory snapshot"):
         fresh.workspace.restore(snapshot)
 
 
@@ -414,7 +413,7 @@ def test_a_trace_that_was_changed_is_refused() -> None:
     wrong: tuple[list[Any], ...] = ([{}], ["m1"], [video])
     for media in wrong:
         line["steps"][0]["media"] = media
-        with pytest.raises(finemem_env.DataError, match=r"steps\[0\]: media: expected what info"):
+        with pytest.raises(DataError, match=r"steps\[0\]: media: expected what info"):
             parse_trace(line)
 
 
@@ -445,7 +444,7 @@ def test_a_manager_outside_keeps_them(tmp_path: Path) -> None:
     assert [item.media for item in again.memory.items()] == [("m1",), ("m2",), ("m3",)]
     (found,) = again.search("sign of the mill", k=1)
     assert again.memory.kept(found)[0].data == PNG
-    with pytest.raises(finemem_env.DataError, match=r"media\[0\]: expected audio data"):
+    with pytest.raises(DataError, match=r"media\[0\]: expected audio data"):
         again.observe("Look.", media=[Medium("audio", "", PNG)])
 
     def broken(observation: str) -> str:
