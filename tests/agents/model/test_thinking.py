@@ -19,7 +19,7 @@ from finemem_env import backends
 from finemem_env.backends.generation import GenerationBackend
 from finemem_env.backends.hf import HFConfig, load_backend
 from finemem_env.backends.policy import ModelPolicy
-from finemem_env.backends.sampler import Sample, SampleOptions, TokenRows
+from finemem_env.backends.sampler import PLAIN, Sample, SampleOptions, TokenRows
 from finemem_env.operations import parse
 from finemem_env.registration import make_rollout_env
 
@@ -47,7 +47,7 @@ def drawing(ids: Sequence[int]) -> Callable[..., list[Sample]]:
     """A sampler that always replies the same."""
 
     def sample(
-        prompts: TokenRows, sampling: backends.Sampling, options: SampleOptions
+        prompts: TokenRows, sampling: backends.Sampling, options: SampleOptions = PLAIN
     ) -> list[Sample]:
         return [Sample(tuple(ids), (-1.0,) * len(ids), True) for _ in prompts]
 
