@@ -5,36 +5,15 @@ their text form and their names, `files` reads them from beside an episode file,
 write and read both without another package.
 """
 
-from finemem_env.media.files import MOST_BYTES, MOST_TEXT, checked_data, decode_data, read_medium
-from finemem_env.media.formats import Format, sniff
-from finemem_env.media.forms import (
-    ShownMedium,
-    called,
-    encoded,
-    find_names,
-    parse_form,
-    raw_media,
-    shown_form,
-    stored_form,
-)
+from finemem_env.media.formats import sniff
+from finemem_env.media.forms import called, encoded, raw_media, shown_form, stored_form
 from finemem_env.media.png import read_png, write_png
-from finemem_env.media.tokens import raw_tokens
 from finemem_env.media.wav import read_wav, write_wav
 
 __all__ = [
-    "MOST_BYTES",
-    "MOST_TEXT",
-    "Format",
-    "ShownMedium",
     "called",
-    "checked_data",
-    "decode_data",
     "encoded",
-    "find_names",
-    "parse_form",
     "raw_media",
-    "raw_tokens",
-    "read_medium",
     "read_png",
     "read_wav",
     "shown_form",

@@ -13,12 +13,7 @@ import pytest
 from finemem_env.data.synthetic.pictures import FONT, dial, draw_chart, draw_sign
 from finemem_env.errors import DataError
 from finemem_env.media import (
-    MOST_BYTES,
     called,
-    decode_data,
-    parse_form,
-    raw_tokens,
-    read_medium,
     read_png,
     read_wav,
     shown_form,
@@ -27,6 +22,9 @@ from finemem_env.media import (
     write_png,
     write_wav,
 )
+from finemem_env.media.files import MOST_BYTES, decode_data, read_medium
+from finemem_env.media.forms import parse_form
+from finemem_env.media.tokens import raw_tokens
 from finemem_env.types import Medium, MediumKind
 
 PNG = write_png(np.zeros((57, 29), np.uint8))

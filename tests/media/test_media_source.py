@@ -17,7 +17,7 @@ from finemem_env.data.source import SourceConfig
 from finemem_env.data.synthetic.media import CHART_TOKENS
 from finemem_env.data.validation import validate
 from finemem_env.errors import ConfigError
-from finemem_env.media import raw_tokens
+from finemem_env.media.tokens import raw_tokens
 from finemem_env.readers import LocalReader
 from finemem_env.registration import make_env
 from finemem_env.testing import check_agent
