@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from finemem_env.fields import Fields
-from finemem_env.media.files import MOST_TEXT, decode_data, read_medium
+from finemem_env.media import MOST_TEXT, decode_data, read_medium
 from finemem_env.types import Medium, MediumKind
 
 _KEYS = ("kind", "path", "data", "text")

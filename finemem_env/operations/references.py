@@ -20,7 +20,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from finemem_env.media.forms import find_names
+from finemem_env.media import find_names
 from finemem_env.operations.extract import Command
 from finemem_env.operations.tool_calls import clean, reject
 from finemem_env.text.lines import join_lines

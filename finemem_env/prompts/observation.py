@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from finemem_env.media.forms import ShownMedium, parse_form
+from finemem_env.media import ShownMedium, parse_form
 from finemem_env.prompts.files import load_prompt
 from finemem_env.text.lines import join_lines, number_lines
 

@@ -47,7 +47,7 @@ from finemem_env.data.sessions import (
 from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
-from finemem_env.media.files import read_medium
+from finemem_env.media import read_medium
 from finemem_env.scoring.abstention import NO_ANSWER
 from finemem_env.types import Chunk, Episode, Medium, Question, Task
 
