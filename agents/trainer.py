@@ -337,7 +337,7 @@ class Run:
         )
 
     def finish(self) -> str:
-        """Close the logs and return the final table: before, after (the best), and references."""
+        """Close the logs; the final table: before, after (the weights kept), and references."""
         config = self.config
         table, final = "", {"eval/best_score": self.position.best_score}
         if self.held_out.final and self.world.main:

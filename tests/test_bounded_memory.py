@@ -12,7 +12,7 @@ import gymnasium as gym
 import pytest
 
 import finemem_env  # noqa: F401
-from finemem_env.scoring.alternatives import _TABLES
+from finemem_env.scoring.alternatives import _TABLES, _Tables
 from finemem_env.session import Session
 from finemem_env.text import TextCache
 
@@ -105,6 +105,14 @@ def test_a_cache_of_texts_grows_only_for_what_is_asked_for_again() -> None:
     derived.clear()
     assert [cache[text] for text in texts] == [1_007] * 1_500
     assert derived == []
+
+
+def test_bounds_are_small_enough_to_be_reached() -> None:
+    single(0)
+    assert _Tables._MOST <= 50_000
+    for one in gc.get_objects():
+        if type(one) is functools._lru_cache_wrapper and "finemem_env" in one.__module__:
+            assert (one.cache_info().maxsize or 0) <= 8192, one
 
 
 def test_caches_of_functions_have_a_bound() -> None:

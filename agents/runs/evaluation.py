@@ -162,7 +162,7 @@ def play_references(
 def final_results(
     config: TrainConfig, folder: Path, sampling: RolloutSampling, seeds: Sequence[int], seed: int
 ) -> list[Result]:
-    """Initial and best weights of the run in `folder` and the scripted agents, on test episodes."""
+    """Initial and kept weights of the run in `folder` and the scripted agents, on test episodes."""
     env = config.environment.evaluation("test")
     best = checkpoint.latest(folder / "best")
     results = []
