@@ -157,7 +157,7 @@ class MemoryManager:
             DataError: a medium whose data are not of its kind.
         """
         given = called(media, self.media_read)
-        before = self.workspace.snapshot()
+        before = self.memory.snapshot()
         counts = self.steps, self.tokens_read, self.media_read, self._last
         results: list[OperationResult] = []
         try:
@@ -191,7 +191,7 @@ class MemoryManager:
             "tokens_read": self.tokens_read,
             "media_read": self.media_read,
             "operations": [dataclasses.asdict(one) for one in self._last],
-            "memory": self.workspace.snapshot(),
+            "memory": self.memory.snapshot(),
         }
         handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:

@@ -6,21 +6,21 @@ Rendered items are cached, so a step renders only what it changed; the text itse
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Self
+from typing import Any, Self
 
 from finemem_env.media import shown_form
 from finemem_env.memory.flat import Memory
-from finemem_env.memory.hierarchical import CORE, CORE_ID, STORES, HierarchicalMemory
-from finemem_env.memory.items import Change, Item
+from finemem_env.memory.hierarchical import CORE, CORE_ID, STORES
+from finemem_env.memory.items import Change, Item, largest
 from finemem_env.prompts import render_item
 from finemem_env.prompts.observation import (
     CLIP_MARK,
     NumberedChunk,
+    StoreLines,
     render_observation,
-    render_stores,
 )
 from finemem_env.retrieval import Retriever
 from finemem_env.text import split_sentences
@@ -117,10 +117,18 @@ class ObservationView:
         retriever: Retriever,
     ) -> str:
         """Observation for step `index`; `chunk` None is the view after the last chunk."""
-        part = None if chunk is None else self._part(chunk, chunk_tokens)
-        shown = self._choose(part or _NOTHING, memory, retriever)
-        time = None if chunk is None else chunk.time
-        return self._compose(part or _NOTHING, index, total, time, shown, memory)
+        part = _NOTHING if chunk is None else self._part(chunk, chunk_tokens)
+        return render_observation(
+            chunk=part.chunk,
+            chunk_index=index,
+            num_chunks=total,
+            time=None if chunk is None else chunk.time,
+            lines=self._visible(self._choose(part, memory, retriever)),
+            memory_items=len(memory),
+            memory_tokens=memory.tokens,
+            budget=memory.budget,
+            media=part.media,
+        )
 
     def lines(self, chunk: Chunk) -> tuple[str, ...] | None:
         """The numbered sentences of a chunk that are shown; None if there are no numbers."""
@@ -180,9 +188,9 @@ class ObservationView:
             part = clipped(given)
             return self._fits(part.tokens + media.tokens, part.chars + media.chars)
 
-        count = _largest(len(sentences) - 1, lambda n: fits(sentences[:n]))
+        count = largest(len(sentences) - 1, lambda n: fits(sentences[:n]))
         if not count and sentences:  # the start of the first is better than nothing
-            size = _largest(len(sentences[0]), lambda n: fits((sentences[0][:n],)))
+            size = largest(len(sentences[0]), lambda n: fits((sentences[0][:n],)))
             begun = sentences[0][:size].strip()
             return clipped((begun,) if begun else ())
         return clipped(sentences[:count])
@@ -195,26 +203,8 @@ class ObservationView:
     def _render_item(self, item: Item) -> str:
         return render_item(item.id, item.content)
 
-    def _compose(
-        self,
-        part: _Shown,
-        index: int,
-        total: int,
-        time: str | None,
-        shown: Iterable[int],
-        memory: Memory,
-    ) -> str:
-        return render_observation(
-            chunk=part.chunk,
-            chunk_index=index,
-            num_chunks=total,
-            time=time,
-            lines=[self._lines[item_id].text for item_id in shown],
-            memory_items=len(memory),
-            memory_tokens=memory.tokens,
-            budget=memory.budget,
-            media=part.media,
-        )
+    def _visible(self, shown: Iterable[int]) -> Sequence[str] | StoreLines:
+        return [self._lines[item_id].text for item_id in shown]
 
     def _fits(self, tokens: int, chars: int) -> bool:
         within = self._max_tokens is None or tokens + _FRAME_TOKENS <= self._max_tokens
@@ -258,19 +248,7 @@ class ObservationView:
             text = chunk[:size] + CLIP_MARK
             return self._fits(self._count_tokens(text) + media.tokens, len(text) + media.chars)
 
-        return chunk[: _largest(len(chunk), fits)] + CLIP_MARK
-
-
-def _largest(most: int, fits: Callable[[int], bool]) -> int:
-    """The largest number up to `most` that fits, 0 if none does; what is smaller fits too."""
-    low, high = 0, max(0, most)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+        return chunk[: largest(len(chunk), fits)] + CLIP_MARK
 
 
 class StoreView(ObservationView):
@@ -281,16 +259,8 @@ class StoreView(ObservationView):
     own is clipped.
     """
 
-    def __init__(
-        self,
-        view: str,
-        max_tokens: int | None,
-        max_chars: int,
-        count_tokens: Callable[[str], int],
-        line_numbers: bool = False,
-        media: bool = False,
-    ) -> None:
-        super().__init__(view, max_tokens, max_chars, count_tokens, line_numbers, media)
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, **keywords)
         self._ids: dict[str, dict[int, None]] = {store: {} for store in STORES}
 
     def update(self, change: Change) -> None:
@@ -340,17 +310,8 @@ class StoreView(ObservationView):
                 return shown
             count //= 2
 
-    def _compose(
-        self,
-        part: _Shown,
-        index: int,
-        total: int,
-        time: str | None,
-        shown: Iterable[int],
-        memory: Memory,
-    ) -> str:
-        assert isinstance(memory, HierarchicalMemory)
-        chosen = set(shown)
+    def _visible(self, shown: Iterable[int]) -> StoreLines:
+        chosen, core = set(shown), self._lines.get(CORE_ID)
         stores = [
             (
                 store,
@@ -359,16 +320,4 @@ class StoreView(ObservationView):
             )
             for store, ids in self._ids.items()
         ]
-        core = memory.core
-        return render_stores(
-            chunk=part.chunk,
-            chunk_index=index,
-            num_chunks=total,
-            time=time,
-            core=None if core is None else core.content,
-            stores=stores,
-            memory_items=len(memory),
-            memory_tokens=memory.tokens,
-            budget=memory.budget,
-            media=part.media,
-        )
+        return StoreLines(None if core is None else core.text, stores)

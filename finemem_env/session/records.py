@@ -64,14 +64,7 @@ class Record:
 
     def fork(self) -> Record:
         """A copy that grows apart from this one."""
-        return Record(
-            list(self.actions),
-            list(self.results),
-            list(self.judged),
-            list(self.memory_tokens),
-            list(self.steps),
-            list(self.finals),
-        )
+        return Record(*(list(getattr(self, one.name)) for one in dataclasses.fields(self)))
 
 
 def make_asked(

@@ -115,16 +115,6 @@ class Session:
         return self.workspace.memory
 
     @property
-    def retriever(self) -> Retriever:
-        """The retriever of the workspace."""
-        return self.workspace.retriever
-
-    @property
-    def instructions(self) -> str:
-        """The action grammar."""
-        return self.workspace.instructions
-
-    @property
     def num_chunks(self) -> int:
         """T, which never depends on the policy; -1 in a stream that has not ended."""
         return self.feed.num_chunks

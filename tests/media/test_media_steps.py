@@ -258,7 +258,7 @@ def test_actions_are_written_back(action: str) -> None:
 def test_snapshots_hold_the_bytes_and_forks_part() -> None:
     session = _session()
     _step(session, "KEEP m1")
-    snapshot = json.loads(json.dumps(session.workspace.snapshot()))
+    snapshot = json.loads(json.dumps(session.memory.snapshot()))
     other = session.fork()
     _step(other, "KEEP m3\nDROP 1")
     _step(session, "SKIP")
