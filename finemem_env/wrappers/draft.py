@@ -169,7 +169,7 @@ class Draft:
         allowed = np.zeros(num_actions(sentences, slots), dtype=np.bool_)
         allowed[0] = True
         most = self._limits.max_operations
-        if most is not None and self._count() >= most:
+        if most is not None and len(self._written) + len(self._deleted) >= most:
             return allowed
         for k, sentence in enumerate(self._window):
             cost = self._cost(sentence)
@@ -239,9 +239,6 @@ class Draft:
             ranked.append((-same - lead, order, Slot(key, text, same, lead)))
         ranked.sort(key=lambda entry: entry[:2])
         return tuple(slot for _, _, slot in ranked[: self._reach])
-
-    def _count(self) -> int:
-        return len(self._written) + len(self._deleted)
 
     def _writable(self, sentence: str, tokens: int) -> bool:
         """Whether it holds a word, is not too long and not in memory already."""
