@@ -11,7 +11,7 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from finemem_env.operations.extract import Command
+from finemem_env.operations.extract import DIGITS, Command
 from finemem_env.operations.references import (
     MAX_ACTION_CHARS,
     Parsed,
@@ -41,7 +41,6 @@ _ID = ("id", "memory_id")
 _STORE = ("store", "memory_type")
 _LINES, _MEDIA = "lines", "media"
 _CORE = "core"  # one text without an id (Mem-α)
-_ID_DIGITS = 18
 
 _TOO_LONG = OperationResult("", RejectReason.ACTION_TOO_LONG)
 _NOTHING = OperationResult("", RejectReason.NO_OPERATION)
@@ -189,7 +188,7 @@ def _item_id(value: object) -> int | RejectReason:
         return RejectReason.MISSING_FIELD
     if isinstance(value, str):
         digits = shown(value).strip()
-        if not (digits.isdecimal() and len(digits) <= _ID_DIGITS):
+        if not (digits.isdecimal() and len(digits) <= DIGITS):
             return RejectReason.UNKNOWN_ID
         return int(digits)
     if isinstance(value, bool) or not isinstance(value, int):

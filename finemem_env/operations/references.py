@@ -21,14 +21,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from finemem_env.media import find_names
-from finemem_env.operations.extract import Command
+from finemem_env.operations.extract import Command, integer
 from finemem_env.operations.tool_calls import clean, reject
 from finemem_env.text.lines import join_lines
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
 MAX_ACTION_CHARS = 262_144
 
-_DIGITS = 18  # a longer number is none of a line or an item
 _NOISE = re.compile(r"[\[\](),;:#`*_&]|\b(?:and|lines?|items?|sentences?)\b|\.\s*$", re.IGNORECASE)
 _SPAN = re.compile(r"(\d+)\s*[-‐‑–—]\s*(\d+)|\d+")
 _WITH = re.compile(r"\b(?:WITH|BY)\b", re.IGNORECASE)
@@ -130,7 +129,7 @@ def read_spans(text: str) -> list[Span] | None:
             return None
         end = match.end()
         first, last = match.groups() if match[1] else (match[0], match[0])
-        found.append((_number(first), _number(last)))
+        found.append((integer(first), integer(last)))
     return None if text[end:].strip() else found
 
 
@@ -202,7 +201,3 @@ def _drop(span: Span) -> Parsed:
     if first != last or first < 0:
         return reject(Op.DELETE.value, RejectReason.UNKNOWN_ID)
     return Operation(Op.DELETE, item_id=first)
-
-
-def _number(digits: str) -> int:
-    return int(digits) if len(digits) <= _DIGITS else -1

@@ -48,17 +48,13 @@ class LocalReader:
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
         """One answer per request, in order; "" where no shown text says anything."""
-        return [_answer(request, _texts(request)) for request in requests]
+        return [_answer(request, request.texts) for request in requests]
 
 
 def _answer(request: ReadRequest, texts: Sequence[str]) -> Answer:
     if request.task in ("fact", "multi_hop") and is_closed(request.question):
         return _closed(request, texts)
     return _TASKS[request.task](request, texts)
-
-
-def _texts(request: ReadRequest) -> tuple[str, ...]:
-    return (*request.items, request.core) if request.core else request.items
 
 
 def _place(one: Scored) -> _Place:

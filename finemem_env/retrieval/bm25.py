@@ -17,7 +17,7 @@ import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,9 +94,8 @@ class BM25:
             raise ConfigError(nearest("bm25 variant", variant, ("lucene", "okapi")))
         # Of the search terms, too: tokenizers of published benchmarks stay as they are.
         self.version = f"bm25-{variant}/{2 if tokenize is search_terms else 1}"
-        self._variant = variant
+        self._made: tuple[object, ...] = (variant, tokenize)
         self._okapi = variant == "okapi"
-        self._tokenize = tokenize
         self._terms = (
             _WORD_TERMS
             if tokenize is search_terms
@@ -121,7 +120,7 @@ class BM25:
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as contents only: postings and caches are rebuilt."""
         contents = [(item_id, content) for item_id, (_, content, _) in self._items.items()]
-        return _rebuild, (self._variant, self._tokenize, contents)
+        return rebuild, (type(self), self._made, contents)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """A copy that costs nothing until it or this one is updated."""
@@ -318,9 +317,10 @@ class BM25:
             self._add(item_id, content, terms)
 
 
-def _rebuild(
-    variant: str, tokenize: Callable[[str], list[str]], contents: Sequence[tuple[int, str]]
-) -> BM25:
-    index = BM25(variant, tokenize)
+def rebuild(
+    kind: Callable[..., Any], made: Sequence[object], contents: Sequence[tuple[int, str]]
+) -> object:
+    """The retriever `kind(*made)` of these contents, for pickles and copies."""
+    index = kind(*made)
     index.update((), contents)
     return index

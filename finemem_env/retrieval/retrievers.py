@@ -56,29 +56,16 @@ class PublishedBM25(BM25):
         super().__init__(variant, TOKENS[tokens])
         self.version += f"+{tokens}" + ("+fill" if fill else "")
         self._made = variant, tokens, fill
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickle and copy as contents only, as `BM25`."""
-        contents = [(item_id, content) for item_id, (_, content, _) in self._items.items()]
-        return _rebuild, (*self._made, contents)
+        self._split, self._fill = TOKENS[tokens], fill
 
     def search(self, query: str, k: int) -> list[int]:
         """Ids of the `k` best items, best first."""
-        _, tokens, fill = self._made
-        if not fill:
+        if not self._fill:
             return super().search(query, k)
-        if not TOKENS[tokens](query):
+        if not self._split(query):
             return []
         scores = self.scores(query)
         return sorted(scores, key=lambda item_id: (-scores[item_id], item_id))[: max(k, 0)]
-
-
-def _rebuild(
-    variant: str, tokens: str, fill: bool, contents: Sequence[tuple[int, str]]
-) -> PublishedBM25:
-    index = PublishedBM25(variant, tokens, fill)
-    index.update((), contents)
-    return index
 
 
 class StoreRetriever:
@@ -179,14 +166,10 @@ def _make_bm25(variant: str, tokens: object = "words", fill: object = False) -> 
     return PublishedBM25(variant, tokens, fill)
 
 
-def _make_dense(model: object = None) -> Retriever:
-    return Dense(model)
-
-
 RETRIEVERS: Registry[RetrieverSpec] = Registry(
     "retriever",
     {
         "bm25": RetrieverSpec("terms, incremental; variant by the keyword bm25", _make_bm25),
-        "dense": RetrieverSpec("embeddings of sentence-transformers (extra dense)", _make_dense),
+        "dense": RetrieverSpec("embeddings of sentence-transformers (extra dense)", Dense),
     },
 )

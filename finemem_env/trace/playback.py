@@ -208,7 +208,7 @@ def _answers(
     requests: Sequence[ReadRequest], stored: _Stored, reader: Reader | None
 ) -> list[Answer]:
     """One answer per request: the stored one, else the reader's (one batch)."""
-    known = [_next(stored.get((request.question, _texts(request)))) for request in requests]
+    known = [_next(stored.get((request.question, request.texts))) for request in requests]
     missing = [request for request, one in zip(requests, known, strict=True) if one is None]
     if missing and reader is None:
         raise ReaderError(
@@ -224,10 +224,6 @@ def _next(answers: list[Answer] | None) -> Answer | None:
     if not answers:
         return None
     return answers.pop(0) if len(answers) > 1 else answers[0]
-
-
-def _texts(request: ReadRequest) -> tuple[str, ...]:
-    return (*request.items, request.core) if request.core else request.items
 
 
 def _graded(
