@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
-from finemem_env.errors import DataError
+from finemem_env.scoring.needs import needed
 from finemem_env.scoring.titles import nearest_title
 from finemem_env.types import Question
 
@@ -64,12 +64,7 @@ def _by_name(
 
 def _recall_at(places: int) -> Callable[[str, Question], float]:
     def metric(prediction: str, question: Question) -> float:
-        films = question.metadata.get("titles")
-        if not isinstance(films, list | tuple) or not films:
-            raise DataError(
-                f"question {question.id!r}: metric {question.metric!r} needs the list of all "
-                'titles in its metadata, {"titles": […]}.'
-            )
+        films = needed(question)
         entries = recommendations(prediction)[:places]
         found = {film_of(entry, films) for entry in entries}
         return sum(gold in found for gold in question.answers) / len(question.answers)

@@ -15,56 +15,13 @@ _NAME = re.compile(r"[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*")
 _LEAST_LETTERS = 5
 _MOST = 15
 # Words that start sentences or bind them, never a keyword.
-_PLAIN = frozenset(
-    [
-        "about",
-        "after",
-        "again",
-        "against",
-        "although",
-        "another",
-        "because",
-        "before",
-        "being",
-        "between",
-        "could",
-        "during",
-        "each",
-        "every",
-        "first",
-        "having",
-        "herself",
-        "himself",
-        "however",
-        "later",
-        "might",
-        "never",
-        "other",
-        "others",
-        "rather",
-        "shall",
-        "should",
-        "since",
-        "still",
-        "their",
-        "there",
-        "these",
-        "thing",
-        "things",
-        "those",
-        "though",
-        "through",
-        "under",
-        "until",
-        "where",
-        "whether",
-        "which",
-        "while",
-        "within",
-        "without",
-        "would",
-    ]
-)
+_STARTERS = """
+    about after again against although another because before being between could during each
+    every first having herself himself however later might never other others rather shall should
+    since still their there these thing things those though through under until where whether
+    which while within without would
+"""
+_PLAIN = frozenset(_STARTERS.split())
 
 
 def keywords_of(summary: str, text: str, most: int = _MOST) -> tuple[str, ...]:
