@@ -96,6 +96,12 @@ def bucket(key: str, count: int) -> int:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % count
 
 
+def split_of(key: str) -> str:
+    """The split of the document `key`: 80/10/10 by a hash of it."""
+    part = bucket(key, 10)
+    return "train" if part < 8 else "val" if part == 8 else "test"
+
+
 def read_json(path: Path, reading: Reading) -> object:
     """The parsed content of a JSON file.
 

@@ -15,7 +15,7 @@ from finemem_env.fields import Fields
 from finemem_env.media import MOST_TEXT, decode_data, read_medium
 from finemem_env.types import Medium, MediumKind
 
-_KEYS = ("kind", "path", "data", "text")
+MEDIUM_KEYS = ("kind", "path", "data", "text")
 
 
 def medium_dict(medium: Medium) -> dict[str, object]:
@@ -28,19 +28,17 @@ def medium_dict(medium: Medium) -> dict[str, object]:
     return record
 
 
-def read_record(record: object, where: str, folder: Path | None) -> Medium:
+def read_record(fields: Fields, folder: Path | None) -> Medium:
     """A medium, with its bytes where it names a file or holds them.
 
     Args:
-        record: the JSON object.
-        where: names it in errors.
+        fields: the JSON object, of `MEDIUM_KEYS`.
         folder: that of the episode file, None where there is none.
 
     Raises:
         DataError: a key that is missing, unknown or of the wrong type, a path that leaves the
             folder, a file that is not there, too large or not of its kind.
     """
-    fields = Fields(record, where, _KEYS)
     kind = cast(MediumKind, fields.option("kind", get_args(MediumKind)))
     text = fields.text("text", "")
     if len(text) > MOST_TEXT:
@@ -48,9 +46,9 @@ def read_record(record: object, where: str, folder: Path | None) -> Medium:
     if "path" in fields and "data" in fields:
         raise fields.error("path", 'either "path" or "data"')
     if "data" in fields:
-        return Medium(kind, text, decode_data(fields.text("data"), kind, where))
+        return Medium(kind, text, decode_data(fields.text("data"), kind, fields.where))
     if "path" in fields:
         if folder is None:
             raise fields.error("path", "no path outside an episode file; give the bytes as data")
-        return Medium(kind, text, read_medium(folder, fields.text("path"), kind, where))
+        return Medium(kind, text, read_medium(folder, fields.text("path"), kind, fields.where))
     return Medium(kind, fields.text("text"))

@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +75,10 @@ class Transcript:
         numbers = {self.first[session] + turn for session, turn in turns}
         steps = {step for number in numbers for step, _, _ in self.layout.places.get(number, ())}
         return tuple(Evidence(step) for step in sorted(steps))
+
+    def question(self, asked: TalkQuestion, **fields: Any) -> Question:  # noqa: ANN401
+        """A question with the chunks that answer it, and other `fields` changed."""
+        return dataclasses.replace(asked.question, evidence=self.evidence(asked.evidence), **fields)
 
     def _opened(self, step: int) -> tuple[str, str | None]:
         chunk = self.layout.chunks[step]

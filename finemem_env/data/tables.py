@@ -144,8 +144,8 @@ def table_episodes(
 
 
 def _row(row: Fields, table: Table) -> _Row:
-    told = row.get(table.document)
-    document = tuple(row.texts(table.document)) if isinstance(told, list) else _text(row, table)
+    listed = isinstance(row.get(table.document), list)
+    document = row.texts(table.document) if listed else row.text(table.document).strip()
     if not document:
         raise row.error(table.document, "a document, or a list of texts")
     split = row.text(table.split_column) if table.split_column else table.split
@@ -158,10 +158,6 @@ def _row(row: Fields, table: Table) -> _Row:
         split=split,
         question=_question(row, table),
     )
-
-
-def _text(row: Fields, table: Table) -> str:
-    return row.text(table.document).strip()
 
 
 def _optional(row: Fields, column: str) -> str | None:

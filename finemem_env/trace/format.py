@@ -32,7 +32,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -209,13 +208,10 @@ def read_traces(path: Path | str, *, growing: bool = False) -> Iterator[Trace]:
         with Path(path).open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip() and not (growing and not line.endswith("\n")):
-                    yield _parse(line, f"{path}, line {number}")
+                    where = f"{path}, line {number}"
+                    yield parse_trace(parse_json(line, where), where)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a trace file: {error}") from error
-
-
-def _parse(line: str, where: str) -> Trace:
-    return parse_trace(parse_json(line, where), where)
 
 
 def parse_trace(record: object, where: str = "trace") -> Trace:
@@ -239,8 +235,8 @@ def parse_trace(record: object, where: str = "trace") -> Trace:
         source=found.text("source"),
         settings=found.mapping("settings"),
         versions=cast("dict[str, str]", found.mapping("versions")),
-        steps=_records(found, "steps", where, partial(_step, first)),
-        answers=_records(found, "answers", where, partial(_answer, first)),
+        steps=tuple(_step(one, first) for one in found.children("steps", _keys(TraceStep))),
+        answers=_answers(found, first),
         step_rewards=_numbers(found, "step_rewards"),
         step_valid=tuple(map(bool, found.items("step_valid"))),
         evidence_credit=_numbers(found, "evidence_credit"),
@@ -255,14 +251,13 @@ def parse_trace(record: object, where: str = "trace") -> Trace:
     return trace
 
 
-def _step(first: bool, record: object, where: str) -> TraceStep:
-    found = Fields(record, where, _keys(TraceStep))
+def _step(found: Fields, first: bool) -> TraceStep:
     return TraceStep(
         action=_need(found, "action", str),
         operations=tuple(_operation(found, entry) for entry in found.items("operations")),
         reward=_need(found, "reward", float),
         terms=cast("dict[str, float]", found.mapping("terms")),
-        answers=_records(found, "answers", where, partial(_answer, first)),
+        answers=_answers(found, first),
         judged=_judged(found),
         memory_tokens=None if first else _need(found, "memory_tokens", int),
         chunk=_optional(found, "chunk", str),
@@ -279,8 +274,11 @@ def _media(found: Fields) -> tuple[Medium, ...]:
         raise found.error("media", f"what info['media'] holds ({error!r})") from error
 
 
-def _answer(first: bool, record: object, where: str) -> TraceAnswer:
-    found = Fields(record, where, _keys(TraceAnswer))
+def _answers(found: Fields, first: bool) -> tuple[TraceAnswer, ...]:
+    return tuple(_answer(one, first) for one in found.children("answers", _keys(TraceAnswer)))
+
+
+def _answer(found: Fields, first: bool) -> TraceAnswer:
     answer = TraceAnswer(
         id=found.text("id"),
         question=found.text("question"),
@@ -335,8 +333,8 @@ def _operation(found: Fields, entry: object) -> OperationResult:
     )
 
 
-def _keys(record: type, *more: str) -> list[str]:
-    return [*more, *(item.name for item in fields(record))]
+def _keys(record: type) -> list[str]:
+    return [item.name for item in fields(record)]
 
 
 def _need(found: Fields, key: str, kind: type[_T]) -> _T:
@@ -352,12 +350,6 @@ def _need(found: Fields, key: str, kind: type[_T]) -> _T:
 def _optional(found: Fields, key: str, kind: type[_T]) -> _T | None:
     """The value of a key, None where there is none."""
     return None if found.get(key) is None else _need(found, key, kind)
-
-
-def _records(
-    found: Fields, key: str, where: str, make: Callable[[object, str], _T]
-) -> tuple[_T, ...]:
-    return tuple(make(entry, f"{where}: {key}[{i}]") for i, entry in enumerate(found.items(key)))
 
 
 def _each(

@@ -21,7 +21,6 @@ the knob `metric` takes another one, for the written answers. It is a test set.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -73,14 +72,8 @@ class BeamSource(TalkSource):
         """Chat `index`; all its questions are final."""
         chat = self._chats[index]
         transcript = self.tell(rng, chat.sessions)
-        questions = tuple(
-            dataclasses.replace(
-                asked.question,
-                evidence=transcript.evidence(asked.evidence),
-                metric=str(self.difficulty["metric"]),
-            )
-            for asked in chat.asked
-        )
+        metric = str(self.difficulty["metric"])
+        questions = tuple(transcript.question(asked, metric=metric) for asked in chat.asked)
         about = {"split": "test", "index": index, "chat": chat.name, **self.chosen}
         chunks = transcript.chunks()
         return Episode(self.episode_id(index), "AR", self.name, chunks, questions, about)
@@ -162,7 +155,8 @@ def _sessions(
         turns: list[str] = []
         for entry in batch:
             message = Fields(entry, f"{where}: batch {number}", hint=reading.hint)
-            date = _date(message) or date if not turns else date
+            if not turns:
+                date = str(message.get("time_anchor") or "").strip() or date
             speaker = message.option("role", ("user", "assistant")).capitalize()
             text = _MARK.sub("", message.text("content", "")).strip()
             name = message.index("id")
@@ -177,10 +171,6 @@ def _sessions(
     if not sessions:
         raise Fields({}, where, hint=reading.hint).error("turns", "messages that say something")
     return tuple(sessions), {name: at for name, at in places.items() if name not in twice}
-
-
-def _date(message: Fields) -> str:
-    return str(message.get("time_anchor") or "").strip()
 
 
 def _asked(entry: Fields, ability: str, name: str, places: Mapping[int, Place]) -> TalkQuestion:

@@ -23,10 +23,8 @@ import numpy as np
 from finemem_env.data.adapters.keywords import keywords_of
 from finemem_env.data.dialogue import book_chunk, dates, pack_sentences
 from finemem_env.data.files import Reading, parsed, read_jsonl
-from finemem_env.data.passages import PassageSource
 from finemem_env.data.source import SourceConfig, SourceSpec
-from finemem_env.data.whole import unwrapped
-from finemem_env.errors import ConfigError
+from finemem_env.data.whole import WholeSource, unwrapped
 from finemem_env.fields import Fields
 from finemem_env.types import Chunk, Episode, Question
 
@@ -40,7 +38,7 @@ class _Chapter:
     keywords: tuple[str, ...]
 
 
-class BooksumSource(PassageSource):
+class BooksumSource(WholeSource):
     """One chapter an episode; `size` is the number of chapters in the split.
 
     `num_chunks` cuts every chapter into about so many chunks; `chunk_tokens` cuts at that size.
@@ -51,11 +49,6 @@ class BooksumSource(PassageSource):
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
-        if config.num_chunks is not None and config.chunk_tokens is not None:
-            raise ConfigError(
-                f"source {self.name!r} gives whole texts: choose num_chunks or chunk_tokens, "
-                "not both."
-            )
         if spec.options.get("squality"):
             file = "dev" if config.split == "val" else config.split
             path = self.file(f"squality/{file}.jsonl")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import numpy as np
 
 from finemem_env.data.adapters.edits import Case, EditedFact, Selection
-from finemem_env.data.files import bucket
+from finemem_env.data.files import split_of
 from finemem_env.data.packing import FINAL_QUESTIONS
 from finemem_env.text import normalise
 from finemem_env.types import Evidence, Question
@@ -19,8 +19,7 @@ _UNCHANGED = 0.25
 
 def split_cases(cases: Sequence[Case], split: str) -> list[Case]:
     """The cases of `split`, 80/10/10 by a hash of their id."""
-    parts = {"train": range(8), "val": range(8, 9), "test": range(9, 10)}[split]
-    return [case for case in cases if bucket(case.id, 10) in parts]
+    return [case for case in cases if split_of(case.id) == split]
 
 
 def shuffled(rng: np.random.Generator, cases: Sequence[Case]) -> Iterator[Case]:

@@ -106,13 +106,12 @@ class LocomoSource(TalkSource):
         dialogue = self._dialogues[index]
         sessions = _sharing(dialogue) if self.has_media else dialogue.sessions
         transcript = self.tell(rng, sessions)
-        asked = [one for one in dialogue.asked if self._asks(one)]
         return Episode(
             episode_id=self.episode_id(index),
             competency="AR",
             source=self.name,
             chunks=self._illustrated(dialogue, transcript),
-            questions=tuple(_with_evidence(one, transcript) for one in asked),
+            questions=tuple(map(transcript.question, filter(self._asks, dialogue.asked))),
             metadata={
                 "split": self.config.split,
                 "index": index,
@@ -154,10 +153,6 @@ def _sharing(dialogue: Talk) -> tuple[TalkSession, ...]:
         dataclasses.replace(session, turns=tuple(told))
         for session, told in zip(dialogue.sessions, turns, strict=True)
     )
-
-
-def _with_evidence(asked: TalkQuestion, transcript: Transcript) -> Question:
-    return dataclasses.replace(asked.question, evidence=transcript.evidence(asked.evidence))
 
 
 def _chosen(text: str) -> frozenset[str]:

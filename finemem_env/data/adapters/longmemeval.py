@@ -27,7 +27,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from finemem_env.data.files import Reading, bucket, parsed, read_list
+from finemem_env.data.files import Reading, parsed, read_list, split_of
 from finemem_env.data.packing import Passage, pack
 from finemem_env.data.passages import Layout, PassageSource
 from finemem_env.data.published.memalpha import answer_texts
@@ -81,7 +81,7 @@ class LongMemEvalSource(PassageSource):
         if config.num_chunks is not None:
             raise ConfigError(f"source {self.name!r}: num_chunks does not apply; use chunk_tokens.")
         records = parsed(_parse, self.file("longmemeval/longmemeval_*.json"), self.reading)
-        self._records = [one for one in records if _split(one.id) == config.split]
+        self._records = [one for one in records if split_of(one.id) == config.split]
         if not self._records:
             raise ConfigError(f"source {self.name!r} has no question in split {config.split!r}.")
         self.data_sources = frozenset({"longmemeval"})
@@ -138,11 +138,6 @@ def _question(
         metadata={"question_type": record.kind, "question_date": record.date},
         unanswerable="_abs" in record.id,
     )
-
-
-def _split(name: str) -> str:
-    part = bucket(name, 10)
-    return "train" if part < 8 else "val" if part == 8 else "test"
 
 
 def _parse(path: Path, reading: Reading) -> tuple[_Record, ...]:

@@ -27,7 +27,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from finemem_env.data.files import Reading, bucket, parsed, read_json
+from finemem_env.data.files import Reading, parsed, read_json, split_of
 from finemem_env.data.packing import FINAL_QUESTIONS, deal_questions
 from finemem_env.data.passages import PassageSource
 from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
@@ -74,7 +74,7 @@ class PerltqaSource(PassageSource):
             self.file("perltqa/perltqa_en*.json"),
         )
         people = parsed(_parse, paths, self.reading)
-        self._people = [one for one in people if _split(one.name) == config.split]
+        self._people = [one for one in people if split_of(one.name) == config.split]
         self.size = len(self._people)
         if not self._people:
             raise ConfigError(f"source {self.name!r} has nobody in split {config.split!r}.")
@@ -96,11 +96,6 @@ class PerltqaSource(PassageSource):
         reserved, final = deal_questions(rng, questions, len(person.events), FINAL_QUESTIONS)
         texts = [text for _, text in person.events]
         return self.compose(index, texts, final, reserved, {"person": person.name})
-
-
-def _split(name: str) -> str:
-    part = bucket(name, 10)
-    return "train" if part < 8 else "val" if part == 8 else "test"
 
 
 def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[_Person, ...]:

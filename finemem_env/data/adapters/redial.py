@@ -125,7 +125,8 @@ def _talk(record: Fields) -> _Talk:
         mine = str(message.get("senderWorkerId")) == seeker
         if not raw:
             continue
-        turns.append(f"{'User' if mine else 'Recommender'}: {_named(raw, films)}")
+        told = _FILM.sub(lambda match: films.get(match[1], match[0]), raw)
+        turns.append(f"{'User' if mine else 'Recommender'}: {told}")
         said = [key for key in _FILM.findall(raw) if key in films]
         if not mine:
             for key in said:
@@ -158,7 +159,3 @@ def _marks(record: Fields) -> dict[str, Mapping[str, int]]:
                     if isinstance(about.get(mark), int)
                 }
     return found
-
-
-def _named(text: str, films: Mapping[str, str]) -> str:
-    return _FILM.sub(lambda match: films.get(match[1], match[0]), text)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from finemem_env.data.files import Reading, bucket, parsed, read_json
+from finemem_env.data.files import Reading, bucket, parsed, read_json, split_of
 from finemem_env.data.packing import Passage
 from finemem_env.data.passages import PassageSource
 from finemem_env.data.source import SourceConfig, SourceSpec
@@ -88,10 +88,9 @@ def _question(asked: _Asked, evidence: tuple[Evidence, ...]) -> Question:
 
 
 def _split(article: str, full: bool) -> str:
-    part = bucket(article, 10)
     if full:
-        return "val" if part < 5 else "test"
-    return "train" if part < 8 else "val" if part == 8 else "test"
+        return "val" if bucket(article, 10) < 5 else "test"
+    return split_of(article)
 
 
 def _parse(path: Path, reading: Reading) -> tuple[_Paragraph, ...]:

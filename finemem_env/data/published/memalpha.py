@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from finemem_env.data.dialogue import header_date
-from finemem_env.data.files import bucket
+from finemem_env.data.files import bucket, split_of
 from finemem_env.data.published.dialects import Published, judged_under, known_rule, plain_name
 from finemem_env.data.published.parquet import (
     ParquetRow,
@@ -106,12 +106,11 @@ class MemalphaSource(BaseSource):
 
     def _split_of(self, row: ParquetRow, read: Rows) -> str:
         """The split a row belongs to, "" for any."""
-        part = bucket(row.sha256, 10)
         if self._path().endswith(".parquet"):
-            return "train" if part < 8 else "val" if part == 8 else "test"
+            return split_of(row.sha256)
         if self.config.split == "test":
             return ""
-        return "val" if part == 9 else "train"
+        return "val" if bucket(row.sha256, 10) == 9 else "train"
 
 
 def select(source: BaseSource, rows: list[Any], name_of: Any) -> list[Any]:  # noqa: ANN401
