@@ -104,8 +104,7 @@ def _masks(sentence: str, counts: _Counts) -> Iterator[_Mask]:
         start = sentence.rindex(example[1])
         yield _Mask(start, start + len(example[1]), 5.0)
         return
-    serial = _SERIAL.match(sentence)
-    begin = serial.end() if serial else 0
+    begin = _serial_end(sentence)
     for match in _NAME.finditer(sentence, begin):
         if not _opens(sentence, match, begin, counts):
             name = _POSSESSIVE.sub("", match[0])

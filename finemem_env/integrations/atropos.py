@@ -7,6 +7,7 @@ step. Tokens and log-probabilities are the server's own: `server_type` has to be
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from typing import Any
 
 from finemem_env.extras import needs
@@ -63,9 +64,10 @@ class MemoryAtroposEnv(BaseEnv):
         """The mean score of greedy episodes, logged as `eval/score`."""
         config = self.config
         keywords = {**config.env_args, **config.eval_args}
+        greedy = partial(self._reply, temperature=0.0)
         scores = []
         for seed in range(config.eval_episodes):
-            steps = await play_context(config.env_id, seed, 1, self._greedy, env_args=keywords)
+            steps = await play_context(config.env_id, seed, 1, greedy, env_args=keywords)
             if all(row.valid for ((row, _),) in steps):  # a failed call is not a wrong answer
                 scores.append(steps[-1][0][0].score)
         if scores:
@@ -89,9 +91,6 @@ class MemoryAtroposEnv(BaseEnv):
             )
             (node,) = managed.get_state()["nodes"]
         return done.choices[0].message.content or "", node
-
-    async def _greedy(self, messages: list[Message]) -> tuple[str, SequenceNode]:
-        return await self._reply(messages, temperature=0.0)
 
 
 def _group(step: list[tuple[Row, SequenceNode]], credit: Credit) -> ScoredDataGroup | None:

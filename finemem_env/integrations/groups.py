@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from finemem_env.backends.policy import manage_request
 from finemem_env.errors import ConfigError
 from finemem_env.integrations.rows import Message, Rollout, Row
+from finemem_env.integrations.sessions import request_messages
 from finemem_env.operations import render
 from finemem_env.registration import make_rollout_env
 from finemem_env.session import run_step
@@ -72,11 +72,7 @@ def _step(
 ) -> None:
     """One step of every episode that is not over."""
     shown = env.instructions if instructions else ""
-    requests = [manage_request(rollout.session.observe(), shown) for rollout in live]
-    prompts = [
-        [{"role": one.role, "content": one.content} for one in request.messages]
-        for request in requests
-    ]
+    prompts = [request_messages(rollout.session.observe(), shown) for rollout in live]
     replies = list(generate(prompts))
     if len(replies) != len(live) or not all(isinstance(one, str | None) for one in replies):
         raise ConfigError(
