@@ -81,7 +81,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _TableRow:
     episode: str
     document: str | tuple[str, ...]
     time: str | None
@@ -133,7 +133,7 @@ def table_episodes(
     if not rows:
         first = f" The first: {reading.flaws[0]}" if reading.flaws else ""
         raise DataError(f"{path}: expected at least one sound row, found none.{first}")
-    groups: dict[str, list[_Row]] = {}
+    groups: dict[str, list[_TableRow]] = {}
     for row in rows:
         groups.setdefault(row.episode, []).append(row)
     episodes = []
@@ -143,7 +143,7 @@ def table_episodes(
     return episodes
 
 
-def _row(row: Fields, table: Table) -> _Row:
+def _row(row: Fields, table: Table) -> _TableRow:
     listed = isinstance(row.get(table.document), list)
     document = row.texts(table.document) if listed else row.text(table.document).strip()
     if not document:
@@ -151,7 +151,7 @@ def _row(row: Fields, table: Table) -> _Row:
     split = row.text(table.split_column) if table.split_column else table.split
     if split and split not in SPLITS:
         raise row.error(table.split_column, f"one of {', '.join(SPLITS)}")
-    return _Row(
+    return _TableRow(
         episode=str(row.get(table.episode)) if table.episode else repr(document),
         document=document,
         time=_optional(row, table.time),
@@ -197,7 +197,7 @@ def _flag(row: Fields, column: str) -> bool:
 
 
 def _episode(
-    name: str, source: str, rows: Sequence[_Row], table: Table, config: SourceConfig
+    name: str, source: str, rows: Sequence[_TableRow], table: Table, config: SourceConfig
 ) -> Episode:
     documents: Mapping[str | tuple[str, ...], str | None] = {
         row.document: row.time for row in reversed(rows)

@@ -12,7 +12,7 @@ from typing import Any
 
 from finemem_env.extras import needs
 from finemem_env.integrations.contexts import play_context
-from finemem_env.integrations.rows import Credit, Message, Row
+from finemem_env.integrations.rows import Credit, Message, ReplyRow
 
 with needs("Atropos", "atropos"):
     from atroposlib.envs.base import BaseEnv, BaseEnvConfig, ScoredDataGroup
@@ -27,7 +27,9 @@ class MemoryAtroposConfig(BaseEnvConfig):
     reply_tokens: int = Field(default=1024, description="Longest reply, in tokens")
     env_id: str = Field(default="FineMem-AR-v0", description="Environment of the suite")
     env_args: dict[str, Any] = Field(default_factory=dict, description="Keywords of gym.make")
-    credit: Credit = Field(default="reward_to_go", description="What a reply is paid (Row.signal)")
+    credit: Credit = Field(
+        default="reward_to_go", description="What a reply is paid: ReplyRow.signal"
+    )
     eval_args: dict[str, Any] = Field(
         default_factory=lambda: {"split": "val"}, description="Other keywords for evaluations"
     )
@@ -93,7 +95,7 @@ class MemoryAtroposEnv(BaseEnv):
         return done.choices[0].message.content or "", node
 
 
-def _group(step: list[tuple[Row, SequenceNode]], credit: Credit) -> ScoredDataGroup | None:
+def _group(step: list[tuple[ReplyRow, SequenceNode]], credit: Credit) -> ScoredDataGroup | None:
     """The replies to one (context, step); those without a reward are left out."""
     valid = [(row, node) for row, node in step if row.signal(credit) is not None]
     if len(valid) < 2:

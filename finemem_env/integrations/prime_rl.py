@@ -23,7 +23,7 @@ def step_advantages(
 
     Args:
         traces: of verifiers, the rollouts of one task.
-        credit: what a reply is paid, as in `Row.signal`.
+        credit: what a reply is paid, as in `ReplyRow.signal`.
         scale: divide by the standard deviation (ddof 1) of the group.
 
     Returns:

@@ -32,7 +32,7 @@ class StepTask:
         updates: how many; each has new episodes.
         env_args: keywords of `gym.make`.
         instructions: put the environment's instructions before the observation.
-        credit: what a row is paid, as in `Row.signal`.
+        credit: what a row is paid, as in `ReplyRow.signal`.
         seed: of the first episode; the others count up.
     """
 

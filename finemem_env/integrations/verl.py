@@ -38,7 +38,7 @@ def dataset_rows(
     *,
     credit: Credit = "reward_to_go",
 ) -> list[dict[str, Any]]:
-    """Rows for verl's dataset (write them as parquet), one for each seed; see `Row.signal`."""
+    """Rows for verl's dataset (write them as parquet), one for each seed; see `ReplyRow.signal`."""
     keywords = json.dumps(dict(env_args or {}))
     return [
         {

@@ -26,7 +26,7 @@ _STOPS = re.escape("".join(sorted(STOPS | set(",;:、،؛՝፣፤၊"))))
 _PAUSES = re.compile(rf"[\"'“”‘’„‚«»‹›「」『』《》〈〉¿¡]|[{_STOPS}](?!\d)|(?<!\d)[{_STOPS}]")
 
 
-class _Form(NamedTuple):
+class _Identity(NamedTuple):
     """What identifies a text: its normal form, and its sentences' keys."""
 
     normal: str
@@ -156,7 +156,7 @@ class Memory:
 
     def _clear(self) -> None:
         self._items: dict[int, Item] = {}
-        self._forms: dict[int, _Form] = {}
+        self._forms: dict[int, _Identity] = {}
         self._ids: dict[str, int] = {}  # by store and normal form
         self._media = {}
         self._keepers: Counter[str] = Counter()  # how many items keep a medium
@@ -268,7 +268,7 @@ class Memory:
         return self._next_id - 1
 
     def _refusal(
-        self, form: _Form, tokens: int, old: Item | None, store: str
+        self, form: _Identity, tokens: int, old: Item | None, store: str
     ) -> RejectReason | None:
         """Why this text cannot be inserted into `store`, or replace `old`."""
         if old is not None and _says_the_same(form, self._forms[old.id]):
@@ -280,7 +280,7 @@ class Memory:
             return RejectReason.MEMORY_FULL
         return None
 
-    def _put(self, item: Item, form: _Form) -> None:
+    def _put(self, item: Item, form: _Identity) -> None:
         self._items[item.id] = item
         self._forms[item.id] = form
         self._ids[item.store + form.normal] = item.id
@@ -319,13 +319,13 @@ def refused(
     return OperationResult(operation.op.value, reason, None if item is None else item.id)
 
 
-def _form(content: str, sentences: Sequence[str], media: Sequence[str] = ()) -> _Form:
+def _form(content: str, sentences: Sequence[str], media: Sequence[str] = ()) -> _Identity:
     # A medium that is kept is more than its name in a text.
     normal = normalise(content) + "".join(f"\0{name}" for name in media)
-    return _Form(normal, tuple(map(sentence_key, sentences)))
+    return _Identity(normal, tuple(map(sentence_key, sentences)))
 
 
-def _says_the_same(one: _Form, other: _Form) -> bool:
+def _says_the_same(one: _Identity, other: _Identity) -> bool:
     """Whether two texts differ in nothing but case, white space and pauses."""
     return _words(one) == _words(other) and _unpaused(one) == _unpaused(other)
 
@@ -336,10 +336,10 @@ def says_the_same(text: str, other: str) -> bool:
     return _says_the_same(one, two)
 
 
-def _words(form: _Form) -> str:
+def _words(form: _Identity) -> str:
     # The key of a sentence without words is made of signs.
     return " ".join([key for key in form.keys if key[:1].isalnum()])
 
 
-def _unpaused(form: _Form) -> str:
+def _unpaused(form: _Identity) -> str:
     return " ".join(_PAUSES.sub(" ", form.normal).split())

@@ -37,7 +37,7 @@ class _Line:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _ShownChunk:
     """What is shown of a chunk, and as what: its text, or its numbered sentences; and the size.
 
     `media` are the lines of its pictures and sounds, which `text` ends with; `chunk` None is the
@@ -51,7 +51,7 @@ class _Shown:
     media: tuple[str, ...] = ()
 
 
-_NOTHING = _Shown("", None, 0, 0)
+_NOTHING = _ShownChunk("", None, 0, 0)
 
 
 class ObservationView:
@@ -139,7 +139,7 @@ class ObservationView:
         """The pictures and sounds of a chunk that are shown: the first ones, as many as fit."""
         return chunk.media[: len(self._media(chunk).media)]
 
-    def _media(self, chunk: Chunk) -> _Shown:
+    def _media(self, chunk: Chunk) -> _ShownChunk:
         """The media of a chunk, and their size."""
         shown = _NOTHING
         for one in chunk.media:
@@ -150,10 +150,10 @@ class ObservationView:
             size = shown.tokens + tokens, shown.chars + len(line) + 1
             if not self._fits(*size):
                 break
-            shown = _Shown("", "", *size, (*shown.media, line))
+            shown = _ShownChunk("", "", *size, (*shown.media, line))
         return shown
 
-    def _part(self, chunk: Chunk, tokens: int) -> _Shown:
+    def _part(self, chunk: Chunk, tokens: int) -> _ShownChunk:
         """What is shown of a chunk; `tokens` are those of its text and media."""
         media, text = self._media(chunk), chunk.text
         whole = len(media.media) == len(chunk.media)
@@ -162,18 +162,18 @@ class ObservationView:
             if isinstance(part.chunk, NumberedChunk) and not whole:
                 part = self._size(replace(part.chunk, clipped=True))
         elif whole and self._fits(tokens, len(text) + media.chars):
-            part = _Shown(text, text, tokens - media.tokens, len(text))
+            part = _ShownChunk(text, text, tokens - media.tokens, len(text))
         else:
             text = self._clip(text, media)
-            part = _Shown(text, text, self._count_tokens(text), len(text))
+            part = _ShownChunk(text, text, self._count_tokens(text), len(text))
         if not media.media:
             return part
         told = "\n".join([part.text, *media.media])
-        return _Shown(
+        return _ShownChunk(
             told, part.chunk, part.tokens + media.tokens, part.chars + media.chars, media.media
         )
 
-    def _lines_of(self, text: str, media: _Shown) -> _Shown:
+    def _lines_of(self, text: str, media: _ShownChunk) -> _ShownChunk:
         """The sentences of a chunk, without the last ones if they do not all fit beside `media`."""
         sentences = split_sentences(text)
         starts = paragraph_starts(text, sentences)
@@ -181,7 +181,7 @@ class ObservationView:
         if self._fits(whole.tokens + media.tokens, whole.chars + media.chars):
             return whole
 
-        def clipped(given: tuple[str, ...]) -> _Shown:
+        def clipped(given: tuple[str, ...]) -> _ShownChunk:
             return self._size(NumberedChunk(given, starts, clipped=True))
 
         def fits(given: tuple[str, ...]) -> bool:
@@ -195,10 +195,10 @@ class ObservationView:
             return clipped((begun,) if begun else ())
         return clipped(sentences[:count])
 
-    def _size(self, chunk: NumberedChunk) -> _Shown:
+    def _size(self, chunk: NumberedChunk) -> _ShownChunk:
         body = chunk.body
         tokens = 0 if self._max_tokens is None else self._count_tokens(body)
-        return _Shown(join_lines(chunk.sentences), chunk, tokens, len(body))
+        return _ShownChunk(join_lines(chunk.sentences), chunk, tokens, len(body))
 
     def _render_item(self, item: Item) -> str:
         return render_item(item.id, item.content)
@@ -210,7 +210,7 @@ class ObservationView:
         within = self._max_tokens is None or tokens + _FRAME_TOKENS <= self._max_tokens
         return within and chars + 4 * _FRAME_TOKENS <= self._max_chars
 
-    def _choose(self, chunk: _Shown, memory: Memory, retriever: Retriever) -> Iterable[int]:
+    def _choose(self, chunk: _ShownChunk, memory: Memory, retriever: Retriever) -> Iterable[int]:
         if self._kind == "recent":
             newest = sorted(memory.items(), key=lambda item: (-item.step, -item.id))
             ranked = [item.id for item in newest[: self._count]]
@@ -241,7 +241,7 @@ class ObservationView:
                 chars += len(line.text) + 1
         return taken
 
-    def _clip(self, chunk: str, media: _Shown) -> str:
+    def _clip(self, chunk: str, media: _ShownChunk) -> str:
         """The longest prefix of `chunk` that fits beside `media`, with a visible mark."""
 
         def fits(size: int) -> bool:
@@ -284,7 +284,7 @@ class StoreView(ObservationView):
             return "  " + item.content.replace("\n", "\n  ")
         return super()._render_item(item)
 
-    def _choose(self, chunk: _Shown, memory: Memory, retriever: Retriever) -> Iterable[int]:
+    def _choose(self, chunk: _ShownChunk, memory: Memory, retriever: Retriever) -> Iterable[int]:
         core = self._lines.get(CORE_ID)
         tokens = chunk.tokens + (core.tokens if core else 0)
         chars = chunk.chars + (len(core.text) if core else 0)

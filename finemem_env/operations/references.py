@@ -20,7 +20,6 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from finemem_env.media import find_names
 from finemem_env.operations.extract import Command, integer
 from finemem_env.operations.tool_calls import clean, reject
 from finemem_env.text.lines import join_lines
@@ -30,6 +29,7 @@ MAX_ACTION_CHARS = 262_144
 
 _NOISE = re.compile(r"[\[\](),;:#`*_&]|\b(?:and|lines?|items?|sentences?)\b|\.\s*$", re.IGNORECASE)
 _SPAN = re.compile(r"(\d+)\s*[-‐‑–—]\s*(\d+)|\d+")
+_NAME = re.compile(r"(?<!\w)m(\d{1,9})(?!\w)", re.IGNORECASE)
 _WITH = re.compile(r"\b(?:WITH|BY)\b", re.IGNORECASE)
 
 Span = tuple[int, int]  # the first and the last of them
@@ -112,11 +112,17 @@ def read_names(value: object) -> tuple[str, ...] | RejectReason:
     for one in value if isinstance(value, list) else (value,):
         if not isinstance(one, str):
             return RejectReason.WRONG_TYPE
-        rest, names = find_names(one)
+        rest, names = _find_names(one)
         if _NOISE.sub(" ", rest).strip():
             return RejectReason.UNKNOWN_MEDIUM
         found.update(dict.fromkeys(names))
     return tuple(found)
+
+
+def _find_names(text: str) -> tuple[str, tuple[str, ...]]:
+    """`text` without the names of media in it, and those names, each once."""
+    found = dict.fromkeys(f"m{int(match[1])}" for match in _NAME.finditer(text))
+    return _NAME.sub(" ", text), tuple(found)
 
 
 def read_spans(text: str) -> list[Span] | None:
@@ -152,7 +158,7 @@ def _read(word: str, rest: str, references: References) -> Iterator[Parsed]:
     if word == "REPLACE":
         yield from _replace(rest, references)
         return
-    rest, names = find_names(rest) if references.media and word == "KEEP" else (rest, ())
+    rest, names = _find_names(rest) if references.media and word == "KEEP" else (rest, ())
     spans = read_spans(rest)
     if spans is None or bool(spans or names) == (word == "SKIP"):
         return
@@ -177,7 +183,7 @@ def _keep(span: Span, references: References) -> Iterator[Parsed]:
 
 def _replace(rest: str, references: References) -> Iterator[Parsed]:
     parts = _WITH.split(rest, 1)
-    told, names = find_names(parts[-1]) if references.media else (parts[-1], ())
+    told, names = _find_names(parts[-1]) if references.media else (parts[-1], ())
     ids, spans = [read_spans(part) for part in (parts[0], told)]
     if len(parts) < 2 or not ids or not (spans or names) or spans is None or len(ids) > 1:
         return

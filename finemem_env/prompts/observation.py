@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from finemem_env.media import ShownMedium, parse_form
+from finemem_env.media import parse_form
 from finemem_env.prompts.files import load_prompt
 from finemem_env.text.lines import join_lines, number_lines
+from finemem_env.types import Medium
 
 PROMPT_VERSION = "1"
 PROMPT_VERSIONS = {"flat": PROMPT_VERSION, "hierarchical": "stores/1"}
@@ -107,7 +108,7 @@ class View:
     core: str = ""
     stores: tuple[str, ...] = ()
     lines: tuple[str, ...] | None = None
-    media: tuple[ShownMedium, ...] = ()
+    media: tuple[Medium, ...] = ()
 
     @property
     def text(self) -> str | None:
@@ -290,7 +291,7 @@ class _Chunk(NamedTuple):
     time: str | None
     text: str | None
     lines: tuple[str, ...] | None
-    media: tuple[ShownMedium, ...]
+    media: tuple[Medium, ...]
 
 
 def _parse_chunk(head: str) -> _Chunk:

@@ -135,7 +135,7 @@ def replay(
             f"session of {session.episode.episode_id!r} with {session.num_chunks}."
         )
     if not search:
-        session.workspace.retriever = _Shown(trace, session)
+        session.workspace.retriever = _RecordedSearch(trace, session)
     for step in trace.steps:
         requests: list[Request] | StepResult = session.advance(step.action)
         stored = _stored(session, trace) if trust else {}
@@ -150,7 +150,7 @@ def replay(
     return session.record.results[-1]
 
 
-class _Shown:
+class _RecordedSearch:
     """In a retriever's place: finds for a question what its trace says was shown for it."""
 
     def __init__(self, trace: Trace, session: Session) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finemem_env.media import stored_form
 from finemem_env.memory import says_the_same
 from finemem_env.operations import concise
 from finemem_env.prompts import View, parse_observation
@@ -129,7 +130,7 @@ class Draft:
         self._limits = limits
         self._count_tokens = count_tokens
         # What keeps a medium, by its text; without names their lines are text like any other.
-        self._media = {one.stored: one for one in view.media if one.name}
+        self._media = {stored_form(one): one for one in view.media if one.name}
         text = view.text if self._media else view.chunk
         self._queue = [*(view.lines or split_sentences(text or "")), *self._media] or [""]
         self._total = len(self._queue)

@@ -15,9 +15,11 @@ import pytest
 from finemem_env import Chunk, Episode, Evidence, Medium, MemoryEnv, MemoryManager, Question
 from finemem_env.backends.policy import OPERATION_TOOLS, manage_request
 from finemem_env.data.schema import write_episodes
+from finemem_env.data.synthetic.png import write_png
+from finemem_env.data.synthetic.wav import write_wav
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.inspect import Choice, Recorded, find, tell
-from finemem_env.media import raw_media, write_png, write_wav
+from finemem_env.media import raw_media
 from finemem_env.memory import Memory
 from finemem_env.operations import concise, parse, render
 from finemem_env.prompts import INSTRUCTIONS, has_media_names, parse_observation

@@ -38,7 +38,7 @@ _ANSWERS = tuple(f"answer{i}" for i in range(1, 7))
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _TaleQuestion:
     """One line of a questions file; `sections` are the publisher's numbers."""
 
     question: Question
@@ -62,7 +62,7 @@ class _Tale:
 
     name: str
     sections: Mapping[int, Passage]
-    rows: tuple[_Row, ...]
+    rows: tuple[_TaleQuestion, ...]
 
 
 class FairytaleSource(WholeSource):
@@ -160,7 +160,7 @@ def _section(row: Fields) -> tuple[int, str]:
     return int(number), unwrapped(row.text("text"))
 
 
-def _row(row: Fields, sections: Mapping[int, Passage]) -> _Row:
+def _row(row: Fields, sections: Mapping[int, Passage]) -> _TaleQuestion:
     golds = [" ".join(str(row.get(column) or "").split()) for column in _ANSWERS]
     answers = tuple(dict.fromkeys(gold for gold in golds if gold))
     if not answers:
@@ -178,4 +178,4 @@ def _row(row: Fields, sections: Mapping[int, Passage]) -> _Row:
         answers=answers,
         type="fact" if len(numbers) == 1 else "multi_hop",
     )
-    return _Row(question, tuple(int(number) for number in numbers))
+    return _TaleQuestion(question, tuple(int(number) for number in numbers))

@@ -34,6 +34,7 @@ from typing import ClassVar
 import numpy as np
 
 from finemem_env.data.files import Reading, parsed, read_json
+from finemem_env.data.media import read_medium
 from finemem_env.data.published.memalpha import answer_texts
 from finemem_env.data.sessions import (
     Place,
@@ -47,7 +48,6 @@ from finemem_env.data.sessions import (
 from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
-from finemem_env.media import read_medium
 from finemem_env.scoring.abstention import NO_ANSWER
 from finemem_env.types import Chunk, Episode, Medium, Question, Task
 

@@ -43,7 +43,7 @@ _MOST_TOKENS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Talk:
+class _Conversation:
     """One conversation; `proof` are the turns that hold an answer."""
 
     id: str
@@ -63,7 +63,7 @@ class _Record:
     answers: tuple[str, ...]
     kind: str
     date: str
-    talks: tuple[_Talk, ...]
+    talks: tuple[_Conversation, ...]
 
 
 class LongMemEvalSource(PassageSource):
@@ -168,7 +168,7 @@ def _record(fields: Fields) -> _Record:
     )
 
 
-def _with_proof(talks: Sequence[_Talk], named: Sequence[str]) -> Sequence[_Talk]:
+def _with_proof(talks: Sequence[_Conversation], named: Sequence[str]) -> Sequence[_Conversation]:
     """`talks`; where no turn is marked, all turns of the conversations that hold the answer."""
     if any(talk.proof for talk in talks):
         return talks
@@ -180,7 +180,7 @@ def _with_proof(talks: Sequence[_Talk], named: Sequence[str]) -> Sequence[_Talk]
     ]
 
 
-def _talk(fields: Fields, name: str, date: str, turns: object) -> _Talk:
+def _talk(fields: Fields, name: str, date: str, turns: object) -> _Conversation:
     if not isinstance(turns, list):
         raise fields.error("haystack_sessions", "lists of turns", turns)
     told: list[str] = []
@@ -194,4 +194,4 @@ def _talk(fields: Fields, name: str, date: str, turns: object) -> _Talk:
                 proof.add(len(told))
             told.append(f"<{speaker}> {content}")
     header = f"[Dialogue between User and Assistant on {date}]"
-    return _Talk(name, TalkSession(header, date, tuple(told)), frozenset(proof))
+    return _Conversation(name, TalkSession(header, date, tuple(told)), frozenset(proof))

@@ -41,7 +41,7 @@ _LEAST_QUESTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _EventQuestion:
     event: str
     question: str
     keywords: tuple[str, ...]
@@ -51,7 +51,7 @@ class _Asked:
 class _Person:
     name: str
     events: tuple[tuple[str, str], ...]  # (id, text), in the file's order
-    asked: tuple[_Asked, ...]
+    asked: tuple[_EventQuestion, ...]
 
 
 class PerltqaSource(PassageSource):
@@ -140,8 +140,10 @@ def _events(person: Fields) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _questions(section: Fields, events: Mapping[str, str], reading: Reading) -> tuple[_Asked, ...]:
-    found: dict[str, _Asked] = {}
+def _questions(
+    section: Fields, events: Mapping[str, str], reading: Reading
+) -> tuple[_EventQuestion, ...]:
+    found: dict[str, _EventQuestion] = {}
     for entry in section.children("events"):
         for key in entry:
             if key in events:
@@ -152,8 +154,8 @@ def _questions(section: Fields, events: Mapping[str, str], reading: Reading) -> 
     return tuple(found.values())
 
 
-def _asked_on(event: str) -> Callable[[Fields], _Asked]:
-    return lambda record: _Asked(event, record.text("Question"), _anchors(record))
+def _asked_on(event: str) -> Callable[[Fields], _EventQuestion]:
+    return lambda record: _EventQuestion(event, record.text("Question"), _anchors(record))
 
 
 def _anchors(record: Fields) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from finemem_env.types import Episode, Evidence, Question
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Query:
     question: str
     answer: str
     turns: frozenset[int]  # places in the meeting's turns
@@ -39,7 +39,7 @@ class _Asked:
 @dataclass(frozen=True, slots=True)
 class _Meeting:
     turns: tuple[Passage, ...]
-    asked: tuple[_Asked, ...]
+    asked: tuple[_Query, ...]
 
 
 class QmsumSource(WholeSource):
@@ -72,7 +72,7 @@ class QmsumSource(WholeSource):
         return self.compose(index, texts, questions)
 
 
-def _evidence(asked: _Asked, layout: Layout) -> tuple[Evidence, ...]:
+def _evidence(asked: _Query, layout: Layout) -> tuple[Evidence, ...]:
     steps = {step for turn in asked.turns for step, _, _ in layout.places.get(turn, ())}
     return tuple(Evidence(step) for step in sorted(steps))
 
@@ -92,7 +92,7 @@ def _meeting(record: Fields, reading: Reading) -> _Meeting:
             turns.append(Passage(f"{' '.join(turn.text('speaker').split())}: {content}"))
     if not turns:
         raise record.error("meeting_transcripts", "at least one turn that says something")
-    asked: dict[str, _Asked] = {}
+    asked: dict[str, _Query] = {}
     for key in ("general_query_list", "specific_query_list"):
         queries = record.children(key)
         for one in reading.each(lambda entry: _query(entry, places), queries):
@@ -102,11 +102,11 @@ def _meeting(record: Fields, reading: Reading) -> _Meeting:
     return _Meeting(tuple(turns), tuple(asked.values()))
 
 
-def _query(entry: Fields, places: Sequence[int | None]) -> _Asked:
+def _query(entry: Fields, places: Sequence[int | None]) -> _Query:
     question = " ".join(entry.text("query").split())
     answer = " ".join(entry.text("answer").split())
     told = [places[turn] for turn in _turns(entry, len(places))]
-    return _Asked(question, answer, frozenset(place for place in told if place is not None))
+    return _Query(question, answer, frozenset(place for place in told if place is not None))
 
 
 def _turns(entry: Fields, count: int) -> list[int]:

@@ -40,7 +40,7 @@ _FORMS = ("respondentQuestions", "initiatorQuestions")  # the later one decides
 
 
 @dataclass(frozen=True, slots=True)
-class _Talk:
+class _FilmTalk:
     """A conversation: its turns, and the part before the first suggestion with what followed."""
 
     id: str
@@ -98,16 +98,16 @@ class RedialSource(PassageSource):
 
 
 @lru_cache(maxsize=4)
-def _all_titles(*files: tuple[_Talk, ...]) -> list[str]:
+def _all_titles(*files: tuple[_FilmTalk, ...]) -> list[str]:
     """One list that all questions share."""
     return sorted({title for talks in files for talk in talks for title in talk.titles})
 
 
-def _parse(path: Path, reading: Reading) -> tuple[_Talk, ...]:
+def _parse(path: Path, reading: Reading) -> tuple[_FilmTalk, ...]:
     return tuple(reading.each(_talk, read_jsonl(path, reading)))
 
 
-def _talk(record: Fields) -> _Talk:
+def _talk(record: Fields) -> _FilmTalk:
     mentions = record.get("movieMentions")
     films = {
         key: " ".join(str(title).split())
@@ -137,7 +137,7 @@ def _talk(record: Fields) -> _Talk:
             opening.append(turns[-1])
             named |= {films[key] for key in said}
     asks = any(turn.startswith("User") for turn in opening)
-    return _Talk(
+    return _FilmTalk(
         id=str(record.get("conversationId")),
         text="\n".join(turns),
         opening="\n".join(opening) if asks else "",

@@ -31,7 +31,7 @@ from finemem_env.types import Episode, Evidence, Question
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _SpanQuestion:
     """A question with its golds and where the first of them is written: [start, end).
 
     Without golds there is no answer, and the span is the paragraph that fails to give one.
@@ -48,7 +48,7 @@ class _Asked:
 class _Paragraph:
     article: str
     passage: Passage
-    asked: tuple[_Asked, ...]
+    asked: tuple[_SpanQuestion, ...]
 
 
 class SquadSource(PassageSource):
@@ -81,7 +81,7 @@ class SquadSource(PassageSource):
         return self.extractive(rng, index, layout, questions)
 
 
-def _question(asked: _Asked, evidence: tuple[Evidence, ...]) -> Question:
+def _question(asked: _SpanQuestion, evidence: tuple[Evidence, ...]) -> Question:
     if asked.answers:
         return Question(asked.id, asked.question, asked.answers, evidence=evidence)
     return Question(asked.id, asked.question, (NO_ANSWER,), unanswerable=True)
@@ -117,7 +117,7 @@ def _parse(path: Path, reading: Reading) -> tuple[_Paragraph, ...]:
 def _paragraph(fields: Fields, title: str, reading: Reading) -> _Paragraph:
     context = fields.text("context")
 
-    def asked(numbered: tuple[int, object]) -> _Asked:
+    def asked(numbered: tuple[int, object]) -> _SpanQuestion:
         spot = f"{fields.where}.qas[{numbered[0]}]"
         return _asked(Fields(numbered[1], spot, hint=reading.hint), context)
 
@@ -125,18 +125,18 @@ def _paragraph(fields: Fields, title: str, reading: Reading) -> _Paragraph:
     return _Paragraph(title, Passage(context, title.replace("_", " ")), tuple(found))
 
 
-def _asked(record: Fields, context: str) -> _Asked:
+def _asked(record: Fields, context: str) -> _SpanQuestion:
     name, question = record.text("id"), record.text("question")
     golds = [
         Fields(gold, f"{record.where}.answers[{n}]", hint=record.hint)
         for n, gold in enumerate(record.items("answers"))
     ]
     if record.flag("is_impossible"):
-        return _Asked(name, question, (), 0, len(context))
+        return _SpanQuestion(name, question, (), 0, len(context))
     if not golds:
         raise record.error("answers", "at least one answer, or is_impossible (SQuAD 2.0)")
     texts = tuple(dict.fromkeys(gold.text("text") for gold in golds))
     start = golds[0].index("answer_start")
     if start is None or not context.startswith(texts[0], start):
         raise golds[0].error("answer_start", f"the offset of {texts[0]!r} in the context")
-    return _Asked(name, question, texts, start, start + len(texts[0]))
+    return _SpanQuestion(name, question, texts, start, start + len(texts[0]))

@@ -35,7 +35,7 @@ _HEIGHTS = tuple(height for height in range(1, _MOST + 1) if height != CHART_TOK
 KINDS = ("sign", "chart", "dial")
 
 
-class _Asked(NamedTuple):
+class _MediumQuestion(NamedTuple):
     """What a medium answers: two wordings of a question, and the answer."""
 
     final: str
@@ -48,7 +48,7 @@ class _Drawn(NamedTuple):
 
     kind: str
     medium: Medium
-    asked: tuple[_Asked, ...]
+    asked: tuple[_MediumQuestion, ...]
     captioned: bool
 
 
@@ -150,7 +150,12 @@ class MediaSource(BaseSource):
         return [made[t * self._each : (t + 1) * self._each] for t in range(self.length)]
 
     def _question(
-        self, asked: _Asked, one: _Drawn, t: int, excluded: tuple[str, ...], probe: str = ""
+        self,
+        asked: _MediumQuestion,
+        one: _Drawn,
+        t: int,
+        excluded: tuple[str, ...],
+        probe: str = "",
     ) -> Question:
         """A final question, or a chunk question whose id begins with `probe`."""
         text = asked.probe if probe else asked.final
@@ -189,7 +194,7 @@ def _draw(kind: str, draw: Draw, namer: Namer, captioned: bool) -> _Drawn:
         probe = f"What is the number that {person} dials?"
     caption = f"{about}: {code}." if captioned else f"{about}."
     medium = Medium("audio" if kind == "dial" else "image", caption, data)
-    return _Drawn(kind, medium, (_Asked(final, probe, code),), captioned)
+    return _Drawn(kind, medium, (_MediumQuestion(final, probe, code),), captioned)
 
 
 def _chart(draw: Draw, person: str, captioned: bool) -> _Drawn:
@@ -198,7 +203,7 @@ def _chart(draw: Draw, person: str, captioned: bool) -> _Drawn:
     about = f"Crates sold by {person}"
     told = " ".join(f"{about}: {day} {height}." for day, height in bars.items())
     asked = tuple(
-        _Asked(
+        _MediumQuestion(
             f"How many crates were sold by {person} on {day}?",
             f"On {day}, how many crates were sold by {person}?",
             str(height),
