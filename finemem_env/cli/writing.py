@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from finemem_env.cli.frame import saving
 from finemem_env.cli.options import positive
@@ -49,6 +50,17 @@ def check_out(options: argparse.Namespace) -> Path:
     if out.exists() and not options.force:
         raise ConfigError(f"--out: {out} is there already; --force replaces it.")
     return out
+
+
+def source_config(options: argparse.Namespace, **more: Any) -> SourceConfig:  # noqa: ANN401
+    """How the source is read: what `add_writing` and `--difficulty` read, and `more` fields."""
+    return SourceConfig(
+        num_chunks=options.num_chunks,
+        chunk_tokens=options.chunk_tokens,
+        difficulty=options.difficulty,
+        on_error=options.on_error,
+        **more,
+    )
 
 
 def _tokens(text: str) -> int | tuple[int, int]:

@@ -139,7 +139,7 @@ class PassageSource(BaseSource):
             episode_id=self.episode_id(index),
             competency=competency,
             source=self.name,
-            chunks=dated_chunks(self._wrapped(index, texts), reserved),
+            chunks=dated_chunks(self._wrapped(index, texts), dates(len(texts)), reserved),
             questions=tuple(final),
             metadata={
                 "split": self.config.split,
@@ -160,10 +160,10 @@ class PassageSource(BaseSource):
 
 
 def dated_chunks(
-    texts: Sequence[str], questions: Sequence[Sequence[Question]] = ()
+    texts: Iterable[str], days: Sequence[str], questions: Sequence[Sequence[Question]] = ()
 ) -> tuple[Chunk, ...]:
-    """Chunks c0, c1, … with their questions, one day each from 2024-01-01."""
+    """Chunks c0, c1, … with their days and questions."""
     return tuple(
         Chunk(f"c{i}", text, day, tuple(questions[i]) if questions else ())
-        for i, (text, day) in enumerate(zip(texts, dates(len(texts)), strict=True))
+        for i, (text, day) in enumerate(zip(texts, days, strict=True))
     )

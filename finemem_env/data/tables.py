@@ -101,10 +101,7 @@ def read_table(path: Path, table: Table, reading: Reading) -> list[Fields]:
         ".tsv": lambda: read_csv(path, table.columns, reading, delimiter="\t"),
         ".jsonl": lambda: read_jsonl(path, reading),
         ".json": lambda: read_list(path, reading),
-        ".parquet": lambda: [
-            Fields(row.values, row.where, hint=reading.hint)
-            for row in local_rows([path], table.columns, reading).rows
-        ],
+        ".parquet": lambda: [row.fields for row in local_rows([path], table.columns, reading).rows],
     }
     if path.suffix not in readers or not path.is_file():
         raise ConfigError(

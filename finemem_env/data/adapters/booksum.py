@@ -23,10 +23,11 @@ import numpy as np
 from finemem_env.data.adapters.keywords import keywords_of
 from finemem_env.data.dialogue import book_chunk, dates, pack_sentences
 from finemem_env.data.files import Reading, parsed, read_jsonl
+from finemem_env.data.passages import dated_chunks
 from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.data.whole import WholeSource, unwrapped
 from finemem_env.fields import Fields
-from finemem_env.types import Chunk, Episode, Question
+from finemem_env.types import Episode, Question
 
 _CHUNKS = (5, 20)
 
@@ -64,11 +65,8 @@ class BooksumSource(WholeSource):
         most = self._most(chapter.text)
         texts = pack_sentences(chapter.text, most, self.count)
         days = dates(len(texts), rng)
-        wrapped = self.config.chunking == "mem-alpha"
-        chunks = tuple(
-            Chunk(f"c{i}", book_chunk(text, day) if wrapped else text, day)
-            for i, (text, day) in enumerate(zip(texts, days, strict=True))
-        )
+        if self.config.chunking == "mem-alpha":
+            texts = list(map(book_chunk, texts, days))
         question = Question(
             id="q0",
             question=f"Summarize what was read from {days[0]} to {days[-1]}.",
@@ -78,6 +76,7 @@ class BooksumSource(WholeSource):
         )
         about: dict[str, object] = {"split": self.config.split, "index": index}
         about |= {"chapter": chapter.name, "chunk_tokens": most}
+        chunks = dated_chunks(texts, days)
         return Episode(self.episode_id(index), "LRU", self.name, chunks, (question,), about)
 
     def _most(self, text: str) -> int:

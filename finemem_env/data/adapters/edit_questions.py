@@ -33,9 +33,8 @@ def final_questions(
     hops: str,
     evidence: Callable[[EditedFact], tuple[Evidence, ...]],
     spared: Collection[tuple[str, str]] = (),
-    most: int = FINAL_QUESTIONS,
 ) -> tuple[Question, ...]:
-    """Up to `most` questions on what is true in the end, shuffled, each text once.
+    """Up to 100 questions on what is true in the end, shuffled, each text once.
 
     Args:
         rng: draws facts, wordings and order.
@@ -44,16 +43,15 @@ def final_questions(
             "both" half and half.
         evidence: where a fact is told, () where it is not; such facts are not asked.
         spared: (subject, relation) of the edited facts that are not asked on their own.
-        most: most questions.
     """
     single = list(_single(rng, selection, evidence, spared)) if hops != "multi" else []
     multi = list(_multi(rng, selection, evidence)) if hops != "single" else []
     if hops == "both":
-        multi = multi[: max(most // 2, most - len(single))]
+        multi = multi[: max(FINAL_QUESTIONS // 2, FINAL_QUESTIONS - len(single))]
     unique: dict[str, Question] = {}
     for question in [*multi, *single]:
         unique.setdefault(normalise(question.question), question)
-    asked = list(unique.values())[:most]
+    asked = list(unique.values())[:FINAL_QUESTIONS]
     return tuple(asked[i] for i in rng.permutation(len(asked)).tolist())
 
 

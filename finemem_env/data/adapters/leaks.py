@@ -13,7 +13,6 @@ from finemem_env.data.files import Reading, parsed
 from finemem_env.data.published.memalpha import json_list
 from finemem_env.data.published.parquet import local_rows
 from finemem_env.errors import DataError
-from finemem_env.fields import Fields
 from finemem_env.text import normalise
 
 
@@ -43,10 +42,10 @@ def _questions(path: Path, reading: Reading) -> str:
     """All questions of a file, one a line, in the form in which texts are compared."""
     found: list[str] = []
     for row in local_rows([path], (), reading).rows:
-        questions = row.values.get("questions")
-        if questions is None:
-            fields = Fields(row.values, row.where, hint=reading.hint)
-            asked = json_list(fields, "questions_and_answers")
+        if row.fields.get("questions") is None:
+            asked = json_list(row.fields, "questions_and_answers")
             questions = [one.get("question", "") for one in asked if isinstance(one, dict)]
+        else:
+            questions = row.fields.items("questions")
         found.extend(normalise(str(question)) for question in questions)
     return "\n".join(found)

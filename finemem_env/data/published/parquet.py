@@ -18,25 +18,21 @@ from typing import Any
 from finemem_env.data.files import Reading, parsed
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.extras import load
+from finemem_env.fields import Fields
 
 _WHAT = "parquet data"
 _SHARD = re.compile(r"-\d+-of-(\d+)(?=\.parquet$)")
 
-
-Check = Callable[["ParquetRow", str], None]
-"""Raises a DataError for a row that cannot be used; the text ends every error."""
+Check = Callable[[Fields], object]
+"""Raises a DataError for a row that cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetRow:
-    """One row: its values by column, the SHA-256 of them as JSON, and its file and number there.
+    """One row: its values by column, and the SHA-256 of them as JSON. Rows are counted from 0."""
 
-    Rows are counted from 0.
-    """
-
-    values: Mapping[str, Any]
+    fields: Fields
     sha256: str
-    where: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +210,10 @@ def _rows(
 ) -> list[ParquetRow]:
     def made(numbered: tuple[int, Mapping[str, Any]]) -> ParquetRow:
         number, record = numbered
-        row = ParquetRow(record, _digest(record), f"{where}, row {number} (counted from 0)")
+        fields = Fields(record, f"{where}, row {number} (counted from 0)", hint=reading.hint)
         if check is not None:
-            check(row, reading.hint)
-        return row
+            check(fields)
+        return ParquetRow(fields, _digest(record))
 
     return reading.each(made, enumerate(records))
 
