@@ -151,8 +151,8 @@ class ModelPolicy:
         """
         shown = media or [()] * len(observations)
         requests = [
-            self._request(observation, instructions, one)
-            for observation, one in zip(observations, shown, strict=True)
+            self._request(observation, instructions, media)
+            for observation, media in zip(observations, shown, strict=True)
         ]
         replies = self.backend.complete(requests)
         failed = [reply for reply in replies if reply.failure is not None]
@@ -167,7 +167,7 @@ class ModelPolicy:
 
     def _request(self, observation: str, instructions: str, media: Sequence[Medium]) -> ChatRequest:
         user = observation.removeprefix(instructions)
-        given = instructions if self.give_instructions else ""
+        system = instructions if self.give_instructions else ""
         kinds = seen(self.backend)
-        taken = [one for one in media if one.kind in kinds]
-        return manage_request(user, given, tools=self.tools, sampling=self.sampling, media=taken)
+        taken = [medium for medium in media if medium.kind in kinds]
+        return manage_request(user, system, tools=self.tools, sampling=self.sampling, media=taken)

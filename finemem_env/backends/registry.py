@@ -74,8 +74,8 @@ def make_backend(config: Mapping[str, object]) -> Backend:
     """
     name = config.get("name")
     spec = _spec(name)
-    given = {key: value for key, value in config.items() if key != "name"}
-    options = read_options(load_reference("backend", spec.config), given, f"backend {name!r}")
+    values = {key: value for key, value in config.items() if key != "name"}
+    options = read_options(load_reference("backend", spec.config), values, f"backend {name!r}")
     factory = load_reference("backend", spec.factory)
     if not spec.shared:
         made: Backend = factory(options)

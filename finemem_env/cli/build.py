@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     closed_book = None
     if options.closed_book is not None:
         closed_book = ClosedBook(make_reader(options.closed_book), options.least_questions)
-    told: Iterable[Episode] = closed_book(episodes) if closed_book else episodes
-    write(out, told, count, options.exclude, list(sources.values()))
+    kept: Iterable[Episode] = closed_book(episodes) if closed_book else episodes
+    write(out, kept, count, options.exclude, list(sources.values()))
     if closed_book:
         print(closed_book.summary())
     return 0

@@ -119,6 +119,6 @@ def _convert_source(options: argparse.Namespace, config: SourceConfig, out: Path
         )
     if not Path(options.path).exists():
         raise ConfigError(f"{options.path}: expected the folder or file of {name}, found nothing.")
-    sources = split_sources(config, options.split or "all", lambda one: load_source(name, one))
+    sources = split_sources(config, options.split or "all", lambda own: load_source(name, own))
     count, episodes = episodes_of(sources, options.episodes)
     write(out, episodes, count, options.exclude, list(sources.values()))

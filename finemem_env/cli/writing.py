@@ -81,18 +81,18 @@ def split_sources(
     """
     if split != "all":
         return {split: load(dataclasses.replace(config, split=split))}
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     refused: list[ConfigError] = []
     for name in SPLITS:
         try:
-            found[name] = load(dataclasses.replace(config, split=name))
+            sources[name] = load(dataclasses.replace(config, split=name))
         except ConfigError as error:
             refused.append(error)
             print(f"without split {name}: {error}", file=sys.stderr)
-    if not found:
+    if not sources:
         raise refused[0]
-    whole = [one for one in found.values() if isinstance(one, FileSource) and not one.has_splits]
-    return {"train": whole[0]} if whole else found
+    whole = [s for s in sources.values() if isinstance(s, FileSource) and not s.has_splits]
+    return {"train": whole[0]} if whole else sources
 
 
 def write(
@@ -134,8 +134,8 @@ def write(
             f"exclude: met {len(exclusion.met)} of {len(exclusion.ids)} ids, left out {dropped} "
             "episodes without another question"
         )
-    found = [flaw for source in sources for flaw in left_out(source)]
-    every = list(dict.fromkeys([*flaws, *found]))
+    flawed = [flaw for source in sources for flaw in left_out(source)]
+    every = list(dict.fromkeys([*flaws, *flawed]))
     if every:
         print("\n  ".join([f"left out {len(every)} flawed records:", *every]))
     print(f"sha256 {digest}")

@@ -26,11 +26,11 @@ _FACT_FILES = (
 )
 
 
-def _by_hops(spec: SourceSpec, told: str) -> Iterator[SourceSpec]:
+def _by_hops(spec: SourceSpec, title: str) -> Iterator[SourceSpec]:
     """A source of both kinds of questions, and as `_sh` and `_mh` of one kind."""
     yield replace(spec, options={"hops": "both"})
     for hops in ("single", "multi"):
-        text = f"{told}, {hops}-hop questions only"
+        text = f"{title}, {hops}-hop questions only"
         name = f"{spec.name}_{hops[0]}h"
         yield replace(spec, name=name, description=text, options={"hops": hops})
 

@@ -41,15 +41,15 @@ class Reading:
         Raises:
             DataError: a record that is refused, unless `skip`.
         """
-        found = []
+        made = []
         for record in records:
             try:
-                found.append(make(record))
+                made.append(make(record))
             except DataError as error:
                 if not self.skip:
                     raise
                 self.note([str(error).removesuffix(f" {self.hint}")])
-        return found
+        return made
 
     def note(self, flaws: Iterable[str]) -> None:
         """Remember flaws, each once."""

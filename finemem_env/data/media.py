@@ -74,10 +74,10 @@ def read_medium(folder: Path, path: str, kind: MediumKind, where: str) -> bytes:
             f"found {path[:80]!r} (no address is fetched)."
         )
     try:
-        there = (folder / path).resolve()
-        if not there.is_relative_to(folder.resolve()):
+        file_path = (folder / path).resolve()
+        if not file_path.is_relative_to(folder.resolve()):
             raise DataError(f"{where}: path: {path!r} is a link that leaves the folder {folder}.")
-        with there.open("rb") as file:
+        with file_path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

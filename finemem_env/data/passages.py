@@ -41,7 +41,7 @@ class Layout:
             for piece in chunk.pieces:
                 places.setdefault(piece.passage, []).append((step, piece.start, piece.end))
         texts = {number: passages[number].text for number in places}
-        return cls(chunks, texts, {number: tuple(found) for number, found in places.items()})
+        return cls(chunks, texts, {number: tuple(pieces) for number, pieces in places.items()})
 
     @property
     def passages(self) -> Iterable[int]:
@@ -50,14 +50,14 @@ class Layout:
 
     def evidence(self, passage: int, start: int, end: int) -> tuple[Evidence, ...]:
         """The sentences of `passage` that [start, end) touches; () unless all are in a chunk."""
-        found = []
+        sentences = []
         for first, last in sentence_spans(self.texts.get(passage, "")):
             if first < end and start < last:
                 step = self._chunk(passage, first, last)
                 if step is None:
                     return ()
-                found.append(Evidence(step, self.texts[passage][first:last]))
-        return tuple(found)
+                sentences.append(Evidence(step, self.texts[passage][first:last]))
+        return tuple(sentences)
 
     def _chunk(self, passage: int, first: int, last: int) -> int | None:
         for step, start, end in self.places.get(passage, ()):

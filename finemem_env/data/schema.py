@@ -182,7 +182,7 @@ def from_dict(record: object, where: str = "episode", folder: Path | None = None
         episode_id=fields.text("episode_id"),
         competency=cast(Competency, fields.option("competency", get_args(Competency))),
         source=fields.text("source"),
-        chunks=tuple(_chunk(one, shared, folder) for one in fields.children("chunks", _CHUNK)),
+        chunks=tuple(_chunk(chunk, shared, folder) for chunk in fields.children("chunks", _CHUNK)),
         questions=_questions(fields, shared),
         metadata=metadata,
     )
@@ -233,17 +233,17 @@ def _question(fields: Fields, shared: _Common) -> Question:
 
 def _excluded(fields: Fields, lists: _Lists) -> tuple[str, ...]:
     """A question's own list, or the episode's list of that number."""
-    found = fields.get("excluded")
-    if type(found) is int and 0 <= found < len(lists):
-        return lists[found]
+    excluded = fields.get("excluded")
+    if type(excluded) is int and 0 <= excluded < len(lists):
+        return lists[excluded]
     wanted = "a list of texts, or the number of one of the episode's lists of excluded values"
-    return () if found is None else _list_of_texts(found, fields.error("excluded", wanted))
+    return () if excluded is None else _list_of_texts(excluded, fields.error("excluded", wanted))
 
 
-def _list_of_texts(found: object, error: DataError) -> tuple[str, ...]:
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+def _list_of_texts(values: object, error: DataError) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
         raise error
-    return tuple(found)
+    return tuple(values)
 
 
 def _evidence(entry: object, fields: Fields) -> Evidence:
@@ -291,13 +291,13 @@ def read_episodes(path: Path | str, reading: Reading | None = None) -> Iterator[
     def episode(numbered: tuple[int, bytes]) -> Episode:
         number, line = numbered
         where = f"{path}, line {number}"
-        found = from_dict(_decode(line, where), where, Path(path).absolute().parent)
-        before = seen.setdefault(found.episode_id, number)
+        read = from_dict(_decode(line, where), where, Path(path).absolute().parent)
+        before = seen.setdefault(read.episode_id, number)
         if before != number:
             raise DataError(
-                f"{where}: episode_id {found.episode_id!r} is already used in line {before}."
+                f"{where}: episode_id {read.episode_id!r} is already used in line {before}."
             )
-        return found
+        return read
 
     number = 0
     for number, line in enumerate(_lines(Path(path)), start=1):

@@ -135,8 +135,8 @@ def table_episodes(
         groups.setdefault(row.episode, []).append(row)
     episodes = []
     for number, (name, members) in enumerate(groups.items()):
-        found = name if table.episode else f"{path.stem}/{number}"
-        episodes.append(_episode(found, path.stem, members, table, config))
+        episode_id = name if table.episode else f"{path.stem}/{number}"
+        episodes.append(_episode(episode_id, path.stem, members, table, config))
     return episodes
 
 

@@ -37,7 +37,7 @@ def validate(episode: Episode, where: str = "episode") -> None:
     _unique((chunk.id for chunk in episode.chunks), f"{where}: chunks: id")
     _unique((question.id for _, _, question in _all(episode)), f"{where}: questions: id")
     for chunk in episode.chunks:
-        for text in (chunk.text, *(one.text for one in chunk.media)):
+        for text in (chunk.text, *(medium.text for medium in chunk.media)):
             _check_unicode(text, f"{where}: chunk {chunk.id!r}")
     squeezed = [" ".join(chunk.text.split()) for chunk in episode.chunks]
     for place, step, question in _all(episode):

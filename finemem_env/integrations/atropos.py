@@ -77,9 +77,9 @@ class MemoryAtroposEnv(BaseEnv):
 
     async def wandb_log(self, wandb_metrics: dict[str, Any] | None = None) -> None:
         """Log what `evaluate` found beside the rest."""
-        found = dict(self.eval_metrics)
+        metrics = dict(self.eval_metrics)
         self.eval_metrics = []
-        await super().wandb_log({**(wandb_metrics or {}), **found})
+        await super().wandb_log({**(wandb_metrics or {}), **metrics})
 
     async def _reply(
         self, messages: list[Message], temperature: float = 1.0

@@ -45,7 +45,7 @@ async def play_context(
 
     def generate(prompts: list[list[Message]]) -> list[str | None]:
         made = asyncio.run_coroutine_threadsafe(at_once(prompts), loop).result()
-        kept.extend(one for _, one in made)
+        kept.extend(own for _, own in made)
         return [text for text, _ in made]
 
     rows = await asyncio.to_thread(

@@ -74,10 +74,10 @@ def _step(
     shown = env.instructions if instructions else ""
     prompts = [request_messages(rollout.session.observe(), shown) for rollout in live]
     replies = list(generate(prompts))
-    if len(replies) != len(live) or not all(isinstance(one, str | None) for one in replies):
+    if len(replies) != len(live) or not all(isinstance(reply, str | None) for reply in replies):
         raise ConfigError(
             f"generate: expected {len(live)} texts, one for each list of messages, got "
-            f"{[type(one).__name__ for one in replies]}."
+            f"{[type(reply).__name__ for reply in replies]}."
         )
     for rollout, prompt, reply in zip(live, prompts, replies, strict=True):
         rollout.prompts.append(prompt)

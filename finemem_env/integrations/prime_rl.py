@@ -58,4 +58,4 @@ def _normalised(rewards: Sequence[float], scale: bool) -> list[float]:
         return [0.0] * len(rewards)
     mean = statistics.fmean(rewards)
     over = statistics.stdev(rewards) + _EPS if scale else 1.0
-    return [(one - mean) / over for one in rewards]
+    return [(reward - mean) / over for reward in rewards]

@@ -29,14 +29,14 @@ def called(media: Sequence[Medium], before: int) -> tuple[Medium, ...]:
     Raises:
         DataError: data that is not of its kind.
     """
-    found = []
-    for number, one in enumerate(media):
+    named = []
+    for number, medium in enumerate(media):
         try:
-            tokens = raw_tokens(one.kind, one.data)
+            tokens = raw_tokens(medium.kind, medium.data)
         except DataError as error:
             raise DataError(f"media[{number}]: {error}") from error
-        found.append(replace(one, name=f"m{before + number + 1}", tokens=tokens))
-    return tuple(found)
+        named.append(replace(medium, name=f"m{before + number + 1}", tokens=tokens))
+    return tuple(named)
 
 
 def shown_form(medium: Medium, *, named: bool) -> str:

@@ -97,7 +97,7 @@ class Memory:
         if not media and not self._media:
             return
         kept = {name: self._media[name] for name in self._keepers}
-        self._media = kept | {one.name: one for one in media}
+        self._media = kept | {medium.name: medium for medium in media}
 
     def apply(self, step: int, parsed: Sequence[Parsed]) -> Change:
         """Apply what the agent emitted at `step`, in order; one result per entry.
@@ -140,7 +140,7 @@ class Memory:
         items, media = load(snapshot)
         self._clear()
         self._next_id, self.budget = snapshot["next_id"], snapshot["budget"]
-        self._media = {one.name: one for one in media}
+        self._media = {medium.name: medium for medium in media}
         for item in items:
             sentences = [sentence.text for sentence in item.sentences]
             self._put(item, _form(item.content, sentences, item.media))

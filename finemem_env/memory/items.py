@@ -111,7 +111,7 @@ def dump(
         "budget": budget,
         "items": [_dump(item) for item in items],
     }
-    held = [encoded(one) for one in media]
+    held = [encoded(medium) for medium in media]
     if held:
         snapshot["media"] = held
     return snapshot

@@ -142,9 +142,9 @@ class ObservationView:
     def _media(self, chunk: Chunk) -> _ShownChunk:
         """The media of a chunk, and their size."""
         shown = _NOTHING
-        for one in chunk.media:
-            line = shown_form(one, named=self._named)
-            tokens = one.tokens if self._named else 0
+        for medium in chunk.media:
+            line = shown_form(medium, named=self._named)
+            tokens = medium.tokens if self._named else 0
             if self._max_tokens is not None:
                 tokens += self._count_tokens(line)
             size = shown.tokens + tokens, shown.chars + len(line) + 1
@@ -181,11 +181,11 @@ class ObservationView:
         if self._fits(whole.tokens + media.tokens, whole.chars + media.chars):
             return whole
 
-        def clipped(given: tuple[str, ...]) -> _ShownChunk:
-            return self._size(NumberedChunk(given, starts, clipped=True))
+        def clipped(kept: tuple[str, ...]) -> _ShownChunk:
+            return self._size(NumberedChunk(kept, starts, clipped=True))
 
-        def fits(given: tuple[str, ...]) -> bool:
-            part = clipped(given)
+        def fits(kept: tuple[str, ...]) -> bool:
+            part = clipped(kept)
             return self._fits(part.tokens + media.tokens, part.chars + media.chars)
 
         count = largest(len(sentences) - 1, lambda n: fits(sentences[:n]))
@@ -227,9 +227,9 @@ class ObservationView:
         return sorted(self._take(ranked, chunk.tokens, chunk.chars))
 
     def _by_relevance(self, chunk: str, retriever: Retriever) -> list[int]:
-        found = retriever.search(chunk, len(self._lines))
-        rest = set(self._lines) - set(found)
-        return found + sorted(rest, reverse=True)
+        ranked = retriever.search(chunk, len(self._lines))
+        rest = set(self._lines) - set(ranked)
+        return ranked + sorted(rest, reverse=True)
 
     def _take(self, ranked: list[int], tokens: int, chars: int) -> list[int]:
         taken = []

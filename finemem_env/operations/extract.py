@@ -43,8 +43,8 @@ DIGITS = 18  # a longer integer cannot be an id
 
 
 def _object(pairs: list[tuple[str, Any]]) -> object:
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else BROKEN
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else BROKEN
 
 
 def integer(digits: str) -> int:

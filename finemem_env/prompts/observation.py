@@ -139,7 +139,7 @@ def has_media_names(observation: str) -> bool:
     match = _HEAD.search(observation)
     if match is None or match[5] is None:
         return False
-    return any(one.name for one in parse_observation(observation).media)
+    return any(medium.name for medium in parse_observation(observation).media)
 
 
 def prompt_version(memory: str, line_numbers: bool = False, media: bool = False) -> str:
@@ -302,7 +302,7 @@ def _parse_chunk(head: str) -> _Chunk:
     rows = head[match.end() : -len("\n</chunk>")].split("\n")
     count = len(rows) - int(match[5] or 0)
     forms = map(parse_form, rows[count:])
-    media = tuple(one for one in forms if one is not None)
+    media = tuple(medium for medium in forms if medium is not None)
     lines = None
     if match[4] is not None:
         lines, text = _parse_lines(rows[:count], int(match[4]))
@@ -323,4 +323,4 @@ def _parse_lines(rows: Sequence[str], count: int) -> tuple[tuple[str, ...], str]
         else:
             rest = f"\n{row}"
     text = "\n\n".join(join_lines(sentences) for sentences in paragraphs) + rest
-    return tuple(one for sentences in paragraphs for one in sentences), text.lstrip("\n")
+    return tuple(sentence for sentences in paragraphs for sentence in sentences), text.lstrip("\n")

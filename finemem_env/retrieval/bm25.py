@@ -160,7 +160,7 @@ class BM25:
         if not self._items or k <= 0:
             return []
         held = self._held(self._terms[query].sequence)
-        if sum([len(one) for _, one in held]) <= _FEW:
+        if sum([len(postings) for _, postings in held]) <= _FEW:
             return self._search_few(query, held, k)
         scores, shared = self._score(held)
         slots = np.flatnonzero(shared)
@@ -184,7 +184,7 @@ class BM25:
         if len(found) > k:
             found.sort(reverse=True)
             least = found[k - 1][0] - _TIE
-            found = [one for one in found if one[0] >= least]
+            found = [entry for entry in found if entry[0] >= least]
         # Rounded as NumPy does it.
         ranked = [round(score * _SCALE) / _SCALE for score, _ in found]
         return self._order(query, [slot for _, slot in found], ranked)[:k]
@@ -196,13 +196,13 @@ class BM25:
             derived.listed,
             self._slot_ids,
         )
-        found = []
+        parts = []
         for packed in postings:
             slot, count = packed >> _BITS, packed & _MASK
             if alive[slot] >= 0:
                 numerator = count * (_K1 + 1) if self._okapi else count
-                found.append((slot, weight * (numerator / (count + norms[slot]))))
-        return found
+                parts.append((slot, weight * (numerator / (count + norms[slot]))))
+        return parts
 
     def _order(self, query: str, slots: list[int], scores: list[float]) -> list[int]:
         ids = [self._slot_ids[slot] for slot in slots]
@@ -227,9 +227,9 @@ class BM25:
         norms = derived.norms
         weights = np.repeat(
             [self._idf(self._df(term), derived.floor) for term, _ in held],
-            [len(one) for _, one in held],
+            [len(postings) for _, postings in held],
         )
-        packed = np.frombuffer(b"".join([one for _, one in held]), np.int64)
+        packed = np.frombuffer(b"".join([postings for _, postings in held]), np.int64)
         slots, counts = packed >> _BITS, packed & _MASK
         numerator = counts * (_K1 + 1) if self._okapi else counts
         parts = weights * (numerator / (counts + norms[slots]))

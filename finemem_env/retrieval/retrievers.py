@@ -90,12 +90,12 @@ class StoreRetriever:
 
     def update(self, removed: Sequence[tuple[int, str]], added: Sequence[tuple[int, str]]) -> None:
         """Follow one change of the memory; both hold (item id, content)."""
-        here = {item_id: self._stores.pop(item_id, "") for item_id, _ in removed}
-        there = {item_id: self._store_of(item_id) for item_id, _ in added}
-        self._stores |= there
+        before = {item_id: self._stores.pop(item_id, "") for item_id, _ in removed}
+        after = {item_id: self._store_of(item_id) for item_id, _ in added}
+        self._stores |= after
         for store, retriever in self._retrievers.items():
-            gone = [pair for pair in removed if here[pair[0]] == store]
-            new = [pair for pair in added if there[pair[0]] == store]
+            gone = [pair for pair in removed if before[pair[0]] == store]
+            new = [pair for pair in added if after[pair[0]] == store]
             if gone or new:
                 retriever.update(gone, new)
 
@@ -139,7 +139,7 @@ def make_retriever(config: Mapping[str, object], *, bm25: str) -> Retriever:
     else:
         make = RETRIEVERS.find(name).make
         for key in options:
-            known = [one for one in inspect.signature(make).parameters if one != "variant"]
+            known = [option for option in inspect.signature(make).parameters if option != "variant"]
             if key not in known:
                 raise ConfigError(nearest(f"option of retriever {name!r}", key, known))
     if make is _make_bm25:

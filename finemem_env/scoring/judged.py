@@ -136,8 +136,8 @@ def _read_summary(replies: Sequence[str], question: Question) -> float | None:
     read = [number for number in numbers if number is not None]
     if len(read) < len(numbers) or not total:
         return None
-    fluency, found, supported, sentences = read
-    recall = min(1.0, found / total)
+    fluency, recalled, supported, sentences = read
+    recall = min(1.0, recalled / total)
     precision = min(1.0, supported / sentences) if sentences else 0.0
     if not fluency or not recall or not precision:
         return 0.0

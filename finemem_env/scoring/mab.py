@@ -34,8 +34,8 @@ def normalise(text: str) -> str:
 
 def parse_output(text: str) -> str:
     """The rest of the line after the first "Answer:", else the first line."""
-    found = _ANSWER.search(text)
-    line = found[1] if found else text.split("\n", 1)[0]
+    match = _ANSWER.search(text)
+    line = match[1] if match else text.split("\n", 1)[0]
     return _PREFIX.sub("", line.strip()).strip()
 
 

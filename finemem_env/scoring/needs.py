@@ -23,8 +23,8 @@ def need_of(metric: str) -> tuple[str, str] | None:
 def has_needed(question: Question) -> bool:
     """Whether the list is there that the question's metric needs, if it needs one."""
     need = need_of(question.metric)
-    found = None if need is None else question.metadata.get(need[0])
-    return need is None or (isinstance(found, list | tuple) and bool(found))
+    values = None if need is None else question.metadata.get(need[0])
+    return need is None or (isinstance(values, list | tuple) and bool(values))
 
 
 def needed(question: Question) -> Sequence[Any]:
@@ -39,5 +39,5 @@ def needed(question: Question) -> Sequence[Any]:
             f"question {question.id!r}: metric {question.metric!r} needs {what} in its metadata, "
             f'{{"{key}": […]}}.'
         )
-    found: Sequence[Any] = question.metadata[key]  # type: ignore[assignment]
-    return found
+    values: Sequence[Any] = question.metadata[key]  # type: ignore[assignment]
+    return values

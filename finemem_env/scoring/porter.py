@@ -31,13 +31,13 @@ def stem(word: str) -> str:
 
 def _consonants(word: str) -> list[bool]:
     """Per letter, whether it is a consonant; a y is one at the start and after a vowel."""
-    found: list[bool] = []
+    consonants: list[bool] = []
     for place, letter in enumerate(word):
         if letter == "y":
-            found.append(place == 0 or not found[-1])
+            consonants.append(place == 0 or not consonants[-1])
         else:
-            found.append(letter not in "aeiou")
-    return found
+            consonants.append(letter not in "aeiou")
+    return consonants
 
 
 def _measure(word: str) -> int:

@@ -163,7 +163,7 @@ def asked_record(asked: Asked) -> dict[str, Any]:
 
 
 def _asked(asked: tuple[Asked, ...]) -> tuple[dict[str, Any], ...]:
-    return tuple(asked_record(one) for one in asked)
+    return tuple(asked_record(question) for question in asked)
 
 
 def _known(limit: int | None) -> int:

@@ -155,7 +155,7 @@ def without_texts(trace: Trace) -> Trace:
 
 def _as_dict(record: Any) -> dict[str, Any]:  # noqa: ANN401
     """The fields of a dataclass as they are; `dataclasses.asdict` would copy every value."""
-    return {one.name: getattr(record, one.name) for one in fields(record)}
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _step_record(step: TraceStep, trace: Trace) -> dict[str, Any]:
@@ -174,17 +174,17 @@ def _step_record(step: TraceStep, trace: Trace) -> dict[str, Any]:
     return record
 
 
-def _operation_record(one: OperationResult) -> list[object]:
-    named: list[object] = [list(one.lines)] if one.lines or one.media else []
-    named += [list(one.media)] if one.media else []
-    return [one.name, one.reason, one.item_id, *named]
+def _operation_record(operation: OperationResult) -> list[object]:
+    named: list[object] = [list(operation.lines)] if operation.lines or operation.media else []
+    named += [list(operation.media)] if operation.media else []
+    return [operation.name, operation.reason, operation.item_id, *named]
 
 
 def _answer_record(answer: TraceAnswer, trace: Trace) -> dict[str, Any]:
     record = _as_dict(answer)
     if trace.is_first_version:
         return {key: value for key, value in record.items() if key not in _SECOND_ANSWER}
-    record["evidence"] = [[one.chunk, one.sentence] for one in answer.evidence or ()]
+    record["evidence"] = [[piece.chunk, piece.sentence] for piece in answer.evidence or ()]
     return record
 
 
@@ -275,7 +275,7 @@ def _media(found: Fields) -> tuple[Medium, ...]:
 
 
 def _answers(found: Fields, first: bool) -> tuple[TraceAnswer, ...]:
-    return tuple(_answer(one, first) for one in found.children("answers", _keys(TraceAnswer)))
+    return tuple(_answer(answer, first) for answer in found.children("answers", _keys(TraceAnswer)))
 
 
 def _answer(found: Fields, first: bool) -> TraceAnswer:
@@ -285,7 +285,7 @@ def _answer(found: Fields, first: bool) -> TraceAnswer:
         golds=found.texts("golds"),
         prediction=_need(found, "prediction", str),
         score=_need(found, "score", float),
-        shown=tuple(_each(found, "shown", lambda one: type(one) is int, "item ids")),
+        shown=tuple(_each(found, "shown", lambda item_id: type(item_id) is int, "item ids")),
         used=tuple((i, s) for i, s in _each(found, "used", _is_citation, "[item, sentence] pairs")),
         failed=_need(found, "failed", bool),
         tokens=_need(found, "tokens", int),
@@ -322,8 +322,8 @@ def _operation(found: Fields, entry: object) -> OperationResult:
         name, reason, item_id, *named = entry
         lines, media = [*named, [], []][:2]
         fits = isinstance(name, str) and (item_id is None or type(item_id) is int)
-        fits = fits and isinstance(lines, list) and all(type(one) is int for one in lines)
-        fits = fits and isinstance(media, list) and all(type(one) is str for one in media)
+        fits = fits and isinstance(lines, list) and all(type(line) is int for line in lines)
+        fits = fits and isinstance(media, list) and all(type(name) is str for name in media)
         if fits and (reason is None or reason in set(RejectReason)):
             known = None if reason is None else RejectReason(reason)
             return OperationResult(name, known, item_id, tuple(lines), tuple(media))

@@ -29,13 +29,13 @@ Features = dict[str, NDArray[np.float32]]
 @lru_cache(maxsize=4096)
 def hashed(sentence: str, bins: int) -> NDArray[np.float32]:
     """Which word and word-pair bins `sentence` falls into, shape (bins,), read-only."""
-    found = np.zeros(bins, dtype=np.float32)
+    bins_hit = np.zeros(bins, dtype=np.float32)
     tokens = _shapes(sentence)
-    grams = [*tokens, *(f"{one} {other}" for one, other in pairwise(tokens))]
+    grams = [*tokens, *(f"{word} {other}" for word, other in pairwise(tokens))]
     for gram in grams:
-        found[zlib.crc32(gram.encode()) % bins] = 1.0
-    found.flags.writeable = False
-    return found
+        bins_hit[zlib.crc32(gram.encode()) % bins] = 1.0
+    bins_hit.flags.writeable = False
+    return bins_hit
 
 
 def _shapes(sentence: str) -> list[str]:

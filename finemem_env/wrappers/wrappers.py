@@ -123,9 +123,9 @@ class FeatureObservation(
         )
         gym.ObservationWrapper.__init__(self, env)
         self._discrete = _find(env)
-        found = self._discrete
-        self.sentences = sentences or (found.sentences if found else 8)
-        self.slots = slots or (found.slots if found else 2)
+        discrete = self._discrete
+        self.sentences = sentences or (discrete.sentences if discrete else 8)
+        self.slots = slots or (discrete.slots if discrete else 2)
         self.bins, self.flat = bins, flat
         shapes = {
             "words": (self.sentences, bins),

@@ -87,10 +87,10 @@ class BeamSource(TalkSource):
     def _found(self, chats: str) -> list[Path]:
         """The questions of every chat of a size; a folder that was given may be any of theirs."""
         if self.config.path is not None:
-            found = sorted(self.config.path.glob(f"**/{_QUESTIONS}"))
-            sized = [path for path in found if chats in path.absolute().parts]
-            if found:
-                return sized or found
+            questions = sorted(self.config.path.glob(f"**/{_QUESTIONS}"))
+            sized = [path for path in questions if chats in path.absolute().parts]
+            if questions:
+                return sized or questions
         return self.files(f"beam/chats/{chats}/*/{_QUESTIONS}")
 
     def _chat(self, questions: Path) -> Talk:
@@ -107,18 +107,18 @@ def _number(path: Path) -> tuple[int, str]:
 
 
 def _parse(paths: tuple[Path, ...], reading: Reading) -> Talk:
-    told, asked = paths
-    name = f"{told.parent.parent.name}/{told.parent.name}"
-    sessions, places = _sessions(read_json(told, reading), str(told), reading)
-    content = Fields(read_json(asked, reading), str(asked), hint=reading.hint)
+    chat, probing = paths
+    name = f"{chat.parent.parent.name}/{chat.parent.name}"
+    sessions, places = _sessions(read_json(chat, reading), str(chat), reading)
+    content = Fields(read_json(probing, reading), str(probing), hint=reading.hint)
     entries = [
         (ability, number, entry)
         for ability in content
         for number, entry in enumerate(content.children(ability))
     ]
 
-    def question(one: tuple[str, int, Fields]) -> TalkQuestion:
-        ability, number, entry = one
+    def question(numbered: tuple[str, int, Fields]) -> TalkQuestion:
+        ability, number, entry = numbered
         return _asked(entry, ability, f"{name}/{ability}-{number}", places)
 
     questions = reading.each(question, entries)
@@ -193,7 +193,7 @@ def _asked(entry: Fields, ability: str, name: str, places: Mapping[int, Place]) 
         },
         unanswerable=ability == "abstention",
     )
-    named = [places[one] for one in _ids(entry.get("source_chat_ids")) if one in places]
+    named = [places[number] for number in _ids(entry.get("source_chat_ids")) if number in places]
     return TalkQuestion(question, tuple(dict.fromkeys(named)))
 
 
@@ -202,7 +202,7 @@ def _ids(value: object) -> Iterator[int]:
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list):
-        for one in value:
-            yield from _ids(one)
+        for entry in value:
+            yield from _ids(entry)
     elif isinstance(value, int):
         yield value

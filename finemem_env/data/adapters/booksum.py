@@ -97,12 +97,12 @@ def _parse(path: Path, reading: Reading) -> tuple[_Chapter, ...]:
 
 def _chapter(record: Fields) -> _Chapter:
     text = unwrapped(record.text("text"))
-    given = record.texts("keywords", [])
-    found = given or keywords_of(record.text("summary", ""), text)
-    if not found:
+    keywords = record.texts("keywords", [])
+    kept = keywords or keywords_of(record.text("summary", ""), text)
+    if not kept:
         raise record.error("keywords", "keywords, or a summary that shares some words with text")
     name = f"{record.text('book', '')} {record.text('chapter', '')}".strip()
-    return _Chapter(name, text, tuple(one.replace(",", " ") for one in found))
+    return _Chapter(name, text, tuple(keyword.replace(",", " ") for keyword in kept))
 
 
 def _parse_squality(path: Path, reading: Reading) -> tuple[_Chapter, ...]:
@@ -112,7 +112,7 @@ def _parse_squality(path: Path, reading: Reading) -> tuple[_Chapter, ...]:
 def _story(record: Fields) -> _Chapter:
     text = unwrapped(record.text("document"))
     questions = record.children("questions")
-    summaries = [one.text("response_text") for one in questions[0].children("responses")]
+    summaries = [response.text("response_text") for response in questions[0].children("responses")]
     return _Chapter(
         str(record.mapping("metadata").get("passage_id", "")),
         text,

@@ -51,8 +51,8 @@ def final_questions(
     unique: dict[str, Question] = {}
     for question in [*multi, *single]:
         unique.setdefault(normalise(question.question), question)
-    asked = list(unique.values())[:FINAL_QUESTIONS]
-    return tuple(asked[i] for i in rng.permutation(len(asked)).tolist())
+    questions = list(unique.values())[:FINAL_QUESTIONS]
+    return tuple(questions[i] for i in rng.permutation(len(questions)).tolist())
 
 
 def _single(
@@ -85,14 +85,14 @@ def _multi(
 ) -> Iterator[Question]:
     for case in shuffled(rng, selection.cases):
         wording = case.questions[int(rng.integers(len(case.questions)))]
-        told = [evidence(fact) for fact in case.after]
-        if case.answers and all(told):
+        evidences = [evidence(fact) for fact in case.after]
+        if case.answers and all(evidences):
             yield Question(
                 f"case-{case.id}",
                 wording,
                 case.answers,
                 type="multi_hop",
-                evidence=tuple(dict.fromkeys(entry for part in told for entry in part)),
+                evidence=tuple(dict.fromkeys(entry for part in evidences for entry in part)),
                 # The facts on the way may be told beside the answer.
                 excluded=selection.others(case.after[-1], of_its_relation=True),
             )

@@ -34,18 +34,18 @@ def without_published(pool: Pool, path: str, reading: Reading) -> Pool:
     files = sorted(folder.glob("**/*.parquet")) if folder.is_dir() else [folder]
     if not files or not files[0].is_file():
         raise DataError(f"exclude: expected parquet files of MemoryAgentBench at {path!r}.")
-    asked = "\n".join(parsed(_questions, file, reading) for file in files)
-    return pool.where(lambda text: normalise(text) not in asked)
+    published = "\n".join(parsed(_questions, file, reading) for file in files)
+    return pool.where(lambda text: normalise(text) not in published)
 
 
 def _questions(path: Path, reading: Reading) -> str:
     """All questions of a file, one a line, in the form in which texts are compared."""
-    found: list[str] = []
+    texts: list[str] = []
     for row in local_rows([path], (), reading).rows:
         if row.fields.get("questions") is None:
-            asked = json_list(row.fields, "questions_and_answers")
-            questions = [one.get("question", "") for one in asked if isinstance(one, dict)]
+            entries = json_list(row.fields, "questions_and_answers")
+            questions = [entry.get("question", "") for entry in entries if isinstance(entry, dict)]
         else:
             questions = row.fields.items("questions")
-        found.extend(normalise(str(question)) for question in questions)
-    return "\n".join(found)
+        texts.extend(normalise(str(question)) for question in questions)
+    return "\n".join(texts)

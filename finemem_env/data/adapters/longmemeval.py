@@ -81,7 +81,7 @@ class LongMemEvalSource(PassageSource):
         if config.num_chunks is not None:
             raise ConfigError(f"source {self.name!r}: num_chunks does not apply; use chunk_tokens.")
         records = parsed(_parse, self.file("longmemeval/longmemeval_*.json"), self.reading)
-        self._records = [one for one in records if split_of(one.id) == config.split]
+        self._records = [record for record in records if split_of(record.id) == config.split]
         if not self._records:
             raise ConfigError(f"source {self.name!r} has no question in split {config.split!r}.")
         self.data_sources = frozenset({"longmemeval"})
@@ -109,7 +109,7 @@ class LongMemEvalSource(PassageSource):
         most = _LEAST_QUESTIONS + int(rng.integers(_MOST_QUESTIONS - _LEAST_QUESTIONS + 1))
         for place in rng.permutation(len(self._records)).tolist():
             record = self._records[place]
-            size = sum(self.count(turn) for one in record.talks for turn in one.session.turns)
+            size = sum(self.count(turn) for talk in record.talks for turn in talk.session.turns)
             if chosen and tokens + size > _MOST_TOKENS:
                 continue
             tokens += size
@@ -183,7 +183,7 @@ def _with_proof(talks: Sequence[_Conversation], named: Sequence[str]) -> Sequenc
 def _talk(fields: Fields, name: str, date: str, turns: object) -> _Conversation:
     if not isinstance(turns, list):
         raise fields.error("haystack_sessions", "lists of turns", turns)
-    told: list[str] = []
+    said: list[str] = []
     proof: set[int] = set()
     for entry in turns:
         turn = Fields(entry, f"{fields.where}: session {name}", hint=fields.hint)
@@ -191,7 +191,7 @@ def _talk(fields: Fields, name: str, date: str, turns: object) -> _Conversation:
         content = " ".join(turn.text("content", "").split())
         if content:
             if turn.get("has_answer"):
-                proof.add(len(told))
-            told.append(f"<{speaker}> {content}")
+                proof.add(len(said))
+            said.append(f"<{speaker}> {content}")
     header = f"[Dialogue between User and Assistant on {date}]"
-    return _Conversation(name, TalkSession(header, date, tuple(told)), frozenset(proof))
+    return _Conversation(name, TalkSession(header, date, tuple(said)), frozenset(proof))

@@ -50,10 +50,10 @@ class NluSource(LabelledSource):
 def _parse(path: Path, reading: Reading) -> Parts:
     columns = ("scenario", "intent", "answer")
     pairs: dict[str, list[tuple[str, str]]] = {"train": [], "val": [], "test": []}
-    told = filter(_is_request, read_csv(path, columns, reading, delimiter=";"))
-    for text, label in reading.each(_pair, told):
+    requests = filter(_is_request, read_csv(path, columns, reading, delimiter=";"))
+    for text, label in reading.each(_pair, requests):
         pairs[split_of(normalise(text))].append((text, label))
-    return Parts(**{split: make_pool(found) for split, found in pairs.items()})
+    return Parts(**{split: make_pool(texts) for split, texts in pairs.items()})
 
 
 def _is_request(row: Fields) -> bool:

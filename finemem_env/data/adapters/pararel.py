@@ -56,7 +56,7 @@ def filler_facts(
         reading: how the files are read.
     """
     templates = parsed(_parse_templates, clozes, reading)
-    asked = parsed(_parse_templates, questions, reading)
+    wordings = parsed(_parse_templates, questions, reading)
     keys = {_folded(fact.key) for fact in taken}
     texts = {normalise(fact.question) for fact in taken}
     facts: dict[tuple[str, str], EditedFact] = {}
@@ -65,7 +65,7 @@ def filler_facts(
     for path in files:
         relation = path.stem
         own = _TEMPLATES.get(relation, ("", ""))
-        cloze, question = templates.get(relation, own[0]), asked.get(relation, own[1])
+        cloze, question = templates.get(relation, own[0]), wordings.get(relation, own[1])
         if not cloze or not question:
             continue
         for subject, value in parsed(_parse_pairs, path, reading):

@@ -64,20 +64,20 @@ class RedialSource(PassageSource):
         testing = parsed(_parse, self.file("redial/test_data.jsonl"), self.reading)
         self._titles = _all_titles(training, testing)
         shown = tuple(talk for talk in training if bucket(talk.id, 10) != 9)
-        asked = {
+        pools = {
             "train": shown,
             "val": tuple(talk for talk in training if bucket(talk.id, 10) == 9),
             "test": testing,
         }
         self._shown = shown
-        self._asked = [talk for talk in asked[config.split] if talk.opening and talk.suggested]
+        self._asked = [talk for talk in pools[config.split] if talk.opening and talk.suggested]
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
         """Hold out the questions' conversations, pack others."""
         targets = self.targets(rng)
         order = rng.permutation(len(self._asked))[:FINAL_QUESTIONS].tolist()
-        asked = [self._asked[i] for i in order]
-        held_out = {talk.id for talk in asked}
+        talks = [self._asked[i] for i in order]
+        held_out = {talk.id for talk in talks}
         passages = (
             Passage(self._shown[i].text)
             for i in rng.permutation(len(self._shown)).tolist()
@@ -92,7 +92,7 @@ class RedialSource(PassageSource):
                 metric="recall@5",
                 metadata={"titles": self._titles, "forms": talk.suggested},
             )
-            for talk in asked
+            for talk in talks
         ]
         return self.compose(index, [chunk.text for chunk in layout.chunks], questions)
 
@@ -125,8 +125,8 @@ def _talk(record: Fields) -> _FilmTalk:
         mine = str(message.get("senderWorkerId")) == seeker
         if not raw:
             continue
-        told = _FILM.sub(lambda match: films.get(match[1], match[0]), raw)
-        turns.append(f"{'User' if mine else 'Recommender'}: {told}")
+        text = _FILM.sub(lambda match: films.get(match[1], match[0]), raw)
+        turns.append(f"{'User' if mine else 'Recommender'}: {text}")
         said = [key for key in _FILM.findall(raw) if key in films]
         if not mine:
             for key in said:
@@ -148,14 +148,14 @@ def _talk(record: Fields) -> _FilmTalk:
 
 def _marks(record: Fields) -> dict[str, Mapping[str, int]]:
     """What the forms say of each film; an empty form is a list."""
-    found: dict[str, Mapping[str, int]] = {}
+    marks: dict[str, Mapping[str, int]] = {}
     for form in _FORMS:
         answers = record.get(form)
         for key, about in answers.items() if isinstance(answers, Mapping) else ():
             if isinstance(about, Mapping):
-                found[str(key)] = {
+                marks[str(key)] = {
                     mark: int(about[mark])
                     for mark in ("suggested", "seen", "liked")
                     if isinstance(about.get(mark), int)
                 }
-    return found
+    return marks

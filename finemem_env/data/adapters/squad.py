@@ -73,18 +73,18 @@ class SquadSource(PassageSource):
         order = rng.permutation(len(self._paragraphs)).tolist()
         layout = self.pack((self._paragraphs[i].passage for i in order), targets)
         questions = [
-            _question(asked, evidence)
+            _question(question, evidence)
             for number in layout.passages
-            for asked in self._paragraphs[order[number]].asked
-            if (evidence := layout.evidence(number, asked.start, asked.end))
+            for question in self._paragraphs[order[number]].asked
+            if (evidence := layout.evidence(number, question.start, question.end))
         ]
         return self.extractive(rng, index, layout, questions)
 
 
-def _question(asked: _SpanQuestion, evidence: tuple[Evidence, ...]) -> Question:
-    if asked.answers:
-        return Question(asked.id, asked.question, asked.answers, evidence=evidence)
-    return Question(asked.id, asked.question, (NO_ANSWER,), unanswerable=True)
+def _question(question: _SpanQuestion, evidence: tuple[Evidence, ...]) -> Question:
+    if question.answers:
+        return Question(question.id, question.question, question.answers, evidence=evidence)
+    return Question(question.id, question.question, (NO_ANSWER,), unanswerable=True)
 
 
 def _split(article: str, full: bool) -> str:
@@ -108,10 +108,10 @@ def _parse(path: Path, reading: Reading) -> tuple[_Paragraph, ...]:
         return reading.each(paragraph, enumerate(fields.items("paragraphs")))
 
     articles = reading.each(article, enumerate(content.items("data")))
-    found = tuple(paragraph for article in articles for paragraph in article)
-    if not found and not reading.flaws:
+    paragraphs = tuple(paragraph for article in articles for paragraph in article)
+    if not paragraphs and not reading.flaws:
         raise content.error("data", "paragraphs")
-    return found
+    return paragraphs
 
 
 def _paragraph(fields: Fields, title: str, reading: Reading) -> _Paragraph:
@@ -121,8 +121,8 @@ def _paragraph(fields: Fields, title: str, reading: Reading) -> _Paragraph:
         spot = f"{fields.where}.qas[{numbered[0]}]"
         return _asked(Fields(numbered[1], spot, hint=reading.hint), context)
 
-    found = reading.each(asked, enumerate(fields.items("qas")))
-    return _Paragraph(title, Passage(context, title.replace("_", " ")), tuple(found))
+    questions = reading.each(asked, enumerate(fields.items("qas")))
+    return _Paragraph(title, Passage(context, title.replace("_", " ")), tuple(questions))
 
 
 def _asked(record: Fields, context: str) -> _SpanQuestion:

@@ -63,17 +63,17 @@ def _parse_fine(path: Path, reading: Reading) -> Pool:
 def _parse(path: Path, reading: Reading, *, fine: bool) -> Pool:
     def pair(numbered: tuple[int, str]) -> tuple[str, str]:
         number, line = numbered
-        found = _LINE.fullmatch(line.strip())
-        if found is None:
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
             raise DataError(
                 f"{path}, line {number}: expected '<COARSE>:<fine> <question>', found "
                 f"{line[:60]!r}. {reading.hint}"
             )
-        return found[3], f"{found[1]}:{found[2]}" if fine else found[1]
+        return match[3], f"{match[1]}:{match[2]}" if fine else match[1]
 
     numbered = enumerate(read_lines(path, reading, encoding="latin-1"), start=1)
-    told = [one for one in numbered if one[1].strip()]
-    pairs = reading.each(pair, told)
-    if not told:
+    entries = [entry for entry in numbered if entry[1].strip()]
+    pairs = reading.each(pair, entries)
+    if not entries:
         raise DataError(f"{path}: expected at least one question, found none. {reading.hint}")
     return make_pool(pairs)

@@ -78,7 +78,7 @@ class PublishedRows(BaseSource):
         Raises:
             ConfigError: none is left; says what there is.
         """
-        wanted = {one.strip() for one in str(self.difficulty["data_source"]).split(",")} - {""}
+        wanted = {name.strip() for name in str(self.difficulty["data_source"]).split(",")} - {""}
         named = [(name_of(row), row) for row in rows]
         rules = {name: known_rule(name, self.name) for name, _ in named}
         judged = [] if self.difficulty["judged"] else judged_under(frozenset(rules), "own")
@@ -138,13 +138,13 @@ class MemalphaSource(PublishedRows):
         if self.difficulty["hub"]:
             return self.hub_rows(split, COLUMNS, processed_episode)
         if not path:
-            found = self.files(f"memalpha/{split}.parquet")
+            files = self.files(f"memalpha/{split}.parquet")
         else:
             named = given_path(path, self.hint)
-            found = sorted(named.glob(f"**/{split}*.parquet")) if named.is_dir() else [named]
-        if not found:
+            files = sorted(named.glob(f"**/{split}*.parquet")) if named.is_dir() else [named]
+        if not files:
             raise DataError(f"{path}: expected {split}*.parquet in it. {self.hint}")
-        return local_rows(one_set(found, self.hint), COLUMNS, self.reading, processed_episode)
+        return local_rows(one_set(files, self.hint), COLUMNS, self.reading, processed_episode)
 
     def _split_of(self, row: ParquetRow) -> str:
         """The split a row belongs to, "" for any."""
@@ -170,11 +170,11 @@ def processed_episode(
     chunks = json_list(row, "chunks")
     if not chunks or not all(isinstance(text, str) and text.strip() for text in chunks):
         raise row.error("chunks", "a JSON list of texts that are not blank")
-    asked = [
+    entries = [
         Fields(entry, f"{row.where}: questions_and_answers[{i}]", hint=row.hint)
         for i, entry in enumerate(json_list(row, "questions_and_answers"))
     ]
-    questions = [_question(fields, i, rule) for i, fields in enumerate(asked)]
+    questions = [_question(fields, i, rule) for i, fields in enumerate(entries)]
     known = tuple(question for question in questions if question is not None)
     if not known:
         raise row.error("questions_and_answers", "at least one question with an answer")
@@ -246,7 +246,7 @@ def answer_texts(answer: object) -> tuple[str, ...]:
     if isinstance(answer, Mapping):
         answer = answer.get("text")
     if isinstance(answer, list):
-        return tuple(dict.fromkeys(text for one in answer for text in answer_texts(one)))
+        return tuple(dict.fromkeys(text for entry in answer for text in answer_texts(entry)))
     if isinstance(answer, str | int | float) and not isinstance(answer, bool):
         return (str(answer),) if str(answer).strip() else ()
     return ()

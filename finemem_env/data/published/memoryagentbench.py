@@ -117,10 +117,10 @@ class MemoryAgentBenchSource(PublishedRows):
         return row
 
     def _questions(self, row: Fields, rule: Published) -> tuple[Question, ...]:
-        asked = row.texts("questions")
+        questions = row.texts("questions")
         golds = row.items("answers")
-        if len(golds) != len(asked):
-            raise row.error("answers", f"{len(asked)} lists of golds, one a question")
+        if len(golds) != len(questions):
+            raise row.error("answers", f"{len(questions)} lists of golds, one a question")
         titles = self._titles() if name_of(row).startswith("recsys") else {}
         extras = Fields(row.mapping("metadata"), f"{row.where}: metadata", hint=self.hint)
         return tuple(
@@ -135,7 +135,7 @@ class MemoryAgentBenchSource(PublishedRows):
                 metadata=_metadata(extras, i, titles),
                 unanswerable="_abs" in _listed(extras, "question_ids", i),
             )
-            for i, (question, answers) in enumerate(zip(asked, golds, strict=True))
+            for i, (question, answers) in enumerate(zip(questions, golds, strict=True))
         )
 
     def _titles(self) -> Mapping[str, str]:
@@ -167,20 +167,20 @@ class MemoryAgentBenchSource(PublishedRows):
         if path.endswith(".parquet"):
             return local_rows([given_path(path, self.hint)], (), self.reading)
         folder = self._folder()
-        found = [
+        paths = [
             file
             for part in parts
             if (files := sorted(folder.glob(f"**/{part}[-.]*parquet")))
             for file in one_set(files, self.hint)
         ]
-        if not found and (files := sorted(folder.glob("**/test*.parquet"))):
-            found = one_set(files, self.hint)
-        if not found:
+        if not paths and (files := sorted(folder.glob("**/test*.parquet"))):
+            paths = one_set(files, self.hint)
+        if not paths:
             raise DataError(
                 f"{folder}: expected {parts[0]}-*.parquet (or test.parquet of the processed set) "
                 f"in it. {self.hint}"
             )
-        return local_rows(found, (), self.reading)
+        return local_rows(paths, (), self.reading)
 
     def _read_hub(self, parts: Sequence[str]) -> Rows:
         """The original's splits, or the processed set's "test"."""
@@ -191,7 +191,7 @@ class MemoryAgentBenchSource(PublishedRows):
                 return self.hub_rows("test", ())
             except DataError:
                 raise error from None
-        rows = tuple(row for one in read for row in one.rows)
+        rows = tuple(row for split in read for row in split.rows)
         return Rows.of(rows, read[0].commit)
 
 
@@ -202,16 +202,16 @@ def _known(row: ParquetRow) -> Fields:
 
 
 def _golds(row: Fields, answers: object, titles: Mapping[str, str]) -> tuple[str, ...]:
-    found = answer_texts(answers)
-    if not found:
+    golds = answer_texts(answers)
+    if not golds:
         raise row.error("answers", "at least one gold a question", answers)
     if not titles:
-        return found
-    ids = [one.strip() for text in found for one in text.split(",")]
-    for one in ids:
-        if one not in titles:
-            raise row.error("answers", f"entity ids of {_ENTITIES}", one)
-    return tuple(dict.fromkeys(titles[one] for one in ids))
+        return golds
+    ids = [entity.strip() for text in golds for entity in text.split(",")]
+    for entity in ids:
+        if entity not in titles:
+            raise row.error("answers", f"entity ids of {_ENTITIES}", entity)
+    return tuple(dict.fromkeys(titles[entity] for entity in ids))
 
 
 def _listed(extras: Fields, key: str, number: int) -> str:
@@ -223,16 +223,16 @@ def _listed(extras: Fields, key: str, number: int) -> str:
 
 def _metadata(extras: Fields, number: int, titles: Mapping[str, str]) -> dict[str, object]:
     """What metrics need beside the golds: question type, key points, titles."""
-    found: dict[str, object] = {}
+    metadata: dict[str, object] = {}
     for key, plural in (("question_type", "question_types"), ("question_date", "question_dates")):
         if value := _listed(extras, plural, number):
-            found[key] = value
+            metadata[key] = value
     points = extras.get("keypoints")
     if isinstance(points, list) and points:
-        found["keypoints"] = [str(point) for point in points]
+        metadata["keypoints"] = [str(point) for point in points]
     if titles:
-        found["titles"] = _unique_titles(tuple(titles.values()))
-    return found
+        metadata["titles"] = _unique_titles(tuple(titles.values()))
+    return metadata
 
 
 @lru_cache(maxsize=2)

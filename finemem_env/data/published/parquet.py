@@ -61,9 +61,9 @@ def given_path(path: str, hint: str) -> Path:
     Raises:
         DataError: neither is there.
     """
-    found = Path(path)
-    if found.is_dir() or (found.suffix == ".parquet" and found.is_file()):
-        return found
+    given = Path(path)
+    if given.is_dir() or (given.suffix == ".parquet" and given.is_file()):
+        return given
     raise DataError(f"{path}: expected a folder or a file *.parquet that exists. {hint}")
 
 
@@ -188,10 +188,10 @@ def hub_file(name: str, revision: str, file: str) -> Path:
         return Path(name) / file
     hub = load("huggingface_hub", _WHAT)
     try:
-        found = hub.hf_hub_download(name, file, repo_type="dataset", revision=revision)
+        local = hub.hf_hub_download(name, file, repo_type="dataset", revision=revision)
     except Exception as error:
         raise DataError(f"{name}: {file} cannot be loaded: {error}.") from error
-    return Path(found)
+    return Path(local)
 
 
 def _commit(name: str, revision: str) -> str:
@@ -218,8 +218,8 @@ def _rows(
     return reading.each(made, enumerate(records))
 
 
-def _check_columns(found: Iterable[str], wanted: Sequence[str], where: str, hint: str) -> None:
-    names = list(found)
+def _check_columns(present: Iterable[str], wanted: Sequence[str], where: str, hint: str) -> None:
+    names = list(present)
     for column in wanted:
         if column not in names:
             raise DataError(

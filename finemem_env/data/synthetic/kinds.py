@@ -120,10 +120,10 @@ def fact_key(sentence: str) -> tuple[str, str] | None:
     example = _example(sentence)
     if example is not None:
         return example[0], "label"
-    found = _find(_ASKED, sentence) or _find(_TALLIES, sentence)
-    if found is None:
+    hit = _find(_ASKED, sentence) or _find(_TALLIES, sentence)
+    if hit is None:
         return None
-    form, match = found
+    form, match = hit
     if form.shape == "count":
         return match["p"], match["d"]
     if form.shape == "team":
@@ -141,10 +141,10 @@ def merge(stored: str | None, sentence: str) -> str:
         stored: the stored sentence with `fact_key(sentence)`, None when there is none.
         sentence: a sentence just read.
     """
-    found = _find(_ASKED, sentence)
-    if found is None or found[0].shape == "fact":
+    hit = _find(_ASKED, sentence)
+    if hit is None or hit[0].shape == "fact":
         return sentence
-    form, event = found
+    form, event = hit
     before = None if stored is None else _tally_match(form.shape, stored)
     if form.shape == "count":
         return _count(form.language, event, before)
