@@ -11,7 +11,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -147,6 +147,14 @@ def read_jsonl(path: Path, reading: Reading) -> list[Fields]:
         return Fields(parse_json(placed[1], placed[0], hint), placed[0], hint=hint)
 
     return reading.each(made, lines)
+
+
+@cache
+def each_record(
+    make: Callable[[Fields], T], read: Callable[[Path, Reading], list[Fields]] = read_jsonl
+) -> Callable[[Path, Reading], tuple[T, ...]]:
+    """What `parsed` takes for a file of records that are read one by one."""
+    return lambda path, reading: tuple(reading.each(make, read(path, reading)))
 
 
 def read_lines(path: Path, reading: Reading, encoding: str = "utf-8-sig") -> list[str]:

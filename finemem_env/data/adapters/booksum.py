@@ -15,14 +15,13 @@ question asks for the plot.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from finemem_env.data.adapters.keywords import keywords_of
 from finemem_env.data.dialogue import book_chunk, dates, pack_sentences
-from finemem_env.data.files import Reading, parsed, read_jsonl
+from finemem_env.data.files import each_record, parsed
 from finemem_env.data.passages import dated_chunks
 from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.data.whole import WholeSource, unwrapped
@@ -52,11 +51,10 @@ class BooksumSource(WholeSource):
         super().__init__(spec, config)
         if spec.options.get("squality"):
             file = "dev" if config.split == "val" else config.split
-            path = self.file(f"squality/{file}.jsonl")
-            self._chapters = parsed(_parse_squality, path, self.reading)
+            make, path = _story, self.file(f"squality/{file}.jsonl")
         else:
-            path = self.file(f"booksum/{config.split}.jsonl")
-            self._chapters = parsed(_parse, path, self.reading)
+            make, path = _chapter, self.file(f"booksum/{config.split}.jsonl")
+        self._chapters = parsed(each_record(make), path, self.reading)
         self.size = len(self._chapters)
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
@@ -91,10 +89,6 @@ class BooksumSource(WholeSource):
         return max(-(-size // most), min(default, -(-size // least)))
 
 
-def _parse(path: Path, reading: Reading) -> tuple[_Chapter, ...]:
-    return tuple(reading.each(_chapter, read_jsonl(path, reading)))
-
-
 def _chapter(record: Fields) -> _Chapter:
     text = unwrapped(record.text("text"))
     keywords = record.texts("keywords", [])
@@ -103,10 +97,6 @@ def _chapter(record: Fields) -> _Chapter:
         raise record.error("keywords", "keywords, or a summary that shares some words with text")
     name = f"{record.text('book', '')} {record.text('chapter', '')}".strip()
     return _Chapter(name, text, tuple(keyword.replace(",", " ") for keyword in kept))
-
-
-def _parse_squality(path: Path, reading: Reading) -> tuple[_Chapter, ...]:
-    return tuple(reading.each(_story, read_jsonl(path, reading)))
 
 
 def _story(record: Fields) -> _Chapter:

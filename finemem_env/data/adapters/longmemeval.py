@@ -22,12 +22,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from finemem_env.data.files import Reading, parsed, read_list, split_of
+from finemem_env.data.files import each_record, parsed, read_list, split_of
 from finemem_env.data.packing import Passage, pack
 from finemem_env.data.passages import Layout, PassageSource
 from finemem_env.data.published.memalpha import answer_texts
@@ -80,7 +79,8 @@ class LongMemEvalSource(PassageSource):
         super().__init__(spec, config)
         if config.num_chunks is not None:
             raise ConfigError(f"source {self.name!r}: num_chunks does not apply; use chunk_tokens.")
-        records = parsed(_parse, self.file("longmemeval/longmemeval_*.json"), self.reading)
+        path = self.file("longmemeval/longmemeval_*.json")
+        records = parsed(each_record(_record, read_list), path, self.reading)
         self._records = [record for record in records if split_of(record.id) == config.split]
         if not self._records:
             raise ConfigError(f"source {self.name!r} has no question in split {config.split!r}.")
@@ -138,10 +138,6 @@ def _question(
         metadata={"question_type": record.kind, "question_date": record.date},
         unanswerable="_abs" in record.id,
     )
-
-
-def _parse(path: Path, reading: Reading) -> tuple[_Record, ...]:
-    return tuple(reading.each(_record, read_list(path, reading)))
 
 
 def _record(fields: Fields) -> _Record:

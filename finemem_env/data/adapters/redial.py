@@ -24,11 +24,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
-from finemem_env.data.files import Reading, bucket, parsed, read_jsonl
+from finemem_env.data.files import bucket, each_record, parsed
 from finemem_env.data.packing import FINAL_QUESTIONS, Passage
 from finemem_env.data.passages import PassageSource
 from finemem_env.data.source import SourceConfig, SourceSpec
@@ -60,8 +59,8 @@ class RedialSource(PassageSource):
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
-        training = parsed(_parse, self.file("redial/train_data.jsonl"), self.reading)
-        testing = parsed(_parse, self.file("redial/test_data.jsonl"), self.reading)
+        training = parsed(each_record(_talk), self.file("redial/train_data.jsonl"), self.reading)
+        testing = parsed(each_record(_talk), self.file("redial/test_data.jsonl"), self.reading)
         self._titles = _all_titles(training, testing)
         shown = tuple(talk for talk in training if bucket(talk.id, 10) != 9)
         pools = {
@@ -101,10 +100,6 @@ class RedialSource(PassageSource):
 def _all_titles(*files: tuple[_FilmTalk, ...]) -> list[str]:
     """One list that all questions share."""
     return sorted({title for talks in files for talk in talks for title in talk.titles})
-
-
-def _parse(path: Path, reading: Reading) -> tuple[_FilmTalk, ...]:
-    return tuple(reading.each(_talk, read_jsonl(path, reading)))
 
 
 def _talk(record: Fields) -> _FilmTalk:

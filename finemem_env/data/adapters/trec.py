@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,7 +37,7 @@ class TrecSource(LabelledSource):
     def parts(self) -> Parts:
         """Nine tenths of the training file, the other tenth (shown in "test"), and TREC_10."""
         fine = bool(self.spec.options.get("fine"))
-        read = _parse_fine if fine else _parse_coarse
+        read = _parse_fine if fine else _parse
         training = parsed(read, self.file("trec/train_5500.label"), self.reading)
         test = parsed(read, self.file("trec/TREC_10.label"), self.reading)
         if self.config.split == "test":
@@ -52,15 +53,7 @@ class FineTrecSource(TrecSource):
     knobs: ClassVar[Mapping[str, object]] = {"labels": 20, "exclude": ""}
 
 
-def _parse_coarse(path: Path, reading: Reading) -> Pool:
-    return _parse(path, reading, fine=False)
-
-
-def _parse_fine(path: Path, reading: Reading) -> Pool:
-    return _parse(path, reading, fine=True)
-
-
-def _parse(path: Path, reading: Reading, *, fine: bool) -> Pool:
+def _parse(path: Path, reading: Reading, *, fine: bool = False) -> Pool:
     def pair(numbered: tuple[int, str]) -> tuple[str, str]:
         number, line = numbered
         match = _LINE.fullmatch(line.strip())
@@ -77,3 +70,6 @@ def _parse(path: Path, reading: Reading, *, fine: bool) -> Pool:
     if not entries:
         raise DataError(f"{path}: expected at least one question, found none. {reading.hint}")
     return make_pool(pairs)
+
+
+_parse_fine = partial(_parse, fine=True)
