@@ -25,7 +25,7 @@ from typing import Any, get_args
 
 from agents.learn.advantages import Credit
 from agents.runs.ablation_report import mean_curves, table
-from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig, from_dict
+from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig
 from agents.runs.curves import read_curve
 from agents.runs.load import load_run, read_config
 from agents.settings import Compare
@@ -110,9 +110,9 @@ class Cell:
 
     def config(self, base: Mapping[str, Any]) -> TrainConfig:
         """The settings of its run."""
-        own = {"reward": self.reward, "credit": self.credit, "seed": self.seed}
-        own |= {"compare": self.compare}
-        return from_dict({**base, **own, "env_args": TASKS[self.task], "final_episodes": 0})
+        own = {"reward": self.reward, "credit": self.credit, "compare": self.compare}
+        more = {"seed": self.seed, "env_args": TASKS[self.task], "final_episodes": 0}
+        return TrainConfig(**{**base, **own, **more})
 
 
 def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -> dict[str, Any]:
@@ -131,6 +131,7 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
         return _finished(cell, folder / cell.name, base, episodes)
     config = cell.config(base)
     with needs("an ablation", "train"):
+        from agents.learn import checkpoint
         from agents.learn.distributed import World
         from agents.trainer import Run
     run = Run.start(config, folder / cell.name, resume=True, world=World())
@@ -140,9 +141,7 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
     result: dict[str, Any] = {**dataclasses.asdict(cell), "curve": curve}
     for length, factor in LENGTHS.items():
         result[length] = _score(config, folder / cell.name, factor, episodes)
-    aside = path.with_suffix(".writing")
-    aside.write_text(json.dumps(result) + "\n", encoding="utf-8")
-    aside.rename(path)
+    checkpoint.write_text(path, json.dumps(result) + "\n")
     return result
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from agents.curriculum import chunks_at, parse_curriculum
@@ -28,8 +27,18 @@ TINY = "tiny"  # the model that comes with the package
 EVAL_EPISODES, FINAL_EPISODES = 32, 50  # where nothing else is said and there are so many
 
 
+class _Checked:
+    """Settings that are checked wherever they are made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        """Validate types and ranges."""
+        check_fields(self)
+
+
 @dataclass(frozen=True, slots=True)
-class ModelConfig:
+class ModelConfig(_Checked):
     """Which model and how it is held.
 
     `precision`: float32; bfloat16 (weights too); mixed (float32 weights, bfloat16 arithmetic).
@@ -49,10 +58,6 @@ class ModelConfig:
     )
     lora_alpha: int | None = setting(None, "scale of the adapters; none is twice the rank", low=1)
     tools: bool = setting(False, "give the operations to the chat template as tools")
-
-    def __post_init__(self) -> None:
-        """Validate types and ranges."""
-        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,7 @@ class LossConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class OptimizerConfig:
+class OptimizerConfig(_Checked):
     """AdamW and its schedule."""
 
     updates: int = setting(100, "rollout batches to train on", low=1)
@@ -186,10 +191,6 @@ class OptimizerConfig:
     )
     micro_tokens: int = setting(4096, "padded tokens of a micro-batch", low=1)
 
-    def __post_init__(self) -> None:
-        """Validate types and ranges."""
-        check_fields(self)
-
     def rate(self, update: int) -> float:
         """Learning rate of an update: linear warm-up, then constant or linear to a tenth."""
         rate = self.lr * min(1.0, (update + 1) / max(self.warmup_updates, 1))
@@ -199,7 +200,7 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationConfig:
+class EvaluationConfig(_Checked):
     """Which held-out episodes are played, and when."""
 
     eval_every: int = setting(
@@ -222,13 +223,9 @@ class EvaluationConfig:
         "play skip, fifo, salience and oracle beside evaluations, for eval/normalised",
     )
 
-    def __post_init__(self) -> None:
-        """Validate types and ranges."""
-        check_fields(self)
-
 
 @dataclass(frozen=True, slots=True)
-class SavingConfig:
+class SavingConfig(_Checked):
     """Checkpoints, logs and the machine."""
 
     save_every: int = setting(20, "updates between checkpoints", low=1)
@@ -238,10 +235,6 @@ class SavingConfig:
     threads: int = setting(0, "CPU threads of torch; 0 leaves torch's default", low=0)
     shard: bool = setting(False, "split weights and optimizer over the processes (FSDP2)")
     track: bool = setting(False, "log to wandb as well, where it is installed")
-
-    def __post_init__(self) -> None:
-        """Validate types and ranges."""
-        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,23 +268,6 @@ class ServerOptions:
     deadline: float = 1200.0
     api_key_env: str = "OPENAI_API_KEY"
     tolerance: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SamplerSetup:
-    """What a sampler needs to know of the run.
-
-    Attributes:
-        name: "transformers", "vllm", or addresses of vLLM servers.
-        options: `sampler_args`.
-        folder: where weights are handed over; a server must see it under the same path.
-        precision: of the trainer.
-    """
-
-    name: str
-    options: Mapping[str, Any]
-    folder: Path
-    precision: Precision
 
 
 def server_addresses(name: str) -> list[str]:

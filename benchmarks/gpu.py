@@ -16,7 +16,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -95,27 +95,22 @@ def warm_start(model: ModelConfig, load: Load, folder: Path, seconds: float) -> 
 def settings(model: ModelConfig, load: Load, sampler: str, warm: Path) -> TrainConfig:
     """Of the training by reward that follows."""
     from agents.learn.references import REFERENCE_ENV_ARGS
-    from agents.runs.config import from_dict
+    from agents.runs.config import TrainConfig
 
-    given = {"lora_rank": model.lora_rank, "precision": model.precision, "device": model.device}
-    return from_dict(
-        {
-            **given,
-            "model": str(warm),
-            "env_args": {**REFERENCE_ENV_ARGS, "num_chunks": 6},
-            "instructions": False,
-            "updates": _ENDLESS,
-            "contexts": load.contexts,
-            "group_size": load.group_size,
-            "max_new_tokens": load.max_new_tokens,
-            "gradient_checkpointing": model.gradient_checkpointing,
-            "sampler": sampler,
-            "lr": 1e-5,
-            "eval_every": 0,
-            "eval_episodes": load.episodes,
-            "final_episodes": 0,
-            "save_every": _ENDLESS,
-        }
+    return TrainConfig(
+        model=replace(model, model=str(warm)),
+        env_args={**REFERENCE_ENV_ARGS, "num_chunks": 6},
+        instructions=False,
+        updates=_ENDLESS,
+        contexts=load.contexts,
+        group_size=load.group_size,
+        max_new_tokens=load.max_new_tokens,
+        sampler=sampler,
+        lr=1e-5,
+        eval_every=0,
+        eval_episodes=load.episodes,
+        final_episodes=0,
+        save_every=_ENDLESS,
     )
 
 

@@ -6,14 +6,14 @@ last one are left out: one draws two batches, the other none ahead.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from agents.runs.config import PRESETS, from_dict
+from agents.runs.config import PRESETS, TrainConfig
+from agents.runs.curves import read_curve
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.options import at_least, json_object
 from finemem_env.cli.progress import Progress, begin
@@ -27,9 +27,8 @@ SETTINGS: dict[str, Any] = {"eval_every": 0, "eval_episodes": 1, "final_episodes
 
 def seconds(folder: Path) -> dict[str, float]:
     """Mean seconds of a run's updates by part, without the first and the last one."""
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    updates = [json.loads(line) for line in lines][2:-1]
-    return {key: fmean(update[f"time/{key}"] for update in updates) for key in SHOWN}
+    curves = {key: read_curve(folder, f"time/{key}")[1:-1] for key in SHOWN}
+    return {key: fmean(took for _, took in curve) for key, curve in curves.items()}
 
 
 @command
@@ -50,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     base = {**PRESETS[given.preset], **SETTINGS, **given.set, "updates": given.updates}
-    configs = [from_dict({**base, "sampler": given.sampler, "overlap": one}) for one in (0, 1)]
+    base |= {"sampler": given.sampler}
+    configs = [TrainConfig(**{**base, "overlap": overlap}) for overlap in (0, 1)]
     if given.output_dir.exists():
         raise ConfigError(f"{given.output_dir} is there already: choose another folder.")
     require(("torch", "transformers"), "training", "train")

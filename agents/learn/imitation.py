@@ -6,7 +6,6 @@ are a function of the seed, so the number of steps done says which come next.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +29,7 @@ from agents.learn.references import (
 from agents.learn.rollout import RolloutSampling, roll_out
 from agents.model.batching import Row, micro_batches
 from agents.model.policy import Policy, load_policy
-from agents.settings import ModelConfig
+from agents.settings import ModelConfig, OptimizerConfig
 from finemem_env.backends.options import read_options
 from finemem_env.fields import read_object
 from finemem_env.registration import make_rollout_env
@@ -70,11 +69,11 @@ class Imitation:
     teacher: Unselective = field(default_factory=Unselective)
     save_every: int = 10
 
-    def digest(self) -> str:
-        """SHA-256 over what a resumed run must not change."""
-        free = {"steps", "save_every"}
-        kept = {key: value for key, value in asdict(self).items() if key not in free}
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    def fixed(self) -> dict[str, Any]:
+        """What a resumed run must not change, by name."""
+        values = asdict(self)
+        values |= {**values.pop("teacher"), **values.pop("model")}
+        return {key: value for key, value in values.items() if key not in ("steps", "save_every")}
 
 
 @dataclass(slots=True)
@@ -112,16 +111,18 @@ def imitate(
     position, totals = Position(), _Totals()
     last = checkpoint.latest(folder / "checkpoints")
     if last is not None:
-        position = checkpoint.load(last, policy.model, optimizer, config.digest())
+        usual = Imitation(ModelConfig()).fixed()
+        position = checkpoint.load(last, policy.model, optimizer, config.fixed(), usual)
         read = read_object(folder / "totals.json")
         totals = read_options(_Totals, read.mapping_of_all(), read.where)
     source = _rows(policy, config, skip=position.update * config.prompts)
+    schedule = OptimizerConfig(config.steps, config.lr, "linear", WARMUP)
     losses: list[float] = []
     while position.update < config.steps:
         began = time.perf_counter()
         rows = [row for group in islice(source, config.prompts) for row in group]
         for group in optimizer.param_groups:
-            group["lr"] = _rate(config, position.update)
+            group["lr"] = schedule.rate(position.update)
         losses.append(imitation_step(policy, optimizer, rows, share=policy.shares_prefixes))
         position.update += 1
         totals.prompt_tokens += sum({row.group: len(row.prompt) for row in rows}.values())
@@ -132,7 +133,7 @@ def imitate(
         if stopped or position.update % config.save_every == 0:
             checkpoint.write_text(folder / "totals.json", json.dumps(asdict(totals)))
             checkpoint.save(
-                folder / "checkpoints", policy.model, optimizer, position, config.digest()
+                folder / "checkpoints", policy.model, optimizer, position, config.fixed()
             )
         if stopped:
             return {"done": position.update}
@@ -162,11 +163,6 @@ def _finish(policy: Policy, config: Imitation, folder: Path, totals: _Totals) ->
     }
     checkpoint.write_text(folder / "warmstart.json", json.dumps(record, indent=2) + "\n")
     return record
-
-
-def _rate(config: Imitation, step: int) -> float:
-    rise = min(1.0, (step + 1) / WARMUP)
-    return config.lr * rise * (1.0 - 0.9 * step / config.steps)
 
 
 def _rows(policy: Policy, config: Imitation, skip: int) -> Iterator[list[Row]]:

@@ -186,7 +186,7 @@ def roll_out(
         batch = _Batch(
             prompts,
             [rollout.context for rollout in live],
-            [_draw([*own[one.place], one.start + len(one.steps)]) for one in live],
+            [seed_of([*own[one.place], one.start + len(one.steps)]) for one in live],
             seed=int(batches.spawn(1)[0].generate_state(1)[0]),
             first=len(rollouts[0].steps) == 0,
         )
@@ -289,7 +289,8 @@ class _Batch:
     first: bool
 
 
-def _draw(words: Sequence[int]) -> int:
+def seed_of(words: Sequence[int]) -> int:
+    """A seed that these numbers decide."""
     return int(np.random.SeedSequence(words).generate_state(1)[0])
 
 

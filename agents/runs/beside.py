@@ -10,7 +10,7 @@ from typing import Any
 from agents.learn import checkpoint
 from agents.runs.evaluation import play_references
 from baselines.tables.summary import AgentSummary, summarise
-from finemem_env.fields import Fields, read_object
+from finemem_env.fields import read_object
 
 LINES = ("skip", "fifo", "salience", "oracle")
 Lines = dict[str, dict[str, float]]  # agent -> metric -> value, the same at every update
@@ -41,7 +41,10 @@ def reference_lines(
     if path.is_file():
         kept = read_object(path)
         if {key: kept.get(key) for key in asked} == json.loads(json.dumps(asked)):
-            return {one: _numbers(kept.child("lines").child(one)) for one in kept.child("lines")}
+            agents = {name: kept.child("lines").child(name) for name in kept.child("lines")}
+            return {
+                name: {key: values.number(key) for key in values} for name, values in agents.items()
+            }
     rows = summarise(play_references(env_id, env_args, seeds=seeds, agents=LINES))
     lines = {
         row.agent: {
@@ -51,10 +54,6 @@ def reference_lines(
     }
     checkpoint.write_text(path, json.dumps({**asked, "lines": lines}, indent=2) + "\n")
     return lines
-
-
-def _numbers(values: Fields) -> dict[str, float]:
-    return {key: values.number(key) for key in values}
 
 
 def normalised(score: float, lines: Lines) -> dict[str, float]:

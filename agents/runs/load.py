@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from agents.runs.config import PRESETS, TrainConfig, from_dict
+from agents.runs.config import PRESETS, TrainConfig
 from agents.settings import TINY
 from baselines.reaching import reaching, refuse
 from finemem_env.errors import ConfigError
@@ -32,7 +32,7 @@ def read_config(folder: Path) -> TrainConfig:
         raise ConfigError(f"{folder}: expected the folder of a run, with a config.json.")
     given = read_object(path).mapping_of_all()
     try:
-        return from_dict(given)
+        return TrainConfig(**given)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -85,7 +85,7 @@ def load_manager(run: str | None, model: str, *, trust: bool = False) -> tuple[T
     if run is not None:
         return load_run(Path(run), trust=trust)
     preset = PRESETS["cpu"] if model == TINY else {"max_new_tokens": 512}
-    config = from_dict({**preset, "model": model})
+    config = TrainConfig(**{**preset, "model": model})
     return config, _load_policy(config)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
-from agents.runs.config import PRESETS, SETTINGS, SMOKE, TrainConfig, from_dict
+from agents.runs.config import PRESETS, SETTINGS, SMOKE, TrainConfig
 from agents.settings import TINY
 from finemem_env.cli.options import json_object, name_or_object
 from finemem_env.data.registry import SOURCES, SYNTHETIC
@@ -42,15 +42,19 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] = ()
     group = parser.add_argument_group(
         "settings", f"Defaults are those of {f'--preset {preset}' if preset else 'no preset'}."
     )
-    for name, one in SETTINGS.items():
-        default = start.get(name, one.default)
+    add_settings(group, {**TrainConfig().as_dict(), **start})
+
+
+def add_settings(group: argparse._ActionsContainer, defaults: Mapping[str, Any]) -> None:
+    """An option for each of these settings, unset unless given; the defaults are only shown."""
+    for name, default in defaults.items():
         shown = json.dumps(default) if isinstance(default, dict) else default
         group.add_argument(
             "--" + name.replace("_", "-"),
             dest=name,
             default=argparse.SUPPRESS,
-            help=f"{one.field.metadata['help']} (default: {shown})".replace("%", "%%"),
-            **_option(one.hint),
+            help=f"{SETTINGS[name].field.metadata['help']} (default: {shown})".replace("%", "%%"),
+            **_option(SETTINGS[name].hint),
         )
 
 
@@ -66,11 +70,8 @@ def parse_config(given: argparse.Namespace) -> Chosen:
     for name in ("env_args", "eval_env_args"):
         if name in chosen:
             kept = {key: value for key, value in chosen[name].items() if key not in foreign}
-            chosen = {**chosen, name: kept}
-    for name in ("env_args", "eval_env_args"):
-        if name in explicit and name in chosen:
-            explicit[name] = {**chosen[name], **explicit[name]}
-    return Chosen(from_dict({**chosen, **explicit}), preset)
+            explicit[name] = kept | explicit.get(name, {})
+    return Chosen(TrainConfig(**{**chosen, **explicit}), preset)
 
 
 def _start(preset: str | None, model: str, smoke: bool) -> tuple[str | None, dict[str, Any]]:
