@@ -20,15 +20,16 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
-import finemem_env  # noqa: F401  (registers the environments)
 from baselines.reaching import add_trust, reaching, refuse
 from baselines.runs.folder import RunFolder, own_file
+from baselines.runs.player import Player
 from baselines.runs.runner import session_of
 from baselines.tables.cost import Cost, cost_cells, cost_of
 from baselines.tables.ranking import agreement, rank_correlation, rank_interval
@@ -38,7 +39,6 @@ from finemem_env.cli.options import name_or_object
 from finemem_env.cli.tables import interval, number, text_table
 from finemem_env.errors import ConfigError
 from finemem_env.readers import make_reader
-from finemem_env.testing import canonical
 from finemem_env.trace import Trace, replay
 from finemem_env.types import Answer, Reader, ReadRequest
 
@@ -110,10 +110,9 @@ def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> ReaderRun:
     config = {"name": given} if isinstance(given, str) else given
     reading = ReaderRun(_label(config))
     reader = _Counted(make_reader(config), reading)
-    envs: dict[str, gym.Env[str, str]] = {}
-    try:
+    with closing(Player()) as player:
         for (task, budget, agent, episode), trace in folder.traces():
-            session = session_of(_reset(trace, envs))
+            session = session_of(_reset(trace, player))
             ledger = Ledger()
             with ledger.open():
                 replay(trace, session, reader, trust=False)
@@ -130,9 +129,6 @@ def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> ReaderRun:
                 reading.questions[agent, place, question] = score
             if scored:
                 reading.scores[agent][place] = math.fsum(scored.values()) / len(scored)
-    finally:
-        for env in envs.values():
-            env.close()
     return reading
 
 
@@ -141,15 +137,12 @@ def _label(given: Mapping[str, Any]) -> str:
     return " ".join(str(part) for part in parts if part)
 
 
-def _reset(trace: Trace, envs: dict[str, gym.Env[str, str]]) -> gym.Env[str, str]:
+def _reset(trace: Trace, player: Player) -> gym.Env[str, str]:
     """The environment of the trace at the start of its episode, and only its end is read."""
-    keywords = {key: value for key, value in trace.env.items() if key not in ("id", *_DROPPED)}
-    keywords |= _PLAIN
-    key = canonical({"id": trace.env["id"], **keywords})
-    if key not in envs:
-        envs[key] = gym.make(trace.env["id"], disable_env_checker=True, **keywords)
-    envs[key].reset(seed=trace.seed)
-    return envs[key]
+    kept = {key: value for key, value in trace.env.items() if key not in ("id", *_DROPPED)}
+    env = player.made(trace.env["id"], kept | _PLAIN)
+    env.reset(seed=trace.seed)
+    return env
 
 
 @command

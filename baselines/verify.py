@@ -20,6 +20,7 @@ from pathlib import Path
 from baselines.agents import answers_itself, searches_itself
 from baselines.reaching import add_trust, reaching, refuse
 from baselines.rescore import Rescorer, largest_difference
+from baselines.runs.folder import Key
 from baselines.runs.player import environment_args
 from baselines.runs.run import SuiteData, suite_data
 from baselines.runs.submission import Submission, read_submission
@@ -117,9 +118,7 @@ def _episodes(submission: Submission) -> dict[str, int]:
     return Counter(episode.get("task", "") for episode in submission.config["episodes"])
 
 
-def _played(
-    submission: Submission, key: tuple[str, str, str, int], data: Mapping[str, SuiteData]
-) -> list[str]:
+def _played(submission: Submission, key: Key, data: Mapping[str, SuiteData]) -> list[str]:
     """The trace must be of the environment and seed that its result names."""
     name = submission.config.get("suite")
     trace = submission.traces[key]
@@ -135,7 +134,7 @@ def _played(
     return []
 
 
-def _name(key: tuple[str, str, str, int]) -> str:
+def _name(key: Key) -> str:
     task, budget, agent, index = key
     return " ".join(part for part in (task, budget, agent, f"episode {index}") if part)
 

@@ -20,9 +20,9 @@ from agents.learn.rollout import Rollout, RolloutSampling, roll_out
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import TrainConfig
 from agents.settings import EVAL_EPISODES, FINAL_EPISODES
-from baselines.agents import PrivilegedAgent, make_agent
+from baselines.agents import make_agent
 from baselines.runs.episodes import distinct_seeds
-from baselines.runs.runner import Entry, run_episode
+from baselines.runs.runner import run_episode
 from baselines.tables.results import Result, measured
 from finemem_env.backends.usage import MANAGER
 from finemem_env.registration import make_rollout_env
@@ -149,12 +149,9 @@ def play_references(
     env: gym.Env[str, str] = gym.make(env_id, disable_env_checker=True, **env_args)
     results = []
     for name in agents:
-        agent = make_agent(name)
-        if isinstance(agent, PrivilegedAgent):
-            agent.attach(env)
-        for index, one in enumerate(seeds):
-            entry = Entry(name, agent)
-            results.append(run_episode(env, entry, index, one, {"id": env_id, **env_args})[0])
+        agent, description = make_agent(name), {"id": env_id, **env_args}
+        for index, seed in enumerate(seeds):
+            results.append(run_episode(env, name, agent, index, seed, description)[0])
     env.close()
     return results
 

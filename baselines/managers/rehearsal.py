@@ -52,11 +52,6 @@ class Trial(NamedTuple):
     plan: Player
 
     @property
-    def value(self) -> tuple[float, float]:
-        """By which trials are compared."""
-        return self.score, self.total
-
-    @property
     def full(self) -> bool:
         """Whether every question is answered."""
         return min(self.scores.values(), default=1.0) >= _FULL
@@ -108,7 +103,7 @@ def _variants(plan: Plan) -> Iterator[Plan]:
 
 
 def _value(trial: Trial) -> tuple[float, float]:
-    return trial.value
+    return trial.score, trial.total
 
 
 def _mended(trial: Trial) -> Plan | None:

@@ -79,6 +79,17 @@ def pack(sentences: Sequence[str], limit: int, separator: str = "\n") -> list[st
     return pieces
 
 
+def fitting(texts: Iterable[str], room: float, joint: int = 0) -> list[str]:
+    """The texts, best first, that fit into `room` tokens, with `joint` for each."""
+    kept = []
+    for text in texts:
+        cost = approx_tokens(text) + joint
+        if cost <= room:
+            room -= cost
+            kept.append(text)
+    return kept
+
+
 def whole(chunk: str, limit: int) -> list[str]:
     """The chunk as one text, or as few as a limit of `limit` tokens allows."""
     return [chunk] if approx_tokens(chunk) <= limit else pack(split_sentences(chunk), limit)

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from baselines.agents import Info
-from baselines.managers.scripted import Reactive, group, inserts
+from baselines.managers.scripted import Reactive, fitting, group, inserts
 from baselines.managers.statements import statement_key
 from finemem_env.data.synthetic.kinds import fact_key, is_asked_kind, merge
 from finemem_env.prompts import View
@@ -96,20 +96,9 @@ class Selective(Reactive):
             chosen = _least_seen(examples, view)
         elif not self._recognised:
             chosen = _densest(sentences)
-        for sentence in _within(chosen, room / left):
+        for sentence in fitting(chosen, room / left):
             draft.add(sentence)
         return draft.operations(self.max_operations)
-
-
-def _within(sentences: Iterable[str], room: float) -> list[str]:
-    """The sentences, best first, that fit into `room` tokens."""
-    kept = []
-    for sentence in sentences:
-        cost = approx_tokens(sentence)
-        if cost <= room:
-            room -= cost
-            kept.append(sentence)
-    return kept
 
 
 def _least_seen(lines: Sequence[str], view: View) -> list[str]:

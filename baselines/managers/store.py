@@ -19,11 +19,11 @@ from typing import Any
 
 import gymnasium as gym
 
-from baselines.agents import STORE, AgentError, Info, ModelError, factory_of
+from baselines.agents import STORE, STORES, AgentError, Info, ModelError, factory_of
 from baselines.managers.mirror import Mirror
 from baselines.managers.outages import is_outage
 from baselines.managers.scripted import reply, skip
-from baselines.managers.systems import STORES, MemoryStore
+from baselines.managers.systems import MemoryStore
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.operations import is_blank
 from finemem_env.prompts import parse_observation

@@ -11,8 +11,9 @@ from importlib import resources
 from baselines.reporting.contents import Report
 from baselines.reporting.episodes import Episodes
 from baselines.reporting.figures import figures
-from baselines.reporting.tables import Cells, difference_cells, half_cells, leak_cells, score_cells
-from baselines.tables.cost import beside_cells
+from baselines.reporting.tables import difference_cells, half_cells, leak_cells
+from baselines.tables.cost import Cells, beside_cells
+from baselines.tables.curves import run_cells
 from baselines.tables.intervals import Estimate
 from baselines.tables.results import Result
 from baselines.tables.summary import footnote
@@ -71,7 +72,7 @@ def page(report: Report, episodes: Episodes | None = None) -> str:
 
 def _sections(report: Report, episodes: Episodes) -> list[Section]:
     drawn = {name: f"<figure>{one.svg()}</figure>" for name, one in figures(report).items()}
-    scores = html_table(*score_cells(report))
+    scores = html_table(*run_cells(report.rows, report.curves))
     return [
         (
             "Scores",

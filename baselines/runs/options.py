@@ -84,10 +84,8 @@ def add_run_options(parser: argparse.ArgumentParser, time_limit: float) -> None:
 
 def play(config: RunConfig, options: argparse.Namespace) -> list[AgentSummary]:
     """Run `config` as the options of `add_run_options` say."""
-    episodes = sum(task.episodes for task in config.tasks)
-    total = episodes * len(config.all_budgets) * len(config.agents)
     hint = "Finished episodes are kept: the same command with --resume goes on."
-    with saving(options.output_dir, hint), Progress(total, "episode") as progress:
+    with saving(options.output_dir, hint), Progress(0, "episode") as progress:
         return run(
             config,
             options.output_dir,

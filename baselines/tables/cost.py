@@ -15,6 +15,7 @@ HEADINGS = (
     "calls", "prompt", "reply", "model s", "calls/1k", "prompt/1k", "reply/1k", "s/1k",
 )  # fmt: skip
 _DECIMALS = (1, 0, 0, 2, 2, 0, 0, 3)
+Cells = tuple[list[str], list[list[str]]]  # headings and rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def _sum(values: Sequence[float | None]) -> float | None:
     return math.fsum(known) if len(known) == len(values) else None
 
 
-def cost_cells(spent: Sequence[Cost | None]) -> tuple[list[str], list[list[str]]]:
+def cost_cells(spent: Sequence[Cost | None]) -> Cells:
     """Headings and the cells of every row; no columns where there is no cost at all."""
     if not any(spent):
         return [], [[] for _ in spent]
@@ -90,7 +91,7 @@ class _Row(Protocol):
     def costs(self) -> Mapping[str, Cost]: ...
 
 
-def cost_columns(rows: Sequence[_Row]) -> tuple[list[str], list[list[str]]]:
+def cost_columns(rows: Sequence[_Row]) -> Cells:
     """Headings and the cells of every row: what the agents' own models cost.
 
     No columns where no agent called one; "-" for an agent that did not.
@@ -98,7 +99,7 @@ def cost_columns(rows: Sequence[_Row]) -> tuple[list[str], list[list[str]]]:
     return cost_cells([row.costs.get(MANAGER) for row in rows])
 
 
-def beside_cells(rows: Sequence[_Row]) -> tuple[list[str], list[list[str]]]:
+def beside_cells(rows: Sequence[_Row]) -> Cells:
     """Headings and rows of what other models than the agents' cost, by agent."""
     cells = [
         [row.agent, role, *one.cells()]

@@ -214,7 +214,7 @@ def test_a_damaged_result_of_a_submission_is_one_line(
 
     assert verify.main([str(tamper(played, damage, tmp_path))]) == 2
     error = capsys.readouterr().err
-    assert "result 1: usage must be a mapping of names" in error
+    assert "results[1]: usage must be a mapping of names" in error
     assert error.count("\n") == 1
 
 
