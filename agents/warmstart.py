@@ -21,6 +21,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -217,8 +218,8 @@ def check(
     prompts = policy.encode([_prompt(lesson, config) for lesson in given])
     found = policy.sample(prompts, max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, seed=config.seed)
     texts = policy.decode([one.token_ids for one in found])
-    totals = dict.fromkeys(("replies", "good", "inserts", "copies", "asked", "other"), 0)
-    kept = {"asked": 0, "other": 0}
+    totals: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
     for lesson, text in zip(given, texts, strict=True):
         view = parse_observation(lesson.observation)
         sentences = [s for s in split_sentences(view.chunk or "") if str(view.time) not in s]
@@ -226,7 +227,6 @@ def check(
         contents = [
             one.content for one in operations if isinstance(one, Operation) and one.op is Op.INSERT
         ]
-        totals["replies"] += 1
         totals["good"] += all(isinstance(one, Operation) for one in operations)
         totals["inserts"] += len(contents)
         totals["copies"] += sum(one in sentences for one in contents)
@@ -235,7 +235,7 @@ def check(
             totals[kind] += 1
             kept[kind] += sentence in contents
     return {
-        "accepted": totals["good"] / max(totals["replies"], 1),
+        "accepted": totals["good"] / max(len(texts), 1),
         "copied": totals["copies"] / max(totals["inserts"], 1),
         "asked": kept["asked"] / max(totals["asked"], 1),
         "other": kept["other"] / max(totals["other"], 1),

@@ -40,15 +40,12 @@ def cells(tasks: Sequence[str], seeds: int) -> list[CreditCell]:
     ]
 
 
-def read_records(path: Path, budget: Budget) -> Iterator[Record]:
-    """The finished cells of `path` that were run with this budget; a torn last line is skipped."""
-    yield from (one for one in _any_records(path) if one.get("budget") == asdict(budget))
-
-
-def _any_records(path: Path) -> Iterator[Record]:
+def read_records(path: Path, budget: Budget | None = None) -> Iterator[Record]:
+    """The finished cells of `path`, with a budget those run with it; a torn line is skipped."""
     for record in stored(path):
         with contextlib.suppress(DataError):
-            if set(_CELL) <= record.child("cell").mapping_of_all().keys():
+            whole = set(_CELL) <= record.child("cell").mapping_of_all().keys()
+            if whole and (budget is None or record.get("budget") == asdict(budget)):
                 yield record.mapping_of_all()
 
 
@@ -77,7 +74,7 @@ def merge(
     """
     if path.exists():
         raise ConfigError(f"{path} is there already: choose another file as --output.")
-    found = {str(one): list(_any_records(one)) for one in paths}
+    found = {str(one): list(read_records(one)) for one in paths}
     for name, records in found.items():
         for record in records:
             if record["budget"] != asdict(budget):

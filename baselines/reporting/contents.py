@@ -44,10 +44,6 @@ class Report:
         """The results at the headline budget."""
         return [result for result in self.results if result.budget == self.budget]
 
-    def scores_by(self, key: Callable[[Result], str]) -> dict[str, dict[str, Estimate]]:
-        """Mean scores at the headline budget by agent and `key`, in order of appearance."""
-        return grouped(self.shown, key)
-
 
 def load(runs: Sequence[Path], reference: str | None = None) -> Report:
     """Read runs of the same episodes; `reference` is what the others are compared with.

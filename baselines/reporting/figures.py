@@ -29,7 +29,7 @@ def _scores(report: Report) -> Drawing:
 
 def _competencies(report: Report) -> Drawing:
     names = list(dict.fromkeys(name for curve in report.curves for name in curve.competencies))
-    found = report.scores_by(lambda result: result.competency)
+    found = grouped(report.shown, lambda result: result.competency)
     series = {agent: [found[agent].get(name) for name in names] for agent in found}
     return bar_chart(series, names, f"score{_at(report)}, 95 % interval")
 

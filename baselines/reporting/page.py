@@ -8,7 +8,7 @@ import json
 from html import escape
 from importlib import resources
 
-from baselines.reporting.contents import Report
+from baselines.reporting.contents import Report, grouped
 from baselines.reporting.episodes import Episodes
 from baselines.reporting.figures import figures
 from baselines.reporting.tables import difference_cells, half_cells, leak_cells
@@ -82,7 +82,7 @@ def _sections(report: Report, episodes: Episodes) -> list[Section]:
         ("Score per task", _tasks(report, episodes)),
         ("Score against memory", drawn.get("memory", "")),
         ("Score per competency", drawn["competencies"]),
-        ("Where questions were lost", _lost(episodes)),
+        ("Where questions were lost", _table(Tally.table(episodes.tallies), _LOST)),
         ("Differences on the same episodes", _table(difference_cells(report.differences), _PAIRED)),
         ("Late half minus early half", _table(half_cells(report.rows), _HALVES)),
         ("Closed book", _table(leak_cells(report.leaks), _LEAKS)),
@@ -109,7 +109,7 @@ def _tasks(report: Report, episodes: Episodes) -> str:
     names = list(dict.fromkeys(result.task for result in report.shown))
     if len(names) < 2:
         return ""
-    found = report.scores_by(lambda result: result.task)
+    found = grouped(report.shown, lambda result: result.task)
     header = ["agent", *(_linked(html(name), episodes.tasks.get(name)) for name in names)]
     rows = [
         [html(agent), *(_with_interval(own.get(name)) for name in names)]
@@ -124,10 +124,6 @@ def _with_interval(one: Estimate | None) -> str:
     if one.low is None or one.high is None:
         return number(one.value)
     return f"{number(one.value)}<small>{one.low:.2f}-{one.high:.2f}</small>"
-
-
-def _lost(episodes: Episodes) -> str:
-    return _table(Tally.table(episodes.tallies), _LOST)
 
 
 def _episodes(report: Report, episodes: Episodes) -> str:

@@ -108,14 +108,14 @@ def _function(embedder: Embedder) -> Any:  # noqa: ANN401
     """The embedder in Chroma's form."""
     import chromadb
 
-    class Given(chromadb.EmbeddingFunction):  # type: ignore[misc]
+    class ChromaEmbedder(chromadb.EmbeddingFunction):  # type: ignore[misc]
         def __init__(self) -> None:
             pass
 
         def __call__(self, input: Any) -> Any:  # noqa: A002, ANN401
             return list(embedder.embed(input))
 
-    return Given()
+    return ChromaEmbedder()
 
 
 def _text(note: Any) -> str:  # noqa: ANN401

@@ -145,7 +145,7 @@ def _embeddings(embedder: Embedder) -> Any:  # noqa: ANN401
     """The embedder in Graphiti's form."""
     from graphiti_core.embedder.client import EmbedderClient
 
-    class Given(EmbedderClient):  # type: ignore[misc]
+    class GraphitiEmbedder(EmbedderClient):  # type: ignore[misc]
         async def create(self, input_data: Any) -> list[float]:  # noqa: ANN401
             texts = [input_data] if isinstance(input_data, str) else list(input_data)
             return (await self.create_batch(texts))[0]
@@ -154,7 +154,7 @@ def _embeddings(embedder: Embedder) -> Any:  # noqa: ANN401
             rows: list[list[float]] = embedder.embed(input_data_list).tolist()
             return rows
 
-    return Given()
+    return GraphitiEmbedder()
 
 
 def _ranker() -> Any:  # noqa: ANN401

@@ -109,7 +109,7 @@ def _embeddings(embedder: Embedder) -> Any:  # noqa: ANN401
     """The embedder in LlamaIndex's form."""
     from llama_index.core.embeddings import BaseEmbedding
 
-    class Given(BaseEmbedding):  # type: ignore[misc]
+    class LlamaIndexEmbedder(BaseEmbedding):  # type: ignore[misc]
         def _get_text_embeddings(self, texts: list[str]) -> Any:  # noqa: ANN401
             return embedder.embed(texts).tolist()
 
@@ -122,4 +122,4 @@ def _embeddings(embedder: Embedder) -> Any:  # noqa: ANN401
         async def _aget_query_embedding(self, query: str) -> Any:  # noqa: ANN401
             return self._get_query_embedding(query)
 
-    return Given(model_name="given")
+    return LlamaIndexEmbedder(model_name="given")

@@ -83,7 +83,7 @@ def cost_cells(spent: Sequence[Cost | None]) -> Cells:
     return list(HEADINGS), [none if one is None else one.cells() for one in spent]
 
 
-class _Row(Protocol):
+class _Costed(Protocol):
     @property
     def agent(self) -> str: ...
 
@@ -91,7 +91,7 @@ class _Row(Protocol):
     def costs(self) -> Mapping[str, Cost]: ...
 
 
-def cost_columns(rows: Sequence[_Row]) -> Cells:
+def cost_columns(rows: Sequence[_Costed]) -> Cells:
     """Headings and the cells of every row: what the agents' own models cost.
 
     No columns where no agent called one; "-" for an agent that did not.
@@ -99,7 +99,7 @@ def cost_columns(rows: Sequence[_Row]) -> Cells:
     return cost_cells([row.costs.get(MANAGER) for row in rows])
 
 
-def beside_cells(rows: Sequence[_Row]) -> Cells:
+def beside_cells(rows: Sequence[_Costed]) -> Cells:
     """Headings and rows of what other models than the agents' cost, by agent."""
     cells = [
         [row.agent, role, *one.cells()]
@@ -110,7 +110,7 @@ def beside_cells(rows: Sequence[_Row]) -> Cells:
     return ["agent", "model as", *HEADINGS], cells
 
 
-def beside(rows: Sequence[_Row]) -> str:
+def beside(rows: Sequence[_Costed]) -> str:
     """`beside_cells` below another table; "" where there is no such model."""
     heading, cells = beside_cells(rows)
     return f"\n\n{text_table(heading, cells)}" if cells else ""

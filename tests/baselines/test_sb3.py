@@ -57,7 +57,7 @@ class Stop:
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def __call__(self, base: type, progress: object) -> Callable[[], Any]:
+    def __call__(self, base: type, progress: object) -> Any:  # noqa: ANN401
         after = self.after
 
         class Callback(base):  # type: ignore[misc]
@@ -66,7 +66,7 @@ class Stop:
                     raise KeyboardInterrupt
                 return True
 
-        return Callback
+        return Callback()
 
 
 ARGUMENTS = ["--env", "FineMem-CR-v0", "--env-args", json.dumps(SMALL), "--steps", "256"]
