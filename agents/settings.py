@@ -84,9 +84,9 @@ class EnvironmentConfig:
     def training(self, update: int | None = None) -> dict[str, Any]:
         """Keywords of the training environment; those of one update where a curriculum is set."""
         named = {"source": self.source, "protocol": self.protocol, "reward": self.reward}
-        found = {**{k: v for k, v in named.items() if v is not None}, **self.env_args}
+        keywords = {**{k: v for k, v in named.items() if v is not None}, **self.env_args}
         chunks = None if update is None else self.chunks(update)
-        return found if chunks is None else found | {"num_chunks": chunks}
+        return keywords if chunks is None else keywords | {"num_chunks": chunks}
 
     def chunks(self, update: int) -> int | None:
         """Chunks of a training episode by the curriculum; None without one."""
@@ -129,8 +129,8 @@ class SamplingConfig:
     def __post_init__(self) -> None:
         """Validate types, ranges and the sampler's options."""
         check_fields(self)
-        found = check_sampler(self.sampler, self.sampler_args)
-        if self.overlap and not isinstance(found, ServerOptions):
+        options = check_sampler(self.sampler, self.sampler_args)
+        if self.overlap and not isinstance(options, ServerOptions):
             raise ConfigError(
                 f"overlap: needs vLLM servers (--sampler http://…), got sampler {self.sampler!r}, "
                 "which computes where the update does."
@@ -278,10 +278,10 @@ def server_addresses(name: str) -> list[str]:
     """
     if not name.startswith(("http://", "https://")):
         return []
-    found = [one.strip() for one in name.split(",") if one.strip()]
-    if len(set(found)) < len(found):
+    addresses = [address.strip() for address in name.split(",") if address.strip()]
+    if len(set(addresses)) < len(addresses):
         raise ConfigError(f"sampler: expected every server once, got {name!r}.")
-    return found
+    return addresses
 
 
 def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | ServerOptions | None:
@@ -290,14 +290,14 @@ def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | Serv
     Raises:
         ConfigError: no such sampler (with the nearest), or an option that does not fit.
     """
-    given: EngineOptions | ServerOptions
+    checked: EngineOptions | ServerOptions
     if addresses := server_addresses(name):
-        given = read_options(ServerOptions, options, "sampler_args")
-        Patience(given.concurrency, given.timeout, given.deadline)
+        checked = read_options(ServerOptions, options, "sampler_args")
+        Patience(checked.concurrency, checked.timeout, checked.deadline)
         for address in addresses:
-            Address(address, given.api_key_env)
+            Address(address, checked.api_key_env)
     elif name == "vllm":
-        given = read_options(EngineOptions, options, "sampler_args")
+        checked = read_options(EngineOptions, options, "sampler_args")
     elif name != "transformers":
         hint = "The address of a vLLM server begins with http:// or https://."
         raise ConfigError(f"{nearest('sampler', name, SAMPLERS)} {hint}")
@@ -305,6 +305,6 @@ def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | Serv
         raise ConfigError("sampler_args: the sampler transformers takes none.")
     else:
         return None
-    if given.tolerance is not None:
-        check_number("sampler_args", "tolerance", given.tolerance, 0, above=True)
-    return given
+    if checked.tolerance is not None:
+        check_number("sampler_args", "tolerance", checked.tolerance, 0, above=True)
+    return checked

@@ -238,11 +238,11 @@ def make_agent(name: str, arguments: Mapping[str, Any] | None = None) -> Agent:
     known = agent_name(name)
     spec = {**AGENTS, **CONFIGURED}.get(known)
     factory = load_reference("agent", spec.factory if spec else name)
-    given = dict(arguments or {})
+    keywords = dict(arguments or {})
     if known in STORES:
-        given = {"store": known, "arguments": given}
+        keywords = {"store": known, "arguments": keywords}
     try:
-        agent = factory(**given)
+        agent = factory(**keywords)
     except TypeError as error:
         raise ConfigError(
             f"agent {name!r} with arguments {dict(arguments or {})}: {error}."

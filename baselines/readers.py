@@ -27,7 +27,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from baselines.reaching import add_trust, reaching, refuse
+from baselines.reaching import add_trust, refuse_envs
 from baselines.runs.folder import RunFolder, own_file
 from baselines.runs.player import Player
 from baselines.runs.runner import session_of
@@ -73,7 +73,7 @@ class ReaderRun:
     def means(self, agents: Sequence[str]) -> list[float]:
         """Mean score of each agent; NaN for one of which every episode failed."""
         lists = [list(self.scores[agent].values()) for agent in agents]
-        return [math.fsum(one) / len(one) if one else math.nan for one in lists]
+        return [math.fsum(scores) / len(scores) if scores else math.nan for scores in lists]
 
     def cost(self) -> Cost | None:
         """What its model cost for one episode of one agent; None where it called none."""
@@ -100,14 +100,14 @@ class _Counted:
         return answers
 
 
-def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> ReaderRun:
-    """Play the traces of `folder` again with the reader `given`.
+def read_run(folder: RunFolder, reader_options: str | Mapping[str, Any]) -> ReaderRun:
+    """Play the traces of `folder` again with the reader of these options.
 
     Raises:
         ConfigError: no such reader.
         DataError: a trace of other data than its environment gives now.
     """
-    config = {"name": given} if isinstance(given, str) else given
+    config = {"name": reader_options} if isinstance(reader_options, str) else reader_options
     reading = ReaderRun(_label(config))
     reader = _Counted(make_reader(config), reading)
     with closing(Player()) as player:
@@ -121,9 +121,9 @@ def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> ReaderRun:
             reading.read.append(sum(session.chunk_tokens))
             place = (task, budget, episode)
             scored = {
-                asked.question.id: asked.score
-                for asked, _ in session.record.finals
-                if not asked.answer.failed
+                final.question.id: final.score
+                for final, _ in session.record.finals
+                if not final.answer.failed
             }
             for question, score in scored.items():
                 reading.questions[agent, place, question] = score
@@ -132,8 +132,8 @@ def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> ReaderRun:
     return reading
 
 
-def _label(given: Mapping[str, Any]) -> str:
-    parts = [given.get("name"), given.get("model"), given.get("prompt")]
+def _label(config: Mapping[str, Any]) -> str:
+    parts = [config.get("name"), config.get("model"), config.get("prompt")]
     return " ".join(str(part) for part in parts if part)
 
 
@@ -163,8 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = RunFolder(options.run)
     folder.config()  # refuses what is no run
     if not options.trust_settings:
-        refuse(str(options.run), (name for _, one in folder.traces() for name in reaching(one.env)))
-    readings = [read_run(folder, given) for given in options.reader]
+        refuse_envs(str(options.run), (trace.env for _, trace in folder.traces()))
+    readings = [read_run(folder, reader) for reader in options.reader]
     agents = list(readings[0].scores)
     if not agents:
         raise ConfigError(f"{options.run}: expected traces of at least one episode, found none.")

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from baselines.agents import answers_itself, searches_itself
-from baselines.reaching import add_trust, reaching, refuse
+from baselines.reaching import add_trust, refuse_envs
 from baselines.runs.folder import RunFolder, own_file
 from baselines.runs.player import Player
 from baselines.runs.runner import session_of
@@ -76,8 +76,8 @@ class Rescorer:
         reader, judge = getattr(factory, "reader", None), getattr(factory, "judge", None)
         search = not searches_itself(trace.versions)
         last = replay(trace, session, reader, judge, trust=self.trust, search=search)
-        found = measured(session, hidden=answers_itself(trace.versions))
-        return replace(result, **found), last.step_rewards
+        fields = measured(session, hidden=answers_itself(trace.versions))
+        return replace(result, **fields), last.step_rewards
 
     def close(self) -> None:
         """Close the environments."""
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = RunFolder(options.run)
     folder.config()  # refuses what is no run
     if not options.trust_settings:
-        refuse(str(options.run), (name for _, one in folder.traces() for name in reaching(one.env)))
+        refuse_envs(str(options.run), (trace.env for _, trace in folder.traces()))
     output = folder.path / "rescored" / (reward or _OWN)
     begin(f"the rewards of {options.run} again, from its traces", output)
     with closing(Rescorer(reward)) as rescorer:

@@ -332,7 +332,7 @@ def _read_settings(path: Path) -> Sb3Config:
     if not path.is_file():
         raise DataError(f"{path}: expected the settings of a training run, there is no such file.")
     record = read_object(path)
-    stored = {one.name: record.get(one.name) for one in dataclasses.fields(Sb3Config)}
+    stored = {setting.name: record.get(setting.name) for setting in dataclasses.fields(Sb3Config)}
     return read_options(Sb3Config, stored, str(path))
 
 

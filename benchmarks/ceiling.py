@@ -47,7 +47,7 @@ class WordJudge:
 
 
 def _verdict(prompt: str) -> str:
-    graded, abstention, nugget = (one.search(prompt) for one in (_GRADED, _ABSTENTION, _NUGGET))
+    graded, abstention, nugget = (rule.search(prompt) for rule in (_GRADED, _ABSTENTION, _NUGGET))
     if nugget:
         needed = set(words(nugget[2]))
         share = len(needed & set(words(nugget[1]))) / max(1, len(needed))
@@ -92,17 +92,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if wrong else 0
 
 
-def _row(found: dict[str, Earned]) -> tuple[list[str], bool]:
-    ceiling = found.pop(CEILING)
-    best = max(found, key=lambda name: found[name].score)
-    most = max(found, key=lambda name: found[name].total)
+def _row(earned: dict[str, Earned]) -> tuple[list[str], bool]:
+    ceiling = earned.pop(CEILING)
+    best = max(earned, key=lambda name: earned[name].score)
+    most = max(earned, key=lambda name: earned[name].total)
     cells = [
         number(ceiling.score),
-        f"{best} {number(found[best].score)}",
+        f"{best} {number(earned[best].score)}",
         number(ceiling.total),
-        f"{most} {number(found[most].total)}",
+        f"{most} {number(earned[most].total)}",
     ]
-    return cells, found[best].score > ceiling.score + _TOLERANCE
+    return cells, earned[best].score > ceiling.score + _TOLERANCE
 
 
 if __name__ == "__main__":

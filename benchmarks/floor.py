@@ -66,7 +66,7 @@ def earnings(
         DataError: a player that failed.
     """
     env: gym.Env[str, str] = gym.make(env_id, disable_env_checker=True, split="test", **keywords)
-    found = {}
+    earned = {}
     with closing(env):
         seeds = distinct_seeds(env, seed, episodes, at_most=True)
         for name, agent in agents.items():
@@ -76,11 +76,11 @@ def earnings(
             if any(result.status != "ok" for result in results):
                 raise DataError(f"{name}: {next(r.error for r in results if r.status != 'ok')}")
             count = len(results)
-            found[name] = Earned(
+            earned[name] = Earned(
                 math.fsum(result.score for result in results) / count,
                 math.fsum(result.episode_return or 0.0 for result in results) / count,
             )
-    return found
+    return earned
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -107,9 +107,9 @@ def played(
     for source, env_id, keywords in tasks(options.source):
         free = {} if source in _CUT else {"num_chunks": options.num_chunks}
         for name, setting in settings.items():
-            given = {**free, **keywords, **setting}
+            chosen = {**free, **keywords, **setting}
             try:
-                earned = earnings(env_id, given, options.episodes, options.seed, players())
+                earned = earnings(env_id, chosen, options.episodes, options.seed, players())
             except (ConfigError, DataError) as error:
                 print(f"left out: {source}: {str(error).splitlines()[0]}", file=sys.stderr)
                 break
@@ -129,13 +129,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     begin("every scripted agent on every source, with and without chunk questions")
     rows, wrong = [], 0
-    for source, asked, earned in played(options, QUESTIONS, scripted):
+    for source, questions, earned in played(options, QUESTIONS, scripted):
         totals = {name: player.total for name, player in earned.items()}
         floor = totals.pop(FLOOR)
         least, most = min(totals, key=totals.__getitem__), max(totals, key=totals.__getitem__)
         wrong += totals[least] < floor
         cells = (f"{least} {number(totals[least])}", f"{most} {number(totals[most])}")
-        rows.append([source, asked, number(floor), *cells])
+        rows.append([source, questions, number(floor), *cells])
     print(markdown_table(["source", "asked", FLOOR, "least of the others", "most"], rows))
     print(f"\n{wrong} of {len(rows)} where another agent earns less than {FLOOR}")
     return 1 if wrong else 0

@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(markdown_table(_COLUMNS, []))
     for name in AGENTS:
         copied, named = (
-            measure(name, options.env, options.episodes, options.seed, line_numbers=given)
-            for given in (False, True)
+            measure(name, options.env, options.episodes, options.seed, line_numbers=by_number)
+            for by_number in (False, True)
         )
         tokens = (f"{cost.tokens:.1f}" for cost in (copied, named))
         scores = (f"{cost.score:.3f}" for cost in (copied, named))

@@ -47,27 +47,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="a new folder for both runs, which the servers see under the same path",
     )
-    given = parser.parse_args(arguments)
-    base = {**PRESETS[given.preset], **SETTINGS, **given.set, "updates": given.updates}
-    base |= {"sampler": given.sampler}
+    options = parser.parse_args(arguments)
+    base = {**PRESETS[options.preset], **SETTINGS, **options.set, "updates": options.updates}
+    base |= {"sampler": options.sampler}
     configs = [TrainConfig(**{**base, "overlap": overlap}) for overlap in (0, 1)]
-    if given.output_dir.exists():
-        raise ConfigError(f"{given.output_dir} is there already: choose another folder.")
+    if options.output_dir.exists():
+        raise ConfigError(f"{options.output_dir} is there already: choose another folder.")
     require(("torch", "transformers"), "training", "train")
     from agents.learn.distributed import World
     from agents.trainer import Run
 
     rows = []
-    begin(f"{given.updates} updates without overlap, {given.updates} with it", given.output_dir)
-    with saving(given.output_dir, "Nothing to go on with."), Progress(2, "run") as progress:
+    count = options.updates
+    begin(f"{count} updates without overlap, {count} with it", options.output_dir)
+    with saving(options.output_dir, "Nothing to go on with."), Progress(2, "run") as progress:
         for config in configs:
-            folder = given.output_dir / f"overlap-{config.sampling.overlap}"
+            folder = options.output_dir / f"overlap-{config.sampling.overlap}"
             run = Run.start(config, folder, resume=False, world=World())
             run.train()
             run.close()
-            found = seconds(folder)
-            rows.append([str(config.sampling.overlap), *(f"{found[key]:.2f}" for key in SHOWN)])
-            progress(f"{found['total']:.2f} s an update")
+            took = seconds(folder)
+            rows.append([str(config.sampling.overlap), *(f"{took[key]:.2f}" for key in SHOWN)])
+            progress(f"{took['total']:.2f} s an update")
     print(markdown_table(["overlap", *(f"{key} [s]" for key in SHOWN)], rows, padded=True))
     return 0
 

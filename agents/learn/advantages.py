@@ -226,7 +226,7 @@ def _join(
             f"{ {start: len(rows) for start, rows in parts.items()} } by first step."
         )
     stacked = [_stack(context, [signals[i] for i in rows]) for rows in parts.values()]
-    return np.hstack([one for one, _ in stacked]), np.hstack([usable for _, usable in stacked])
+    return np.hstack([part for part, _ in stacked]), np.hstack([usable for _, usable in stacked])
 
 
 def _stack(context: Hashable, signals: list[tuple[Floats, Bools]]) -> tuple[Floats, Bools]:

@@ -128,8 +128,8 @@ def write_text(path: Path, text: str) -> None:
 
 def latest(folder: Path) -> Path | None:
     """The newest complete checkpoint."""
-    found = _complete(folder)
-    return found[-1] if found else None
+    complete = _complete(folder)
+    return complete[-1] if complete else None
 
 
 def load(
@@ -196,7 +196,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
 def _complete(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(one for one in folder.iterdir() if one.name.isdecimal() and one.is_dir())
+    return sorted(path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
 
 
 def _replace(target: Path, write: Any) -> None:  # noqa: ANN401 - a function of a folder
@@ -206,8 +206,8 @@ def _replace(target: Path, write: Any) -> None:  # noqa: ANN401 - a function of 
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         write(aside)
-        for one in aside.iterdir():
-            with one.open("rb") as file:
+        for path in aside.iterdir():
+            with path.open("rb") as file:
                 os.fsync(file.fileno())
         old = target.with_name(f".{target.name}.old")
         if target.exists():

@@ -99,9 +99,9 @@ class World:
         """What every process has, by its number; every process must ask."""
         if self.size == 1:
             return [value]
-        found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, value)
-        return found
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
 
     @contextlib.contextmanager
     def agreed(self) -> Iterator[None]:

@@ -152,14 +152,14 @@ def _line(step: int, losses: Sequence[float], totals: _Totals) -> str:
 def _finish(policy: Policy, config: Imitation, folder: Path, totals: _Totals) -> dict[str, Any]:
     """Save the model, try it on held-out texts, and write the record."""
     policy.save(folder)
-    found = check_replies(policy, config.texts, seed=config.seed)
+    replies = check_replies(policy, config.texts, seed=config.seed)
     record = {
         "done": config.steps,
         "config": asdict(config),
         "tokens": {"prompts": totals.prompt_tokens, "replies": totals.reply_tokens},
         "minutes": round(totals.seconds / 60, 1),
         "seconds": totals.seconds,
-        "replies": found,
+        "replies": replies,
     }
     checkpoint.write_text(folder / "warmstart.json", json.dumps(record, indent=2) + "\n")
     return record
@@ -220,22 +220,22 @@ def check_replies(
     """
     counts = {"replies": 0, "valid": 0, "kept": 0, "tokens": 0}
     for name in texts:
-        given = {"source": name, "split": split, **_UNASKED, **REFERENCE_ENV_ARGS}
-        env = make_rollout_env(TEXTS[name].env, {**given, **TEXTS[name].env_args}, episodes)
+        keywords = {"source": name, "split": split, **_UNASKED, **REFERENCE_ENV_ARGS}
+        env = make_rollout_env(TEXTS[name].env, {**keywords, **TEXTS[name].env_args}, episodes)
         seeds = np.random.SeedSequence([seed, 17]).generate_state(episodes)
         rollouts = roll_out(
             policy,
             env,
-            [int(one) for one in seeds],
+            [int(number) for number in seeds],
             RolloutSampling(MAX_NEW_TOKENS, instructions=False),
             seed,
         )
         for rollout in rollouts:
             for step, result in zip(rollout.steps, rollout.results, strict=True):
-                found = result.operations
+                operations = result.operations
                 counts["replies"] += 1
-                counts["valid"] += all(one.accepted for one in found)
-                counts["kept"] += sum(one.accepted and one.name == "INSERT" for one in found)
+                counts["valid"] += all(op.accepted for op in operations)
+                counts["kept"] += sum(op.accepted and op.name == "INSERT" for op in operations)
                 counts["tokens"] += len(step.completion.token_ids) if step.completion else 0
     replies = counts.pop("replies")
     return {"replies": replies} | {name: value / replies for name, value in counts.items()}

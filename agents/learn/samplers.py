@@ -52,7 +52,7 @@ def make_engines(
     with world.agreed():
         if isinstance(options, ServerOptions):
             addresses = server_addresses(sampling.sampler)
-            engines = [_connect(one, options, alone=len(addresses) == 1) for one in addresses]
+            engines = [_connect(url, options, alone=len(addresses) == 1) for url in addresses]
     if not isinstance(options, ServerOptions):
         engines = [_load_engine(policy, precision, options, folder, world)]
     tolerance = options.tolerance or TOLERANCE[precision]

@@ -73,7 +73,7 @@ def lessons(
     env: Any = gym.make_vec(env_id, num_envs=width, autoreset_mode="disabled", **settings)
     rng = np.random.default_rng(np.random.SeedSequence([seed, width]))
     while True:
-        seeds = [int(one) for one in rng.integers(2**31, size=width)]
+        seeds = [int(number) for number in rng.integers(2**31, size=width)]
         observations, _ = env.reset(seed=seeds)
         steps: list[list[Lesson]] = []
         for _ in range(env.sessions[0].num_chunks):

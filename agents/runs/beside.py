@@ -37,10 +37,10 @@ def reference_lines(
         DataError: a references.json that is none.
     """
     path = folder / "references.json"
-    asked = {"env": env_id, "env_args": dict(env_args), "seeds": list(seeds)}
+    played = {"env": env_id, "env_args": dict(env_args), "seeds": list(seeds)}
     if path.is_file():
         kept = read_object(path)
-        if {key: kept.get(key) for key in asked} == json.loads(json.dumps(asked)):
+        if {key: kept.get(key) for key in played} == json.loads(json.dumps(played)):
             agents = {name: kept.child("lines").child(name) for name in kept.child("lines")}
             return {
                 name: {key: values.number(key) for key in values} for name, values in agents.items()
@@ -52,7 +52,7 @@ def reference_lines(
         }
         for row in rows
     }
-    checkpoint.write_text(path, json.dumps({**asked, "lines": lines}, indent=2) + "\n")
+    checkpoint.write_text(path, json.dumps({**played, "lines": lines}, indent=2) + "\n")
     return lines
 
 
@@ -65,5 +65,5 @@ def normalised(score: float, lines: Lines) -> dict[str, float]:
 def final_numbers(rows: Sequence[AgentSummary]) -> dict[str, float]:
     """`final/…` of the last table: its row "after"."""
     after = next(row for row in rows if row.agent == "after")
-    found = {name: getattr(after, name) for name in ("score", "normalised", "memory_tokens")}
-    return {f"final/{name}": value for name, value in found.items() if value is not None}
+    numbers = {name: getattr(after, name) for name in ("score", "normalised", "memory_tokens")}
+    return {f"final/{name}": value for name, value in numbers.items() if value is not None}

@@ -66,9 +66,9 @@ class TrainConfig:
             if isinstance(settings.get(part), kind):
                 object.__setattr__(self, part, settings.pop(part))
                 continue
-            own = [one for one in SETTINGS.values() if one.part == part]
-            given = {one.field.name: settings.pop(one.name) for one in own if one.name in settings}
-            object.__setattr__(self, part, kind(**given))
+            own = [setting for setting in SETTINGS.values() if setting.part == part]
+            values = {s.field.name: settings.pop(s.name) for s in own if s.name in settings}
+            object.__setattr__(self, part, kind(**values))
         for name in settings:
             raise ConfigError(nearest("setting", name, SETTINGS))
         if self.sampling.overlap and self.loss.importance_cap is None:
@@ -82,7 +82,7 @@ class TrainConfig:
     def as_dict(self) -> dict[str, Any]:
         """JSON-able copy, by flat names."""
         parts = {part: dataclasses.asdict(getattr(self, part)) for part in PARTS}
-        return {name: parts[one.part][one.field.name] for name, one in SETTINGS.items()}
+        return {name: parts[setting.part][setting.field.name] for name, setting in SETTINGS.items()}
 
     def fixed(self) -> dict[str, Any]:
         """What a resumed run must not change, by flat names."""
@@ -96,9 +96,10 @@ class TrainConfig:
 def _settings() -> Iterator[TrainSetting]:
     for part, kind in PARTS.items():
         hints = get_type_hints(kind)
-        for one in fields(kind):
-            if one.metadata:  # the others have no name of their own
-                yield TrainSetting(one.metadata["option"] or one.name, part, one, hints[one.name])
+        for field in fields(kind):
+            if field.metadata:  # the others have no name of their own
+                name = field.metadata["option"] or field.name
+                yield TrainSetting(name, part, field, hints[field.name])
 
 
 PARTS: dict[str, Any] = get_type_hints(TrainConfig)

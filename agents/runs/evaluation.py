@@ -68,11 +68,11 @@ class HeldOut:
         Raises:
             ConfigError: it asks for more than there are.
         """
-        env, asked = config.environment, config.evaluation
-        kept = env.evaluation(asked.eval_split)
-        final = asked.final_episodes
+        env, evaluation = config.environment, config.evaluation
+        kept = env.evaluation(evaluation.eval_split)
+        final = evaluation.final_episodes
         return cls(
-            held_out(env.env, kept, asked.eval_episodes, EVAL_EPISODES, EVAL_SEED),
+            held_out(env.env, kept, evaluation.eval_episodes, EVAL_EPISODES, EVAL_SEED),
             []
             if final == 0
             else held_out(env.env, env.evaluation("test"), final, FINAL_EPISODES, FINAL_SEED),
@@ -89,18 +89,18 @@ def evaluate_policy(
     sampling: RolloutSampling,
 ) -> list[Rollout]:
     """One rollout of the episode of each of `seeds`, in order; `seed` is that of the sampling."""
-    found: list[Rollout] = []
+    rollouts: list[Rollout] = []
     for first in range(0, len(seeds), _WIDTH):
         part = seeds[first : first + _WIDTH]
         env = make_rollout_env(env_id, dict(env_args), len(part))
-        found += roll_out(policy, env, part, sampling, seed)
+        rollouts += roll_out(policy, env, part, sampling, seed)
         env.close()
-    return found
+    return rollouts
 
 
 def policy_results(label: str, rollouts: Sequence[Rollout], seeds: Sequence[int]) -> list[Result]:
     """The benchmark's record of every rollout, without times: they are played in step."""
-    return [_result(label, index, seeds[index], one) for index, one in enumerate(rollouts)]
+    return [_result(label, index, seeds[index], rollout) for index, rollout in enumerate(rollouts)]
 
 
 def write_samples(

@@ -31,7 +31,7 @@ def add_pretrained(parser: argparse.ArgumentParser) -> None:
     add_settings(part, {name: usual[name] for name in _HELD})
 
 
-def run_pretrained(given: argparse.Namespace) -> dict[str, Any]:
+def run_pretrained(options: argparse.Namespace) -> dict[str, Any]:
     """Train, or go on with it; returns the record.
 
     Raises:
@@ -42,22 +42,22 @@ def run_pretrained(given: argparse.Namespace) -> dict[str, Any]:
         import torch
 
         from agents.learn.imitation import Imitation, imitate
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    held = {name: getattr(given, name) for name in _HELD if name in given}
-    model = ModelConfig(given.model, **held)
-    rate = {} if given.lr is None else {"lr": given.lr}
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    held = {name: getattr(options, name) for name in _HELD if name in options}
+    model = ModelConfig(options.model, **held)
+    rate = {} if options.lr is None else {"lr": options.lr}
     config = Imitation(
         model,
-        texts=tuple(given.texts),
-        steps=given.steps,
-        prompts=given.prompts,
-        replies=given.replies,
-        seed=given.seed,
+        texts=tuple(options.texts),
+        steps=options.steps,
+        prompts=options.prompts,
+        replies=options.replies,
+        seed=options.seed,
         **rate,
     )
     with signals() as stop:
-        return imitate(config, given.output or FOLDER, _say, stop)
+        return imitate(config, options.output or FOLDER, _say, stop)
 
 
 def _say(text: str) -> None:

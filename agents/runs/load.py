@@ -30,9 +30,9 @@ def read_config(folder: Path) -> TrainConfig:
     path = folder / "config.json"
     if not path.is_file():
         raise ConfigError(f"{folder}: expected the folder of a run, with a config.json.")
-    given = read_object(path).mapping_of_all()
+    settings = read_object(path).mapping_of_all()
     try:
-        return TrainConfig(**given)
+        return TrainConfig(**settings)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -73,10 +73,10 @@ def load_run(
     if which != "initial":
         from agents.learn import checkpoint
 
-        found = checkpoint.latest(folder / {"best": "best", "last": "checkpoints"}[which])
-        if found is None:
+        weights = checkpoint.latest(folder / {"best": "best", "last": "checkpoints"}[which])
+        if weights is None:
             raise ConfigError(f"{folder}: it has no {which} weights yet.")
-        checkpoint.load_weights(found, policy.model)
+        checkpoint.load_weights(weights, policy.model)
     return config, policy
 
 

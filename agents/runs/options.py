@@ -58,14 +58,14 @@ def add_settings(group: argparse._ActionsContainer, defaults: Mapping[str, Any])
         )
 
 
-def parse_config(given: argparse.Namespace) -> Chosen:
+def parse_config(options: argparse.Namespace) -> Chosen:
     """The resolved config of parsed arguments.
 
     Raises:
         ConfigError: a setting that does not fit.
     """
-    explicit = {key: value for key, value in vars(given).items() if key in SETTINGS}
-    preset, chosen = _start(given.preset, explicit.get("model", TINY), given.smoke)
+    explicit = {key: value for key, value in vars(options).items() if key in SETTINGS}
+    preset, chosen = _start(options.preset, explicit.get("model", TINY), options.smoke)
     foreign = _foreign(explicit)
     for name in ("env_args", "eval_env_args"):
         if name in chosen:
@@ -87,10 +87,10 @@ def _peek(arguments: Sequence[str]) -> tuple[str | None, str, bool]:
     parser.add_argument("--model", default=TINY)
     parser.add_argument("--smoke", action="store_true")
     try:
-        found, _ = parser.parse_known_args(list(arguments))
+        options, _ = parser.parse_known_args(list(arguments))
     except argparse.ArgumentError:  # the real parser says it
         return None, TINY, False
-    return found.preset, found.model, found.smoke
+    return options.preset, options.model, options.smoke
 
 
 def _foreign(explicit: Mapping[str, Any]) -> tuple[str, ...]:
@@ -119,8 +119,8 @@ def _option(hint: Any) -> dict[str, Any]:  # noqa: ANN401
     if get_origin(hint) is dict:
         return {"type": json_object, "metavar": "JSON"}
     if get_origin(hint) in (Union, types.UnionType):
-        inner = [one for one in get_args(hint) if one is not type(None)]
-        if any(get_origin(one) is dict for one in inner):
+        inner = [kind for kind in get_args(hint) if kind is not type(None)]
+        if any(get_origin(kind) is dict for kind in inner):
             return {"type": _name_or_json, "metavar": "NAME|JSON"}
         return {"type": _optional(inner[0]), "metavar": inner[0].__name__.upper()}
     return {"type": hint, "metavar": hint.__name__.upper()}

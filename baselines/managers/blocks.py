@@ -56,8 +56,8 @@ class ExtractiveWriter:
 
     def write(self, notes: Sequence[str], section: str, limit: int) -> list[str]:
         """The best sentences of the notes and the section that fit."""
-        pool = {normalise(one): one for one in [*notes, *split_sentences(section)]}
-        ranked = sorted(pool.values(), key=lambda one: (-salience(one), hash_share(one)))
+        pool = {normalise(text): text for text in [*notes, *split_sentences(section)]}
+        ranked = sorted(pool.values(), key=lambda text: (-salience(text), hash_share(text)))
         return _fitting(ranked, limit, list(pool.values()))
 
 
@@ -186,7 +186,7 @@ class Mem1(_ConstantSize):
             if normalise(text) not in keys
         ]
         gone = gone[: self.max_operations // 2]
-        fresh = [str(one.content) for one in inserts(lines, view)]
+        fresh = [str(operation.content) for operation in inserts(lines, view)]
         return gone + inserts(group(fresh, self.max_operations - len(gone)))
 
 

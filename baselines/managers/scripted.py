@@ -98,7 +98,7 @@ def whole(chunk: str, limit: int) -> list[str]:
 def within(operations: Sequence[Operation], limits: Limits) -> list[Operation]:
     """`operations` without texts that are too long, and no more than are allowed in one step."""
     most = limits.max_item_tokens
-    short = [one for one in operations if most is None or approx_tokens(one.content or "") <= most]
+    short = [op for op in operations if most is None or approx_tokens(op.content or "") <= most]
     return short[: limits.max_operations]
 
 
@@ -220,7 +220,7 @@ class Random(Reactive):
 
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """Random operations; none (SKIP) one time in ten."""
-        fresh = [str(one.content) for one in inserts(split_sentences(chunk), view)]
+        fresh = [str(operation.content) for operation in inserts(split_sentences(chunk), view)]
         ids = [item_id for item_id, _ in view.items]
         if not fresh or self._rng.random() < 0.1:
             return []

@@ -120,7 +120,7 @@ def _densest(sentences: Sequence[str]) -> list[str]:
     """Sentences with a name or number beyond their first word, by how many they hold a token."""
     ranked = []
     for sentence in sentences:
-        found = len(_NAME_OR_NUMBER.findall(sentence.partition(" ")[2]))
-        if found:
-            ranked.append((-found / approx_tokens(sentence), sentence))
+        count = len(_NAME_OR_NUMBER.findall(sentence.partition(" ")[2]))
+        if count:
+            ranked.append((-count / approx_tokens(sentence), sentence))
     return [sentence for _, sentence in sorted(ranked, key=lambda pair: pair[0])]

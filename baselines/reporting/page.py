@@ -71,7 +71,7 @@ def page(report: Report, episodes: Episodes | None = None) -> str:
 
 
 def _sections(report: Report, episodes: Episodes) -> list[Section]:
-    drawn = {name: f"<figure>{one.svg()}</figure>" for name, one in figures(report).items()}
+    drawn = {name: f"<figure>{drawing.svg()}</figure>" for name, drawing in figures(report).items()}
     scores = html_table(*run_cells(report.rows, report.curves))
     return [
         (
@@ -109,21 +109,21 @@ def _tasks(report: Report, episodes: Episodes) -> str:
     names = list(dict.fromkeys(result.task for result in report.shown))
     if len(names) < 2:
         return ""
-    found = grouped(report.shown, lambda result: result.task)
+    scores = grouped(report.shown, lambda result: result.task)
     header = ["agent", *(_linked(html(name), episodes.tasks.get(name)) for name in names)]
     rows = [
         [html(agent), *(_with_interval(own.get(name)) for name in names)]
-        for agent, own in found.items()
+        for agent, own in scores.items()
     ]
     return _scroll(raw_table(header, rows))
 
 
-def _with_interval(one: Estimate | None) -> str:
-    if one is None:
+def _with_interval(mean: Estimate | None) -> str:
+    if mean is None:
         return "-"
-    if one.low is None or one.high is None:
-        return number(one.value)
-    return f"{number(one.value)}<small>{one.low:.2f}-{one.high:.2f}</small>"
+    if mean.low is None or mean.high is None:
+        return number(mean.value)
+    return f"{number(mean.value)}<small>{mean.low:.2f}-{mean.high:.2f}</small>"
 
 
 def _episodes(report: Report, episodes: Episodes) -> str:

@@ -101,7 +101,7 @@ def print_shard(options: argparse.Namespace) -> None:
     """What is said of a part of a run in the place of its table, which would be of a part."""
     place, part = options.output_dir, options.shard
     count = Counter(result.status for result in RunFolder(place).results())
-    broken = "".join(f", {count[one]} {one}" for one in ("failed", "invalid") if count[one])
+    broken = "".join(f", {count[kind]} {kind}" for kind in ("failed", "invalid") if count[kind])
     print(f"shard {part} is done: {count.total()} episodes{broken}")
     print(f"written to {place}; python -m baselines.merge puts all {part.count} together")
 

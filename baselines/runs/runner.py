@@ -95,8 +95,8 @@ def run_episode(
         trace = record_trace(
             session, agent=label, episode=index, seed=seed, env=description, versions=versions
         )
-        found = measured(session, hidden=answers_itself(versions))
-        return Result(**place, **found, **clock.seconds(), usage=clock.usage()), trace
+        fields = measured(session, hidden=answers_itself(versions))
+        return Result(**place, **fields, **clock.seconds(), usage=clock.usage()), trace
 
 
 @contextlib.contextmanager
@@ -124,8 +124,8 @@ class Clock:
 
     def usage(self) -> dict[str, dict[str, float]]:
         """The field `usage` of `Result`."""
-        spent = {role: asdict(one) for role, one in sorted(self._ledger.spent().items())}
-        return {role: {**one, "seconds": round(one["seconds"], 6)} for role, one in spent.items()}
+        spent = {role: asdict(use) for role, use in sorted(self._ledger.spent().items())}
+        return {role: {**use, "seconds": round(use["seconds"], 6)} for role, use in spent.items()}
 
     def agent(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         """Call the agent."""

@@ -81,7 +81,7 @@ def read_submission(path: Path) -> Submission:
     if record.get("sha256") != _digest(record.mapping_of_all()):
         raise DataError(f"{path}: the checksum is not that of the content.")
     results = [
-        read_options(Result, one.mapping_of_all(), one.where) for one in record.children("results")
+        read_options(Result, row.mapping_of_all(), row.where) for row in record.children("results")
     ]
     traces = {}
     for entry in record.children("traces"):
