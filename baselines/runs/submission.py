@@ -88,7 +88,12 @@ def read_submission(path: Path) -> Submission:
         trace = parse_trace(entry.get("trace"), f"{entry.where}: trace")
         key = (entry.text("task", ""), entry.text("budget", ""), trace.agent, trace.episode)
         traces[key] = trace
-    return Submission(record.mapping("config"), tuple(results), traces)
+    config = record.child("config")
+    for key in ("budgets", "agents", "episodes"):
+        config.items(key)
+    for key in ("versions", "task_hashes"):
+        config.child(key)
+    return Submission(config.mapping_of_all(), tuple(results), traces)
 
 
 def _digest(record: Mapping[str, Any]) -> str:

@@ -218,6 +218,19 @@ def test_a_damaged_result_of_a_submission_is_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("key", ["budgets", "agents", "episodes", "versions", "task_hashes"])
+def test_a_submission_without_a_part_of_its_config_is_one_line(
+    key: str, played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def damage(record: dict[str, Any]) -> None:
+        del record["config"][key]
+
+    assert verify.main([str(tamper(played, damage, tmp_path))]) == 2
+    error = capsys.readouterr().err
+    assert f"config: {key}: expected" in error
+    assert error.count("\n") == 1
+
+
 def test_a_checksum_that_does_not_fit_is_an_error(played: Path, tmp_path: Path) -> None:
     write_submission(played, tmp_path / "s.json.gz")
     raw = gzip.decompress((tmp_path / "s.json.gz").read_bytes())
