@@ -11,6 +11,8 @@ from typing import Any
 # Before NumPy and torch are imported: test processes run side by side, and threads that wait for
 # one another burn a core each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A name that is nowhere on this machine is asked of no hub, for half a minute.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 from hypothesis import settings

@@ -41,7 +41,7 @@ SMALL: dict[str, Any] = {
     "env_args": {**PRESETS["cpu"]["env_args"], "num_chunks": 2},
     "contexts": 2,
     "group_size": 3,
-    "max_new_tokens": 60,
+    "max_new_tokens": 24,
     "updates": 2,
     "eval_every": 1,
     "eval_episodes": 2,
@@ -53,7 +53,7 @@ SMALL: dict[str, Any] = {
 # The same with one chunk an episode, where nothing is asked of more.
 BRIEF = SMALL | {
     "env_args": {**SMALL["env_args"], "num_chunks": 1},
-    "max_new_tokens": 40,
+    "max_new_tokens": 16,
     "eval_episodes": 1,
 }
 
