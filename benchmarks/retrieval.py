@@ -102,7 +102,7 @@ def final_row(task: RetrievalTask) -> list[str]:
         AssertionError: it did not find items of the same scores as rank_bm25.
     """
     store, workspace = _timed(lambda: _stored(task.items))
-    ours, retrieved = _timed(lambda: [_ask(workspace, one) for one in task.questions])
+    ours, retrieved = _timed(lambda: [_ask(workspace, question) for question in task.questions])
     index = workspace.retriever
     assert isinstance(index, BM25)
     rebuild, expected = _timed(lambda: _reference(task, cached=False))

@@ -60,12 +60,6 @@ class MicroBatch:
     unit: Tensor | None = None  # (B,) the unit of each row
     attention_mask: Tensor | None = None  # (B, P + S) False on the padding of the prefix
 
-    @property
-    def computed_tokens(self) -> int:
-        """Positions that run through the model, padding included."""
-        shared = 0 if self.prefix_ids is None else self.prefix_ids.numel()
-        return shared + self.input_ids.numel()
-
     def to(self, device: torch.device | str) -> MicroBatch:
         """The same batch on `device`."""
         moved = replace(self)

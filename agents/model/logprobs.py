@@ -178,8 +178,8 @@ def score_rows(
 ) -> list[tuple[float, ...]]:
     """Log-probabilities of every completion token, per row: `old` and `reference` tables."""
     device = next(scorer.parameters()).device
-    found: dict[int, tuple[float, ...]] = {}
+    table: dict[int, tuple[float, ...]] = {}
     for batch in micro_batches(rows, max_tokens, share=share):
         scores: TokenScores = scorer(batch.to(device), "none")
-        found |= unflatten(scores.logprobs, batch)
-    return [found[i] for i in range(len(rows))]
+        table |= unflatten(scores.logprobs, batch)
+    return [table[i] for i in range(len(rows))]

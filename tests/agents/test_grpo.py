@@ -24,7 +24,7 @@ from agents.grpo import main
 from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.runs.beside import normalised, reference_lines
-from agents.runs.config import PRESETS, from_dict
+from agents.runs.config import PRESETS, TrainConfig
 from agents.runs.evaluation import REFERENCES
 from agents.runs.tracking import METRICS, Tracker
 from agents.trainer import Interrupted, Run, TrainingError
@@ -59,11 +59,11 @@ BRIEF = SMALL | {
 
 
 def brief(**changes: object) -> TrainConfig:
-    return from_dict(BRIEF | changes)
+    return TrainConfig(**BRIEF | changes)
 
 
 def small(**changes: object) -> TrainConfig:
-    return from_dict(SMALL | changes)
+    return TrainConfig(**SMALL | changes)
 
 
 def train(config: TrainConfig, folder: Path, *, resume: bool = False) -> Run:

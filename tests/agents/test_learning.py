@@ -11,7 +11,7 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 pytest.importorskip("tensorboard", reason="the agents need tensorboard")
 
 from agents.learn.distributed import World
-from agents.runs.config import PRESETS, from_dict
+from agents.runs.config import PRESETS, TrainConfig
 from agents.trainer import Run
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def test_the_reward_rises_within_a_few_updates(tmp_path: Path) -> None:
         "reward": "outcome",
         "weights": {"compression": 2.0, "format": 0.0},
     }
-    config = from_dict(
-        {
+    config = TrainConfig(
+        **{
             **PRESETS["cpu"],
             "env_args": env_args,
             "contexts": 2,
