@@ -222,7 +222,7 @@ class Run:
                 part,
                 config.loss,
                 counts,
-                max_tokens=adam.micro_tokens,
+                micro_tokens=adam.micro_tokens,
                 old=before,
                 reference=self._reference(part),
                 share=self.policy.shares_prefixes,
@@ -264,7 +264,7 @@ class Run:
     def _scoring(self) -> dict[str, Any]:
         config = self.config
         return {
-            "max_tokens": config.optimizer.micro_tokens,
+            "micro_tokens": config.optimizer.micro_tokens,
             "temperature": config.sampling.temperature,
         }
 

@@ -109,12 +109,12 @@ def check_training(model: Any, *, saving: bool = False) -> None:  # noqa: ANN401
         after = kept_bytes(scorer, rows, share=share)
         if after > KEPT * before:
             raise WrongError(f"checkpointing: keeps {after:,} bytes of {before:,}")
-    scored = score_rows(scorer, rows, max_tokens=400, share=share)
+    scored = score_rows(scorer, rows, micro_tokens=400, share=share)
     for own, scores in zip(expected, scored, strict=True):
         _equal("scores", torch.tensor(scores), own)
     model.zero_grad()
     counts = Denominators.of([len(REPLY)] * 6, [1.0] * 6, max_completion_length=len(REPLY))
-    accumulate_gradients(scorer, rows, LossConfig(), counts, max_tokens=400, share=share)
+    accumulate_gradients(scorer, rows, LossConfig(), counts, micro_tokens=400, share=share)
     largest = max(float(value.abs().max()) for value in wanted.values())
     for name, parameter in model.named_parameters():
         if name in wanted:

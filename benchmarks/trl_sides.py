@@ -195,7 +195,7 @@ def _our_update(task: UpdateTask, policy: Any) -> Callable[[int], float]:  # noq
         lengths = [len(row.completion) for row in rows]
         counts = Denominators.of(lengths, [1.0] * len(rows), max_completion_length=task.completion)
         optimizer.zero_grad()
-        accumulate_gradients(scorer, rows, config.loss, counts, max_tokens=adam.micro_tokens)
+        accumulate_gradients(scorer, rows, config.loss, counts, micro_tokens=adam.micro_tokens)
         torch.nn.utils.clip_grad_norm_(weights, adam.max_grad_norm)
         optimizer.step()
         if set(lengths) != {task.completion}:

@@ -223,7 +223,7 @@ class Engines:
             for prompt, sample in zip(prompts, drawn, strict=True)
             if sample is not None
         ]
-        expected = score_rows(policy.scorer(temperature), rows, max_tokens=PROBE_TOKENS)
+        expected = score_rows(policy.scorer(temperature), rows, micro_tokens=PROBE_TOKENS)
         difference = largest_difference(expected, [row.sampler_logprobs for row in rows])
         if not rows or not difference <= self.tolerance:
             raise BackendError(

@@ -183,7 +183,7 @@ def imitation_step(
     policy: Policy,
     optimizer: torch.optim.Optimizer,
     rows: Sequence[Row],
-    max_tokens: int = MICRO_TOKENS,
+    micro_tokens: int = MICRO_TOKENS,
     *,
     share: bool,
 ) -> float:
@@ -192,7 +192,7 @@ def imitation_step(
     total = sum(len(row.completion) for row in rows)
     optimizer.zero_grad()
     loss = 0.0
-    for batch in micro_batches(rows, max_tokens, share=share):
+    for batch in micro_batches(rows, micro_tokens, share=share):
         part = -scorer(batch.to(policy.device), "none").logprobs.sum() / total
         part.backward()
         loss += part.item()

@@ -89,10 +89,10 @@ def read_submission(path: Path) -> Submission:
         key = (entry.text("task", ""), entry.text("budget", ""), trace.agent, trace.episode)
         traces[key] = trace
     config = record.child("config")
-    for key in ("budgets", "agents", "episodes"):
-        config.items(key)
-    for key in ("versions", "task_hashes"):
-        config.child(key)
+    for name in ("budgets", "agents", "episodes"):
+        config.items(name)
+    for name in ("versions", "task_hashes"):
+        config.child(name)
     return Submission(config.mapping_of_all(), tuple(results), traces)
 
 

@@ -63,7 +63,7 @@ def make_rows(count: int, seed: int = 0, shared: int = 20, group: int = 4) -> li
 def gradients(
     model: PreTrainedModel,
     rows: Sequence[Row],
-    max_tokens: int = 10_000,
+    micro_tokens: int = 10_000,
     loss_type: Any = "dapo",  # noqa: ANN401
     **options: Any,  # noqa: ANN401
 ) -> list[Tensor]:
@@ -72,7 +72,7 @@ def gradients(
     )
     model.zero_grad()
     config = LossConfig(loss_type=loss_type, entropy_coef=0.01)
-    accumulate_gradients(Scorer(model), rows, config, counts, max_tokens=max_tokens, **options)
+    accumulate_gradients(Scorer(model), rows, config, counts, micro_tokens=micro_tokens, **options)
     return [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
 
@@ -124,9 +124,9 @@ def test_shared_prefix_changes_nothing(make_model: MakeModel, loss_type: str) ->
 def test_scores_come_back_in_the_order_of_the_rows(make_model: MakeModel) -> None:
     model, rows = make_model(), make_rows(8)
     scorer = Scorer(model)
-    together = score_rows(scorer, rows, max_tokens=90)
+    together = score_rows(scorer, rows, micro_tokens=90)
     for row, found in zip(rows, together, strict=True):
-        (alone,) = score_rows(scorer, [row], max_tokens=90)
+        (alone,) = score_rows(scorer, [row], micro_tokens=90)
         assert found == pytest.approx(alone, abs=1e-4)
         assert len(found) == len(row.completion)
 
@@ -140,7 +140,7 @@ def test_an_advantage_lands_on_its_own_tokens(make_model: MakeModel, share: bool
     def run(chosen: Sequence[Row]) -> list[Tensor]:
         model.zero_grad()
         accumulate_gradients(
-            Scorer(model), chosen, LossConfig(), counts, max_tokens=10_000, share=share
+            Scorer(model), chosen, LossConfig(), counts, micro_tokens=10_000, share=share
         )
         return [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
@@ -220,10 +220,10 @@ def test_refusals(make_model: MakeModel) -> None:
         Row((), (1,))
     with pytest.raises(ConfigError, match="sampler log-probabilities"):
         Row((1,), (1, 2), (0.0,))
-    with pytest.raises(ConfigError, match="max_tokens"):
+    with pytest.raises(ConfigError, match="micro_tokens"):
         plan(rows, 0)
     with pytest.raises(ConfigError, match="some have none"):
         gradients(make_model(), [rows[0], replace(rows[1], sampler_logprobs=())])
     counts = Denominators(1, 1, 1, 1)
     with pytest.raises(ConfigError, match="at least one row"):
-        accumulate_gradients(Scorer(make_model()), [], LossConfig(), counts, max_tokens=10)
+        accumulate_gradients(Scorer(make_model()), [], LossConfig(), counts, micro_tokens=10)
