@@ -172,6 +172,10 @@ CONFIGURED: dict[str, AgentSpec] = {
     "graphiti": AgentSpec(
         "baselines.managers.contestants:graphiti", "Graphiti, Zep's engine; backend, embeddings"
     ),
+    "letta": AgentSpec(
+        "baselines.managers.contestants:letta",
+        "Letta: an agent on a server that edits its memory; backend, embeddings",
+    ),
     "scrambled": AgentSpec(
         "baselines.managers.scrambled:Scrambled",
         "the items of another agent on another episode (privileged): a negative control",

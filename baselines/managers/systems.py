@@ -65,5 +65,8 @@ STORES: dict[str, StoreSpec] = {
     "graphiti": StoreSpec(
         "baselines.stores.graphiti:GraphitiStore", "Graphiti, Zep's engine; backend, embeddings"
     ),
+    "letta": StoreSpec(
+        "baselines.stores.letta:LettaStore", "an agent of Letta; backend, embeddings"
+    ),
     "txtai": StoreSpec("baselines.stores.txtai:TxtaiStore", "passages in a txtai index"),
 }
