@@ -25,7 +25,7 @@ from typing import Any, get_args
 
 from agents.learn.advantages import Credit
 from agents.runs.ablation_report import mean_curves, table
-from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig, from_dict
+from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig
 from agents.runs.curves import read_curve
 from agents.runs.load import load_run, read_config
 from agents.settings import Compare
@@ -110,9 +110,9 @@ class Cell:
 
     def config(self, base: Mapping[str, Any]) -> TrainConfig:
         """The settings of its run."""
-        own = {"reward": self.reward, "credit": self.credit, "seed": self.seed}
-        own |= {"compare": self.compare}
-        return from_dict({**base, **own, "env_args": TASKS[self.task], "final_episodes": 0})
+        own = {"reward": self.reward, "credit": self.credit, "compare": self.compare}
+        more = {"seed": self.seed, "env_args": TASKS[self.task], "final_episodes": 0}
+        return TrainConfig(**{**base, **own, **more})
 
 
 def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -> dict[str, Any]:
@@ -131,6 +131,7 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
         return _finished(cell, folder / cell.name, base, episodes)
     config = cell.config(base)
     with needs("an ablation", "train"):
+        from agents.learn import checkpoint
         from agents.learn.distributed import World
         from agents.trainer import Run
     run = Run.start(config, folder / cell.name, resume=True, world=World())
@@ -140,9 +141,7 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
     result: dict[str, Any] = {**dataclasses.asdict(cell), "curve": curve}
     for length, factor in LENGTHS.items():
         result[length] = _score(config, folder / cell.name, factor, episodes)
-    aside = path.with_suffix(".writing")
-    aside.write_text(json.dumps(result) + "\n", encoding="utf-8")
-    aside.rename(path)
+    checkpoint.write_text(path, json.dumps(result) + "\n")
     return result
 
 
@@ -195,18 +194,18 @@ def _finished(cell: Cell, place: Path, base: Mapping[str, Any], episodes: int) -
 
 def _record(cell: Cell, path: Path) -> dict[str, Any]:
     """The record of this cell, every number of it checked."""
-    found = read_object(path)
+    record = read_object(path)
     for key, value in dataclasses.asdict(cell).items():
-        if found.get(key) != value:
-            raise found.error(key, repr(value))
-    for pair in found.items("curve"):
+        if record.get(key) != value:
+            raise record.error(key, repr(value))
+    for pair in record.items("curve"):
         if not isinstance(pair, list) or list(map(type, pair)) not in ([int, float], [int, int]):
-            raise found.error("curve", "pairs of an update and a score", pair)
-    for played in (found.child(length).child(name) for length in LENGTHS for name in PLAYERS):
+            raise record.error("curve", "pairs of an update and a score", pair)
+    for played in (record.child(length).child(name) for length in LENGTHS for name in PLAYERS):
         for key in ("scores", "memory"):
-            if not all(type(one) in (int, float) for one in played.items(key)):
+            if not all(type(number) in (int, float) for number in played.items(key)):
                 raise played.error(key, "a list of numbers")
-    return found.mapping_of_all()
+    return record.mapping_of_all()
 
 
 def _score(
@@ -257,42 +256,42 @@ def _write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    given = _parser().parse_args(arguments)
-    base = {**PRESETS[given.preset], **SETTINGS, **given.set}
+    options = _parser().parse_args(arguments)
+    base = {**PRESETS[options.preset], **SETTINGS, **options.set}
     cells = [
         Cell.of(method, task, seed)
-        for seed in given.seeds
-        for task in given.tasks
-        for method in given.methods
+        for seed in options.seeds
+        for task in options.tasks
+        for method in options.methods
     ]
     for cell in cells:
         cell.config(base)  # refuses settings that do not fit, of any cell, before one is trained
-    if given.merge:
-        results = merge(cells, base, given.episodes, given.merge, given.folder)
-        _write(given.folder, results)
+    if options.merge:
+        results = merge(cells, base, options.episodes, options.merge, options.folder)
+        _write(options.folder, results)
     else:
-        results = _train_all(given.shard.take(cells) if given.shard else cells, base, given)
-    if given.shard:
-        print(f"shard {given.shard} is done: {len(results)} cells; --merge puts all together")
+        results = _train_all(options.shard.take(cells) if options.shard else cells, base, options)
+    if options.shard:
+        print(f"shard {options.shard} is done: {len(results)} cells; --merge puts all together")
         return 0
     print(table(results))
     return 0
 
 
 def _train_all(
-    cells: Sequence[Cell], base: Mapping[str, Any], given: argparse.Namespace
+    cells: Sequence[Cell], base: Mapping[str, Any], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """What every cell gave, those of before included."""
     results: list[dict[str, Any]] = []
     require(("torch", "transformers"), "an ablation", "train")
-    watch = shlex.join(["tensorboard", "--logdir", str(given.folder)])
-    begin(f"{len(cells)} trainings, one after the other", given.folder, watch)
+    watch = shlex.join(["tensorboard", "--logdir", str(options.folder)])
+    begin(f"{len(cells)} trainings, one after the other", options.folder, watch)
     hint = "The same command goes on."
-    with saving(given.folder, hint), Progress(len(cells), "cell") as progress:
+    with saving(options.folder, hint), Progress(len(cells), "cell") as progress:
         for cell in cells:
-            results.append(run_cell(cell, given.folder, base, given.episodes))
-            if not given.shard:  # shards may share the folder, and the table is of all of them
-                _write(given.folder, results)
+            results.append(run_cell(cell, options.folder, base, options.episodes))
+            if not options.shard:  # shards may share the folder, and the table is of all of them
+                _write(options.folder, results)
             progress(_state(cell, results[-1]))
     return results
 

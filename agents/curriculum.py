@@ -26,14 +26,14 @@ def parse_curriculum(text: str) -> Stages:
     if not text:
         return ()
     *parts, last = text.split(",")
-    found = [_STAGE.fullmatch(part) for part in parts]
+    matches = [_STAGE.fullmatch(part) for part in parts]
     end = _LAST.fullmatch(last)
-    if end is None or not all(found):
+    if end is None or not all(matches):
         raise ConfigError(
             "curriculum: expected stages chunks:updates and chunks alone for the rest, "
             f"such as 3:20,6:40,10, got {text!r}."
         )
-    stages = [(int(one[1]), int(one[2])) for one in found if one is not None]
+    stages = [(int(match[1]), int(match[2])) for match in matches if match is not None]
     starts = accumulate((updates for _, updates in stages), initial=0)
     chunks = [*(count for count, _ in stages), int(end[1])]
     if any(later <= earlier for earlier, later in pairwise(chunks)):

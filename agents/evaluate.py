@@ -30,19 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--temperature", type=at_least_zero, default=0.0, help="0 is greedy")
     parser.add_argument("--output-dir", type=Path, help="default: RUN/evaluation")
     add_trust(parser)
-    given, rest = parser.parse_known_args(arguments)
-    config = read_config(given.run)
+    options, rest = parser.parse_known_args(arguments)
+    config = read_config(options.run)
     own = {k: v for k, v in config.environment.evaluation("test").items() if k != "split"}
-    if not given.trust_settings:
-        env = {"id": config.environment.env} if given.env is None else {}
-        refuse_reaching(config, given.run, env | (own if given.env_args is None else {}))
-    env_args = own if given.env_args is None else given.env_args
-    agent = {"run": str(given.run), "temperature": given.temperature}
-    agent |= {"trust_settings": True} if given.trust_settings else {}
-    output = given.output_dir or given.run / "evaluation"
+    if not options.trust_settings:
+        env = {"id": config.environment.env} if options.env is None else {}
+        refuse_reaching(config, options.run, env | (own if options.env_args is None else {}))
+    env_args = own if options.env_args is None else options.env_args
+    agent = {"run": str(options.run), "temperature": options.temperature}
+    agent |= {"trust_settings": True} if options.trust_settings else {}
+    output = options.output_dir or options.run / "evaluation"
     return benchmark.main(
         [
-            *("--env", given.env or config.environment.env, "--env-args", json.dumps(env_args)),
+            *("--env", options.env or config.environment.env, "--env-args", json.dumps(env_args)),
             *("--agent", "agents.policy:Manager", "--agent-args", json.dumps(agent)),
             *("--output-dir", str(output), *rest),
         ]

@@ -92,9 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="new folder for the model")
     parser.add_argument("--weights", choices=("best", "last"), default="best", help="which ones")
     add_trust(parser)
-    given = parser.parse_args(arguments)
-    export(given.run, given.folder, given.weights, trust=given.trust_settings)
-    print(f"written to {given.folder}")
+    options = parser.parse_args(arguments)
+    export(options.run, options.folder, options.weights, trust=options.trust_settings)
+    print(f"written to {options.folder}")
     return 0
 
 

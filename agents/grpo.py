@@ -35,15 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_verbose(parser)
     words = sys.argv[1:] if arguments is None else list(arguments)
     add_arguments(parser, words)
-    given = parser.parse_args(words)
-    chosen = parse_config(given)
-    folder = run_folder(given.output_dir, resume=given.resume)
+    options = parser.parse_args(words)
+    chosen = parse_config(options)
+    folder = run_folder(options.output_dir, resume=options.resume)
     with needs("training", "train"):
         from agents.learn.distributed import World
     world = World.start()
     try:
         with saving(folder, f"Go on with --resume --output-dir {folder}."):
-            return _run(chosen, folder, world, resume=given.resume, verbose=given.verbose)
+            return _run(chosen, folder, world, resume=options.resume, verbose=options.verbose)
     finally:
         world.stop()
 

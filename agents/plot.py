@@ -33,18 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add("--each", action="store_true", help="a line for every run, whatever its settings")
     add("-o", "--output", type=Path, default=Path("curves.svg"), help="the file, .svg or .png")
-    given = parser.parse_args(arguments)
-    check_ending(given.output)
-    groups = each_alone(given.runs) if given.each else same_but_seed(given.runs)
+    options = parser.parse_args(arguments)
+    check_ending(options.output)
+    groups = each_alone(options.runs) if options.each else same_but_seed(options.runs)
     charts = []
-    for key in given.key or [_KEY]:
+    for key in options.key or [_KEY]:
         curves = {
             name: mean_curve([read_curve(run, key) for run in runs])
             for name, runs in groups.items()
         }
         charts.append(curve_chart(curves, "update", key, from_zero=False))
-    save(stacked(charts), given.output)
-    print(f"written to {given.output}")
+    save(stacked(charts), options.output)
+    print(f"written to {options.output}")
     return 0
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from agents.curriculum import chunks_at, parse_curriculum
@@ -28,8 +27,18 @@ TINY = "tiny"  # the model that comes with the package
 EVAL_EPISODES, FINAL_EPISODES = 32, 50  # where nothing else is said and there are so many
 
 
+class _Checked:
+    """Settings that are checked wherever they are made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        """Validate types and ranges."""
+        check_fields(self)
+
+
 @dataclass(frozen=True, slots=True)
-class ModelConfig:
+class ModelConfig(_Checked):
     """Which model and how it is held.
 
     `precision`: float32; bfloat16 (weights too); mixed (float32 weights, bfloat16 arithmetic).
@@ -49,10 +58,6 @@ class ModelConfig:
     )
     lora_alpha: int | None = setting(None, "scale of the adapters; none is twice the rank", low=1)
     tools: bool = setting(False, "give the operations to the chat template as tools")
-
-    def __post_init__(self) -> None:
-        """Validate types and ranges."""
-        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +84,9 @@ class EnvironmentConfig:
     def training(self, update: int | None = None) -> dict[str, Any]:
         """Keywords of the training environment; those of one update where a curriculum is set."""
         named = {"source": self.source, "protocol": self.protocol, "reward": self.reward}
-        found = {**{k: v for k, v in named.items() if v is not None}, **self.env_args}
+        keywords = {**{k: v for k, v in named.items() if v is not None}, **self.env_args}
         chunks = None if update is None else self.chunks(update)
-        return found if chunks is None else found | {"num_chunks": chunks}
+        return keywords if chunks is None else keywords | {"num_chunks": chunks}
 
     def chunks(self, update: int) -> int | None:
         """Chunks of a training episode by the curriculum; None without one."""
@@ -124,8 +129,8 @@ class SamplingConfig:
     def __post_init__(self) -> None:
         """Validate types, ranges and the sampler's options."""
         check_fields(self)
-        found = check_sampler(self.sampler, self.sampler_args)
-        if self.overlap and not isinstance(found, ServerOptions):
+        options = check_sampler(self.sampler, self.sampler_args)
+        if self.overlap and not isinstance(options, ServerOptions):
             raise ConfigError(
                 f"overlap: needs vLLM servers (--sampler http://…), got sampler {self.sampler!r}, "
                 "which computes where the update does."
@@ -171,7 +176,7 @@ class LossConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class OptimizerConfig:
+class OptimizerConfig(_Checked):
     """AdamW and its schedule."""
 
     updates: int = setting(100, "rollout batches to train on", low=1)
@@ -186,10 +191,6 @@ class OptimizerConfig:
     )
     micro_tokens: int = setting(4096, "padded tokens of a micro-batch", low=1)
 
-    def __post_init__(self) -> None:
-        """Validate types and ranges."""
-        check_fields(self)
-
     def rate(self, update: int) -> float:
         """Learning rate of an update: linear warm-up, then constant or linear to a tenth."""
         rate = self.lr * min(1.0, (update + 1) / max(self.warmup_updates, 1))
@@ -199,7 +200,7 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationConfig:
+class EvaluationConfig(_Checked):
     """Which held-out episodes are played, and when."""
 
     eval_every: int = setting(
@@ -222,13 +223,9 @@ class EvaluationConfig:
         "play skip, fifo, salience and oracle beside evaluations, for eval/normalised",
     )
 
-    def __post_init__(self) -> None:
-        """Validate types and ranges."""
-        check_fields(self)
-
 
 @dataclass(frozen=True, slots=True)
-class SavingConfig:
+class SavingConfig(_Checked):
     """Checkpoints, logs and the machine."""
 
     save_every: int = setting(20, "updates between checkpoints", low=1)
@@ -238,10 +235,6 @@ class SavingConfig:
     threads: int = setting(0, "CPU threads of torch; 0 leaves torch's default", low=0)
     shard: bool = setting(False, "split weights and optimizer over the processes (FSDP2)")
     track: bool = setting(False, "log to wandb as well, where it is installed")
-
-    def __post_init__(self) -> None:
-        """Validate types and ranges."""
-        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,23 +270,6 @@ class ServerOptions:
     tolerance: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SamplerSetup:
-    """What a sampler needs to know of the run.
-
-    Attributes:
-        name: "transformers", "vllm", or addresses of vLLM servers.
-        options: `sampler_args`.
-        folder: where weights are handed over; a server must see it under the same path.
-        precision: of the trainer.
-    """
-
-    name: str
-    options: Mapping[str, Any]
-    folder: Path
-    precision: Precision
-
-
 def server_addresses(name: str) -> list[str]:
     """The servers of `--sampler URL,URL`; none for another sampler.
 
@@ -302,10 +278,10 @@ def server_addresses(name: str) -> list[str]:
     """
     if not name.startswith(("http://", "https://")):
         return []
-    found = [one.strip() for one in name.split(",") if one.strip()]
-    if len(set(found)) < len(found):
+    addresses = [address.strip() for address in name.split(",") if address.strip()]
+    if len(set(addresses)) < len(addresses):
         raise ConfigError(f"sampler: expected every server once, got {name!r}.")
-    return found
+    return addresses
 
 
 def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | ServerOptions | None:
@@ -314,14 +290,14 @@ def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | Serv
     Raises:
         ConfigError: no such sampler (with the nearest), or an option that does not fit.
     """
-    given: EngineOptions | ServerOptions
+    checked: EngineOptions | ServerOptions
     if addresses := server_addresses(name):
-        given = read_options(ServerOptions, options, "sampler_args")
-        Patience(given.concurrency, given.timeout, given.deadline)
+        checked = read_options(ServerOptions, options, "sampler_args")
+        Patience(checked.concurrency, checked.timeout, checked.deadline)
         for address in addresses:
-            Address(address, given.api_key_env)
+            Address(address, checked.api_key_env)
     elif name == "vllm":
-        given = read_options(EngineOptions, options, "sampler_args")
+        checked = read_options(EngineOptions, options, "sampler_args")
     elif name != "transformers":
         hint = "The address of a vLLM server begins with http:// or https://."
         raise ConfigError(f"{nearest('sampler', name, SAMPLERS)} {hint}")
@@ -329,6 +305,6 @@ def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | Serv
         raise ConfigError("sampler_args: the sampler transformers takes none.")
     else:
         return None
-    if given.tolerance is not None:
-        check_number("sampler_args", "tolerance", given.tolerance, 0, above=True)
-    return given
+    if checked.tolerance is not None:
+        check_number("sampler_args", "tolerance", checked.tolerance, 0, above=True)
+    return checked

@@ -105,8 +105,10 @@ class Run:
         )
         position = Position()
         if last is not None:
-            position = checkpoint.load(last, policy.model, optimizer, config.digest())
-        engines = make_engines(policy, config.sampler_setup(folder / "sampler"), world)
+            fixed, usual = config.fixed(), TrainConfig().fixed()
+            position = checkpoint.load(last, policy.model, optimizer, fixed, usual)
+        precision = config.model.precision
+        engines = make_engines(policy, config.sampling, precision, folder / "sampler", world)
         if engines is not None:
             policy.sampler = engines
             engines.refresh(scorer)
@@ -168,7 +170,7 @@ class Run:
         advantages = compute_advantages(
             [rollout.rewards() for rollout in batch.rollouts],
             self.config.estimator,
-            self.world.add_variance,
+            self.world.add_pair,
         )
         rows = rows_of(batch.rollouts, advantages)
         shown = self.world.gather(histograms(batch.rollouts, advantages))
@@ -179,7 +181,8 @@ class Run:
         stats, norm = self._optimise(rows, number)
         optimised = time.perf_counter()
         self.source.finish()
-        synced = self._refresh()
+        engines = self.source.engines
+        synced = {} if engines is None else engines.refresh(self.scorer)
         end = time.perf_counter()
         seconds = {"update": optimised - rolled, "total": end - start, "wait": batch.wait}
         sums |= time_sums(batch.clock, seconds, sum(len(row.completion) for row in rows))
@@ -191,11 +194,6 @@ class Run:
             **synced,
         }
 
-    def _refresh(self) -> dict[str, float]:
-        """Give the engines the present weights; what to log of it."""
-        engines = self.source.engines
-        return {} if engines is None else engines.refresh(self.scorer)
-
     def _optimise(self, rows: Sequence[Row], number: int) -> tuple[LossStats, float]:
         """The optimizer steps on one rollout batch; the gradient norm is their mean."""
         config, world, adam = self.config, self.world, self.config.optimizer
@@ -205,7 +203,10 @@ class Run:
         tokens = world.add_pair((float(count_tokens(rows)), 0.0))[0]
         total: LossStats | None = None
         norms = []
-        old = [self._old(part) if len(parts) > 1 else None for part in parts]
+        old = [
+            self.policy.old_logprobs(part, **self._scoring()) if len(parts) > 1 else None
+            for part in parts
+        ]
         for part, before in zip(parts, old, strict=True):
             counts = Denominators.of(
                 [len(row.completion) for row in part],
@@ -221,7 +222,7 @@ class Run:
                 part,
                 config.loss,
                 counts,
-                max_tokens=adam.micro_tokens,
+                micro_tokens=adam.micro_tokens,
                 old=before,
                 reference=self._reference(part),
                 share=self.policy.shares_prefixes,
@@ -255,9 +256,6 @@ class Run:
         )
         return int(self.world.largest(torch.tensor(float(count))).item())
 
-    def _old(self, part: Sequence[Row]) -> list[tuple[float, ...]]:
-        return self.policy.old_logprobs(part, **self._scoring())
-
     def _reference(self, part: Sequence[Row]) -> list[tuple[float, ...]] | None:
         if not self.config.loss.beta:
             return None
@@ -266,7 +264,7 @@ class Run:
     def _scoring(self) -> dict[str, Any]:
         config = self.config
         return {
-            "max_tokens": config.optimizer.micro_tokens,
+            "micro_tokens": config.optimizer.micro_tokens,
             "temperature": config.sampling.temperature,
         }
 
@@ -332,7 +330,7 @@ class Run:
             self.policy.model,
             self.optimizer,
             self.position,
-            self.config.digest(),
+            self.config.fixed(),
             write=self.world.main,
         )
 

@@ -21,6 +21,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -213,33 +214,32 @@ def check(
     """
     stage = replace(stage or config.stages(refine=True)[-1], also=None)
     source = _stage_lessons(stage, config.seed * 100 + 99)
-    given = list(islice(source, count))
-    prompts = policy.encode([_prompt(lesson, config) for lesson in given])
-    found = policy.sample(prompts, max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, seed=config.seed)
-    texts = policy.decode([one.token_ids for one in found])
-    totals = dict.fromkeys(("replies", "good", "inserts", "copies", "asked", "other"), 0)
-    kept = {"asked": 0, "other": 0}
-    for lesson, text in zip(given, texts, strict=True):
+    tried = list(islice(source, count))
+    prompts = policy.encode([_prompt(lesson, config) for lesson in tried])
+    drawn = policy.sample(prompts, max_new_tokens=MAX_NEW_TOKENS, temperature=1.0, seed=config.seed)
+    texts = policy.decode([sample.token_ids for sample in drawn])
+    totals: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    for lesson, text in zip(tried, texts, strict=True):
         view = parse_observation(lesson.observation)
         sentences = [s for s in split_sentences(view.chunk or "") if str(view.time) not in s]
         operations = parse(text, view.lines)
         contents = [
-            one.content for one in operations if isinstance(one, Operation) and one.op is Op.INSERT
+            op.content for op in operations if isinstance(op, Operation) and op.op is Op.INSERT
         ]
-        totals["replies"] += 1
-        totals["good"] += all(isinstance(one, Operation) for one in operations)
+        totals["good"] += all(isinstance(op, Operation) for op in operations)
         totals["inserts"] += len(contents)
-        totals["copies"] += sum(one in sentences for one in contents)
+        totals["copies"] += sum(content in sentences for content in contents)
         for sentence in sentences:
             kind = "asked" if is_asked_kind(sentence) else "other"
             totals[kind] += 1
             kept[kind] += sentence in contents
     return {
-        "accepted": totals["good"] / max(totals["replies"], 1),
+        "accepted": totals["good"] / max(len(texts), 1),
         "copied": totals["copies"] / max(totals["inserts"], 1),
         "asked": kept["asked"] / max(totals["asked"], 1),
         "other": kept["other"] / max(totals["other"], 1),
-        "tokens": sum(len(one.token_ids) for one in found) / len(found),
+        "tokens": sum(len(sample.token_ids) for sample in drawn) / len(drawn),
     }
 
 
@@ -253,8 +253,8 @@ def _stage_lessons(stage: Stage, seed: int) -> Iterator[Lesson]:
 
 def _tokenizer_texts(config: WarmStart) -> list[str]:
     source = _stage_lessons(STAGES[1], config.seed * 100 + 98)
-    given = list(islice(source, 2000))
-    return [lesson.observation for lesson in given] + [lesson.action for lesson in given[:500]]
+    read = list(islice(source, 2000))
+    return [lesson.observation for lesson in read] + [lesson.action for lesson in read[:500]]
 
 
 def _prompt(lesson: Lesson, config: WarmStart) -> tuple[str, str]:
@@ -267,10 +267,10 @@ def _rows(policy: Policy, stage: Stage, config: WarmStart, seed: int) -> Iterato
 
     for lesson in _stage_lessons(stage, seed):
         if stage.bare:
-            for one in parse(lesson.action):
-                if isinstance(one, Operation) and one.content:
-                    ids = policy.tokenizer(f"\n{one.content}\n", add_special_tokens=False)
-                    yield Row(tuple(ids["input_ids"]), policy.template.target(render([one])))
+            for operation in parse(lesson.action):
+                if isinstance(operation, Operation) and operation.content:
+                    ids = policy.tokenizer(f"\n{operation.content}\n", add_special_tokens=False)
+                    yield Row(tuple(ids["input_ids"]), policy.template.target(render([operation])))
         else:
             (prompt,) = policy.encode([_prompt(lesson, config)])
             yield Row(prompt, policy.template.target(lesson.action))
@@ -333,33 +333,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of saved weights"
     )
     add_pretrained(parser)
-    given = parser.parse_args(arguments)
-    if given.output is None and given.model is None:
+    options = parser.parse_args(arguments)
+    if options.output is None and options.model is None:
         parser.error("output: expected the folder to write to")
-    print(json.dumps(_run(given) if given.model is None else run_pretrained(given)))
+    print(json.dumps(_run(options) if options.model is None else run_pretrained(options)))
     return 0
 
 
-def _run(given: argparse.Namespace) -> dict[str, float]:
+def _run(options: argparse.Namespace) -> dict[str, float]:
     with needs("a warm start", "train"):
         import torch
 
         import agents.model.policy  # noqa: F401 - transformers
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    config = WarmStart(seed=given.seed, mixed=given.mixed, references=given.references)
-    if given.lr is not None:
-        config = replace(config, lr=given.lr)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    config = WarmStart(seed=options.seed, mixed=options.mixed, references=options.references)
+    if options.lr is not None:
+        config = replace(config, lr=options.lr)
     policy = train(
         config,
         lambda step, text: print(f"{step}: {text}", flush=True),
-        config.stages(refine=given.refine is not None),
-        keep=lambda policy: policy.save(given.output),
-        start=given.refine,
+        config.stages(refine=options.refine is not None),
+        keep=lambda policy: policy.save(options.output),
+        start=options.refine,
     )
-    policy.model.to(getattr(torch, given.dtype))
-    policy.save(given.output)
-    return write_record(given.output, config)
+    policy.model.to(getattr(torch, options.dtype))
+    policy.save(options.output)
+    return write_record(options.output, config)
 
 
 if __name__ == "__main__":

@@ -131,6 +131,32 @@ AGENTS: dict[str, AgentSpec] = {
         "reads the questions and golds (privileged): the ceiling",
     ),
 }
+# Memory systems that an adapter is here for: `--agent mem0 --agent-args '{"backend": …}'` is
+# `--agent store --agent-args '{"store": "mem0", "arguments": {"backend": …}}'`.
+STORES: dict[str, AgentSpec] = {
+    "bm25": AgentSpec("baselines.stores.plain:Bm25Store", "passages, found by BM25; no model"),
+    "vector": AgentSpec(
+        "baselines.stores.plain:VectorStore",
+        "a plain vector store: passages, found by embeddings; embeddings",
+    ),
+    "mem0": AgentSpec("baselines.stores.mem0:Mem0Store", "Mem0; backend, embeddings"),
+    "langmem": AgentSpec("baselines.stores.langmem:LangMemStore", "LangMem; backend, embeddings"),
+    "a_mem": AgentSpec("baselines.stores.a_mem:AMemStore", "A-MEM; backend, embeddings"),
+    "llama_index": AgentSpec(
+        "baselines.stores.llama_index:LlamaIndexStore",
+        "LlamaIndex's fact extraction block; backend, embeddings",
+    ),
+    "txtai": AgentSpec(
+        "baselines.stores.txtai:TxtaiStore", "passages in a txtai index, found by its BM25"
+    ),
+    "graphiti": AgentSpec(
+        "baselines.stores.graphiti:GraphitiStore", "Graphiti, Zep's engine; backend, embeddings"
+    ),
+    "letta": AgentSpec(
+        "baselines.stores.letta:LettaStore",
+        "Letta: an agent on a server that edits its memory; backend, embeddings",
+    ),
+}
 # Agents that need arguments, such as a model, controls, and those of one source alone. They play
 # only when they are asked for.
 CONFIGURED: dict[str, AgentSpec] = {
@@ -155,27 +181,11 @@ CONFIGURED: dict[str, AgentSpec] = {
         "a memory system with add, items and search; store: its name (docs/baselines.md) or its "
         "module:Class",
     ),
-    "vector": AgentSpec(
-        "baselines.managers.contestants:vector",
-        "a plain vector store: passages, found by embeddings; embeddings",
-    ),
-    "mem0": AgentSpec("baselines.managers.contestants:mem0", "Mem0; backend, embeddings"),
-    "langmem": AgentSpec("baselines.managers.contestants:langmem", "LangMem; backend, embeddings"),
-    "a_mem": AgentSpec("baselines.managers.contestants:a_mem", "A-MEM; backend, embeddings"),
-    "llama_index": AgentSpec(
-        "baselines.managers.contestants:llama_index",
-        "LlamaIndex's fact extraction block; backend, embeddings",
-    ),
-    "txtai": AgentSpec(
-        "baselines.managers.contestants:txtai", "passages in a txtai index, found by its BM25"
-    ),
-    "graphiti": AgentSpec(
-        "baselines.managers.contestants:graphiti", "Graphiti, Zep's engine; backend, embeddings"
-    ),
-    "letta": AgentSpec(
-        "baselines.managers.contestants:letta",
-        "Letta: an agent on a server that edits its memory; backend, embeddings",
-    ),
+    **{
+        name: AgentSpec("baselines.managers.store:Store", spec.description)
+        for name, spec in STORES.items()
+        if name != "bm25"  # `rag` with a search of its own
+    },
     "scrambled": AgentSpec(
         "baselines.managers.scrambled:Scrambled",
         "the items of another agent on another episode (privileged): a negative control",
@@ -229,10 +239,14 @@ def make_agent(name: str, arguments: Mapping[str, Any] | None = None) -> Agent:
         ConfigError: an unknown name, a module or class that cannot be imported, a class without
             the two methods, or arguments that its constructor does not take.
     """
-    known = {**AGENTS, **CONFIGURED}.get(agent_name(name))
-    factory = load_reference("agent", known.factory if known else name)
+    known = agent_name(name)
+    spec = {**AGENTS, **CONFIGURED}.get(known)
+    factory = load_reference("agent", spec.factory if spec else name)
+    keywords = dict(arguments or {})
+    if known in STORES:
+        keywords = {"store": known, "arguments": keywords}
     try:
-        agent = factory(**dict(arguments or {}))
+        agent = factory(**keywords)
     except TypeError as error:
         raise ConfigError(
             f"agent {name!r} with arguments {dict(arguments or {})}: {error}."

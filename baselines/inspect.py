@@ -54,19 +54,19 @@ class _Seen:
     broken: int = 0
     others: set[str] = field(default_factory=set)
 
-    def skip(self, one: Recorded) -> None:
+    def skip(self, recorded: Recorded) -> None:
         """Note what could have been asked for."""
-        trace = one.trace
-        place = f"task {one.task}, " * bool(one.task) + f"budget {one.budget}, " * bool(one.budget)
+        trace, task, budget = recorded.trace, recorded.task, recorded.budget
+        place = f"task {task}, " * bool(task) + f"budget {budget}, " * bool(budget)
         self.others.add(visible(f"{place}agent {trace.agent}"))
 
-    def add(self, one: Recorded, findings: Sequence[Finding], problem: str) -> None:
+    def add(self, recorded: Recorded, findings: Sequence[Finding], problem: str) -> None:
         """Count an episode."""
-        self.tallies.setdefault((one.trace.agent, one.budget), Tally()).add(findings)
+        self.tallies.setdefault((recorded.trace.agent, recorded.budget), Tally()).add(findings)
         self.traces += 1
-        self.old += one.trace.is_first_version
+        self.old += recorded.trace.is_first_version
         self.broken += bool(problem)
-        if not one.trace.is_first_version:
+        if not recorded.trace.is_first_version:
             self.golds_only += sum(finding.golds_only for finding in findings)
 
     def lines(self) -> Iterator[str]:
@@ -109,15 +109,15 @@ _Episode = tuple[str, float, list[str]]  # agent, score, lines
 
 
 def _episodes(run: Path, choice: Choice, seen: _Seen) -> Iterator[_Episode]:
-    for one in RecordedTraces(run):
-        if not choice.takes(one):
-            seen.skip(one)
+    for recorded in RecordedTraces(run):
+        if not choice.takes(recorded):
+            seen.skip(recorded)
             continue
-        story = tell(one.trace)
-        findings = find(one.trace, story)
-        seen.add(one, findings, story.problem)
-        lines = list(episode_lines(one, findings, story.problem))
-        yield one.trace.agent, episode_score(findings), lines
+        story = tell(recorded.trace)
+        findings = find(recorded.trace, story)
+        seen.add(recorded, findings, story.problem)
+        lines = list(episode_lines(recorded, findings, story.problem))
+        yield recorded.trace.agent, episode_score(findings), lines
 
 
 def _worst(episodes: Iterable[_Episode], count: int) -> Iterator[_Episode]:
@@ -126,7 +126,7 @@ def _worst(episodes: Iterable[_Episode], count: int) -> Iterator[_Episode]:
     for episode in episodes:
         own = kept.setdefault(episode[0], [])
         own.append(episode)
-        own.sort(key=lambda one: one[1])
+        own.sort(key=lambda played: played[1])
         del own[count:]
     for own in kept.values():
         yield from own

@@ -45,7 +45,6 @@ from finemem_env.data.source import BaseSource
 from finemem_env.errors import ConfigError, DataError
 
 _ENV = "FineMem-Mix-v0"
-_ROUNDING = 0.0015  # what rounding the columns to three decimals can make of their mean
 _AGENTS = ("skip", "rag", "long_context", "salience", "oracle")
 _REBUILT_EPISODES = 10
 # Sources of whole texts, which have as many chunks as it takes.
@@ -214,30 +213,10 @@ def markdown(table: PublishedTable, lines: Sequence[Filled]) -> str:
     rows = []
     for line, more in zip(lines, spent, strict=True):
         scores = [line.scores[i] for i in there]
-        cells = map(_bare, (*line.scores, mean(scores), macro(columns, scores)))
+        values = (*line.scores, mean(scores), macro(columns, scores))
+        cells = (number(value, bare=True) for value in values)
         rows.append([f"`{line.agent}`", *cells, number(line.memory, 1), str(line.episodes), *more])
     return markdown_table([*heading, *spent_on], rows)
-
-
-def published_markdown(table: PublishedTable) -> str:
-    """The published lines: the average as printed, both averages computed again, what it is off."""
-    with_memory = any(row.memory is not None for row in table.rows)
-    heading = ["method", *(column.name for column in table.columns)]
-    heading += ["printed", "mean", "macro", f"printed - {table.headline}"]
-    rows = []
-    for row in table.rows:
-        averages = {"mean": mean(row.scores), "macro": macro(table.columns, row.scores)}
-        off = row.reported - (averages[table.headline] or 0.0)
-        cells = map(_bare, (*row.scores, row.reported, *averages.values()))
-        shown = number(off, sign=True, bare=True) if abs(off) > _ROUNDING else ""
-        rows.append([row.method, *cells, shown])
-        if with_memory:
-            rows[-1].append("-" if row.memory is None else f"{row.memory:g}")
-    return markdown_table([*heading, "memory [k]"] if with_memory else heading, rows)
-
-
-def _bare(value: float | None) -> str:
-    return number(value, bare=True)
 
 
 @command

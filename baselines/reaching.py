@@ -66,6 +66,11 @@ def refuse(what: str, named: Iterable[str]) -> None:
         )
 
 
+def refuse_envs(what: str, envs: Iterable[Mapping[str, Any]]) -> None:
+    """The same for descriptions of environments in that file."""
+    refuse(what, (name for env in envs for name in reaching(env)))
+
+
 def add_trust(parser: argparse.ArgumentParser) -> None:
     """`--trust-settings`."""
     parser.add_argument(

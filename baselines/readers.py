@@ -20,15 +20,16 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
-import finemem_env  # noqa: F401  (registers the environments)
-from baselines.reaching import add_trust, reaching, refuse
+from baselines.reaching import add_trust, refuse_envs
 from baselines.runs.folder import RunFolder, own_file
+from baselines.runs.player import Player
 from baselines.runs.runner import session_of
 from baselines.tables.cost import Cost, cost_cells, cost_of
 from baselines.tables.ranking import agreement, rank_correlation, rank_interval
@@ -38,7 +39,6 @@ from finemem_env.cli.options import name_or_object
 from finemem_env.cli.tables import interval, number, text_table
 from finemem_env.errors import ConfigError
 from finemem_env.readers import make_reader
-from finemem_env.testing import canonical
 from finemem_env.trace import Trace, replay
 from finemem_env.types import Answer, Reader, ReadRequest
 
@@ -73,7 +73,7 @@ class ReaderRun:
     def means(self, agents: Sequence[str]) -> list[float]:
         """Mean score of each agent; NaN for one of which every episode failed."""
         lists = [list(self.scores[agent].values()) for agent in agents]
-        return [math.fsum(one) / len(one) if one else math.nan for one in lists]
+        return [math.fsum(scores) / len(scores) if scores else math.nan for scores in lists]
 
     def cost(self) -> Cost | None:
         """What its model cost for one episode of one agent; None where it called none."""
@@ -100,20 +100,19 @@ class _Counted:
         return answers
 
 
-def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> ReaderRun:
-    """Play the traces of `folder` again with the reader `given`.
+def read_run(folder: RunFolder, reader_options: str | Mapping[str, Any]) -> ReaderRun:
+    """Play the traces of `folder` again with the reader of these options.
 
     Raises:
         ConfigError: no such reader.
         DataError: a trace of other data than its environment gives now.
     """
-    config = {"name": given} if isinstance(given, str) else given
+    config = {"name": reader_options} if isinstance(reader_options, str) else reader_options
     reading = ReaderRun(_label(config))
     reader = _Counted(make_reader(config), reading)
-    envs: dict[str, gym.Env[str, str]] = {}
-    try:
+    with closing(Player()) as player:
         for (task, budget, agent, episode), trace in folder.traces():
-            session = session_of(_reset(trace, envs))
+            session = session_of(_reset(trace, player))
             ledger = Ledger()
             with ledger.open():
                 replay(trace, session, reader, trust=False)
@@ -122,34 +121,28 @@ def read_run(folder: RunFolder, given: str | Mapping[str, Any]) -> ReaderRun:
             reading.read.append(sum(session.chunk_tokens))
             place = (task, budget, episode)
             scored = {
-                asked.question.id: asked.score
-                for asked, _ in session.record.finals
-                if not asked.answer.failed
+                final.question.id: final.score
+                for final, _ in session.record.finals
+                if not final.answer.failed
             }
             for question, score in scored.items():
                 reading.questions[agent, place, question] = score
             if scored:
                 reading.scores[agent][place] = math.fsum(scored.values()) / len(scored)
-    finally:
-        for env in envs.values():
-            env.close()
     return reading
 
 
-def _label(given: Mapping[str, Any]) -> str:
-    parts = [given.get("name"), given.get("model"), given.get("prompt")]
+def _label(config: Mapping[str, Any]) -> str:
+    parts = [config.get("name"), config.get("model"), config.get("prompt")]
     return " ".join(str(part) for part in parts if part)
 
 
-def _reset(trace: Trace, envs: dict[str, gym.Env[str, str]]) -> gym.Env[str, str]:
+def _reset(trace: Trace, player: Player) -> gym.Env[str, str]:
     """The environment of the trace at the start of its episode, and only its end is read."""
-    keywords = {key: value for key, value in trace.env.items() if key not in ("id", *_DROPPED)}
-    keywords |= _PLAIN
-    key = canonical({"id": trace.env["id"], **keywords})
-    if key not in envs:
-        envs[key] = gym.make(trace.env["id"], disable_env_checker=True, **keywords)
-    envs[key].reset(seed=trace.seed)
-    return envs[key]
+    kept = {key: value for key, value in trace.env.items() if key not in ("id", *_DROPPED)}
+    env = player.made(trace.env["id"], kept | _PLAIN)
+    env.reset(seed=trace.seed)
+    return env
 
 
 @command
@@ -170,8 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = RunFolder(options.run)
     folder.config()  # refuses what is no run
     if not options.trust_settings:
-        refuse(str(options.run), (name for _, one in folder.traces() for name in reaching(one.env)))
-    readings = [read_run(folder, given) for given in options.reader]
+        refuse_envs(str(options.run), (trace.env for _, trace in folder.traces()))
+    readings = [read_run(folder, reader) for reader in options.reader]
     agents = list(readings[0].scores)
     if not agents:
         raise ConfigError(f"{options.run}: expected traces of at least one episode, found none.")

@@ -17,10 +17,9 @@ from baselines.reporting.contents import Report, load
 from baselines.reporting.episodes import write_episodes
 from baselines.reporting.figures import NAMES, figures
 from baselines.reporting.page import page
-from baselines.reporting.tables import difference_cells, half_cells, leak_cells, score_cells
-from baselines.tables.cost import beside
+from baselines.reporting.tables import difference_cells, half_cells, leak_cells
+from baselines.tables.curves import run_table
 from baselines.tables.drawing import check_ending, save, stacked
-from baselines.tables.summary import footnote
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.tables import text_table
 from finemem_env.errors import ConfigError
@@ -53,8 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print(report: Report) -> None:
-    rows = report.rows
-    print(text_table(*score_cells(report)) + footnote(rows) + beside(rows))
+    print(run_table(report.rows, report.results))
     print("\n" + text_table(*difference_cells(report.differences)))
     print("\nlate half minus early half\n" + text_table(*half_cells(report.rows)))
     print("\nanswered with nothing in memory\n" + text_table(*leak_cells(report.leaks)))

@@ -18,14 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import gymnasium as gym
-
-import finemem_env  # noqa: F401  (registers the environments)
 from baselines.agents import answers_itself, searches_itself
-from baselines.reaching import add_trust, reaching, refuse
+from baselines.reaching import add_trust, refuse_envs
 from baselines.runs.folder import RunFolder, own_file
+from baselines.runs.player import Player
 from baselines.runs.runner import session_of
 from baselines.tables.results import Result, measured
 from baselines.tables.summary import render_table, summarise
@@ -33,7 +30,6 @@ from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.progress import begin
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.rewards import REWARDS
-from finemem_env.testing import canonical
 from finemem_env.trace import Trace, replay
 
 _OWN = "own"
@@ -54,7 +50,7 @@ class Rescorer:
     reward: str | None = None
     trust: bool = True
     versions: Mapping[str, str] = field(default_factory=dict)
-    _envs: dict[str, gym.Env[str, str]] = field(default_factory=dict)
+    _player: Player = field(default_factory=Player)
 
     def __call__(self, trace: Trace, result: Result) -> tuple[Result, tuple[float, ...]]:
         """`result` with its scores computed anew, and the attributed reward of every step.
@@ -63,7 +59,11 @@ class Rescorer:
             DataError: the trace is not of this episode.
             ReaderError: something must be read and the reader cannot be had.
         """
-        env = self._env(trace.env)
+        keywords = {key: value for key, value in trace.env.items() if key != "id"}
+        if self.reward is not None:
+            keywords = {key: value for key, value in keywords.items() if key not in _OVERRIDES}
+            keywords["reward"] = self.reward
+        env = self._player.made(trace.env["id"], keywords)
         _, info = env.reset(seed=trace.seed)
         self.versions = info["versions"]
         session = session_of(env)
@@ -76,23 +76,12 @@ class Rescorer:
         reader, judge = getattr(factory, "reader", None), getattr(factory, "judge", None)
         search = not searches_itself(trace.versions)
         last = replay(trace, session, reader, judge, trust=self.trust, search=search)
-        found = measured(session, hidden=answers_itself(trace.versions))
-        return replace(result, **found), last.step_rewards
+        fields = measured(session, hidden=answers_itself(trace.versions))
+        return replace(result, **fields), last.step_rewards
 
     def close(self) -> None:
         """Close the environments."""
-        for env in self._envs.values():
-            env.close()
-
-    def _env(self, description: Mapping[str, Any]) -> gym.Env[str, str]:
-        keywords = {key: value for key, value in description.items() if key != "id"}
-        if self.reward is not None:
-            keywords = {key: value for key, value in keywords.items() if key not in _OVERRIDES}
-            keywords["reward"] = self.reward
-        key = canonical({"id": description["id"], **keywords})
-        if key not in self._envs:
-            self._envs[key] = gym.make(description["id"], disable_env_checker=True, **keywords)
-        return self._envs[key]
+        self._player.close()
 
 
 def largest_difference(first: Result, second: Result) -> float:
@@ -134,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = RunFolder(options.run)
     folder.config()  # refuses what is no run
     if not options.trust_settings:
-        refuse(str(options.run), (name for _, one in folder.traces() for name in reaching(one.env)))
+        refuse_envs(str(options.run), (trace.env for _, trace in folder.traces()))
     output = folder.path / "rescored" / (reward or _OWN)
     begin(f"the rewards of {options.run} again, from its traces", output)
     with closing(Rescorer(reward)) as rescorer:

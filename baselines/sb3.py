@@ -21,7 +21,7 @@ import json
 import shlex
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ import numpy as np
 
 import finemem_env  # noqa: F401  (registers the environments)
 from baselines.sb3_weights import restore, restore_policy
+from finemem_env.backends.options import read_options
 from finemem_env.cli.frame import Parser, command, program, saving, shell_line
 from finemem_env.cli.options import (
     add_env_options,
@@ -234,10 +235,8 @@ class Sb3Agent:
         """Choose operations one after the other until the chunk has been seen."""
         config = self._config
         draft = make_draft(observation, info, config.sentences, config.slots)
-        masked = {} if config.algo != "maskable_ppo" else {"action_masks": draft.mask()}
         while not draft.done:
-            if masked:
-                masked["action_masks"] = draft.mask()
+            masked = {"action_masks": draft.mask()} if config.algo == "maskable_ppo" else {}
             features = feature_array(draft.situation, config.sentences, config.slots, config.bins)
             choice, _ = self._model.predict(features, deterministic=True, **masked)
             draft.apply(int(choice))
@@ -280,31 +279,29 @@ def _callbacks(config: Sb3Config, output_dir: Path, progress: Progress) -> list[
     base = importlib.import_module("stable_baselines3.common.callbacks")
     every = max(1, choices(config) // (4 * config.envs))
     saved = base.CheckpointCallback(every, str(output_dir / "checkpoints"), "model", verbose=0)
-    return [saved, _score_callback(base.BaseCallback, progress)()]
+    return [saved, _score_callback(base.BaseCallback, progress)]
 
 
-def _score_callback(base: Any, progress: Progress) -> Callable[[], Any]:  # noqa: ANN401
+def _score_callback(base: Any, progress: Progress) -> Any:  # noqa: ANN401
+    scores: deque[float] = deque(maxlen=100)
+    accepted: deque[float] = deque(maxlen=1000)
+
     class ScoreCallback(base):  # type: ignore[misc]
         """Logs the mean score of the final questions over the last hundred episodes."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self._scores: deque[float] = deque(maxlen=100)
-            self._accepted: deque[float] = deque(maxlen=1000)
 
         def _on_step(self) -> bool:
             dones = self.locals["dones"]
             for over, info in zip(dones, self.locals["infos"], strict=True):
-                self._accepted += [float(one["accepted"]) for one in info["operations"]]
+                accepted.extend(float(result["accepted"]) for result in info["operations"])
                 if over:
-                    self._scores.append(info["score"])
+                    scores.append(info["score"])
                     self.logger.record("memory/tokens", info["memory_tokens"])
-            if self._scores:
-                self.logger.record("memory/score", float(np.mean(self._scores)))
-            progress(_state(self._scores, self._accepted), len(dones))
+            if scores:
+                self.logger.record("memory/score", float(np.mean(scores)))
+            progress(_state(scores, accepted), len(dones))
             return True
 
-    return ScoreCallback
+    return ScoreCallback()
 
 
 def _state(scores: Sequence[float], accepted: Sequence[float]) -> str:
@@ -332,12 +329,11 @@ def _write_settings(config: Sb3Config, output_dir: Path) -> None:
 
 
 def _read_settings(path: Path) -> Sb3Config:
-    try:
-        record: dict[str, Any] = read_object(path).mapping_of_all()
-        names = [setting.name for setting in dataclasses.fields(Sb3Config)]
-        return Sb3Config(**{name: record[name] for name in names})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: expected the settings of a training run: {error}.") from error
+    if not path.is_file():
+        raise DataError(f"{path}: expected the settings of a training run, there is no such file.")
+    record = read_object(path)
+    stored = {setting.name: record.get(setting.name) for setting in dataclasses.fields(Sb3Config)}
+    return read_options(Sb3Config, stored, str(path))
 
 
 @command

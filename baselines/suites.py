@@ -123,6 +123,15 @@ def get_suite(name: str) -> Suite:
     return replace(suite, tasks=tasks)
 
 
+def absent_files(source: str, split: str, data_dir: object = None) -> list[str]:
+    """The files of a source that are not there; $FINEMEM_DATA is looked into without a folder."""
+    root = data_dir or os.environ.get(DATA_VARIABLE)
+    patterns = [named.replace("{split}", split) for named in SOURCES[source].files]
+    return [
+        pattern for pattern in patterns if root is None or not any(Path(str(root)).glob(pattern))
+    ]
+
+
 def check_data(tasks: Sequence[Task]) -> None:
     """Refuse when a file of a task's source is missing.
 
@@ -131,14 +140,11 @@ def check_data(tasks: Sequence[Task]) -> None:
     """
     missing: dict[str, str] = {}
     for task in tasks:
-        spec = SOURCES.get(str(task.env_args.get("source", "synthetic")))
-        if spec is None or not spec.files:
-            continue
-        root = task.env_args.get("data_dir") or os.environ.get(DATA_VARIABLE)
-        for named in spec.files:
-            pattern = named.replace("{split}", str(task.env_args.get("split", "train")))
-            if root is None or not any(Path(str(root)).glob(pattern)):
-                missing[pattern] = spec.where
+        source = str(task.env_args.get("source", "synthetic"))
+        if source in SOURCES:
+            split = str(task.env_args.get("split", "train"))
+            absent = absent_files(source, split, task.env_args.get("data_dir"))
+            missing |= dict.fromkeys(absent, SOURCES[source].where)
     if missing:
         root = os.environ.get(DATA_VARIABLE) or f"(${DATA_VARIABLE} is not set)"
         lines = "\n".join(f"  {name}   from {where}" for name, where in sorted(missing.items()))

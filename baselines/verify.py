@@ -18,8 +18,9 @@ from contextlib import closing
 from pathlib import Path
 
 from baselines.agents import answers_itself, searches_itself
-from baselines.reaching import add_trust, reaching, refuse
+from baselines.reaching import add_trust, refuse_envs
 from baselines.rescore import Rescorer, largest_difference
+from baselines.runs.folder import Key
 from baselines.runs.player import environment_args
 from baselines.runs.run import SuiteData, suite_data
 from baselines.runs.submission import Submission, read_submission
@@ -88,9 +89,9 @@ def _data(submission: Submission, data: Mapping[str, SuiteData]) -> list[str]:
     """A suite's data must be the suite's."""
     claimed = submission.config["task_hashes"]
     return [
-        f"task {task}: data {claimed.get(task, '')[:16]}…, here {here.data_hash[:16]}…"
-        for task, here in data.items()
-        if claimed.get(task) != here.data_hash
+        f"task {task}: data {claimed.get(task, '')[:16]}…, here {own.data_hash[:16]}…"
+        for task, own in data.items()
+        if claimed.get(task) != own.data_hash
     ]
 
 
@@ -117,9 +118,7 @@ def _episodes(submission: Submission) -> dict[str, int]:
     return Counter(episode.get("task", "") for episode in submission.config["episodes"])
 
 
-def _played(
-    submission: Submission, key: tuple[str, str, str, int], data: Mapping[str, SuiteData]
-) -> list[str]:
+def _played(submission: Submission, key: Key, data: Mapping[str, SuiteData]) -> list[str]:
     """The trace must be of the environment and seed that its result names."""
     name = submission.config.get("suite")
     trace = submission.traces[key]
@@ -135,7 +134,7 @@ def _played(
     return []
 
 
-def _name(key: tuple[str, str, str, int]) -> str:
+def _name(key: Key) -> str:
     task, budget, agent, index = key
     return " ".join(part for part in (task, budget, agent, f"episode {index}") if part)
 
@@ -149,8 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     submission = read_submission(options.file)
     if not options.trust_settings:
-        envs = (trace.env for trace in submission.traces.values())
-        refuse("the submission", (name for env in envs for name in reaching(env)))
+        refuse_envs("the submission", (trace.env for trace in submission.traces.values()))
     begin(f"{len(submission.results)} episodes of {options.file}, scored again")
     if wrong := problems(submission):
         print(f"NOT VERIFIED: {len(wrong)} problems", *wrong[:_SHOWN], sep="\n  ")

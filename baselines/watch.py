@@ -105,8 +105,8 @@ def _play(
         observation, reward, over, _, info = played.step(action)
         yield _step(before, action, float(reward), info)
     trace = record_trace(session_of(played), agent=agent, seed=seed)
-    found = [finding_line(finding, trace.episode_id) for finding in find(trace, tell(trace))]
-    yield "final questions\n" + "\n".join(found)
+    lines = [finding_line(finding, trace.episode_id) for finding in find(trace, tell(trace))]
+    yield "final questions\n" + "\n".join(lines)
     yield f"\nscore {info['score']:.3f}\n"
 
 

@@ -88,12 +88,12 @@ class Browser:
 
     def run(self, script: str) -> Any:  # noqa: ANN401
         """The value of an expression in the page."""
-        found = self.send(
+        answer = self.send(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
-        if "exceptionDetails" in found:
-            raise RuntimeError(str(found["exceptionDetails"]))
-        return found["result"].get("value")
+        if "exceptionDetails" in answer:
+            raise RuntimeError(str(answer["exceptionDetails"]))
+        return answer["result"].get("value")
 
     def key(self, key: str) -> None:
         """Press a key."""

@@ -12,22 +12,19 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import finemem_env  # noqa: F401  (registers the environments)
 from baselines.agents import AGENTS, Agent, make_agent
 from baselines.tables.summary import CEILING
-from benchmarks import floor
 from benchmarks.exploit_policies import HONEST, POLICIES
 from benchmarks.exploit_reading import Keep
 from benchmarks.exploits import PROTOCOLS
-from benchmarks.floor import Earned, tasks
+from benchmarks.floor import Earned, add_options, played
 from finemem_env.cli.frame import command, program
-from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import markdown_table, number
-from finemem_env.errors import ConfigError, DataError, nearest
+from finemem_env.errors import ConfigError, nearest
 from finemem_env.scoring.abstention import abstains
 from finemem_env.text import words
 from finemem_env.types import Answer, JudgeRequest
@@ -50,7 +47,7 @@ class WordJudge:
 
 
 def _verdict(prompt: str) -> str:
-    graded, abstention, nugget = (one.search(prompt) for one in (_GRADED, _ABSTENTION, _NUGGET))
+    graded, abstention, nugget = (rule.search(prompt) for rule in (_GRADED, _ABSTENTION, _NUGGET))
     if nugget:
         needed = set(words(nugget[2]))
         share = len(needed & set(words(nugget[1]))) / max(1, len(needed))
@@ -69,57 +66,43 @@ def players() -> dict[str, Agent]:
     return agents | {name: Keep(texts) for name, texts in kept.items()}
 
 
-def earnings(
-    env_id: str, keywords: Mapping[str, Any], episodes: int, seed: int, agents: Mapping[str, Agent]
-) -> dict[str, Earned]:
-    """What every player earns on the same episodes, under a judge that needs no model."""
-    return floor.earnings(env_id, {"judge": WordJudge(), **keywords}, episodes, seed, agents)
-
-
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = program("benchmarks.ceiling", __doc__)
-    add = parser.add_argument
-    add("source", nargs="*", help="sources (default: synthetic and all whose files are there)")
-    add("--protocols", nargs="+", default=list(PROTOCOLS), help=", ".join(PROTOCOLS))
-    add("--episodes", type=positive, default=1, metavar="N", help="at most so many (default: 1)")
-    add("--num-chunks", type=positive, default=4, metavar="N", help="an episode's (default: 4)")
-    add_seed(parser, "of the episodes")
+    add_options(parser)
+    help_text = ", ".join(PROTOCOLS)
+    parser.add_argument("--protocols", nargs="+", default=list(PROTOCOLS), help=help_text)
     options = parser.parse_args(arguments)
     for name in options.protocols:
         if name not in PROTOCOLS:
             raise ConfigError(nearest("protocol", name, PROTOCOLS))
     begin(f"{CEILING} and the others under {', '.join(options.protocols)}")
+    # The number of chunks is told to every source: those that cut their own are left out.
+    common = {"judge": WordJudge(), "num_chunks": options.num_chunks}
+    settings = {name: {**common, **PROTOCOLS[name]} for name in options.protocols}
     rows, wrong = [], 0
-    for name, env_id, keywords in tasks(options.source):
-        for protocol in options.protocols:
-            given = {**keywords, **PROTOCOLS[protocol], "num_chunks": options.num_chunks}
-            try:
-                found = earnings(env_id, given, options.episodes, options.seed, players())
-            except (ConfigError, DataError) as error:
-                print(f"left out: {name}: {str(error).splitlines()[0]}", file=sys.stderr)
-                break
-            row, above = _row(found)
-            wrong += above
-            rows.append([name, protocol, *row])
+    for source, protocol, earned in played(options, settings, players):
+        row, above = _row(earned)
+        wrong += above
+        rows.append([source, protocol, *row])
     header = ["source", "protocol", f"{CEILING} score", "best of the others", "return", "most"]
     print(markdown_table(header, rows))
     print(f"\n{wrong} of {len(rows)} where another one scores more than {CEILING}")
     return 1 if wrong else 0
 
 
-def _row(found: dict[str, Earned]) -> tuple[list[str], bool]:
-    ceiling = found.pop(CEILING)
-    best = max(found, key=lambda name: found[name].score)
-    most = max(found, key=lambda name: found[name].total)
+def _row(earned: dict[str, Earned]) -> tuple[list[str], bool]:
+    ceiling = earned.pop(CEILING)
+    best = max(earned, key=lambda name: earned[name].score)
+    most = max(earned, key=lambda name: earned[name].total)
     cells = [
         number(ceiling.score),
-        f"{best} {number(found[best].score)}",
+        f"{best} {number(earned[best].score)}",
         number(ceiling.total),
-        f"{most} {number(found[most].total)}",
+        f"{most} {number(earned[most].total)}",
     ]
-    return cells, found[best].score > ceiling.score + _TOLERANCE
+    return cells, earned[best].score > ceiling.score + _TOLERANCE
 
 
 if __name__ == "__main__":

@@ -40,15 +40,12 @@ def cells(tasks: Sequence[str], seeds: int) -> list[CreditCell]:
     ]
 
 
-def read_records(path: Path, budget: Budget) -> Iterator[Record]:
-    """The finished cells of `path` that were run with this budget; a torn last line is skipped."""
-    yield from (one for one in _any_records(path) if one.get("budget") == asdict(budget))
-
-
-def _any_records(path: Path) -> Iterator[Record]:
+def read_records(path: Path, budget: Budget | None = None) -> Iterator[Record]:
+    """The finished cells of `path`, with a budget those run with it; a torn line is skipped."""
     for record in stored(path):
         with contextlib.suppress(DataError):
-            if set(_CELL) <= record.child("cell").mapping_of_all().keys():
+            whole = set(_CELL) <= record.child("cell").mapping_of_all().keys()
+            if whole and (budget is None or record.get("budget") == asdict(budget)):
                 yield record.mapping_of_all()
 
 
@@ -59,7 +56,7 @@ def run(wanted: Sequence[CreditCell], budget: Budget, path: Path, jobs: int) -> 
     missing = [cell for cell in wanted if _key(asdict(cell)) not in done]
     begin(f"{len(missing)} trainings of {len(wanted)}", path, tail(path))
     work = partial(train, budget=budget)
-    for record in work_off(missing, work, path, jobs, "cell", lambda one: one["cell"]["task"]):
+    for record in work_off(missing, work, path, jobs, "cell", lambda row: row["cell"]["task"]):
         done[_key(record["cell"])] = record
     return [record for key, record in done.items() if key in keys]
 
@@ -77,22 +74,22 @@ def merge(
     """
     if path.exists():
         raise ConfigError(f"{path} is there already: choose another file as --output.")
-    found = {str(one): list(_any_records(one)) for one in paths}
-    for name, records in found.items():
+    parts = {str(part): list(read_records(part)) for part in paths}
+    for name, records in parts.items():
         for record in records:
             if record["budget"] != asdict(budget):
                 raise ConfigError(
                     f"{name} holds cells of other settings, {record['budget']}, not "
                     f"{asdict(budget)}: give the --updates that they were trained with."
                 )
-    places = {name: [_key(one["cell"]) for one in records] for name, records in found.items()}
+    places = {name: [_key(record["cell"]) for record in records] for name, records in parts.items()}
     order = [_key(asdict(cell)) for cell in wanted]
     check_cells(order, places)
-    by_key = {_key(one["cell"]): one for records in found.values() for one in records}
+    by_key = {_key(record["cell"]): record for records in parts.values() for record in records}
     records = [by_key[key] for key in order]
     aside = path.with_name(f".{path.name}.merging")
     aside.parent.mkdir(parents=True, exist_ok=True)
-    aside.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+    aside.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     aside.replace(path)
     return records
 

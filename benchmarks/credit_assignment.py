@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from agents.learn.advantages import Estimator, compute_advantages
-from benchmarks.credit_run import STUDIED
+from benchmarks.credit_run import STUDIED, reward_of
 from benchmarks.estimates import estimate
 from benchmarks.gold import gold_share
 from benchmarks.policy import UPDATE, KindOf, KindPolicy
@@ -34,7 +34,7 @@ from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.progress import Progress, begin
 from finemem_env.cli.tables import markdown_table
 from finemem_env.errors import ConfigError, nearest
-from finemem_env.rewards import REWARDS, RewardSettings, Weights
+from finemem_env.rewards import RewardSettings, Weights
 from finemem_env.session import Session
 from finemem_env.text import sentence_key
 from finemem_env.types import Question
@@ -192,7 +192,7 @@ def _signals() -> dict[str, tuple[RewardSettings, Estimator]]:
     final = RewardSettings("final", beta=0.0, weights=_ONLY_FINAL)
     signals["final"] = (final, Estimator(credit="return", center="leave_one_out", scale="none"))
     for name in STUDIED:
-        signals[name] = (dataclasses.replace(REWARDS[name], compression_scale="episode"), raw)
+        signals[name] = (reward_of(name), raw)
     return signals
 
 

@@ -57,11 +57,11 @@ def mean_advantage(
     groups: Sequence[Sequence[KindRollout]], reward: str, estimator: Estimator
 ) -> float:
     """Mean |A| of a step, over the groups."""
-    found = []
+    means = []
     for group in groups:
         rows = [reward_rows(rollout, REWARDS[reward]) for rollout in group]
-        found.append(np.mean(np.abs(compute_advantages(rows, estimator).values)))
-    return float(np.mean(found))
+        means.append(np.mean(np.abs(compute_advantages(rows, estimator).values)))
+    return float(np.mean(means))
 
 
 @command

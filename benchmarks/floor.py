@@ -7,18 +7,19 @@ least and the most of the others. Exit code 1 when another agent earns less than
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 
 import finemem_env  # noqa: F401  (registers the environments)
-from baselines.agents import AGENTS, Agent, PrivilegedAgent, make_agent
+from baselines.agents import AGENTS, Agent, make_agent
 from baselines.runs.episodes import distinct_seeds
-from baselines.runs.runner import Entry, run_episode
+from baselines.runs.runner import run_episode
 from baselines.tables.summary import FLOOR
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
@@ -65,66 +66,76 @@ def earnings(
         DataError: a player that failed.
     """
     env: gym.Env[str, str] = gym.make(env_id, disable_env_checker=True, split="test", **keywords)
-    found = {}
+    earned = {}
     with closing(env):
         seeds = distinct_seeds(env, seed, episodes, at_most=True)
         for name, agent in agents.items():
-            if isinstance(agent, PrivilegedAgent):
-                agent.attach(env)
             results = [
-                run_episode(env, Entry(name, agent), i, drawn, {})[0]
-                for i, drawn in enumerate(seeds)
+                run_episode(env, name, agent, i, drawn, {})[0] for i, drawn in enumerate(seeds)
             ]
             if any(result.status != "ok" for result in results):
                 raise DataError(f"{name}: {next(r.error for r in results if r.status != 'ok')}")
             count = len(results)
-            found[name] = Earned(
+            earned[name] = Earned(
                 math.fsum(result.score for result in results) / count,
                 math.fsum(result.episode_return or 0.0 for result in results) / count,
             )
-    return found
+    return earned
 
 
-def returns(
-    env_id: str,
-    keywords: Mapping[str, Any],
-    episodes: int,
-    seed: int = 0,
-    agents: Sequence[str] = tuple(AGENTS),
-) -> dict[str, float]:
-    """Mean return of every agent on the same episodes."""
-    players = {name: make_agent(name) for name in agents}
-    played = earnings(env_id, keywords, episodes, seed, players)
-    return {name: earned.total for name, earned in played.items()}
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which sources are played, and how much of each."""
+    add = parser.add_argument
+    add("source", nargs="*", help="sources (default: synthetic and all whose files are there)")
+    add("--episodes", type=positive, default=1, metavar="N", help="at most so many (default: 1)")
+    add("--num-chunks", type=positive, default=4, metavar="N", help="where it is free (default: 4)")
+    add_seed(parser, "of the episodes")
+
+
+def played(
+    options: argparse.Namespace,
+    settings: Mapping[str, Mapping[str, Any]],
+    players: Callable[[], Mapping[str, Agent]],
+) -> Iterator[tuple[str, str, dict[str, Earned]]]:
+    """Source, name of the settings, and what every player earns under them.
+
+    Args:
+        options: of `add_options`.
+        settings: keywords of the environment, by name.
+        players: makes them.
+    """
+    for source, env_id, keywords in tasks(options.source):
+        free = {} if source in _CUT else {"num_chunks": options.num_chunks}
+        for name, setting in settings.items():
+            chosen = {**free, **keywords, **setting}
+            try:
+                earned = earnings(env_id, chosen, options.episodes, options.seed, players())
+            except (ConfigError, DataError) as error:
+                print(f"left out: {source}: {str(error).splitlines()[0]}", file=sys.stderr)
+                break
+            yield source, name, earned
+
+
+def scripted() -> dict[str, Agent]:
+    """Every scripted agent, by name."""
+    return {name: make_agent(name) for name in AGENTS}
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = program("benchmarks.floor", __doc__)
-    add = parser.add_argument
-    add("source", nargs="*", help="sources (default: synthetic and all whose files are there)")
-    add("--episodes", type=positive, default=1, metavar="N", help="at most so many (default: 1)")
-    add("--num-chunks", type=positive, default=4, metavar="N", help="where it is free (default: 4)")
-    add_seed(parser, "of the episodes")
+    add_options(parser)
     options = parser.parse_args(arguments)
     begin("every scripted agent on every source, with and without chunk questions")
     rows, wrong = [], 0
-    for name, env_id, keywords in tasks(options.source):
-        for questions, setting in QUESTIONS.items():
-            given = {**keywords, **setting}
-            if name not in _CUT:
-                given["num_chunks"] = options.num_chunks
-            try:
-                earned = returns(env_id, given, options.episodes, options.seed)
-            except (ConfigError, DataError) as error:
-                print(f"left out: {name}: {str(error).splitlines()[0]}", file=sys.stderr)
-                break
-            floor = earned.pop(FLOOR)
-            least, most = min(earned, key=earned.__getitem__), max(earned, key=earned.__getitem__)
-            wrong += earned[least] < floor
-            cells = (f"{least} {number(earned[least])}", f"{most} {number(earned[most])}")
-            rows.append([name, questions, number(floor), *cells])
+    for source, questions, earned in played(options, QUESTIONS, scripted):
+        totals = {name: player.total for name, player in earned.items()}
+        floor = totals.pop(FLOOR)
+        least, most = min(totals, key=totals.__getitem__), max(totals, key=totals.__getitem__)
+        wrong += totals[least] < floor
+        cells = (f"{least} {number(totals[least])}", f"{most} {number(totals[most])}")
+        rows.append([source, questions, number(floor), *cells])
     print(markdown_table(["source", "asked", FLOOR, "least of the others", "most"], rows))
     print(f"\n{wrong} of {len(rows)} where another agent earns less than {FLOOR}")
     return 1 if wrong else 0

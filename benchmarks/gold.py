@@ -7,11 +7,6 @@ from finemem_env.rewards.attribution import shares
 from finemem_env.types import Question
 
 
-def gold_steps(question: Question) -> frozenset[int]:
-    """Steps whose chunk holds evidence; step t is the one that read chunk t."""
-    return frozenset(entry.chunk for entry in question.evidence)
-
-
 def gold_share(
     question: Question, final: FinalOutcome, attribution: str | None, num_steps: int
 ) -> float | None:
@@ -26,7 +21,7 @@ def gold_share(
     Returns:
         None where there is no credit to place (wrong or failed), or no evidence to compare with.
     """
-    gold = gold_steps(question)
+    gold = {entry.chunk for entry in question.evidence}  # step t is the one that read chunk t
     if final.failed or final.score == 0.0 or not gold:
         return None
     if attribution is None:

@@ -16,7 +16,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -67,11 +67,11 @@ def matmul_rate(device: torch.device, dtype: torch.dtype, size: int, repeats: in
     """
     import torch
 
-    one = torch.randn(size, size, device=device).to(dtype)
+    matrix = torch.randn(size, size, device=device).to(dtype)
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        one @ one
+        matrix @ matrix
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
@@ -95,27 +95,22 @@ def warm_start(model: ModelConfig, load: Load, folder: Path, seconds: float) -> 
 def settings(model: ModelConfig, load: Load, sampler: str, warm: Path) -> TrainConfig:
     """Of the training by reward that follows."""
     from agents.learn.references import REFERENCE_ENV_ARGS
-    from agents.runs.config import from_dict
+    from agents.runs.config import TrainConfig
 
-    given = {"lora_rank": model.lora_rank, "precision": model.precision, "device": model.device}
-    return from_dict(
-        {
-            **given,
-            "model": str(warm),
-            "env_args": {**REFERENCE_ENV_ARGS, "num_chunks": 6},
-            "instructions": False,
-            "updates": _ENDLESS,
-            "contexts": load.contexts,
-            "group_size": load.group_size,
-            "max_new_tokens": load.max_new_tokens,
-            "gradient_checkpointing": model.gradient_checkpointing,
-            "sampler": sampler,
-            "lr": 1e-5,
-            "eval_every": 0,
-            "eval_episodes": load.episodes,
-            "final_episodes": 0,
-            "save_every": _ENDLESS,
-        }
+    return TrainConfig(
+        model=replace(model, model=str(warm)),
+        env_args={**REFERENCE_ENV_ARGS, "num_chunks": 6},
+        instructions=False,
+        updates=_ENDLESS,
+        contexts=load.contexts,
+        group_size=load.group_size,
+        max_new_tokens=load.max_new_tokens,
+        sampler=sampler,
+        lr=1e-5,
+        eval_every=0,
+        eval_episodes=load.episodes,
+        final_episodes=0,
+        save_every=_ENDLESS,
     )
 
 
@@ -152,14 +147,14 @@ def train(config: TrainConfig, folder: Path, seconds: float) -> dict[str, float]
     logged: list[dict[str, Any]] = [
         record.mapping_of_all() for _, record in whole_lines(folder / "metrics.jsonl")
     ]
-    found = _means([one for one in logged if one["update"] != 0][1:])
+    numbers = _means([record for record in logged if record["update"] != 0][1:])
     before: dict[str, Any] = {}
-    for one in logged:
-        before |= one if one["update"] == 0 else {}
+    for record in logged:
+        before |= record if record["update"] == 0 else {}
     for key, value in means([rollout_sums(rollouts, "after")]).items():
-        found[key] = value
-        found[key.replace("after", "before")] = float(before[key.replace("after", "eval")])
-    return {**found, "updates": float(run.position.update)}
+        numbers[key] = value
+        numbers[key.replace("after", "before")] = float(before[key.replace("after", "eval")])
+    return {**numbers, "updates": float(run.position.update)}
 
 
 def _means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -218,13 +213,13 @@ def _peak(device: torch.device) -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def report(found: Mapping[str, Any]) -> str:
+def report(record: Mapping[str, Any]) -> str:
     """The tables that are printed."""
-    warm, by = found["warm_start"], found["training"]
+    warm, by = record["warm_start"], record["training"]
     learned = sum(warm["tokens"].values())
     seconds = warm["seconds"]
-    flops = (4 if warm["config"]["model"]["lora_rank"] else 6) * found["parameters"]
-    share = flops * learned / seconds / found["matmul_flops"]
+    flops = (4 if warm["config"]["model"]["lora_rank"] else 6) * record["parameters"]
+    share = flops * learned / seconds / record["matmul_flops"]
     trained = by["train/tokens"]
     parts = [
         ["warm start, a step", seconds / warm["done"], learned / seconds],
@@ -241,14 +236,14 @@ def report(found: Mapping[str, Any]) -> str:
     ]
     return "\n\n".join(
         [
-            f"{found['model']}, {found['parameters'] / 1e6:.1f}M parameters, "
-            f"{found['precision']}, on {found['device']}; sampler {found['sampler']}",
+            f"{record['model']}, {record['parameters'] / 1e6:.1f}M parameters, "
+            f"{record['precision']}, on {record['device']}; sampler {record['sampler']}",
             text_table(["part", "seconds", "tokens/s"], rows),
             f"warm start: {warm['done']} steps, {learned} tokens (prompts once for all replies to "
             f"them), {warm['replies']['valid']:.2f} of the replies valid; {share:.2f} of the "
-            f"{found['matmul_flops'] / 1e12:.2f} TFLOP/s of a matrix product",
+            f"{record['matmul_flops'] / 1e12:.2f} TFLOP/s of a matrix product",
             f"training: {by['updates']:.0f} updates; tokens of replies, prompts not counted",
-            f"peak memory {found['peak_bytes'] / 2**30:.2f} GiB; {found['seconds'] / 60:.1f} "
+            f"peak memory {record['peak_bytes'] / 2**30:.2f} GiB; {record['seconds'] / 60:.1f} "
             "minutes in all",
             text_table(["held out", "score", "accepted", "memory tokens"], scores),
         ]
@@ -262,27 +257,27 @@ def _say(text: str) -> None:
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write gpu.json and print the tables."""
-    given = _parser().parse_args(arguments)
-    folder = given.output_dir
+    options = _parser().parse_args(arguments)
+    folder = options.output_dir
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: expected a new or empty folder.")
     with needs("this benchmark", "train"):
         import torch
     usual: Precision = "mixed" if torch.cuda.is_available() else "float32"
     model = ModelConfig(
-        TINY if given.tiny else given.model,
-        precision=given.precision or usual,
-        lora_rank=given.lora_rank,
-        gradient_checkpointing=given.gradient_checkpointing,
+        TINY if options.tiny else options.model,
+        precision=options.precision or usual,
+        lora_rank=options.lora_rank,
+        gradient_checkpointing=options.gradient_checkpointing,
     )
     watch = shlex.join(["tensorboard", "--logdir", str(folder)])
-    begin(f"about {given.minutes:g} minutes with {model.model}", folder, watch)
+    begin(f"about {options.minutes:g} minutes with {model.model}", folder, watch)
     with saving(folder, "Start again with another folder."):
         folder.mkdir(parents=True, exist_ok=True)
-        load = SMALL if given.tiny else FULL
-        found = measure(model, load, given.sampler, given.minutes, folder)
-        (folder / "gpu.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(report(found))
+        load = SMALL if options.tiny else FULL
+        record = measure(model, load, options.sampler, options.minutes, folder)
+        (folder / "gpu.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    print(report(record))
     return 0
 
 

@@ -12,13 +12,13 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from baselines.agents import AGENTS, PrivilegedAgent, make_agent
+from baselines.agents import AGENTS, make_agent
+from baselines.runs.runner import run_episode
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.progress import begin
 from finemem_env.cli.tables import markdown_row, markdown_table
 from finemem_env.registration import make_env
-from finemem_env.session import public
 from finemem_env.text import approx_tokens
 
 _COLUMNS = ("agent", "copied [tokens/reply]", "named [tokens/reply]", "score copied", "score named")
@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(markdown_table(_COLUMNS, []))
     for name in AGENTS:
         copied, named = (
-            measure(name, options.env, options.episodes, options.seed, line_numbers=given)
-            for given in (False, True)
+            measure(name, options.env, options.episodes, options.seed, line_numbers=by_number)
+            for by_number in (False, True)
         )
         tokens = (f"{cost.tokens:.1f}" for cost in (copied, named))
         scores = (f"{cost.score:.3f}" for cost in (copied, named))
@@ -57,17 +57,10 @@ def measure(name: str, env_id: str, episodes: int, seed: int, *, line_numbers: b
     env = make_env(env_id, num_chunks=6, line_numbers=line_numbers)
     tokens, scores = [], []
     for number in range(seed, seed + episodes):
-        agent = make_agent(name)
-        observation, info = env.reset(seed=number)
-        if isinstance(agent, PrivilegedAgent):
-            agent.attach(env)
-        agent.reset(public(info))
-        over = False
-        while not over:
-            action = agent.act(observation, public(info))
-            tokens.append(approx_tokens(action))
-            observation, _, over, _, info = env.step(action)
-        scores.append(info["score"])
+        result, trace = run_episode(env, name, make_agent(name), 0, number, {})
+        assert trace is not None, result.error
+        tokens += [approx_tokens(step.action) for step in trace.steps]
+        scores.append(result.score)
     return ReplyCost(sum(tokens) / len(tokens), sum(scores) / len(scores))
 
 

@@ -67,11 +67,11 @@ def check_sampling(model: Any) -> None:  # noqa: ANN401
         ConfigError: the class is refused.
     """
     rows, groups = prompts()
-    found = sample(model, rows, Sampling(0.0, max_tokens=TOKENS), groups=groups)
-    for prompt, one in zip(rows, found, strict=True):
+    samples = sample(model, rows, Sampling(0.0, max_tokens=TOKENS), groups=groups)
+    for prompt, drawn in zip(rows, samples, strict=True):
         with torch.no_grad():
-            own = plain(model, prompt, one.token_ids)
-        _equal("sampled log-probabilities", torch.tensor(one.logprobs), own)
+            own = plain(model, prompt, drawn.token_ids)
+        _equal("sampled log-probabilities", torch.tensor(drawn.logprobs), own)
     for number in (0, 4):
         own = model.generate(
             torch.tensor([rows[number]]),
@@ -81,8 +81,8 @@ def check_sampling(model: Any) -> None:  # noqa: ANN401
             pad_token_id=0,
         )
         reply = own[0, len(rows[number]) :].tolist()
-        if reply != list(found[number].token_ids):
-            raise WrongError(f"sampled {list(found[number].token_ids)}, generate gives {reply}")
+        if reply != list(samples[number].token_ids):
+            raise WrongError(f"sampled {list(samples[number].token_ids)}, generate gives {reply}")
 
 
 def check_training(model: Any, *, saving: bool = False) -> None:  # noqa: ANN401
@@ -96,10 +96,10 @@ def check_training(model: Any, *, saving: bool = False) -> None:  # noqa: ANN401
         WrongError: they are not.
         ConfigError: the class is refused, or has no blocks that can be recomputed.
     """
-    given, groups = prompts()
+    prefixed, groups = prompts()
     rows = [
         Row(prompt, REPLY, advantage=(-1.0) ** number, group=group)
-        for number, (prompt, group) in enumerate(zip(given, groups, strict=True))
+        for number, (prompt, group) in enumerate(zip(prefixed, groups, strict=True))
     ]
     expected, wanted = _plain_gradient(model, rows)
     scorer, share = Scorer(model), abilities(model).share
@@ -109,12 +109,12 @@ def check_training(model: Any, *, saving: bool = False) -> None:  # noqa: ANN401
         after = kept_bytes(scorer, rows, share=share)
         if after > KEPT * before:
             raise WrongError(f"checkpointing: keeps {after:,} bytes of {before:,}")
-    found = score_rows(scorer, rows, max_tokens=400, share=share)
-    for own, scores in zip(expected, found, strict=True):
+    scored = score_rows(scorer, rows, micro_tokens=400, share=share)
+    for own, scores in zip(expected, scored, strict=True):
         _equal("scores", torch.tensor(scores), own)
     model.zero_grad()
     counts = Denominators.of([len(REPLY)] * 6, [1.0] * 6, max_completion_length=len(REPLY))
-    accumulate_gradients(scorer, rows, LossConfig(), counts, max_tokens=400, share=share)
+    accumulate_gradients(scorer, rows, LossConfig(), counts, micro_tokens=400, share=share)
     largest = max(float(value.abs().max()) for value in wanted.values())
     for name, parameter in model.named_parameters():
         if name in wanted:
@@ -152,9 +152,7 @@ def _plain_gradient(model: Any, rows: list[Row]) -> tuple[list[Tensor], dict[str
     return [own.detach() for own in expected], wanted
 
 
-def _equal(
-    what: str, found: Tensor, wanted: Tensor, atol: float = CLOSE, rtol: float = 1e-4
-) -> None:
-    if not torch.allclose(found, wanted, atol=atol, rtol=rtol):
-        gap = float((found - wanted).abs().max())
+def _equal(what: str, own: Tensor, wanted: Tensor, atol: float = CLOSE, rtol: float = 1e-4) -> None:
+    if not torch.allclose(own, wanted, atol=atol, rtol=rtol):
+        gap = float((own - wanted).abs().max())
         raise WrongError(f"{what}: up to {gap:.2g} off, largest {float(wanted.abs().max()):.2g}")

@@ -76,21 +76,21 @@ def small_config(kind: type[PreTrainedConfig]) -> PreTrainedConfig:
 def _sizes(config: PreTrainedConfig, extra: dict[str, Any]) -> dict[str, Any]:
     """Keywords of the same config, smaller."""
     held: dict[str, Any] = {**vars(config)}
-    found: dict[str, Any] = {}
+    sizes: dict[str, Any] = {}
     for name, value in held.items():
         if isinstance(value, PreTrainedConfig):
-            found[name] = {**_sizes(value, extra.get(name, {})), "model_type": value.model_type}
+            sizes[name] = {**_sizes(value, extra.get(name, {})), "model_type": value.model_type}
         elif isinstance(value, int) and not isinstance(value, bool):
             size = next((size for rule, size in _COMPILED if rule.fullmatch(name)), None)
             if size is not None and value > size:
-                found[name] = size
-    found |= {name: size for name, size in _UNSAID.items() if held.get(name, 0) is None}
+                sizes[name] = size
+    sizes |= {name: size for name, size in _UNSAID.items() if held.get(name, 0) is None}
     if "kv_lora_rank" in held:  # latent attention has keys for every head
-        found["num_key_value_heads"] = _HEADS
-    found |= _layers(held) | _TOKENS
+        sizes["num_key_value_heads"] = _HEADS
+    sizes |= _layers(held) | _TOKENS
     if "is_decoder" in held:
-        found["is_decoder"] = True
-    return found | {name: value for name, value in extra.items() if not isinstance(value, dict)}
+        sizes["is_decoder"] = True
+    return sizes | {name: value for name, value in extra.items() if not isinstance(value, dict)}
 
 
 def _layers(held: dict[str, Any]) -> dict[str, Any]:

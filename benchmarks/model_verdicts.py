@@ -59,8 +59,8 @@ def judge(kind: str) -> Verdict:
         kind: one of `model_types`.
     """
     config_class = CONFIG_MAPPING[kind]
-    found: Any = MODEL_FOR_CAUSAL_LM_MAPPING[config_class]
-    model_class = found[0] if isinstance(found, tuple) else found
+    known: Any = MODEL_FOR_CAUSAL_LM_MAPPING[config_class]
+    model_class = known[0] if isinstance(known, tuple) else known
     name = f"{model_class.__name__} ({kind})"
     torch.manual_seed(0)
     try:
@@ -102,7 +102,7 @@ def _build(model_class: type[Any], config_class: type[Any]) -> Any:  # noqa: ANN
 
 def _built(model_class: type[Any], config: Any) -> Any:  # noqa: ANN401
     with torch.device("meta"):
-        size = sum(one.numel() for one in model_class._from_config(config).parameters())
+        size = sum(parameter.numel() for parameter in model_class._from_config(config).parameters())
     if size > MOST_PARAMETERS:
         raise ValueError(f"{size:,} parameters at the smallest sizes that are known")
     model = spread_weights(model_class._from_config(config))
@@ -131,12 +131,12 @@ def listing(verdicts: Sequence[Verdict]) -> str:
     """The verdicts as Markdown, a paragraph a kind."""
     parts = []
     for kind, title in KINDS.items():
-        own = sorted((one for one in verdicts if one.kind == kind), key=lambda one: one.name)
+        own = sorted((case for case in verdicts if case.kind == kind), key=lambda case: case.name)
         if own:
-            said = ", ".join(one.name for one in own)
+            said = ", ".join(case.name for case in own)
             parts.append(f"**{title}** ({len(own)}): {said}")
-    without = sorted(one.name for one in verdicts if one.kind in (RIGHT, ALONE) and not one.saves)
-    if without:
+    bare = sorted(case.name for case in verdicts if case.kind in (RIGHT, ALONE) and not case.saves)
+    if bare:
         title = "of the right ones, without gradient checkpointing"
-        parts.append(f"**{title}** ({len(without)}): {', '.join(without)}")
+        parts.append(f"**{title}** ({len(bare)}): {', '.join(bare)}")
     return "\n\n".join(parts)

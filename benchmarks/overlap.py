@@ -6,14 +6,14 @@ last one are left out: one draws two batches, the other none ahead.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from agents.runs.config import PRESETS, from_dict
+from agents.runs.config import PRESETS, TrainConfig
+from agents.runs.curves import read_curve
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.options import at_least, json_object
 from finemem_env.cli.progress import Progress, begin
@@ -27,9 +27,8 @@ SETTINGS: dict[str, Any] = {"eval_every": 0, "eval_episodes": 1, "final_episodes
 
 def seconds(folder: Path) -> dict[str, float]:
     """Mean seconds of a run's updates by part, without the first and the last one."""
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    updates = [json.loads(line) for line in lines][2:-1]
-    return {key: fmean(update[f"time/{key}"] for update in updates) for key in SHOWN}
+    curves = {key: read_curve(folder, f"time/{key}")[1:-1] for key in SHOWN}
+    return {key: fmean(took for _, took in curve) for key, curve in curves.items()}
 
 
 @command
@@ -48,26 +47,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="a new folder for both runs, which the servers see under the same path",
     )
-    given = parser.parse_args(arguments)
-    base = {**PRESETS[given.preset], **SETTINGS, **given.set, "updates": given.updates}
-    configs = [from_dict({**base, "sampler": given.sampler, "overlap": one}) for one in (0, 1)]
-    if given.output_dir.exists():
-        raise ConfigError(f"{given.output_dir} is there already: choose another folder.")
+    options = parser.parse_args(arguments)
+    base = {**PRESETS[options.preset], **SETTINGS, **options.set, "updates": options.updates}
+    base |= {"sampler": options.sampler}
+    configs = [TrainConfig(**{**base, "overlap": overlap}) for overlap in (0, 1)]
+    if options.output_dir.exists():
+        raise ConfigError(f"{options.output_dir} is there already: choose another folder.")
     require(("torch", "transformers"), "training", "train")
     from agents.learn.distributed import World
     from agents.trainer import Run
 
     rows = []
-    begin(f"{given.updates} updates without overlap, {given.updates} with it", given.output_dir)
-    with saving(given.output_dir, "Nothing to go on with."), Progress(2, "run") as progress:
+    count = options.updates
+    begin(f"{count} updates without overlap, {count} with it", options.output_dir)
+    with saving(options.output_dir, "Nothing to go on with."), Progress(2, "run") as progress:
         for config in configs:
-            folder = given.output_dir / f"overlap-{config.sampling.overlap}"
+            folder = options.output_dir / f"overlap-{config.sampling.overlap}"
             run = Run.start(config, folder, resume=False, world=World())
             run.train()
             run.close()
-            found = seconds(folder)
-            rows.append([str(config.sampling.overlap), *(f"{found[key]:.2f}" for key in SHOWN)])
-            progress(f"{found['total']:.2f} s an update")
+            took = seconds(folder)
+            rows.append([str(config.sampling.overlap), *(f"{took[key]:.2f}" for key in SHOWN)])
+            progress(f"{took['total']:.2f} s an update")
     print(markdown_table(["overlap", *(f"{key} [s]" for key in SHOWN)], rows, padded=True))
     return 0
 

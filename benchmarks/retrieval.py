@@ -102,7 +102,7 @@ def final_row(task: RetrievalTask) -> list[str]:
         AssertionError: it did not find items of the same scores as rank_bm25.
     """
     store, workspace = _timed(lambda: _stored(task.items))
-    ours, retrieved = _timed(lambda: [_ask(workspace, one) for one in task.questions])
+    ours, retrieved = _timed(lambda: [_ask(workspace, question) for question in task.questions])
     index = workspace.retriever
     assert isinstance(index, BM25)
     rebuild, expected = _timed(lambda: _reference(task, cached=False))
@@ -121,7 +121,7 @@ def step_row(task: RetrievalTask, repeats: int = 20) -> list[str]:
     workspace = _stored(task.items)
 
     def step(number: int) -> list[list[int]]:
-        item = workspace.items()[number % len(workspace)]
+        item = workspace.memory.items()[number % len(workspace.memory)]
         content = f"{item.content} edit{number}"
         workspace.apply(0, [Operation(Op.UPDATE, content=content, item_id=item.id)])
         return [_ask(workspace, question) for question in questions]

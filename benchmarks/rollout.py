@@ -95,7 +95,7 @@ def play(
     observations, _ = env.reset(seed=list(seeds))
     kind_of = {seed: kinds(session) for seed, session in zip(seeds, env.sessions, strict=True)}
     scores: list[list[Floats]] = [[] for _ in seeds]
-    found: list[KindRollout] = []
+    rollouts: list[KindRollout] = []
     while not env.sessions[0].terminated:
         decisions = [
             policy.act(observation, kind_of[seed], rng)
@@ -105,10 +105,10 @@ def play(
             score.append(decision.score)
         observations, *_ = env.step([decision.action for decision in decisions])
         if len(scores[0]) == local_steps and not env.sessions[0].terminated:
-            found += _rollouts(seeds, end_here(env.sessions, env.factory.reader), scores)
+            rollouts += _rollouts(seeds, end_here(env.sessions, env.factory.reader), scores)
             observations = _share_memory(env, seeds)
             scores = [[] for _ in seeds]
-    return found + _rollouts(seeds, env.sessions, scores)
+    return rollouts + _rollouts(seeds, env.sessions, scores)
 
 
 def _share_memory(env: MemoryVectorEnv, seeds: Sequence[int]) -> tuple[str, ...]:

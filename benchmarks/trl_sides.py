@@ -120,11 +120,6 @@ def _report(
     _say(answers, Round(seconds, cpu, sample, updates, _peak(task))._asdict())
 
 
-def _imported(answers: TextIO) -> None:
-    """Say what the imports took."""
-    _say(answers, {"imports": _resident()})
-
-
 def _orders() -> Iterator[int]:
     for line in sys.stdin:
         yield int(line)
@@ -140,7 +135,7 @@ def _ours(task: UpdateTask, answers: TextIO) -> None:
     from agents.model.policy import Policy
 
     model, tokenizer = build(task)
-    _imported(answers)
+    _say(answers, {"imports": _resident()})
     autocast = torch.bfloat16 if task.mixed else None
     policy = Policy(model.to(task.device), tokenizer, autocast=autocast)  # type: ignore[arg-type]
     policy.own.ends = ()  # every reply gets its full length
@@ -200,7 +195,7 @@ def _our_update(task: UpdateTask, policy: Any) -> Callable[[int], float]:  # noq
         lengths = [len(row.completion) for row in rows]
         counts = Denominators.of(lengths, [1.0] * len(rows), max_completion_length=task.completion)
         optimizer.zero_grad()
-        accumulate_gradients(scorer, rows, config.loss, counts, max_tokens=adam.micro_tokens)
+        accumulate_gradients(scorer, rows, config.loss, counts, micro_tokens=adam.micro_tokens)
         torch.nn.utils.clip_grad_norm_(weights, adam.max_grad_norm)
         optimizer.step()
         if set(lengths) != {task.completion}:
@@ -218,7 +213,7 @@ def _trl(task: UpdateTask, split: int, answers: TextIO) -> None:
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     model, tokenizer = build(task)
-    _imported(answers)
+    _say(answers, {"imports": _resident()})
     lengths: set[int] = set()
 
     class Trainer(GRPOTrainer):
@@ -227,7 +222,8 @@ def _trl(task: UpdateTask, split: int, answers: TextIO) -> None:
         sampled = 0.0
 
         def _get_train_sampler(self, dataset: Any = None) -> Any:  # noqa: ANN401
-            return _Order(task.rows, split)
+            # All rows once per update, as often as TRL asks for the batch it has generated.
+            return list(range(task.rows)) * split
 
         def _generate(self, prompts: Any) -> Any:  # noqa: ANN401
             start = _now(task)
@@ -258,20 +254,6 @@ def _trl(task: UpdateTask, split: int, answers: TextIO) -> None:
 
 class _NoMoreOrders(Exception):  # noqa: N818 - not an error
     """Raised between two updates, since TRL cannot be stopped there."""
-
-
-class _Order:
-    """All rows once per update, as often as TRL asks for the batch it has already generated."""
-
-    def __init__(self, rows: int, repeats: int) -> None:
-        self.rows, self.repeats = rows, repeats
-
-    def __iter__(self) -> Iterator[int]:
-        for _ in range(self.repeats):
-            yield from range(self.rows)
-
-    def __len__(self) -> int:
-        return self.rows * self.repeats
 
 
 def _arguments(task: UpdateTask, split: int, folder: str) -> Any:  # noqa: ANN401 - TRL is not typed

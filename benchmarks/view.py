@@ -38,7 +38,7 @@ def large_trace(steps: int, items: int, questions: int) -> Trace:
         Chunk(f"c{t}", " ".join(facts[t * each : (t + 1) * each]) or "Nothing.")
         for t in range(steps)
     )
-    asked = [n * items // questions for n in range(questions)]
+    places = [n * items // questions for n in range(questions)]
     finals = tuple(
         Question(
             f"q{n}",
@@ -46,7 +46,7 @@ def large_trace(steps: int, items: int, questions: int) -> Trace:
             (facts[n].split()[-1].rstrip("."),),
             evidence=(Evidence(n // each, facts[n]),),
         )
-        for n in asked
+        for n in places
     )
     episode = Episode("large", "AR", "benchmark", chunks, finals)
     settings = resolve(memory_budget="unlimited", chunk_questions=0, max_operations=2 * each)
@@ -69,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--items", type=positive, default=10_000, help="items that are stored")
     add("--questions", type=positive, default=100, help="final questions")
     options = parser.parse_args(arguments)
-    found = chromium()
-    if found is None:
+    browser = chromium()
+    if browser is None:
         raise ConfigError("no Chromium is on the PATH; install one, e.g. apt-get install chromium.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.jsonl"
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out = Path(folder) / "large.html"
         out.write_text(html, encoding="utf-8")
         print(f"page written in {made:.1f} s of CPU time, {len(html) / 1e6:.1f} MB")
-        _measure(Browser(found), out)
+        _measure(Browser(browser), out)
     return 0
 
 

@@ -17,7 +17,7 @@ def reply(memory, said):
     if said.endswith("?"):
         return "I remember: " + (" ".join(context) or "nothing.")
     results = memory.observe(said)
-    return "Noted." if any(one.accepted and one.name != "SKIP" for one in results) else "I see."
+    return "Noted." if any(op.accepted and op.name != "SKIP" for op in results) else "I see."
 
 
 def main(lines, file=None):

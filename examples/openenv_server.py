@@ -23,7 +23,7 @@ def play(url):
         while not result.done:
             result = client.step(Edit(text=first_words(result.observation.messages())))
     print("score", round(result.metadata["score"], 3))
-    print("step rewards", [round(one, 3) for one in result.metadata["step_rewards"]])
+    print("step rewards", [round(reward, 3) for reward in result.metadata["step_rewards"]])
 
 
 if __name__ == "__main__":

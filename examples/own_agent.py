@@ -25,8 +25,12 @@ class Names:
     def act(self, observation, info):
         """Operations as text. `info` has limits, and what became of the last operations."""
         view = parse_observation(observation)
-        kept = [one for one in split_sentences(view.chunk or "") if self.marked(one) >= self.least]
-        operations = [{"op": "INSERT", "content": one} for one in kept]
+        kept = [
+            sentence
+            for sentence in split_sentences(view.chunk or "")
+            if self.marked(sentence) >= self.least
+        ]
+        operations = [{"op": "INSERT", "content": sentence} for sentence in kept]
         if view.budget is not None:
             free = view.budget - view.memory_tokens - sum(map(approx_tokens, kept))
             for item_id, content in view.items:

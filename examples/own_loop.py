@@ -21,11 +21,11 @@ weights = np.zeros(BINS)
 
 def features(sentence):
     """Which bins its words fall into; names and numbers are all alike."""
-    found = np.zeros(BINS)
+    features = np.zeros(BINS)
     for place, word in enumerate(sentence.split()):
         name = any(map(str.isdigit, word)) or (place and word[:1].isupper())
-        found[crc32(b"<name>" if name else word.lower().encode()) % BINS] = 1
-    return found
+        features[crc32(b"<name>" if name else word.lower().encode()) % BINS] = 1
+    return features
 
 
 def act(observation):

@@ -24,11 +24,11 @@ class Overlap:
         return [self.one(request) for request in requests]
 
     def one(self, request):
-        asked = set(words(request.question))
+        wanted = set(words(request.question))
         best, answer = self.shortest, Answer("")
         for number, item in enumerate(request.items):
             for place, sentence in enumerate(split_sentences(item)):
-                shared = len(asked & set(words(sentence)))
+                shared = len(wanted & set(words(sentence)))
                 if shared > best:
                     best, answer = shared, Answer(sentence, used=((number, place),))
         return answer

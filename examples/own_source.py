@@ -25,12 +25,12 @@ class Moves(BaseSource):
         for t in range(self.config.num_chunks or 6):
             lines = [f"Day {t + 1}. The post came at noon."]
             for person in rng.choice(PEOPLE, size=2, replace=False).tolist():
-                home[person] = str(rng.choice([one for one in TOWNS if one != home.get(person)]))
+                home[person] = str(rng.choice([town for town in TOWNS if town != home.get(person)]))
                 lines.append(f"{person} moved to {home[person]}.")
                 told[person] = Evidence(t, lines[-1])
-            asked = self.ask(f"c{t}", person, home[person], told[person])
-            chunks.append(Chunk(f"c{t}", " ".join(lines), f"day {t + 1}", (asked,)))
-        finals = [self.ask(f"q{i}", one, home[one], told[one]) for i, one in enumerate(home)]
+            question = self.ask(f"c{t}", person, home[person], told[person])
+            chunks.append(Chunk(f"c{t}", " ".join(lines), f"day {t + 1}", (question,)))
+        finals = [self.ask(f"q{i}", name, home[name], told[name]) for i, name in enumerate(home)]
         return Episode(self.episode_id(index), "CR", self.name, tuple(chunks), tuple(finals))
 
     def ask(self, name, person, town, evidence):

@@ -31,10 +31,10 @@ config = (
 algorithm = config.build_algo()
 for _ in range(int((sys.argv[1:] or ["40"])[0])):
     result = algorithm.train()
-    found, loss = result["env_runners"], result["learners"]["default_policy"]["total_loss"]
+    stats, loss = result["env_runners"], result["learners"]["default_policy"]["total_loss"]
     print(
-        f"iteration {result['training_iteration']}: {int(found['num_episodes_lifetime'])} episodes,"
-        f" score {found['score']:.3f}, return {found['episode_return_mean']:.3f}, loss {loss:.3f}"
+        f"iteration {result['training_iteration']}: {int(stats['num_episodes_lifetime'])} episodes,"
+        f" score {stats['score']:.3f}, return {stats['episode_return_mean']:.3f}, loss {loss:.3f}"
     )
 algorithm.stop()
 ray.shutdown()

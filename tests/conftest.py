@@ -11,6 +11,8 @@ from typing import Any
 # Before NumPy and torch are imported: test processes run side by side, and threads that wait for
 # one another burn a core each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A name that is nowhere on this machine is asked of no hub, for half a minute.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 from hypothesis import settings
@@ -34,12 +36,6 @@ gc.disable()
 def pytest_collection_finish() -> None:
     gc.enable()
     gc.freeze()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are processors: some tests wait for a server."""
-    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

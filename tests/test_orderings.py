@@ -9,10 +9,10 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from baselines.agents import PrivilegedAgent, make_agent
+from baselines.agents import make_agent
 from baselines.managers.scripted import Reactive, inserts
 from baselines.runs.episodes import episode_seeds
-from baselines.runs.runner import Entry, run_episode
+from baselines.runs.runner import run_episode
 from baselines.tables.summary import AgentSummary, summarise
 from finemem_env.data.synthetic.kinds import is_asked_kind
 from finemem_env.prompts import View
@@ -46,11 +46,8 @@ def play(
 ) -> AgentSummary:
     env = gym.make(f"FineMem-{competency}-v0", disable_env_checker=True, split="test", **keywords)
     made = _Appending() if agent == "appending" else make_agent(agent)
-    if isinstance(made, PrivilegedAgent):
-        made.attach(env)
-    entry = Entry(agent, made)
     seeds = episode_seeds(11, episodes)
-    results = [run_episode(env, entry, i, seed, {})[0] for i, seed in enumerate(seeds)]
+    results = [run_episode(env, agent, made, i, seed, {})[0] for i, seed in enumerate(seeds)]
     (summary,) = summarise(results)
     assert summary.failed == summary.invalid == 0
     return summary

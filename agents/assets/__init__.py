@@ -22,7 +22,7 @@ def accelerate_config(name: str) -> Path:
     Raises:
         ConfigError: no such file (with the nearest).
     """
-    found = {path.stem: path for path in (_HERE / "accelerate").glob("*.yaml")}
-    if name not in found:
-        raise ConfigError(nearest("accelerate config", name, sorted(found)))
-    return found[name]
+    configs = {path.stem: path for path in (_HERE / "accelerate").glob("*.yaml")}
+    if name not in configs:
+        raise ConfigError(nearest("accelerate config", name, sorted(configs)))
+    return configs[name]

@@ -57,7 +57,7 @@ Center = Literal["mean", "leave_one_out"]
 Scale = Literal["cell", "group", "batch", "none"]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-Reduce = Callable[[float, int], tuple[float, int]]
+Reduce = Callable[[tuple[float, float]], tuple[float, float]]
 
 EQUAL = 1e-9  # rewards closer than this, relative to max(1, |reward|), count as equal
 
@@ -146,7 +146,7 @@ def return_to_go(rewards: Floats) -> Floats:
 def compute_advantages(
     rollouts: Sequence[RolloutRewards],
     estimator: Estimator,
-    reduce: Reduce = lambda total, count: (total, count),
+    reduce: Reduce = lambda pair: pair,
 ) -> Advantages:
     """Advantage of every row of `rollouts`; contexts may differ in T, rollouts of one may not.
 
@@ -171,7 +171,7 @@ def compute_advantages(
         for context, parts in members.items()
     }
     variances = [group.variance for group in groups.values() if group.dof.any()]
-    total, count = reduce(math.fsum(variances), len(variances))
+    total, count = reduce((math.fsum(variances), float(len(variances))))
     batch_spread = math.sqrt(total / count) if count else 0.0
 
     values: list[Floats] = [np.empty(0)] * len(rollouts)
@@ -226,7 +226,7 @@ def _join(
             f"{ {start: len(rows) for start, rows in parts.items()} } by first step."
         )
     stacked = [_stack(context, [signals[i] for i in rows]) for rows in parts.values()]
-    return np.hstack([one for one, _ in stacked]), np.hstack([usable for _, usable in stacked])
+    return np.hstack([part for part, _ in stacked]), np.hstack([usable for _, usable in stacked])
 
 
 def _stack(context: Hashable, signals: list[tuple[Floats, Bools]]) -> tuple[Floats, Bools]:

@@ -1,7 +1,7 @@
 """Checkpoints of a run: written aside, synced and renamed, so a kill at any moment leaves the last.
 
 A checkpoint folder holds `weights.safetensors` (the trained parameters), `optimizer.safetensors`
-and `state.json` (update, best score, random states, config digest); nothing is pickled. Draws and
+and `state.json` (update, best score, random states, settings); nothing is pickled. Draws and
 episodes of an update are functions of (seed, update), so the update is the sampler's position.
 """
 
@@ -12,7 +12,7 @@ import os
 import random
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import read_object
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+_PARTS = ("settings", "position", "optimizer", "random")  # of the state
 KEPT = 2  # newest checkpoints
 
 
@@ -55,7 +56,7 @@ def save(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     position: Position,
-    digest: str,
+    settings: Mapping[str, Any],
     *,
     write: bool = True,
 ) -> Path:
@@ -66,7 +67,7 @@ def save(
         model: the model; every process calls this, since weights may be split over them.
         optimizer: its optimizer.
         position: where the run stands.
-        digest: of the settings that a resumed run must not change.
+        settings: that a resumed run must not change, JSON-able.
         write: False in the processes that only hand over their shards.
 
     Raises:
@@ -78,13 +79,8 @@ def save(
     if not write:
         return target
     state = {
-        "position": {
-            "update": position.update,
-            "best_score": position.best_score,
-            "best_update": position.best_update,
-            "evaluated": position.evaluated,
-        },
-        "digest": digest,
+        "position": asdict(position),
+        "settings": dict(settings),
         "optimizer": scalars,
         "random": _random_states(),
     }
@@ -132,27 +128,42 @@ def write_text(path: Path, text: str) -> None:
 
 def latest(folder: Path) -> Path | None:
     """The newest complete checkpoint."""
-    found = _complete(folder)
-    return found[-1] if found else None
+    complete = _complete(folder)
+    return complete[-1] if complete else None
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, digest: str) -> Position:
+def load(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    settings: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> Position:
     """Restore weights, optimizer and random states.
+
+    Args:
+        path: of the checkpoint.
+        model: gets the weights.
+        optimizer: gets its state.
+        settings: as of `save`.
+        defaults: of these settings: what holds of one that is newer than the checkpoint.
 
     Raises:
         ConfigError: a checkpoint of other settings, or of another model.
         DataError: a file of it that is not there or damaged.
     """
     state = read_object(path / STATE)
-    if state.get("digest") != digest:
+    parts = {name: state.child(name).mapping_of_all() for name in _PARTS}
+    stored, wanted = json.loads(json.dumps([{**defaults, **parts["settings"]}, settings]))
+    if other := [key for key in stored | wanted if stored.get(key) != wanted.get(key)]:
         raise ConfigError(
-            f"{path}: this run was started with other settings (see config.json beside it). "
-            "Resume with the same ones, or choose another output folder."
+            f"{path}: this run was started with other settings ({', '.join(other)}; see "
+            "config.json beside it). Resume with the same ones, or choose another output folder."
         )
     load_weights(path, model)
-    _restore(optimizer, _tensors(path / OPTIMIZER), state.mapping("optimizer"))
-    _set_random_states(state.mapping("random"))
-    return read_options(Position, state.mapping("position"), state.where)
+    _restore(optimizer, _tensors(path / OPTIMIZER), parts["optimizer"])
+    _set_random_states(parts["random"])
+    return read_options(Position, parts["position"], state.where)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -185,7 +196,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
 def _complete(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(one for one in folder.iterdir() if one.name.isdecimal() and one.is_dir())
+    return sorted(path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
 
 
 def _replace(target: Path, write: Any) -> None:  # noqa: ANN401 - a function of a folder
@@ -195,8 +206,8 @@ def _replace(target: Path, write: Any) -> None:  # noqa: ANN401 - a function of 
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         write(aside)
-        for one in aside.iterdir():
-            with one.open("rb") as file:
+        for path in aside.iterdir():
+            with path.open("rb") as file:
                 os.fsync(file.fileno())
         old = target.with_name(f".{target.name}.old")
         if target.exists():

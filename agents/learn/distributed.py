@@ -91,11 +91,6 @@ class World:
         first, second = self.add(torch.tensor(pair, dtype=torch.float64)).tolist()
         return first, second
 
-    def add_variance(self, total: float, count: int) -> tuple[float, int]:
-        """Sums of a float and a count, for `compute_advantages`."""
-        first, second = self.add_pair((total, float(count)))
-        return first, round(second)
-
     def any(self, flag: bool) -> bool:
         """Whether the flag is set anywhere."""
         return bool(self.largest(torch.tensor(float(flag))).item())
@@ -104,9 +99,9 @@ class World:
         """What every process has, by its number; every process must ask."""
         if self.size == 1:
             return [value]
-        found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, value)
-        return found
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
 
     @contextlib.contextmanager
     def agreed(self) -> Iterator[None]:

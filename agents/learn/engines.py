@@ -99,7 +99,7 @@ class Engines:
         shared: bool = False,
     ) -> None:
         known = (policy.own.context_tokens, *(engine.sampler.context_tokens for engine in engines))
-        self.context_tokens = min((one for one in known if one is not None), default=None)
+        self.context_tokens = min((size for size in known if size is not None), default=None)
         self.tolerance = tolerance
         self.probe = _probe(policy, self.context_tokens)
         self._policy, self._folder = policy, folder.absolute()
@@ -133,17 +133,17 @@ class Engines:
             return self._draw(number, dealt, sampling, SampleOptions(stop_ids, seeds=own))
 
         parts = self._deal(options.groups or range(len(prompts)))
-        found: list[Sample | None] = [None] * len(prompts)
+        samples: list[Sample | None] = [None] * len(prompts)
         for (_, rows), replies in zip(parts, _together(draw, parts), strict=True):
             for row, reply in zip(rows, replies, strict=True):
-                found[row] = reply
-        left = len(self._held) > 1 and any(not one.away for one in self._held)
-        if not left and all(one is None for one in found):
+                samples[row] = reply
+        left = len(self._held) > 1 and any(not held.away for held in self._held)
+        if not left and all(sample is None for sample in samples):
             raise BackendError(
                 f"the sampler gave none of {len(prompts)} replies in time. Bring it back and go "
                 "on with --resume."
             )
-        return found
+        return samples
 
     def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log-probabilities by the first engine that is there."""
@@ -151,8 +151,8 @@ class Engines:
 
     def update(self, folder: Path) -> None:
         """Let every engine take the weights of a folder, without comparing anything."""
-        for one in self._live():
-            one.engine.sampler.update(folder)
+        for held in self._live():
+            held.engine.sampler.update(folder)
 
     def refresh(self, scorer: nn.Module | None = None) -> dict[str, float]:
         """Hand over the weights and compare the probe on every engine; every process calls this.
@@ -174,11 +174,11 @@ class Engines:
         difference = 0.0
         with world.agreed():
             if self._tends:
-                given = _together(lambda held: self._give(held, trainer), self._held)
-                difference = max(given, default=0.0)
+                differences = _together(lambda held: self._give(held, trainer), self._held)
+                difference = max(differences, default=0.0)
                 self._live()
         if self._shared:
-            self._follow([world.gather([one.away for one in self._held])[0]])
+            self._follow([world.gather([held.away for held in self._held])[0]])
         largest = world.largest(torch.tensor(difference, dtype=torch.float64))
         return {"train/sampler_difference": float(largest)}
 
@@ -190,11 +190,11 @@ class Engines:
         """
         if not self._shared:
             return frozenset()
-        found: frozenset[int] = frozenset()
+        forgetful: frozenset[int] = frozenset()
         if self._world.main:
             forgot = _together(self._forgot, self._held)
-            found = frozenset(number for number, lost in enumerate(forgot) if lost)
-        states = self._world.gather((found, [one.away for one in self._held]))
+            forgetful = frozenset(number for number, lost in enumerate(forgot) if lost)
+        states = self._world.gather((forgetful, [held.away for held in self._held]))
         self._follow([away for _, away in states])
         return frozenset(states[0][0])
 
@@ -210,32 +210,32 @@ class Engines:
         """
         module = self._policy.model if scorer is None else scorer
         with gathered(module), self._world.agreed():
-            for one in self._live() if self._tends else ():
-                self._compare_draws(one.engine, temperature)
+            for held in self._live() if self._tends else ():
+                self._compare_draws(held.engine, temperature)
 
     def _compare_draws(self, engine: Engine, temperature: float) -> None:
         policy = self._policy
-        prompts = [one[: len(one) // 2 + 1] for one in self.probe]
+        prompts = [sequence[: len(sequence) // 2 + 1] for sequence in self.probe]
         sampling = Sampling(temperature, max_tokens=PROBE_REPLY, seed=0)
         drawn = engine.sampler.sample(prompts, sampling, SampleOptions(policy.stop_ids))
         rows = [
-            Row(tuple(prompt), one.token_ids, one.logprobs)
-            for prompt, one in zip(prompts, drawn, strict=True)
-            if one is not None
+            Row(tuple(prompt), sample.token_ids, sample.logprobs)
+            for prompt, sample in zip(prompts, drawn, strict=True)
+            if sample is not None
         ]
-        expected = score_rows(policy.scorer(temperature), rows, max_tokens=PROBE_TOKENS)
-        found = largest_difference(expected, [row.sampler_logprobs for row in rows])
-        if not rows or not found <= self.tolerance:
+        expected = score_rows(policy.scorer(temperature), rows, micro_tokens=PROBE_TOKENS)
+        difference = largest_difference(expected, [row.sampler_logprobs for row in rows])
+        if not rows or not difference <= self.tolerance:
             raise BackendError(
                 f"{engine.name} refused: log-probabilities of its replies at temperature "
-                f"{temperature:g} differ by {found:.3g} from the trainer's (tolerance "
+                f"{temperature:g} differ by {difference:.3g} from the trainer's (tolerance "
                 f"{self.tolerance:g}). A vLLM server needs --logprobs-mode processed_logprobs."
             )
 
     def _deal(self, groups: Sequence[Hashable | None]) -> list[tuple[int, list[int]]]:
         """(engine, its rows): the groups in turn, each process beginning with another engine."""
         self._live()
-        numbers = [number for number, one in enumerate(self._held) if not one.away]
+        numbers = [number for number, held in enumerate(self._held) if not held.away]
         places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
         parts: dict[int, list[int]] = {}
         for row, group in enumerate(groups):
@@ -299,9 +299,9 @@ class Engines:
         return lost
 
     def _live(self) -> list[_Held]:
-        live = [one for one in self._held if not one.away]
+        live = [held for held in self._held if not held.away]
         if not live:
-            names = ", ".join(one.engine.name for one in self._held)
+            names = ", ".join(held.engine.name for held in self._held)
             raise BackendError(
                 f"none of these answers: {names}. Bring one back and go on with --resume."
             )
@@ -317,12 +317,12 @@ class Engines:
             held.away = any(away)
 
 
-def _together(call: Callable[[_In], _Out], given: Sequence[_In]) -> list[_Out]:
+def _together(call: Callable[[_In], _Out], items: Sequence[_In]) -> list[_Out]:
     """Calls at the same time; one alone stays in this thread, where an engine may have to be."""
-    if len(given) == 1:
-        return [call(given[0])]
-    with ThreadPoolExecutor(max(1, len(given))) as pool:
-        return list(pool.map(call, given))
+    if len(items) == 1:
+        return [call(items[0])]
+    with ThreadPoolExecutor(max(1, len(items))) as pool:
+        return list(pool.map(call, items))
 
 
 def _say(text: str) -> None:

@@ -6,7 +6,6 @@ are a function of the seed, so the number of steps done says which come next.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +29,7 @@ from agents.learn.references import (
 from agents.learn.rollout import RolloutSampling, roll_out
 from agents.model.batching import Row, micro_batches
 from agents.model.policy import Policy, load_policy
-from agents.settings import ModelConfig
+from agents.settings import ModelConfig, OptimizerConfig
 from finemem_env.backends.options import read_options
 from finemem_env.fields import read_object
 from finemem_env.registration import make_rollout_env
@@ -70,11 +69,11 @@ class Imitation:
     teacher: Unselective = field(default_factory=Unselective)
     save_every: int = 10
 
-    def digest(self) -> str:
-        """SHA-256 over what a resumed run must not change."""
-        free = {"steps", "save_every"}
-        kept = {key: value for key, value in asdict(self).items() if key not in free}
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    def fixed(self) -> dict[str, Any]:
+        """What a resumed run must not change, by name."""
+        values = asdict(self)
+        values |= {**values.pop("teacher"), **values.pop("model")}
+        return {key: value for key, value in values.items() if key not in ("steps", "save_every")}
 
 
 @dataclass(slots=True)
@@ -112,16 +111,18 @@ def imitate(
     position, totals = Position(), _Totals()
     last = checkpoint.latest(folder / "checkpoints")
     if last is not None:
-        position = checkpoint.load(last, policy.model, optimizer, config.digest())
+        usual = Imitation(ModelConfig()).fixed()
+        position = checkpoint.load(last, policy.model, optimizer, config.fixed(), usual)
         read = read_object(folder / "totals.json")
         totals = read_options(_Totals, read.mapping_of_all(), read.where)
     source = _rows(policy, config, skip=position.update * config.prompts)
+    schedule = OptimizerConfig(config.steps, config.lr, "linear", WARMUP)
     losses: list[float] = []
     while position.update < config.steps:
         began = time.perf_counter()
         rows = [row for group in islice(source, config.prompts) for row in group]
         for group in optimizer.param_groups:
-            group["lr"] = _rate(config, position.update)
+            group["lr"] = schedule.rate(position.update)
         losses.append(imitation_step(policy, optimizer, rows, share=policy.shares_prefixes))
         position.update += 1
         totals.prompt_tokens += sum({row.group: len(row.prompt) for row in rows}.values())
@@ -132,7 +133,7 @@ def imitate(
         if stopped or position.update % config.save_every == 0:
             checkpoint.write_text(folder / "totals.json", json.dumps(asdict(totals)))
             checkpoint.save(
-                folder / "checkpoints", policy.model, optimizer, position, config.digest()
+                folder / "checkpoints", policy.model, optimizer, position, config.fixed()
             )
         if stopped:
             return {"done": position.update}
@@ -151,22 +152,17 @@ def _line(step: int, losses: Sequence[float], totals: _Totals) -> str:
 def _finish(policy: Policy, config: Imitation, folder: Path, totals: _Totals) -> dict[str, Any]:
     """Save the model, try it on held-out texts, and write the record."""
     policy.save(folder)
-    found = check_replies(policy, config.texts, seed=config.seed)
+    replies = check_replies(policy, config.texts, seed=config.seed)
     record = {
         "done": config.steps,
         "config": asdict(config),
         "tokens": {"prompts": totals.prompt_tokens, "replies": totals.reply_tokens},
         "minutes": round(totals.seconds / 60, 1),
         "seconds": totals.seconds,
-        "replies": found,
+        "replies": replies,
     }
     checkpoint.write_text(folder / "warmstart.json", json.dumps(record, indent=2) + "\n")
     return record
-
-
-def _rate(config: Imitation, step: int) -> float:
-    rise = min(1.0, (step + 1) / WARMUP)
-    return config.lr * rise * (1.0 - 0.9 * step / config.steps)
 
 
 def _rows(policy: Policy, config: Imitation, skip: int) -> Iterator[list[Row]]:
@@ -187,7 +183,7 @@ def imitation_step(
     policy: Policy,
     optimizer: torch.optim.Optimizer,
     rows: Sequence[Row],
-    max_tokens: int = MICRO_TOKENS,
+    micro_tokens: int = MICRO_TOKENS,
     *,
     share: bool,
 ) -> float:
@@ -196,7 +192,7 @@ def imitation_step(
     total = sum(len(row.completion) for row in rows)
     optimizer.zero_grad()
     loss = 0.0
-    for batch in micro_batches(rows, max_tokens, share=share):
+    for batch in micro_batches(rows, micro_tokens, share=share):
         part = -scorer(batch.to(policy.device), "none").logprobs.sum() / total
         part.backward()
         loss += part.item()
@@ -224,22 +220,22 @@ def check_replies(
     """
     counts = {"replies": 0, "valid": 0, "kept": 0, "tokens": 0}
     for name in texts:
-        given = {"source": name, "split": split, **_UNASKED, **REFERENCE_ENV_ARGS}
-        env = make_rollout_env(TEXTS[name].env, {**given, **TEXTS[name].env_args}, episodes)
+        keywords = {"source": name, "split": split, **_UNASKED, **REFERENCE_ENV_ARGS}
+        env = make_rollout_env(TEXTS[name].env, {**keywords, **TEXTS[name].env_args}, episodes)
         seeds = np.random.SeedSequence([seed, 17]).generate_state(episodes)
         rollouts = roll_out(
             policy,
             env,
-            [int(one) for one in seeds],
+            [int(number) for number in seeds],
             RolloutSampling(MAX_NEW_TOKENS, instructions=False),
             seed,
         )
         for rollout in rollouts:
             for step, result in zip(rollout.steps, rollout.results, strict=True):
-                found = result.operations
+                operations = result.operations
                 counts["replies"] += 1
-                counts["valid"] += all(one.accepted for one in found)
-                counts["kept"] += sum(one.accepted and one.name == "INSERT" for one in found)
+                counts["valid"] += all(op.accepted for op in operations)
+                counts["kept"] += sum(op.accepted and op.name == "INSERT" for op in operations)
                 counts["tokens"] += len(step.completion.token_ids) if step.completion else 0
     replies = counts.pop("replies")
     return {"replies": replies} | {name: value / replies for name, value in counts.items()}

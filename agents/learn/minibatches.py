@@ -19,12 +19,12 @@ def split_rows(rows: Sequence[Row], parts: int, *, seed: Sequence[int]) -> list[
     order = list(groups)
     if parts > 1:
         np.random.default_rng(np.random.SeedSequence(seed)).shuffle(order)
-    found: list[list[Row]] = [[] for _ in range(parts)]
+    steps: list[list[Row]] = [[] for _ in range(parts)]
     for place, name in enumerate(order):
-        found[place % parts].extend(groups[name])
+        steps[place % parts].extend(groups[name])
     # A row that fills up runs forward and backward, and changes nothing.
     filler = Row(prompt=(0,), completion=(0,), sampler_logprobs=(0.0,), weight=0.0)
-    return [part or [filler] for part in found]
+    return [part or [filler] for part in steps]
 
 
 def count_tokens(rows: Sequence[Row]) -> float:

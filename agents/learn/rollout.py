@@ -138,9 +138,9 @@ def resolved_settings(env_id: str, env_args: dict[str, Any]) -> dict[str, object
         ConfigError: as of `make_rollout_env`.
     """
     env = make_rollout_env(env_id, env_args, 1)
-    found = env.factory.settings.as_dict()
+    settings = env.factory.settings.as_dict()
     env.close()
-    return found
+    return settings
 
 
 def roll_out(
@@ -186,7 +186,7 @@ def roll_out(
         batch = _Batch(
             prompts,
             [rollout.context for rollout in live],
-            [_draw([*own[one.place], one.start + len(one.steps)]) for one in live],
+            [seed_of([*own[run.place], run.start + len(run.steps)]) for run in live],
             seed=int(batches.spawn(1)[0].generate_state(1)[0]),
             first=len(rollouts[0].steps) == 0,
         )
@@ -207,9 +207,9 @@ def roll_out(
 def _begin(env: MemoryVectorEnv, seeds: Sequence[int]) -> list[Rollout]:
     """One rollout of every episode, at its start."""
     env.reset(seed=list(seeds))
-    contexts = {one: number for number, one in enumerate(dict.fromkeys(seeds))}
+    contexts = {seed: number for number, seed in enumerate(dict.fromkeys(seeds))}
     rollouts = [
-        Rollout(contexts[one], session) for one, session in zip(seeds, env.sessions, strict=True)
+        Rollout(contexts[seed], session) for seed, session in zip(seeds, env.sessions, strict=True)
     ]
     for place, rollout in enumerate(rollouts):
         rollout.place = place
@@ -289,7 +289,8 @@ class _Batch:
     first: bool
 
 
-def _draw(words: Sequence[int]) -> int:
+def seed_of(words: Sequence[int]) -> int:
+    """A seed that these numbers decide."""
     return int(np.random.SeedSequence(words).generate_state(1)[0])
 
 
@@ -305,7 +306,7 @@ def _reply(policy: Policy, batch: _Batch, sampling: RolloutSampling) -> list[Ste
             f"left of the model's context beside max_new_tokens={sampling.max_new_tokens}. Lower "
             "max_observation_tokens, chunk_tokens or memory_budget of the environment."
         )
-    found = policy.sampler.sample(
+    samples = policy.sampler.sample(
         [ids[number] for number in fits],
         backends.Sampling(
             sampling.temperature, max_tokens=sampling.max_new_tokens, seed=batch.seed
@@ -317,7 +318,7 @@ def _reply(policy: Policy, batch: _Batch, sampling: RolloutSampling) -> list[Ste
     )
     usable = [
         (number, completion)
-        for number, completion in zip(fits, found, strict=True)
+        for number, completion in zip(fits, samples, strict=True)
         if completion is not None and all(map(math.isfinite, completion.logprobs))
     ]
     texts = policy.decode([completion.token_ids for _, completion in usable])

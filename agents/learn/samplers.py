@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from agents.learn.distributed import World, whole
 from agents.learn.engines import Engine, Engines
 from agents.model.policy import Policy
 from agents.settings import (
     EngineOptions,
-    SamplerSetup,
+    Precision,
+    SamplingConfig,
     ServerOptions,
     check_sampler,
     server_addresses,
@@ -25,27 +27,36 @@ TOLERANCE = {"float32": 1e-3, "mixed": 0.25, "bfloat16": 0.25}
 _CONNECTS = 4
 
 
-def make_engines(policy: Policy, setup: SamplerSetup, world: World) -> Engines | None:
+def make_engines(
+    policy: Policy, sampling: SamplingConfig, precision: Precision, folder: Path, world: World
+) -> Engines | None:
     """The engines of a run, with the policy's weights and checked against it.
 
     None where the trainer's own model draws. Every process of `world` calls this.
+
+    Args:
+        policy: whose weights they get.
+        sampling: names the sampler and has its options.
+        precision: of the trainer.
+        folder: where weights are handed over; a server must see it under the same path.
+        world: the processes of the run.
 
     Raises:
         ConfigError: vLLM cannot run here (with what else there is), or settings do not fit.
         BackendError: no server answers, or its log-probabilities are not the trainer's.
     """
-    options = check_sampler(setup.name, setup.options)
+    options = check_sampler(sampling.sampler, sampling.sampler_args)
     if options is None:
         return None
     shared = isinstance(options, ServerOptions)
     with world.agreed():
         if isinstance(options, ServerOptions):
-            addresses = server_addresses(setup.name)
-            engines = [_connect(one, options, alone=len(addresses) == 1) for one in addresses]
+            addresses = server_addresses(sampling.sampler)
+            engines = [_connect(url, options, alone=len(addresses) == 1) for url in addresses]
     if not isinstance(options, ServerOptions):
-        engines = [_load_engine(policy, setup, options, world)]
-    tolerance = options.tolerance or TOLERANCE[setup.precision]
-    return Engines(policy, engines, setup.folder, tolerance, world, shared=shared)
+        engines = [_load_engine(policy, precision, options, folder, world)]
+    tolerance = options.tolerance or TOLERANCE[precision]
+    return Engines(policy, engines, folder, tolerance, world, shared=shared)
 
 
 def _connect(address: str, options: ServerOptions, *, alone: bool) -> Engine:
@@ -66,7 +77,7 @@ def _connect(address: str, options: ServerOptions, *, alone: bool) -> Engine:
 
 
 def _load_engine(
-    policy: Policy, setup: SamplerSetup, options: EngineOptions, world: World
+    policy: Policy, precision: Precision, options: EngineOptions, folder: Path, world: World
 ) -> Engine:
     """An engine in this process, built from a copy of the weights that it can reload."""
     # An engine process of its own would end with Ctrl-C before the running update does.
@@ -74,9 +85,9 @@ def _load_engine(
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     with world.agreed():
         check()
-        save_weights(policy.model, setup.folder, policy.tokenizer, gather=whole, write=world.main)
+        save_weights(policy.model, folder, policy.tokenizer, gather=whole, write=world.main)
     with world.agreed():
-        sampler = load(setup, options, launched=world.size > 1)
+        sampler = load(folder, precision, options, launched=world.size > 1)
     return Engine(f"vLLM in process {world.rank}", sampler)
 
 
@@ -90,13 +101,13 @@ def check() -> None:
         raise _elsewhere(error) from error
 
 
-def load(setup: SamplerSetup, options: EngineOptions, *, launched: bool) -> Sampler:
-    """An engine with the weights of the folder of `setup`."""
+def load(folder: Path, precision: Precision, options: EngineOptions, *, launched: bool) -> Sampler:
+    """An engine with the weights of a folder."""
     from finemem_env.backends.vllm import VLLMConfig, VLLMSampler, load_engine
 
     config = VLLMConfig(
-        str(setup.folder.absolute()),
-        dtype="float32" if setup.precision == "float32" else "bfloat16",
+        str(folder.absolute()),
+        dtype="float32" if precision == "float32" else "bfloat16",
         context_tokens=options.context_tokens,
         memory=options.memory,
         devices=options.devices,

@@ -8,7 +8,7 @@ reinforcement learning to find out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,20 +73,14 @@ def lessons(
     env: Any = gym.make_vec(env_id, num_envs=width, autoreset_mode="disabled", **settings)
     rng = np.random.default_rng(np.random.SeedSequence([seed, width]))
     while True:
-        seeds = [int(one) for one in rng.integers(2**31, size=width)]
+        seeds = [int(number) for number in rng.integers(2**31, size=width)]
         observations, _ = env.reset(seed=seeds)
         steps: list[list[Lesson]] = []
         for _ in range(env.sessions[0].num_chunks):
             actions = [teacher.act(observation, rng) for observation in observations]
-            steps.append(_step(env.instructions, observations, actions))
+            pairs = zip(observations, actions, strict=True)
+            steps.append([Lesson(env.instructions, *pair) for pair in pairs])
             observations, *_ = env.step(actions)
         order = rng.permutation(width * len(steps))
         flat = [lesson for step in steps for lesson in step]
         yield from (flat[place] for place in order)
-
-
-def _step(instructions: str, observations: Sequence[str], actions: Sequence[str]) -> list[Lesson]:
-    return [
-        Lesson(instructions, observation, action)
-        for observation, action in zip(observations, actions, strict=True)
-    ]

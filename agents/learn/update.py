@@ -23,9 +23,9 @@ from finemem_env.errors import ConfigError
 Table = Sequence[Sequence[float]]  # per row, one value per completion token
 
 
-def count_batches(rows: Sequence[Row], max_tokens: int, *, share: bool = True) -> int:
+def count_batches(rows: Sequence[Row], micro_tokens: int, *, share: bool = True) -> int:
     """Micro-batches that `rows` need; the largest count of all processes is what each must run."""
-    return len(plan(rows, max_tokens, share=share))
+    return len(plan(rows, micro_tokens, share=share))
 
 
 def accumulate_gradients(
@@ -34,7 +34,7 @@ def accumulate_gradients(
     config: LossConfig,
     counts: Denominators,
     *,
-    max_tokens: int,
+    micro_tokens: int,
     old: Table | None = None,
     reference: Table | None = None,
     share: bool = True,
@@ -49,7 +49,7 @@ def accumulate_gradients(
             none.
         config: the loss.
         counts: denominators over all micro-batches and processes.
-        max_tokens: padded tokens of a micro-batch.
+        micro_tokens: padded tokens of a micro-batch.
         old: log-probabilities before the first optimizer step on these rows; None: the current
             ones, right for one step per rollout batch.
         reference: log-probabilities of the frozen reference.
@@ -61,12 +61,12 @@ def accumulate_gradients(
     Raises:
         ConfigError: without rows, or for rows of which only some have sampler log-probabilities.
     """
-    total = max(count_batches(rows, max_tokens, share=share), batches or 0)
+    total = max(count_batches(rows, micro_tokens, share=share), batches or 0)
     sampler = _sampler(rows)
     device = next(scorer.parameters()).device
     mode: EntropyMode = "gradient" if config.entropy_coef else "value"
     stats: LossStats | None = None
-    for number, (batch, weight) in enumerate(_filled(rows, max_tokens, share, total)):
+    for number, (batch, weight) in enumerate(_filled(rows, micro_tokens, share, total)):
         with _no_sync(scorer) if number + 1 < total else contextlib.nullcontext():
             batch = batch.to(device)
             scores: TokenScores = scorer(batch, mode)
@@ -85,10 +85,10 @@ def accumulate_gradients(
 
 
 def _filled(
-    rows: Sequence[Row], max_tokens: int, share: bool, total: int
+    rows: Sequence[Row], micro_tokens: int, share: bool, total: int
 ) -> Iterator[tuple[MicroBatch, float]]:
     """The micro-batches with weight 1, then the last one again with weight 0 up to `total`."""
-    cut = plan(rows, max_tokens, share=share)
+    cut = plan(rows, micro_tokens, share=share)
     for units in cut:
         yield collate(rows, units), 1.0
     for _ in range(total - len(cut) if cut else 0):

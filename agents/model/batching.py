@@ -1,8 +1,8 @@
 """Rows of an update, cut into micro-batches under a token budget.
 
 A row is one step of one rollout: its own prompt and completion. Micro-batches hold rows of similar
-length, right-padded, and at most `max_tokens` tokens with the padding. Rows of one group can share
-the computation of their common prefix (`Unit`). Per-token values travel flat: token n of a
+length, right-padded, and at most `micro_tokens` tokens with the padding. Rows of one group can
+share the computation of their common prefix (`Unit`). Per-token values travel flat: token n of a
 micro-batch belongs to row `row[n]`, so no value can land on another row's tokens or on padding.
 """
 
@@ -60,12 +60,6 @@ class MicroBatch:
     unit: Tensor | None = None  # (B,) the unit of each row
     attention_mask: Tensor | None = None  # (B, P + S) False on the padding of the prefix
 
-    @property
-    def computed_tokens(self) -> int:
-        """Positions that run through the model, padding included."""
-        shared = 0 if self.prefix_ids is None else self.prefix_ids.numel()
-        return shared + self.input_ids.numel()
-
     def to(self, device: torch.device | str) -> MicroBatch:
         """The same batch on `device`."""
         moved = replace(self)
@@ -77,28 +71,28 @@ class MicroBatch:
 
 
 def plan(
-    rows: Sequence[Row], max_tokens: int, *, share: bool = True, minimum: int | None = None
+    rows: Sequence[Row], micro_tokens: int, *, share: bool = True, minimum: int | None = None
 ) -> list[tuple[Unit, ...]]:
     """Units of each micro-batch, longest first, so that running out of memory shows at once.
 
-    A micro-batch holds at most `max_tokens` padded tokens, except that a longer row gets one of its
-    own. A unit over the budget is split, each part computing the prefix again. Rows that share
+    A micro-batch holds at most `micro_tokens` padded tokens, except that a longer row gets one of
+    its own. A unit over the budget is split, each part computing the prefix again. Rows that share
     nothing, whose tails are longer, go into micro-batches of their own.
 
     Raises:
         ConfigError: for a budget below 1.
     """
-    if max_tokens < 1:
-        raise ConfigError(f"max_tokens: expected at least 1, got {max_tokens}.")
+    if micro_tokens < 1:
+        raise ConfigError(f"micro_tokens: expected at least 1, got {micro_tokens}.")
     groups = [row.group if share else None for row in rows]
     units = find_units([row.prompt for row in rows], groups, minimum)
-    parts = [part for unit in units for part in _split(unit, rows, max_tokens)]
+    parts = [part for unit in units for part in _split(unit, rows, micro_tokens)]
     parts.sort(key=lambda part: (not part.prefix, -_longest(part, rows), -part.prefix, part.rows))
     batches: list[list[Unit]] = []
     for part in parts:
         last = batches[-1] if batches else []
         alike = bool(last) and bool(last[0].prefix) == bool(part.prefix)
-        if alike and _padded([*last, part], rows) <= max_tokens:
+        if alike and _padded([*last, part], rows) <= micro_tokens:
             last.append(part)
         else:
             batches.append([part])
@@ -132,10 +126,10 @@ def collate(rows: Sequence[Row], units: Sequence[Unit], pad_id: int = 0) -> Micr
 
 
 def micro_batches(
-    rows: Sequence[Row], max_tokens: int, *, share: bool = True, pad_id: int = 0
+    rows: Sequence[Row], micro_tokens: int, *, share: bool = True, pad_id: int = 0
 ) -> Iterator[MicroBatch]:
     """The micro-batches of `plan`, made when asked for."""
-    for units in plan(rows, max_tokens, share=share):
+    for units in plan(rows, micro_tokens, share=share):
         yield collate(rows, units, pad_id)
 
 
@@ -179,16 +173,16 @@ def _padded(units: Sequence[Unit], rows: Sequence[Row]) -> int:
     return prefix + sum(len(u.rows) for u in units) * max(_longest(u, rows) for u in units)
 
 
-def _split(unit: Unit, rows: Sequence[Row], max_tokens: int) -> list[Unit]:
+def _split(unit: Unit, rows: Sequence[Row], micro_tokens: int) -> list[Unit]:
     """Halve a unit until its parts fit; a part of one row shares nothing and computes it all."""
     if len(unit.rows) == 1:
         return [Unit(unit.rows, 0)]
-    if _padded([unit], rows) <= max_tokens:
+    if _padded([unit], rows) <= micro_tokens:
         return [unit]
     by_length = sorted(unit.rows, key=lambda i: (len(rows[i].prompt) + len(rows[i].completion), i))
     half = len(by_length) // 2
     parts = (Unit(tuple(by_length[:half]), unit.prefix), Unit(tuple(by_length[half:]), unit.prefix))
-    return [piece for part in parts for piece in _split(part, rows, max_tokens)]
+    return [piece for part in parts for piece in _split(part, rows, micro_tokens)]
 
 
 def _pad(sequences: Sequence[Sequence[int]], width: int, pad_id: int) -> Tensor:

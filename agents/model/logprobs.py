@@ -174,12 +174,12 @@ def _has_plain_head(model: nn.Module) -> bool:
 
 @torch.no_grad()
 def score_rows(
-    scorer: nn.Module, rows: Sequence[Row], *, max_tokens: int, share: bool = True
+    scorer: nn.Module, rows: Sequence[Row], *, micro_tokens: int, share: bool = True
 ) -> list[tuple[float, ...]]:
     """Log-probabilities of every completion token, per row: `old` and `reference` tables."""
     device = next(scorer.parameters()).device
-    found: dict[int, tuple[float, ...]] = {}
-    for batch in micro_batches(rows, max_tokens, share=share):
+    table: dict[int, tuple[float, ...]] = {}
+    for batch in micro_batches(rows, micro_tokens, share=share):
         scores: TokenScores = scorer(batch.to(device), "none")
-        found |= unflatten(scores.logprobs, batch)
-    return [found[i] for i in range(len(rows))]
+        table |= unflatten(scores.logprobs, batch)
+    return [table[i] for i in range(len(rows))]

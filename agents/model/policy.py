@@ -140,13 +140,13 @@ class Policy:
         return Scorer(self.model, temperature=temperature, autocast=self.autocast)
 
     def old_logprobs(
-        self, rows: Sequence[Row], *, max_tokens: int, temperature: float = 1.0
+        self, rows: Sequence[Row], *, micro_tokens: int, temperature: float = 1.0
     ) -> list[tuple[float, ...]]:
         """Log-probabilities of every row's completion before the first optimizer step on it."""
         if self.sampler is self.own:
             return [row.sampler_logprobs for row in rows]
         scorer = self.scorer(temperature)
-        return score_rows(scorer, rows, max_tokens=max_tokens, share=self.shares_prefixes)
+        return score_rows(scorer, rows, micro_tokens=micro_tokens, share=self.shares_prefixes)
 
     def freeze_reference(self) -> None:
         """Make the present weights the reference; with LoRA it is the model without adapters."""
@@ -154,7 +154,7 @@ class Policy:
             self._reference = copy.deepcopy(self.model).requires_grad_(False).train(False)
 
     def reference_logprobs(
-        self, rows: Sequence[Row], *, max_tokens: int, temperature: float = 1.0
+        self, rows: Sequence[Row], *, micro_tokens: int, temperature: float = 1.0
     ) -> list[tuple[float, ...]]:
         """Log-probabilities of every row's completion under the frozen reference.
 
@@ -167,7 +167,7 @@ class Policy:
         off = contextlib.nullcontext() if self._reference else model.disable_adapter()
         with off:
             scorer = Scorer(model, temperature=temperature, autocast=self.autocast)
-            return score_rows(scorer, rows, max_tokens=max_tokens, share=self.shares_prefixes)
+            return score_rows(scorer, rows, micro_tokens=micro_tokens, share=self.shares_prefixes)
 
     def save(self, folder: Path) -> None:
         """Write a plain transformers folder (safetensors), LoRA adapters merged in a copy."""

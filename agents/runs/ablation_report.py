@@ -112,11 +112,11 @@ def _updates(group: Sequence[Record], score: float | None) -> str:
     """Median over seeds, and how many get there."""
     if score is None:
         return "-"
-    found = [updates_to(record["curve"], score) for record in group]
-    reached = [one for one in found if one is not None]
+    needed = [updates_to(record["curve"], score) for record in group]
+    reached = [updates for updates in needed if updates is not None]
     if 2 * len(reached) <= len(group):
         return f"not reached ({len(reached)} of {len(group)})"
-    ordered = sorted(float("inf") if one is None else one for one in found)
+    ordered = sorted(float("inf") if updates is None else updates for updates in needed)
     return f"{ordered[(len(ordered) - 1) // 2]:.0f} ({len(reached)} of {len(group)})"
 
 

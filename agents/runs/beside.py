@@ -10,7 +10,7 @@ from typing import Any
 from agents.learn import checkpoint
 from agents.runs.evaluation import play_references
 from baselines.tables.summary import AgentSummary, summarise
-from finemem_env.fields import Fields, read_object
+from finemem_env.fields import read_object
 
 LINES = ("skip", "fifo", "salience", "oracle")
 Lines = dict[str, dict[str, float]]  # agent -> metric -> value, the same at every update
@@ -37,11 +37,14 @@ def reference_lines(
         DataError: a references.json that is none.
     """
     path = folder / "references.json"
-    asked = {"env": env_id, "env_args": dict(env_args), "seeds": list(seeds)}
+    played = {"env": env_id, "env_args": dict(env_args), "seeds": list(seeds)}
     if path.is_file():
         kept = read_object(path)
-        if {key: kept.get(key) for key in asked} == json.loads(json.dumps(asked)):
-            return {one: _numbers(kept.child("lines").child(one)) for one in kept.child("lines")}
+        if {key: kept.get(key) for key in played} == json.loads(json.dumps(played)):
+            agents = {name: kept.child("lines").child(name) for name in kept.child("lines")}
+            return {
+                name: {key: values.number(key) for key in values} for name, values in agents.items()
+            }
     rows = summarise(play_references(env_id, env_args, seeds=seeds, agents=LINES))
     lines = {
         row.agent: {
@@ -49,12 +52,8 @@ def reference_lines(
         }
         for row in rows
     }
-    checkpoint.write_text(path, json.dumps({**asked, "lines": lines}, indent=2) + "\n")
+    checkpoint.write_text(path, json.dumps({**played, "lines": lines}, indent=2) + "\n")
     return lines
-
-
-def _numbers(values: Fields) -> dict[str, float]:
-    return {key: values.number(key) for key in values}
 
 
 def normalised(score: float, lines: Lines) -> dict[str, float]:
@@ -66,5 +65,5 @@ def normalised(score: float, lines: Lines) -> dict[str, float]:
 def final_numbers(rows: Sequence[AgentSummary]) -> dict[str, float]:
     """`final/…` of the last table: its row "after"."""
     after = next(row for row in rows if row.agent == "after")
-    found = {name: getattr(after, name) for name in ("score", "normalised", "memory_tokens")}
-    return {f"final/{name}": value for name, value in found.items() if value is not None}
+    numbers = {name: getattr(after, name) for name in ("score", "normalised", "memory_tokens")}
+    return {f"final/{name}": value for name, value in numbers.items() if value is not None}

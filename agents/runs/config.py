@@ -7,11 +7,8 @@ precedence: command line > preset > default. The resolved settings are written i
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from agents.learn.advantages import Estimator
@@ -21,7 +18,6 @@ from agents.settings import (
     LossConfig,
     ModelConfig,
     OptimizerConfig,
-    SamplerSetup,
     SamplingConfig,
     SavingConfig,
 )
@@ -37,43 +33,12 @@ CPU_ENV_ARGS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class TrainSetting:
-    """One setting: its flat name, the part and the field that hold it, and its type and default."""
+    """One setting: its flat name, the part and the field that hold it, and its type."""
 
     name: str
     part: str
     field: dataclasses.Field[Any]
     hint: Any
-
-    @property
-    def default(self) -> Any:  # noqa: ANN401
-        """What holds when nothing else is said."""
-        if self.field.default is not dataclasses.MISSING:
-            return self.field.default
-        assert self.field.default_factory is not dataclasses.MISSING
-        return self.field.default_factory()
-
-
-PARTS: dict[str, Any] = {
-    "model": ModelConfig,
-    "environment": EnvironmentConfig,
-    "sampling": SamplingConfig,
-    "estimator": Estimator,
-    "loss": LossConfig,
-    "optimizer": OptimizerConfig,
-    "evaluation": EvaluationConfig,
-    "run": SavingConfig,
-}
-
-
-def _settings() -> Iterator[TrainSetting]:
-    for part, kind in PARTS.items():
-        hints = get_type_hints(kind)
-        for one in fields(kind):
-            if one.metadata:  # the others have no name of their own
-                yield TrainSetting(one.metadata["option"] or one.name, part, one, hints[one.name])
-
-
-SETTINGS = {one.name: one for one in _settings()}
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -81,7 +46,7 @@ class TrainConfig:
     """A training run; `python -m agents.grpo --help` has a line on every setting.
 
     `TrainConfig(lr=1e-5, env="FineMem-CR-v0")` takes settings by their flat names, or whole parts:
-    `TrainConfig(loss=LossConfig(delta=3.0))`.
+    `TrainConfig(loss=LossConfig(delta=3.0))`. `TrainConfig(**config.as_dict())` is the same again.
 
     Raises:
         ConfigError: an unknown setting (with the nearest), a wrong type or a number out of range.
@@ -101,9 +66,9 @@ class TrainConfig:
             if isinstance(settings.get(part), kind):
                 object.__setattr__(self, part, settings.pop(part))
                 continue
-            own = [one for one in SETTINGS.values() if one.part == part]
-            given = {one.field.name: settings.pop(one.name) for one in own if one.name in settings}
-            object.__setattr__(self, part, kind(**given))
+            own = [setting for setting in SETTINGS.values() if setting.part == part]
+            values = {s.field.name: settings.pop(s.name) for s in own if s.name in settings}
+            object.__setattr__(self, part, kind(**values))
         for name in settings:
             raise ConfigError(nearest("setting", name, SETTINGS))
         if self.sampling.overlap and self.loss.importance_cap is None:
@@ -114,25 +79,31 @@ class TrainConfig:
                 f"{self.estimator.baseline!r}: a group shares the memory at one step."
             )
 
-    def sampler_setup(self, folder: Path) -> SamplerSetup:
-        """What draws the replies; engines take weights through `folder`."""
-        sampling = self.sampling
-        return SamplerSetup(sampling.sampler, sampling.sampler_args, folder, self.model.precision)
-
     def as_dict(self) -> dict[str, Any]:
         """JSON-able copy, by flat names."""
         parts = {part: dataclasses.asdict(getattr(self, part)) for part in PARTS}
-        return {name: parts[one.part][one.field.name] for name, one in SETTINGS.items()}
+        return {name: parts[setting.part][setting.field.name] for name, setting in SETTINGS.items()}
 
-    def digest(self) -> str:
-        """SHA-256 over what a resumed run must not change."""
+    def fixed(self) -> dict[str, Any]:
+        """What a resumed run must not change, by flat names."""
         free = {"updates", "eval_every", "save_every", "threads", "track", "final_episodes"}
         free |= {"references"}
         # Servers and devices may be others now.
         free |= {"sampler", "sampler_args", "overlap", "shard"}
-        kept = {key: value for key, value in self.as_dict().items() if key not in free}
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+        return {key: value for key, value in self.as_dict().items() if key not in free}
 
+
+def _settings() -> Iterator[TrainSetting]:
+    for part, kind in PARTS.items():
+        hints = get_type_hints(kind)
+        for field in fields(kind):
+            if field.metadata:  # the others have no name of their own
+                name = field.metadata["option"] or field.name
+                yield TrainSetting(name, part, field, hints[field.name])
+
+
+PARTS: dict[str, Any] = get_type_hints(TrainConfig)
+SETTINGS = {setting.name: setting for setting in _settings()}
 
 # `gpu-1b`, `gpu-4b-lora` and `paper` have not been run (docs/training.md).
 PRESETS: dict[str, dict[str, Any]] = {
@@ -230,14 +201,3 @@ SMOKE: dict[str, Any] = {
     "final_episodes": 1,
     "save_every": 1,
 }
-
-
-def from_dict(values: Mapping[str, Any]) -> TrainConfig:
-    """The config of `as_dict`.
-
-    Raises:
-        ConfigError: as of `TrainConfig`, or settings that are not a mapping.
-    """
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"settings: expected a JSON object, got {values!r}.")
-    return TrainConfig(**values)

@@ -13,7 +13,7 @@ from finemem_env.errors import ConfigError
 _RUNS = Path("runs")
 
 
-def run_folder(given: Path | None, *, resume: bool) -> Path:
+def run_folder(folder: Path | None, *, resume: bool) -> Path:
     """The folder of a run: the one that is named, or the first free runs/grpo-N for a new run.
 
     Raises:
@@ -23,16 +23,16 @@ def run_folder(given: Path | None, *, resume: bool) -> Path:
     while (_RUNS / f"grpo-{number}").exists():
         number += 1
     if not resume:
-        return given or _RUNS / f"grpo-{number}"
+        return folder or _RUNS / f"grpo-{number}"
     last = f" The last one here is {_RUNS / f'grpo-{number - 1}'}." if number > 1 else ""
-    if given is None:
+    if folder is None:
         raise ConfigError(f"--resume: expected the run's folder as --output-dir.{last}")
-    if not (given / "config.json").is_file():
+    if not (folder / "config.json").is_file():
         raise ConfigError(
-            f"--resume: expected the folder of a run, and {given} holds none (no config.json)."
+            f"--resume: expected the folder of a run, and {folder} holds none (no config.json)."
             f"{last}"
         )
-    return given
+    return folder
 
 
 @contextlib.contextmanager
@@ -49,12 +49,12 @@ def signals(*, again: bool = False) -> Iterator[Callable[[], bool]]:
         seen.append(number)
         if again:
             return
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
-    before = {one: signal.signal(one, note) for one in (signal.SIGTERM, signal.SIGINT)}
+    before = {signum: signal.signal(signum, note) for signum in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield lambda: bool(seen)
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -28,10 +28,10 @@ def read_curve(run: Path, key: str) -> Curve:
     if not path.is_file():
         raise ConfigError(f"{run}: expected the folder of a run, with a metrics.jsonl.")
     records = (record for _, record in whole_lines(path))
-    found = [(record.count("update"), record.number(key)) for record in records if key in record]
-    if not found:
+    curve = [(record.count("update"), record.number(key)) for record in records if key in record]
+    if not curve:
         raise ConfigError(f"{run}: it did not log {key!r}; see docs/training-metrics.md.")
-    return found
+    return curve
 
 
 def mean_curve(curves: Iterable[Curve]) -> list[tuple[int, Estimate]]:

@@ -20,9 +20,9 @@ from agents.learn.rollout import Rollout, RolloutSampling, roll_out
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import TrainConfig
 from agents.settings import EVAL_EPISODES, FINAL_EPISODES
-from baselines.agents import PrivilegedAgent, make_agent
+from baselines.agents import make_agent
 from baselines.runs.episodes import distinct_seeds
-from baselines.runs.runner import Entry, run_episode
+from baselines.runs.runner import run_episode
 from baselines.tables.results import Result, measured
 from finemem_env.backends.usage import MANAGER
 from finemem_env.registration import make_rollout_env
@@ -68,11 +68,11 @@ class HeldOut:
         Raises:
             ConfigError: it asks for more than there are.
         """
-        env, asked = config.environment, config.evaluation
-        kept = env.evaluation(asked.eval_split)
-        final = asked.final_episodes
+        env, evaluation = config.environment, config.evaluation
+        kept = env.evaluation(evaluation.eval_split)
+        final = evaluation.final_episodes
         return cls(
-            held_out(env.env, kept, asked.eval_episodes, EVAL_EPISODES, EVAL_SEED),
+            held_out(env.env, kept, evaluation.eval_episodes, EVAL_EPISODES, EVAL_SEED),
             []
             if final == 0
             else held_out(env.env, env.evaluation("test"), final, FINAL_EPISODES, FINAL_SEED),
@@ -89,18 +89,18 @@ def evaluate_policy(
     sampling: RolloutSampling,
 ) -> list[Rollout]:
     """One rollout of the episode of each of `seeds`, in order; `seed` is that of the sampling."""
-    found: list[Rollout] = []
+    rollouts: list[Rollout] = []
     for first in range(0, len(seeds), _WIDTH):
         part = seeds[first : first + _WIDTH]
         env = make_rollout_env(env_id, dict(env_args), len(part))
-        found += roll_out(policy, env, part, sampling, seed)
+        rollouts += roll_out(policy, env, part, sampling, seed)
         env.close()
-    return found
+    return rollouts
 
 
 def policy_results(label: str, rollouts: Sequence[Rollout], seeds: Sequence[int]) -> list[Result]:
     """The benchmark's record of every rollout, without times: they are played in step."""
-    return [_result(label, index, seeds[index], one) for index, one in enumerate(rollouts)]
+    return [_result(label, index, seeds[index], rollout) for index, rollout in enumerate(rollouts)]
 
 
 def write_samples(
@@ -149,12 +149,9 @@ def play_references(
     env: gym.Env[str, str] = gym.make(env_id, disable_env_checker=True, **env_args)
     results = []
     for name in agents:
-        agent = make_agent(name)
-        if isinstance(agent, PrivilegedAgent):
-            agent.attach(env)
-        for index, one in enumerate(seeds):
-            entry = Entry(name, agent)
-            results.append(run_episode(env, entry, index, one, {"id": env_id, **env_args})[0])
+        agent, description = make_agent(name), {"id": env_id, **env_args}
+        for index, seed in enumerate(seeds):
+            results.append(run_episode(env, name, agent, index, seed, description)[0])
     env.close()
     return results
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from agents.learn.references import TEXTS
 from agents.runs.console import signals
+from agents.runs.options import add_settings
 from agents.settings import ModelConfig
-from finemem_env.cli.options import at_least, positive
+from finemem_env.cli.options import positive
 from finemem_env.extras import needs
 
 FOLDER = Path("runs/warmstart")
+_HELD = ("layers", "frozen_layers", "lora_rank", "precision")  # settings of the model
 
 
 def add_pretrained(parser: argparse.ArgumentParser) -> None:
@@ -24,19 +27,11 @@ def add_pretrained(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=positive, default=160, help="optimizer steps")
     add("--prompts", type=positive, default=4, help="observations of a step")
     add("--replies", type=positive, default=12, help="of the teacher to each of them: nearly free")
-    add("--layers", type=positive, help="keep only so many blocks, the first")
-    frozen = "embeddings and first blocks that are not trained"
-    add("--frozen-layers", type=at_least(0), default=0, help=frozen)
-    add("--lora-rank", type=at_least(0), default=0, help="of adapters; 0 trains the weights")
-    add(
-        "--precision",
-        choices=("float32", "bfloat16", "mixed"),
-        default="float32",
-        help="of weights and arithmetic; bfloat16 pays on CPUs that have it",
-    )
+    usual = asdict(ModelConfig())
+    add_settings(part, {name: usual[name] for name in _HELD})
 
 
-def run_pretrained(given: argparse.Namespace) -> dict[str, Any]:
+def run_pretrained(options: argparse.Namespace) -> dict[str, Any]:
     """Train, or go on with it; returns the record.
 
     Raises:
@@ -47,27 +42,22 @@ def run_pretrained(given: argparse.Namespace) -> dict[str, Any]:
         import torch
 
         from agents.learn.imitation import Imitation, imitate
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    model = ModelConfig(
-        given.model,
-        precision=given.precision,
-        layers=given.layers,
-        frozen_layers=given.frozen_layers,
-        lora_rank=given.lora_rank,
-    )
-    rate = {} if given.lr is None else {"lr": given.lr}
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    held = {name: getattr(options, name) for name in _HELD if name in options}
+    model = ModelConfig(options.model, **held)
+    rate = {} if options.lr is None else {"lr": options.lr}
     config = Imitation(
         model,
-        texts=tuple(given.texts),
-        steps=given.steps,
-        prompts=given.prompts,
-        replies=given.replies,
-        seed=given.seed,
+        texts=tuple(options.texts),
+        steps=options.steps,
+        prompts=options.prompts,
+        replies=options.replies,
+        seed=options.seed,
         **rate,
     )
     with signals() as stop:
-        return imitate(config, given.output or FOLDER, _say, stop)
+        return imitate(config, options.output or FOLDER, _say, stop)
 
 
 def _say(text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from agents.runs.config import PRESETS, TrainConfig, from_dict
+from agents.runs.config import PRESETS, TrainConfig
 from agents.settings import TINY
 from baselines.reaching import reaching, refuse
 from finemem_env.errors import ConfigError
@@ -30,9 +30,9 @@ def read_config(folder: Path) -> TrainConfig:
     path = folder / "config.json"
     if not path.is_file():
         raise ConfigError(f"{folder}: expected the folder of a run, with a config.json.")
-    given = read_object(path).mapping_of_all()
+    settings = read_object(path).mapping_of_all()
     try:
-        return from_dict(given)
+        return TrainConfig(**settings)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -73,10 +73,10 @@ def load_run(
     if which != "initial":
         from agents.learn import checkpoint
 
-        found = checkpoint.latest(folder / {"best": "best", "last": "checkpoints"}[which])
-        if found is None:
+        weights = checkpoint.latest(folder / {"best": "best", "last": "checkpoints"}[which])
+        if weights is None:
             raise ConfigError(f"{folder}: it has no {which} weights yet.")
-        checkpoint.load_weights(found, policy.model)
+        checkpoint.load_weights(weights, policy.model)
     return config, policy
 
 
@@ -85,7 +85,7 @@ def load_manager(run: str | None, model: str, *, trust: bool = False) -> tuple[T
     if run is not None:
         return load_run(Path(run), trust=trust)
     preset = PRESETS["cpu"] if model == TINY else {"max_new_tokens": 512}
-    config = from_dict({**preset, "model": model})
+    config = TrainConfig(**{**preset, "model": model})
     return config, _load_policy(config)
 
 

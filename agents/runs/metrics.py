@@ -17,13 +17,13 @@ _RARE = "rollout/rejects/"  # logged only when there are any
 
 def means(parts: Sequence[Sums]) -> dict[str, float]:
     """What to log of the sums of all processes."""
-    found = {}
+    numbers = {}
     for key in dict.fromkeys(key for part in parts for key in part):
         pairs = [part[key] for part in parts if key in part]
         total, count = (math.fsum(column) for column in zip(*pairs, strict=True))
         if total or not key.startswith(_RARE):
-            found[key] = total / count if count else total
-    return found
+            numbers[key] = total / count if count else total
+    return numbers
 
 
 def rollout_sums(rollouts: Sequence[Rollout], prefix: str = "rollout") -> Sums:
@@ -31,17 +31,17 @@ def rollout_sums(rollouts: Sequence[Rollout], prefix: str = "rollout") -> Sums:
     results = [result for rollout in rollouts for result in rollout.results]
     operations = [operation for result in results for operation in result.operations]
     whole = [rollout for rollout in rollouts if rollout.whole]
-    found: Sums = {
+    sums: Sums = {
         "score": _sum(rollout.score for rollout in whole),
         "return": _sum(rollout.total for rollout in whole),
         "accepted": _sum(operation.accepted for operation in operations),
         "memory_tokens": _sum(rollout.session.memory.tokens for rollout in whole),
     }
     if prefix != "rollout":
-        return {f"{prefix}/{key}": value for key, value in found.items()}
+        return {f"{prefix}/{key}": value for key, value in sums.items()}
     steps = [step for rollout in rollouts for step in rollout.steps]
     replies = [step.completion for step in steps if step.completion is not None]
-    found |= {
+    sums |= {
         "chunks": _sum(len(rollout.session.episode.chunks) for rollout in whole),
         "replies": (len(steps), 0),
         "prompt_tokens": _sum(len(step.prompt) for step in steps),
@@ -50,19 +50,19 @@ def rollout_sums(rollouts: Sequence[Rollout], prefix: str = "rollout") -> Sums:
         "failed_rows": (len(steps) - len(replies), 0),
     }
     kinds = Counter(operation.name for operation in operations if operation.accepted)
-    found |= {f"operations/{op}": (kinds[op], len(steps)) for op in Op}
-    reasons = Counter(one.reason for one in operations)
-    found |= {f"rejects/{one}": (reasons[one], len(steps)) for one in sorted(RejectReason)}
-    return {f"rollout/{key}": value for key, value in found.items()}
+    sums |= {f"operations/{op}": (kinds[op], len(steps)) for op in Op}
+    reasons = Counter(operation.reason for operation in operations)
+    sums |= {f"rejects/{reason}": (reasons[reason], len(steps)) for reason in sorted(RejectReason)}
+    return {f"rollout/{key}": value for key, value in sums.items()}
 
 
 def reward_sums(rollouts: Sequence[Rollout], advantages: Advantages) -> Sums:
     """`reward/…`: terms, rewards by step index, and what the group statistics saw."""
     results = [result for rollout in rollouts for result in rollout.results]
     ends = [rollout.results[-1] for rollout in rollouts if rollout.whole]
-    asked = [result.terms["chunk_qa"] for result in results if result.chunk_answers]
+    chunk_qa = [result.terms["chunk_qa"] for result in results if result.chunk_answers]
     cells = advantages.comparable
-    found = {
+    sums = {
         "format": _sum(result.terms["format"] for result in results),
         "compression": _sum(result.terms["compression"] for result in ends),
         "global": _sum(result.terms["global"] for result in ends),
@@ -70,20 +70,20 @@ def reward_sums(rollouts: Sequence[Rollout], advantages: Advantages) -> Sums:
         "zero_spread": (advantages.zero_spread * cells, cells),
         "invalid_rows": (advantages.invalid_rows, 0),
     }
-    if asked:
-        found["chunk_qa"] = _sum(asked)
+    if chunk_qa:
+        sums["chunk_qa"] = _sum(chunk_qa)
     for step, values in sorted(_by_step(rollouts).items()):
-        found[f"step/{step}"] = _sum(values)
-    return {f"reward/{key}": value for key, value in found.items()}
+        sums[f"step/{step}"] = _sum(values)
+    return {f"reward/{key}": value for key, value in sums.items()}
 
 
 def _by_step(rollouts: Sequence[Rollout]) -> dict[int, list[float]]:
     """The attributed rewards of all rows, by step of the episode."""
-    found: dict[int, list[float]] = {}
+    rewards: dict[int, list[float]] = {}
     for rollout in rollouts:
         for step, reward in enumerate(rollout.rewards().step_rewards, rollout.start):
-            found.setdefault(step, []).append(reward)
-    return found
+            rewards.setdefault(step, []).append(reward)
+    return rewards
 
 
 def time_sums(clock: RolloutClock, seconds: dict[str, float], tokens: int) -> Sums:
@@ -95,9 +95,9 @@ def time_sums(clock: RolloutClock, seconds: dict[str, float], tokens: int) -> Su
         **seconds,
     }
     rates = {f"{key}_tokens_per_second": tokens / max(parts[key], 1e-9) for key in _RATED}
-    found: Sums = {key: (value, 1) for key, value in parts.items()}
-    found |= {key: (value, 0) for key, value in rates.items()}
-    return {f"time/{key}": value for key, value in found.items()}
+    sums: Sums = {key: (value, 1) for key, value in parts.items()}
+    sums |= {key: (value, 0) for key, value in rates.items()}
+    return {f"time/{key}": value for key, value in sums.items()}
 
 
 _RATED = ("sample", "update")

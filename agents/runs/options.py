@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
-from agents.runs.config import PRESETS, SETTINGS, SMOKE, TrainConfig, from_dict
+from agents.runs.config import PRESETS, SETTINGS, SMOKE, TrainConfig
 from agents.settings import TINY
 from finemem_env.cli.options import json_object, name_or_object
 from finemem_env.data.registry import SOURCES, SYNTHETIC
@@ -42,35 +42,36 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] = ()
     group = parser.add_argument_group(
         "settings", f"Defaults are those of {f'--preset {preset}' if preset else 'no preset'}."
     )
-    for name, one in SETTINGS.items():
-        default = start.get(name, one.default)
+    add_settings(group, {**TrainConfig().as_dict(), **start})
+
+
+def add_settings(group: argparse._ActionsContainer, defaults: Mapping[str, Any]) -> None:
+    """An option for each of these settings, unset unless given; the defaults are only shown."""
+    for name, default in defaults.items():
         shown = json.dumps(default) if isinstance(default, dict) else default
         group.add_argument(
             "--" + name.replace("_", "-"),
             dest=name,
             default=argparse.SUPPRESS,
-            help=f"{one.field.metadata['help']} (default: {shown})".replace("%", "%%"),
-            **_option(one.hint),
+            help=f"{SETTINGS[name].field.metadata['help']} (default: {shown})".replace("%", "%%"),
+            **_option(SETTINGS[name].hint),
         )
 
 
-def parse_config(given: argparse.Namespace) -> Chosen:
+def parse_config(options: argparse.Namespace) -> Chosen:
     """The resolved config of parsed arguments.
 
     Raises:
         ConfigError: a setting that does not fit.
     """
-    explicit = {key: value for key, value in vars(given).items() if key in SETTINGS}
-    preset, chosen = _start(given.preset, explicit.get("model", TINY), given.smoke)
+    explicit = {key: value for key, value in vars(options).items() if key in SETTINGS}
+    preset, chosen = _start(options.preset, explicit.get("model", TINY), options.smoke)
     foreign = _foreign(explicit)
     for name in ("env_args", "eval_env_args"):
         if name in chosen:
             kept = {key: value for key, value in chosen[name].items() if key not in foreign}
-            chosen = {**chosen, name: kept}
-    for name in ("env_args", "eval_env_args"):
-        if name in explicit and name in chosen:
-            explicit[name] = {**chosen[name], **explicit[name]}
-    return Chosen(from_dict({**chosen, **explicit}), preset)
+            explicit[name] = kept | explicit.get(name, {})
+    return Chosen(TrainConfig(**{**chosen, **explicit}), preset)
 
 
 def _start(preset: str | None, model: str, smoke: bool) -> tuple[str | None, dict[str, Any]]:
@@ -86,10 +87,10 @@ def _peek(arguments: Sequence[str]) -> tuple[str | None, str, bool]:
     parser.add_argument("--model", default=TINY)
     parser.add_argument("--smoke", action="store_true")
     try:
-        found, _ = parser.parse_known_args(list(arguments))
+        options, _ = parser.parse_known_args(list(arguments))
     except argparse.ArgumentError:  # the real parser says it
         return None, TINY, False
-    return found.preset, found.model, found.smoke
+    return options.preset, options.model, options.smoke
 
 
 def _foreign(explicit: Mapping[str, Any]) -> tuple[str, ...]:
@@ -118,8 +119,8 @@ def _option(hint: Any) -> dict[str, Any]:  # noqa: ANN401
     if get_origin(hint) is dict:
         return {"type": json_object, "metavar": "JSON"}
     if get_origin(hint) in (Union, types.UnionType):
-        inner = [one for one in get_args(hint) if one is not type(None)]
-        if any(get_origin(one) is dict for one in inner):
+        inner = [kind for kind in get_args(hint) if kind is not type(None)]
+        if any(get_origin(kind) is dict for kind in inner):
             return {"type": _name_or_json, "metavar": "NAME|JSON"}
         return {"type": _optional(inner[0]), "metavar": inner[0].__name__.upper()}
     return {"type": hint, "metavar": hint.__name__.upper()}

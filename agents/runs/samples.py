@@ -22,10 +22,10 @@ _STEPS, _ROWS, _COLUMNS = 20, 40, 40  # of the text, and of the map
 def histograms(rollouts: Sequence[Rollout], advantages: Advantages) -> dict[str, list[float]]:
     """Values whose distribution says more than their mean: rewards, advantages, memories."""
     return {
-        "histogram/reward": [float(r) for one in rollouts for r in one.rewards().step_rewards],
+        "histogram/reward": [float(r) for run in rollouts for r in run.rewards().step_rewards],
         "histogram/advantage": [float(a) for values in advantages.values for a in values],
         "histogram/memory_tokens": [
-            float(one.session.memory.tokens) for one in rollouts if one.whole
+            float(run.session.memory.tokens) for run in rollouts if run.whole
         ],
     }
 
@@ -48,12 +48,12 @@ def _credit_map(trace: Trace, findings: Sequence[Finding]) -> Drawing:
     columns = min(len(trace.steps), _COLUMNS)
     rows = [
         GridRow(
-            f"{_name(trace, one.answer)}: {one.where}",
-            dict(one.answer.credit or ()),
-            frozenset(evidence.chunk for evidence in one.answer.evidence or ()),
-            None if one.outcome == "answered" or one.trail is None else one.trail.step,
+            f"{_name(trace, finding.answer)}: {finding.where}",
+            dict(finding.answer.credit or ()),
+            frozenset(evidence.chunk for evidence in finding.answer.evidence or ()),
+            None if finding.outcome == "answered" or finding.trail is None else finding.trail.step,
         )
-        for one in findings[:_ROWS]
+        for finding in findings[:_ROWS]
     ]
     cut = columns < len(trace.steps) or len(rows) < len(findings)
     title = "credit of the final answers by step; evidence framed, lost crossed out"
@@ -62,7 +62,7 @@ def _credit_map(trace: Trace, findings: Sequence[Finding]) -> Drawing:
 
 def _text(trace: Trace, story: Story, findings: Sequence[Finding]) -> str:
     """Every final question and the first steps; agent text and data are shown, never obeyed."""
-    lost = [one for one in findings if one.outcome != "answered"]
+    lost = [finding for finding in findings if finding.outcome != "answered"]
     budget = f" of {trace.memory_budget}" if trace.memory_budget is not None else ""
     head = (
         f"**{_safe(trace.episode_id)}**: {len(findings) - len(lost)} of {len(findings)} final "
@@ -72,16 +72,16 @@ def _text(trace: Trace, story: Story, findings: Sequence[Finding]) -> str:
     steps = [part for t in range(len(trace.steps))[:_STEPS] for part in _step(trace, story, t)]
     if len(trace.steps) > _STEPS:
         steps.append("The other steps: `python -m finemem_env view` with the folder of the run.")
-    answered = [one for one in findings if one.outcome == "answered"]
+    answered = [finding for finding in findings if finding.outcome == "answered"]
     return "\n\n".join([head, *_finals(trace, lost, answered), *steps])
 
 
 def _finals(trace: Trace, lost: Sequence[Finding], answered: Sequence[Finding]) -> Iterator[str]:
     yield f"### Final questions, {len(lost)} of them lost"
     rows = []
-    for one in (*lost, *answered):
-        answer, golds = one.answer, " / ".join(one.answer.golds[:2])
-        name, told = _name(trace, answer), one.text or one.outcome
+    for finding in (*lost, *answered):
+        answer, golds = finding.answer, " / ".join(finding.answer.golds[:2])
+        name, told = _name(trace, answer), finding.text or finding.outcome
         cells = (name, answer.question, _said(answer), golds, told)
         rows.append([_safe(cell, _ANSWER) for cell in cells])
     yield markdown_table(["", "question", "answer", "gold", "where"], rows)
@@ -93,8 +93,8 @@ def _step(trace: Trace, story: Story, t: int) -> Iterator[str]:
     yield f"### Step {t} of {count}: reward {trace.step_rewards[t]:.3f}{tokens}"
     yield f"**read** {_safe(step.chunk or '', _CHUNK)}"
     done = ", ".join(
-        f"{one.name} {'accepted' if one.reason is None else one.reason}".strip()
-        for one in step.operations
+        f"{operation.name} {'accepted' if operation.reason is None else operation.reason}".strip()
+        for operation in step.operations
     )
     yield f"**replied** {_safe(step.action, _REPLY)}: {_safe(done or 'nothing')}"
     if not story.problem:

@@ -7,12 +7,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-import numpy as np
 from torch import nn
 
 from agents.learn.distributed import World, gathered
 from agents.learn.engines import Engines
-from agents.learn.rollout import Rollout, RolloutClock, RolloutSampling, drop_draws, roll_out
+from agents.learn.rollout import (
+    Rollout,
+    RolloutClock,
+    RolloutSampling,
+    drop_draws,
+    roll_out,
+    seed_of,
+)
 from agents.model.policy import Policy
 from agents.runs.config import TrainConfig
 from finemem_env.errors import ConfigError
@@ -103,7 +109,7 @@ class RolloutSource:
             )
         group = range(config.sampling.group_size)
         base = [config.run.seed, number]
-        seeds = [_draw([*base, context]) for context in share for _ in group]
+        seeds = [seed_of([*base, context]) for context in share for _ in group]
         env = make_rollout_env(
             config.environment.env, config.environment.training(number), len(seeds)
         )
@@ -116,9 +122,9 @@ class RolloutSource:
                 env,
                 seeds,
                 sampling_of(config, config.sampling.temperature),
-                _draw([*base, world.rank, 7]),
+                seed_of([*base, world.rank, 7]),
                 clock,
-                [_draw([*base, context, place, 11]) for context in share for place in group],
+                [seed_of([*base, context, place, 11]) for context in share for place in group],
                 local,
             )
         return Batch(number, rollouts, clock)
@@ -128,7 +134,3 @@ def sampling_of(config: TrainConfig, temperature: float) -> RolloutSampling:
     """How replies are drawn at a temperature."""
     sampling = config.sampling
     return RolloutSampling(sampling.max_new_tokens, temperature, sampling.instructions)
-
-
-def _draw(words: list[int]) -> int:
-    return int(np.random.SeedSequence(words).generate_state(1)[0])

@@ -6,7 +6,6 @@ a run writes. In a key, <t> is a step index, <op> an operation, <reason> a rejec
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from baselines.tables.drawing import Drawing
-from finemem_env.errors import DataError
 from finemem_env.extras import load, needs
-from finemem_env.fields import Fields, parse_json
+from finemem_env.fields import whole_lines
 
 METRICS: dict[str, str] = {
     "rollout/score": "mean score of the final questions (r_global)",
@@ -97,7 +95,7 @@ class Tracker:
         with needs("training", "train"):
             from torch.utils.tensorboard import SummaryWriter
 
-        client = _import_wandb() if wandb else None
+        client = load("wandb", "track") if wandb else None
         # In the folder itself: TensorBoard names a run after the folder of its file.
         self._writer: Any = SummaryWriter(str(folder), purge_step=first + 1)
         self._folder, self._update, self._beside = folder, max(0, first), False
@@ -166,18 +164,8 @@ class Tracker:
             self._wandb.finish()
 
 
-def _import_wandb() -> Any:  # noqa: ANN401 - a module that need not be there
-    return load("wandb", "track")
-
-
 def _forget(path: Path, first: int) -> None:
     """Drop the lines of updates that will be done again, and a line cut off by a kill."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(DataError):
-            record = Fields(parse_json(line, str(path)), str(path))
-            if record.count("update") <= first:
-                kept.append(line + "\n")
-    path.write_text("".join(kept), encoding="utf-8")
+    if path.exists():
+        kept = [line for line, record in whole_lines(path) if record.count("update") <= first]
+        path.write_text("".join(kept), encoding="utf-8")

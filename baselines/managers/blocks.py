@@ -15,12 +15,12 @@ from typing import Protocol
 
 from baselines.agents import Info
 from baselines.managers.salience import hash_share, salience
-from baselines.managers.scripted import Reactive, group, inserts, stored_lines
+from baselines.managers.scripted import Reactive, fitting, group, inserts, stored_lines
 from finemem_env.backends import ChatRequest, Message, Sampling
 from finemem_env.backends.registry import make_backend
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.prompts import View
-from finemem_env.text import approx_tokens, normalise, split_sentences
+from finemem_env.text import normalise, split_sentences
 from finemem_env.types import Op, Operation
 
 _PROMPT = """\
@@ -56,8 +56,8 @@ class ExtractiveWriter:
 
     def write(self, notes: Sequence[str], section: str, limit: int) -> list[str]:
         """The best sentences of the notes and the section that fit."""
-        pool = {normalise(one): one for one in [*notes, *split_sentences(section)]}
-        ranked = sorted(pool.values(), key=lambda one: (-salience(one), hash_share(one)))
+        pool = {normalise(text): text for text in [*notes, *split_sentences(section)]}
+        ranked = sorted(pool.values(), key=lambda text: (-salience(text), hash_share(text)))
         return _fitting(ranked, limit, list(pool.values()))
 
 
@@ -134,10 +134,7 @@ class MemAgent(_ConstantSize):
     def __init__(
         self, backend: Mapping[str, object] | None = None, block_tokens: int = 1024
     ) -> None:
-        super().__init__(self._make_writer(backend), block_tokens)
-
-    def _make_writer(self, backend: Mapping[str, object] | None) -> Writer:
-        return ModelWriter(backend, "block")
+        super().__init__(ModelWriter(backend, "block"), block_tokens)
 
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """UPDATE the block (INSERT it the first time)."""
@@ -160,10 +157,7 @@ class ExtractiveMemAgent(MemAgent):
     """
 
     def __init__(self, block_tokens: int = 1024) -> None:
-        super().__init__(None, block_tokens)
-
-    def _make_writer(self, backend: Mapping[str, object] | None) -> Writer:
-        return ExtractiveWriter()
+        _ConstantSize.__init__(self, ExtractiveWriter(), block_tokens)
 
 
 class Mem1(_ConstantSize):
@@ -180,10 +174,7 @@ class Mem1(_ConstantSize):
     def __init__(
         self, backend: Mapping[str, object] | None = None, state_tokens: int = 512
     ) -> None:
-        super().__init__(self._make_writer(backend), state_tokens)
-
-    def _make_writer(self, backend: Mapping[str, object] | None) -> Writer:
-        return ModelWriter(backend, "state")
+        super().__init__(ModelWriter(backend, "state"), state_tokens)
 
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """DELETE what is no longer in the state, INSERT what is new in it."""
@@ -195,7 +186,7 @@ class Mem1(_ConstantSize):
             if normalise(text) not in keys
         ]
         gone = gone[: self.max_operations // 2]
-        fresh = [str(one.content) for one in inserts(lines, view)]
+        fresh = [str(operation.content) for operation in inserts(lines, view)]
         return gone + inserts(group(fresh, self.max_operations - len(gone)))
 
 
@@ -207,20 +198,12 @@ class ExtractiveMem1(Mem1):
     """
 
     def __init__(self, state_tokens: int = 512) -> None:
-        super().__init__(None, state_tokens)
-
-    def _make_writer(self, backend: Mapping[str, object] | None) -> Writer:
-        return ExtractiveWriter()
+        _ConstantSize.__init__(self, ExtractiveWriter(), state_tokens)
 
 
 def _fitting(ranked: Sequence[str], limit: int, order: Sequence[str]) -> list[str]:
     """Those of `ranked`, best first, that fit into `limit` tokens, in the order of `order`."""
-    kept = set()
-    for line in ranked:
-        cost = approx_tokens(line) + 1
-        if cost <= limit:
-            limit -= cost
-            kept.add(line)
+    kept = set(fitting(ranked, limit, joint=1))
     return [line for line in dict.fromkeys(order) if line in kept]
 
 

@@ -41,7 +41,7 @@ class LongContext(Reactive):
         for (item_id, text), page in zip(view.items, pages, strict=False):
             if normalise(text) != normalise(page):
                 operations.append(Operation(Op.UPDATE, content=page, item_id=item_id))
-        surplus = [Operation(Op.DELETE, item_id=one) for one, _ in view.items[len(pages) :]]
+        surplus = [Operation(Op.DELETE, item_id=item_id) for item_id, _ in view.items[len(pages) :]]
         return surplus + operations + inserts(pages[len(view.items) :])
 
 

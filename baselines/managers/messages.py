@@ -185,6 +185,6 @@ def _not_made(text: str, memorizing: bool) -> str:
 def _taken(send: Callable[..., Any]) -> tuple[str, ...]:
     """Those of `_OPTIONAL` that a method takes, and `media` where it names it."""
     taken = inspect.signature(send).parameters
-    anything = any(one.kind is one.VAR_KEYWORD for one in taken.values())
+    anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
     ids = [name for name in _OPTIONAL if anything or name in taken]
     return (*ids, "media") if "media" in taken else tuple(ids)

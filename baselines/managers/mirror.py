@@ -42,17 +42,17 @@ class Mirror:
             budget: tokens of the whole memory; what was refused is tried again when it changes.
             most: operations of one step; the rest is left for the next one.
         """
-        self._ids = self.visible(held) | {k: one for k, one in self._ids.items() if one in held}
+        self._ids = self.visible(held) | {k: item for k, item in self._ids.items() if item in held}
         self._wanted = dict(wanted)
         owners, updates = self._owners(held)
         gone = [Operation(Op.DELETE, item_id=item_id) for item_id in held if item_id not in owners]
-        changed = any(self._tried.get(owners[one]) != wanted[owners[one]] for one in updates)
+        changed = any(self._tried.get(owners[item]) != wanted[owners[item]] for item in updates)
         freed = bool(gone) or changed or budget != self._budget
         self._budget = budget
         forms = {normalise(held[item_id]) for item_id in owners if item_id not in updates}
         writes: list[tuple[str, Operation]] = []
         # Those that shrink come first: they make room.
-        for item_id in sorted(updates, key=lambda one: len(wanted[owners[one]]) - len(held[one])):
+        for item_id in sorted(updates, key=lambda own: len(wanted[owners[own]]) - len(held[own])):
             text = wanted[owners[item_id]]
             forms.add(normalise(text))
             writes.append((owners[item_id], Operation(Op.UPDATE, content=text, item_id=item_id)))
@@ -62,23 +62,23 @@ class Mirror:
             if key not in owning and form not in forms:
                 forms.add(form)
                 writes.append((key, Operation(Op.INSERT, content=text)))
-        open_ = [(key, one) for key, one in writes if freed or self._tried.get(key) != wanted[key]]
+        open_ = [(key, new) for key, new in writes if freed or self._tried.get(key) != wanted[key]]
         open_ = open_[: None if most is None else max(0, most - len(gone))]
         self._tried = {key: text for key, text in self._tried.items() if wanted.get(key) == text}
         self._tried |= {key: wanted[key] for key, _ in open_}
-        return [*gone[:most], *(one for _, one in open_)]
+        return [*gone[:most], *(write for _, write in open_)]
 
     def visible(self, held: Mapping[int, str]) -> dict[str, int]:
         """The item of every key whose text the memory holds."""
         forms = {normalise(text): item_id for item_id, text in held.items()}
-        found = {}
+        items = {}
         for key, text in self._wanted.items():
             own = self._ids.get(key)
             if own is not None and own in held and says_the_same(held[own], text):
-                found[key] = own
+                items[key] = own
             elif (same := forms.get(normalise(text))) is not None:
-                found[key] = same
-        return found
+                items[key] = same
+        return items
 
     def refused(self, held: Mapping[int, str]) -> list[str]:
         """Keys whose text the memory was asked to hold and does not."""

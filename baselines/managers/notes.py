@@ -68,8 +68,8 @@ class Wording:
     """How many of a session's questions hold each word."""
 
     def __init__(self, session: Session) -> None:
-        asked = [*session.finals, *(question for step in session.drawn for question in step)]
-        texts = {_one_line(question.question).casefold() for question in asked}
+        questions = [*session.finals, *(question for step in session.drawn for question in step)]
+        texts = {_one_line(question.question).casefold() for question in questions}
         self._counts = Counter(word for text in texts for word in set(text.split()))
         self._many = max(2, _COMMON * len(texts))
 
@@ -97,7 +97,7 @@ def evidence_forms(question: Question, *, bold: bool) -> list[Form]:
         forms.append(tuple(told))
     if holding:
         text, chunk = holding[-1]
-        forms += [((one, chunk),) for one in (text, *([_brief(text)] if bold else []))]
+        forms += [((form, chunk),) for form in (text, *([_brief(text)] if bold else []))]
     return list(dict.fromkeys(filter(None, forms)))
 
 
@@ -133,28 +133,28 @@ def own_forms(
 
 
 def _sure_words(question: Question, wording: Wording, answer_tokens: int) -> list[str]:
-    gold, asked = gold_prediction(question), _one_line(question.question)
+    gold, line = gold_prediction(question), _one_line(question.question)
     if question.type == "label":
-        return [f"{asked} label: {gold}"]
+        return [f"{line} label: {gold}"]
     if question.type == "summary":
         return [_opening(gold, answer_tokens)]
     gold = _one_line(gold)
-    return [f"{wording.telling(asked)} → {gold}", f"{asked} → {gold}"]
+    return [f"{wording.telling(line)} → {gold}", f"{line} → {gold}"]
 
 
 def _bold_words(question: Question, wording: Wording, answer_tokens: int) -> list[str]:
-    gold, asked = gold_prediction(question), _one_line(question.question)
+    gold, line = gold_prediction(question), _one_line(question.question)
     golds = [gold, *question.answers[:_GOLDS]] if question.answers_mode == "any" else [gold]
     if question.type == "label":
-        return [f"{text} label: {gold}" for text in (_brief(asked), wording.rarest(asked))]
+        return [f"{text} label: {gold}" for text in (_brief(line), wording.rarest(line))]
     if question.type == "summary":
         return [_opening(text, answer_tokens) for text in golds]
     told = list(map(_one_line, golds))
     return [
-        *(f"{asked} → {text}" for text in told),
+        *(f"{line} → {text}" for text in told),
         # Where surplus words cost: a question is no answer, but says what the next line is about.
-        *(f"{asked}?\n{text}" for text in told),
-        *(f"{_brief(wording.telling(asked))} {text}" for text in told),
+        *(f"{line}?\n{text}" for text in told),
+        *(f"{_brief(wording.telling(line))} {text}" for text in told),
         *told,
     ]
 

@@ -30,7 +30,7 @@ _REFUSED = frozenset((400, 413, 422))
 
 def is_outage(error: BaseException) -> bool:
     """Whether an error, or what caused it, is a call to a server or model that failed."""
-    return any(_outage(one) for one in _chain(error))
+    return any(_outage(cause) for cause in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -45,7 +45,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _outage(error: BaseException) -> bool:
     if isinstance(error, _OURS):
         return True
-    bases = {(one.__module__.partition(".")[0], one.__name__) for one in type(error).__mro__}
+    bases = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
     return bool(bases & _BASES) and _status(error) not in _REFUSED
 
 

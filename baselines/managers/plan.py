@@ -113,13 +113,11 @@ class Plan:
         """Keep for every note the forms that are worth most; the best value of each question."""
         best: dict[Key, float] = {}
         for note in self.notes.values():
-            asked = [self.questions[key] for key in note.uses]
-            worth = [sum(value(form, one) for one in asked) for form in note.forms]
+            questions = [self.questions[key] for key in note.uses]
+            worth = [sum(value(form, question) for question in questions) for form in note.forms]
             most = max(worth)
-            note.forms = [
-                form for form, found in zip(note.forms, worth, strict=True) if found >= most
-            ]
-            best |= {key_of(one): value(note.forms[0], one) for one in asked}
+            note.forms = [form for form, own in zip(note.forms, worth, strict=True) if own >= most]
+            best |= {key_of(question): value(note.forms[0], question) for question in questions}
         return best
 
     def thin(self, each: int) -> bool:

@@ -52,11 +52,6 @@ class Trial(NamedTuple):
     plan: Player
 
     @property
-    def value(self) -> tuple[float, float]:
-        """By which trials are compared."""
-        return self.score, self.total
-
-    @property
     def full(self) -> bool:
         """Whether every question is answered."""
         return min(self.scores.values(), default=1.0) >= _FULL
@@ -74,7 +69,7 @@ def rehearsed(env: MemoryEnv, info: Info, rehearsals: int) -> Player:
         plan.shorten()
         return plan
     plan.prefer(_alone(env))
-    best = max((_play(env, one) for one in _variants(plan)), key=_value)
+    best = max((_play(env, variant) for variant in _variants(plan)), key=_value)
     for _ in range(rehearsals - 1):
         if best.full:
             return best.plan
@@ -108,7 +103,7 @@ def _variants(plan: Plan) -> Iterator[Plan]:
 
 
 def _value(trial: Trial) -> tuple[float, float]:
-    return trial.value
+    return trial.score, trial.total
 
 
 def _mended(trial: Trial) -> Plan | None:
@@ -151,32 +146,32 @@ def _watch(env: MemoryEnv, info: Info, agent: Agent) -> Trial:
     observation, actions = session.observe(), []
     while not session.terminated:
         actions.append(agent.act(observation, info))
-        observation, *_, found = trial.step(actions[-1])
-        info = public(found)
+        observation, *_, told = trial.step(actions[-1])
+        info = public(told)
     return _trial(session, Script(tuple(actions)))
 
 
 def _trial(session: Session, plan: Player) -> Trial:
     results = session.record.results
-    finals = [asked for asked, _ in session.record.finals]
-    asked = [*(one for result in results for one in result.chunk_answers), *finals]
+    finals = [final for final, _ in session.record.finals]
+    answers = [*(answer for result in results for answer in result.chunk_answers), *finals]
     scores: dict[Key, float] = {}
-    for one in asked:
-        key = key_of(one.question)
-        scores[key] = min(one.score, scores.get(key, 1.0))
+    for answer in answers:
+        key = key_of(answer.question)
+        scores[key] = min(answer.score, scores.get(key, 1.0))
     mean = results[-1].terms["global"]
     return Trial(mean, sum(result.reward for result in results), scores, plan)
 
 
 def _alone(env: MemoryEnv) -> Callable[[Form, Question], float]:
     """How good the answer to a question is from a memory that holds nothing but a form."""
-    found: dict[tuple[Form, Key], float] = {}
+    values: dict[tuple[Form, Key], float] = {}
 
     def value(form: Form, question: Question) -> float:
         key = form, key_of(question)
-        if key not in found:
-            found[key] = _scored(env, form, question)
-        return found[key]
+        if key not in values:
+            values[key] = _scored(env, form, question)
+        return values[key]
 
     return value
 
@@ -196,7 +191,7 @@ def _scored(env: MemoryEnv, form: Form, question: Question) -> float:
 
 def _graded(env: MemoryEnv, calls: list[Request]) -> list[Answer]:
     judge = env.factory.judge
-    requests = [one for one in calls if isinstance(one, JudgeRequest)]
+    requests = [request for request in calls if isinstance(request, JudgeRequest)]
     return (
         list(judge.judge(requests)) if judge is not None else [Answer("", failed=True)] * len(calls)
     )

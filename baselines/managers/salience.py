@@ -72,8 +72,8 @@ def _agreeing(ours: Sequence[_Word], theirs: Sequence[_Word]) -> int:
     return next((i for i, (a, b) in pairs if a != b), min(len(ours), len(theirs)))
 
 
-def _size(found: Sequence[_Word]) -> float:
-    return sum(size for _, size in found)
+def _size(sized: Sequence[_Word]) -> float:
+    return sum(size for _, size in sized)
 
 
 @lru_cache(maxsize=65536)
@@ -94,9 +94,9 @@ def salience(sentence: str) -> float:
     if length < 3 or sentence.rstrip("\"'”’)").endswith(_ENDS):
         return 0.0
     density = min(1.0, (0.5 + 2.5 * details) / length)
-    found = words(sentence)
-    states = 1.0 if _STATES.search(sentence) or not _STATE_WORDS.isdisjoint(found) else 0.5
-    alone = 0.4 if found[:1] and found[0] in _POINTERS else 1.0
+    tokens = words(sentence)
+    states = 1.0 if _STATES.search(sentence) or not _STATE_WORDS.isdisjoint(tokens) else 0.5
+    alone = 0.4 if tokens[:1] and tokens[0] in _POINTERS else 1.0
     share = min(1.0, 40 / approx_tokens(sentence))
     return density * states * alone * math.sqrt(share)
 
@@ -173,19 +173,19 @@ class Salience(Reactive):
         room = math.inf if view.budget is None else view.budget - spent
         kept: set[int] = set()
         new: list[str] = []
-        for one in sorted([*stored, *candidates], key=lambda entry: -entry.rank):
-            cost = approx_tokens(one.text)
+        for sentence in sorted([*stored, *candidates], key=lambda entry: -entry.rank):
+            cost = approx_tokens(sentence.text)
             if cost > room:
                 continue
             room -= cost
-            if one.item_id is None:
-                new.append(one.text)
+            if sentence.item_id is None:
+                new.append(sentence.text)
             else:
-                kept.add(one.item_id)
+                kept.add(sentence.item_id)
         gone = [
-            Operation(Op.DELETE, item_id=one.item_id)
-            for one in stored
-            if one.item_id not in kept and view.budget is not None
+            Operation(Op.DELETE, item_id=sentence.item_id)
+            for sentence in stored
+            if sentence.item_id not in kept and view.budget is not None
         ]
         return [*gone, *updates, *inserts(new)][: self.max_operations]
 
@@ -229,11 +229,11 @@ def _superseded(view: View, sentences: Iterable[str]) -> tuple[list[Operation], 
 
 def _by_opening(items: Iterable[tuple[int, str]]) -> dict[str, list[tuple[int, str]]]:
     """Items in scripts without capitals by their first words, so that few are compared."""
-    found: dict[str, list[tuple[int, str]]] = {}
+    kin: dict[str, list[tuple[int, str]]] = {}
     for item in items:
         if not _has_capitals(item[1]):
-            found.setdefault(_opening(item[1]), []).append(item)
-    return found
+            kin.setdefault(_opening(item[1]), []).append(item)
+    return kin
 
 
 def _replaced(kin: dict[str, list[tuple[int, str]]], sentence: str) -> tuple[int, str] | None:
@@ -246,10 +246,10 @@ def _replaced(kin: dict[str, list[tuple[int, str]]], sentence: str) -> tuple[int
 
 @lru_cache(maxsize=65536)
 def _opening(sentence: str) -> str:
-    found, size = [], 0.0
+    opening, size = [], 0.0
     for word, share in sized_words(sentence):
         if size >= _SUBJECT:
             break
-        found.append(word)
+        opening.append(word)
         size += share
-    return " ".join(found)
+    return " ".join(opening)

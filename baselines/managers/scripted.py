@@ -79,6 +79,17 @@ def pack(sentences: Sequence[str], limit: int, separator: str = "\n") -> list[st
     return pieces
 
 
+def fitting(texts: Iterable[str], room: float, joint: int = 0) -> list[str]:
+    """The texts, best first, that fit into `room` tokens, with `joint` for each."""
+    kept = []
+    for text in texts:
+        cost = approx_tokens(text) + joint
+        if cost <= room:
+            room -= cost
+            kept.append(text)
+    return kept
+
+
 def whole(chunk: str, limit: int) -> list[str]:
     """The chunk as one text, or as few as a limit of `limit` tokens allows."""
     return [chunk] if approx_tokens(chunk) <= limit else pack(split_sentences(chunk), limit)
@@ -87,7 +98,7 @@ def whole(chunk: str, limit: int) -> list[str]:
 def within(operations: Sequence[Operation], limits: Limits) -> list[Operation]:
     """`operations` without texts that are too long, and no more than are allowed in one step."""
     most = limits.max_item_tokens
-    short = [one for one in operations if most is None or approx_tokens(one.content or "") <= most]
+    short = [op for op in operations if most is None or approx_tokens(op.content or "") <= most]
     return short[: limits.max_operations]
 
 
@@ -209,7 +220,7 @@ class Random(Reactive):
 
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """Random operations; none (SKIP) one time in ten."""
-        fresh = [str(one.content) for one in inserts(split_sentences(chunk), view)]
+        fresh = [str(operation.content) for operation in inserts(split_sentences(chunk), view)]
         ids = [item_id for item_id, _ in view.items]
         if not fresh or self._rng.random() < 0.1:
             return []

@@ -30,8 +30,8 @@ class Seeing:
         """INSERT what is seen; SKIP where there is nothing."""
         view, media = parse_observation(observation), raw_media(info)
         if self._keep:
-            return reply([Operation(Op.INSERT, media=(one.name,)) for one in media], view.lines)
-        facts = inserts((fact for one in media for fact in _facts(one)), view)
+            return reply([Operation(Op.INSERT, media=(item.name,)) for item in media], view.lines)
+        facts = inserts((fact for medium in media for fact in _facts(medium)), view)
         return reply(facts, view.lines) if facts else skip(view.lines)
 
 

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from baselines.agents import Info
-from baselines.managers.scripted import Reactive, group, inserts
+from baselines.managers.scripted import Reactive, fitting, group, inserts
 from baselines.managers.statements import statement_key
 from finemem_env.data.synthetic.kinds import fact_key, is_asked_kind, merge
 from finemem_env.prompts import View
@@ -96,20 +96,9 @@ class Selective(Reactive):
             chosen = _least_seen(examples, view)
         elif not self._recognised:
             chosen = _densest(sentences)
-        for sentence in _within(chosen, room / left):
+        for sentence in fitting(chosen, room / left):
             draft.add(sentence)
         return draft.operations(self.max_operations)
-
-
-def _within(sentences: Iterable[str], room: float) -> list[str]:
-    """The sentences, best first, that fit into `room` tokens."""
-    kept = []
-    for sentence in sentences:
-        cost = approx_tokens(sentence)
-        if cost <= room:
-            room -= cost
-            kept.append(sentence)
-    return kept
 
 
 def _least_seen(lines: Sequence[str], view: View) -> list[str]:
@@ -131,7 +120,7 @@ def _densest(sentences: Sequence[str]) -> list[str]:
     """Sentences with a name or number beyond their first word, by how many they hold a token."""
     ranked = []
     for sentence in sentences:
-        found = len(_NAME_OR_NUMBER.findall(sentence.partition(" ")[2]))
-        if found:
-            ranked.append((-found / approx_tokens(sentence), sentence))
+        count = len(_NAME_OR_NUMBER.findall(sentence.partition(" ")[2]))
+        if count:
+            ranked.append((-count / approx_tokens(sentence), sentence))
     return [sentence for _, sentence in sorted(ranked, key=lambda pair: pair[0])]

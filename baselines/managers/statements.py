@@ -16,11 +16,11 @@ def statement_key(sentence: str) -> str | None:
     "The author of Emma is Jane Austen." and "The author of Emma is Mary Shelley." have one key, so
     the second replaces the first. None where too little is left to tell.
     """
-    found = _NUMBERED.sub("", sentence).rstrip(" .!").split()
-    if not 4 <= len(found) <= LONGEST:
+    words = _NUMBERED.sub("", sentence).rstrip(" .!").split()
+    if not 4 <= len(words) <= LONGEST:
         return None
-    end = len(found)
-    while end > 1 and (found[end - 1] in _JOINTS or not found[end - 1][0].islower()):
+    end = len(words)
+    while end > 1 and (words[end - 1] in _JOINTS or not words[end - 1][0].islower()):
         end -= 1
-    end = min(end, len(found) - 1)
-    return " ".join(found[:end]).casefold() if end >= 3 else None
+    end = min(end, len(words) - 1)
+    return " ".join(words[:end]).casefold() if end >= 3 else None

@@ -19,11 +19,11 @@ from typing import Any
 
 import gymnasium as gym
 
-from baselines.agents import STORE, AgentError, Info, ModelError, factory_of
+from baselines.agents import STORE, STORES, AgentError, Info, ModelError, factory_of
 from baselines.managers.mirror import Mirror
 from baselines.managers.outages import is_outage
 from baselines.managers.scripted import reply, skip
-from baselines.managers.systems import STORES, MemoryStore
+from baselines.managers.systems import MemoryStore
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.operations import is_blank
 from finemem_env.prompts import parse_observation
@@ -168,8 +168,8 @@ class _Play:
         masked = len(self._keys) - len(visible)
         with _guarded("search"):
             keys = list(self.store.search(question, k + masked))
-            found = [visible[key] for key in keys if key in visible]
-        return list(dict.fromkeys(found))[:k]
+            hits = [visible[key] for key in keys if key in visible]
+        return list(dict.fromkeys(hits))[:k]
 
 
 class _Search:
@@ -197,15 +197,15 @@ def _checked(items: Sequence[Any]) -> dict[str, str]:
     Raises:
         AgentError: something else than pairs of texts, or a key twice.
     """
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for item in items:
         pair = tuple(item) if isinstance(item, list | tuple) else ()
-        if len(pair) != 2 or not all(isinstance(one, str) for one in pair):
+        if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
             raise AgentError(f"items: expected (key, text) pairs of strings, got {item!r:.80}")
-        if pair[0] in found:
+        if pair[0] in texts:
             raise AgentError(f"items: the key {pair[0]!r} is there twice")
-        found[pair[0]] = pair[1]
-    return {key: text for key, text in found.items() if normalise(text) and not is_blank(text)}
+        texts[pair[0]] = pair[1]
+    return {key: text for key, text in texts.items() if normalise(text) and not is_blank(text)}
 
 
 def _optional(store: object, method: str, *arguments: object) -> None:
@@ -230,8 +230,8 @@ def _named(name: str) -> Callable[..., MemoryStore]:
     known = STORES.get(name)
     if known is None and ":" not in name:
         raise ConfigError(f"{nearest('store', name, STORES)} Name it with {_EXAMPLE}.")
-    found: Callable[..., MemoryStore] = load_reference("store", known.factory if known else name)
-    return found
+    make: Callable[..., MemoryStore] = load_reference("store", known.factory if known else name)
+    return make
 
 
 def _called(make: object) -> str:

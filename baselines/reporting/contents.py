@@ -44,10 +44,6 @@ class Report:
         """The results at the headline budget."""
         return [result for result in self.results if result.budget == self.budget]
 
-    def scores_by(self, key: Callable[[Result], str]) -> dict[str, dict[str, Estimate]]:
-        """Mean scores at the headline budget by agent and `key`, in order of appearance."""
-        return grouped(self.shown, key)
-
 
 def load(runs: Sequence[Path], reference: str | None = None) -> Report:
     """Read runs of the same episodes; `reference` is what the others are compared with.
@@ -93,9 +89,10 @@ def grouped(
 ) -> dict[str, dict[str, Estimate]]:
     """Mean scores by agent and `key`; an episode whose reader failed says nothing."""
     plays: dict[str, dict[str, list[Play]]] = defaultdict(lambda: defaultdict(list))
-    for one in results:
-        if one.status != "invalid":
-            plays[one.agent][key(one)].append(Play(one.task, one.episode_id, one.score))
+    for result in results:
+        if result.status != "invalid":
+            play = Play(result.task, result.episode_id, result.score)
+            plays[result.agent][key(result)].append(play)
     return {
         agent: {name: mean for name, own in groups.items() if (mean := estimate(own))}
         for agent, groups in plays.items()

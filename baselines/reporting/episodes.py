@@ -37,7 +37,7 @@ def write_episodes(report: Report, output: Path) -> Episodes:
     """
     target = output.with_name(f"{output.stem}-episodes")
     target.mkdir(parents=True, exist_ok=True)
-    found = Episodes()
+    episodes = Episodes()
     for number, folder in enumerate(report.folders):
         for (task, budget), path in folder.trace_files().items():
             if budget != report.budget:
@@ -46,22 +46,23 @@ def write_episodes(report: Report, output: Path) -> Episodes:
             name = re.sub(r"[^\w.-]+", "-", f"{number}-{task or 'episodes'}") + ".html"
             collection = collect(path, Choice(), 10**9)
             (target / name).write_text(page(title, collection), encoding="utf-8")
-            _note(found, report, number, task, collection, f"{target.name}/{name}")
-    return found
+            _note(episodes, report, number, task, collection, f"{target.name}/{name}")
+    return episodes
 
 
 def _note(
-    found: Episodes, report: Report, number: int, task: str, collection: Collection, place: str
+    episodes: Episodes, report: Report, number: int, task: str, collection: Collection, place: str
 ) -> None:
-    found.tasks.setdefault(task, quote(place))
+    episodes.tasks.setdefault(task, quote(place))
     for text in collection.episodes:
-        one: dict[str, Any] = json.loads(text)
-        name = report.names.get((number, one["agent"]))
+        episode: dict[str, Any] = json.loads(text)
+        name = report.names.get((number, episode["agent"]))
         if name is None:  # a reference of a later run
             continue
-        key = json.dumps([one["task"], one["budget"], one["agent"], one["episode"]])
-        found.links[name, task, one["episode"]] = f"{quote(place)}#at={quote(key)}"
-        tally = found.tallies.setdefault((name, ""), Tally())
-        tally.questions += len(one["questions"])
-        tally.ends += Counter(question["where"] for question in one["questions"])
-        tally.ends["partly"] += sum(asked["outcome"] == "partly" for asked in one["questions"])
+        key = json.dumps([episode["task"], episode["budget"], episode["agent"], episode["episode"]])
+        episodes.links[name, task, episode["episode"]] = f"{quote(place)}#at={quote(key)}"
+        tally = episodes.tallies.setdefault((name, ""), Tally())
+        questions = episode["questions"]
+        tally.questions += len(questions)
+        tally.ends += Counter(question["where"] for question in questions)
+        tally.ends["partly"] += sum(question["outcome"] == "partly" for question in questions)

@@ -29,8 +29,8 @@ def _scores(report: Report) -> Drawing:
 
 def _competencies(report: Report) -> Drawing:
     names = list(dict.fromkeys(name for curve in report.curves for name in curve.competencies))
-    found = report.scores_by(lambda result: result.competency)
-    series = {agent: [found[agent].get(name) for name in names] for agent in found}
+    scores = grouped(report.shown, lambda result: result.competency)
+    series = {agent: [scores[agent].get(name) for name in names] for agent in scores}
     return bar_chart(series, names, f"score{_at(report)}, 95 % interval")
 
 
@@ -40,8 +40,8 @@ def _budgets(report: Report) -> list[str]:
 
 def _memory(report: Report) -> Drawing:
     budgets = _budgets(report)
-    found = grouped(report.results, lambda result: result.budget)
-    series = {agent: [found[agent].get(budget) for budget in budgets] for agent in found}
+    scores = grouped(report.results, lambda result: result.budget)
+    series = {agent: [scores[agent].get(budget) for budget in budgets] for agent in scores}
     title = "memory budget, share of the input tokens"
     return line_chart(series, budgets, title, "score, 95 % interval")
 

@@ -8,11 +8,12 @@ import json
 from html import escape
 from importlib import resources
 
-from baselines.reporting.contents import Report
+from baselines.reporting.contents import Report, grouped
 from baselines.reporting.episodes import Episodes
 from baselines.reporting.figures import figures
-from baselines.reporting.tables import Cells, difference_cells, half_cells, leak_cells, score_cells
-from baselines.tables.cost import beside_cells
+from baselines.reporting.tables import difference_cells, half_cells, leak_cells
+from baselines.tables.cost import Cells, beside_cells
+from baselines.tables.curves import run_cells
 from baselines.tables.intervals import Estimate
 from baselines.tables.results import Result
 from baselines.tables.summary import footnote
@@ -70,8 +71,8 @@ def page(report: Report, episodes: Episodes | None = None) -> str:
 
 
 def _sections(report: Report, episodes: Episodes) -> list[Section]:
-    drawn = {name: f"<figure>{one.svg()}</figure>" for name, one in figures(report).items()}
-    scores = html_table(*score_cells(report))
+    drawn = {name: f"<figure>{drawing.svg()}</figure>" for name, drawing in figures(report).items()}
+    scores = html_table(*run_cells(report.rows, report.curves))
     return [
         (
             "Scores",
@@ -81,7 +82,7 @@ def _sections(report: Report, episodes: Episodes) -> list[Section]:
         ("Score per task", _tasks(report, episodes)),
         ("Score against memory", drawn.get("memory", "")),
         ("Score per competency", drawn["competencies"]),
-        ("Where questions were lost", _lost(episodes)),
+        ("Where questions were lost", _table(Tally.table(episodes.tallies), _LOST)),
         ("Differences on the same episodes", _table(difference_cells(report.differences), _PAIRED)),
         ("Late half minus early half", _table(half_cells(report.rows), _HALVES)),
         ("Closed book", _table(leak_cells(report.leaks), _LEAKS)),
@@ -108,25 +109,21 @@ def _tasks(report: Report, episodes: Episodes) -> str:
     names = list(dict.fromkeys(result.task for result in report.shown))
     if len(names) < 2:
         return ""
-    found = report.scores_by(lambda result: result.task)
+    scores = grouped(report.shown, lambda result: result.task)
     header = ["agent", *(_linked(html(name), episodes.tasks.get(name)) for name in names)]
     rows = [
         [html(agent), *(_with_interval(own.get(name)) for name in names)]
-        for agent, own in found.items()
+        for agent, own in scores.items()
     ]
     return _scroll(raw_table(header, rows))
 
 
-def _with_interval(one: Estimate | None) -> str:
-    if one is None:
+def _with_interval(mean: Estimate | None) -> str:
+    if mean is None:
         return "-"
-    if one.low is None or one.high is None:
-        return number(one.value)
-    return f"{number(one.value)}<small>{one.low:.2f}-{one.high:.2f}</small>"
-
-
-def _lost(episodes: Episodes) -> str:
-    return _table(Tally.table(episodes.tallies), _LOST)
+    if mean.low is None or mean.high is None:
+        return number(mean.value)
+    return f"{number(mean.value)}<small>{mean.low:.2f}-{mean.high:.2f}</small>"
 
 
 def _episodes(report: Report, episodes: Episodes) -> str:

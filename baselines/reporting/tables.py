@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baselines.reporting.contents import Report
-from baselines.tables.curves import curve_cells
+from baselines.tables.cost import Cells
 from baselines.tables.paired import Difference, Leak
-from baselines.tables.summary import AgentSummary, table_cells
+from baselines.tables.summary import AgentSummary
 from finemem_env.cli.tables import interval, number
-
-Cells = tuple[list[str], list[list[str]]]  # headings and rows
-
-
-def score_cells(report: Report) -> Cells:
-    """The scores of all agents; with the other budgets where several were played."""
-    budgets = {budget for curve in report.curves for budget in curve.scores}
-    if len(budgets) < 2:
-        return table_cells(report.rows)
-    return curve_cells(report.rows, report.curves)
 
 
 def difference_cells(differences: Sequence[Difference]) -> Cells:

@@ -132,9 +132,9 @@ def _key(env: gym.Env[str, str], source: object, seed: int) -> Hashable:
     return session_of(env).episode.episode_id
 
 
-def _too_few(source: Any, there: int, asked: int) -> ConfigError:  # noqa: ANN401
+def _too_few(source: Any, there: int, count: int) -> ConfigError:  # noqa: ANN401
     return ConfigError(
-        f"{asked} episodes are asked for, but source {getattr(source, 'name', '')!r} holds {there} "
+        f"{count} episodes are asked for, but source {getattr(source, 'name', '')!r} holds {there} "
         f"in this split, and each is played once: ask for at most {there}, or play them again with "
         "--repeat, where the program has it."
     )

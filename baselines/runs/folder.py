@@ -155,8 +155,8 @@ class RunFolder:
 
     def sort(self, order: Mapping[Key, int]) -> None:
         """Bring results and traces into the order of a serial run."""
-        found = whole_lines(self._results)
-        records = [(order[_result(record).key], line) for line, record in found]
+        lines = whole_lines(self._results)
+        records = [(order[_result(record).key], line) for line, record in lines]
         _write_text(self._results, "".join(line for _, line in sorted(records)))
         for (task, budget), path in self.trace_files().items():
             ranked = [
@@ -197,8 +197,8 @@ class RunFolder:
 
     def _keep_finished(self) -> list[Result]:
         """Drop failed and half-written lines, and traces that no kept result belongs to."""
-        found = ((_result(record), line) for line, record in whole_lines(self._results))
-        kept = {result.key: (result, line) for result, line in found if result.status == "ok"}
+        lines = ((_result(record), line) for line, record in whole_lines(self._results))
+        kept = {result.key: (result, line) for result, line in lines if result.status == "ok"}
         traces: dict[Key, str] = {}
         for (task, budget), path in self.trace_files().items():
             for line, record in whole_lines(path):

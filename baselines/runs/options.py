@@ -84,10 +84,8 @@ def add_run_options(parser: argparse.ArgumentParser, time_limit: float) -> None:
 
 def play(config: RunConfig, options: argparse.Namespace) -> list[AgentSummary]:
     """Run `config` as the options of `add_run_options` say."""
-    episodes = sum(task.episodes for task in config.tasks)
-    total = episodes * len(config.all_budgets) * len(config.agents)
     hint = "Finished episodes are kept: the same command with --resume goes on."
-    with saving(options.output_dir, hint), Progress(total, "episode") as progress:
+    with saving(options.output_dir, hint), Progress(0, "episode") as progress:
         return run(
             config,
             options.output_dir,
@@ -103,7 +101,7 @@ def print_shard(options: argparse.Namespace) -> None:
     """What is said of a part of a run in the place of its table, which would be of a part."""
     place, part = options.output_dir, options.shard
     count = Counter(result.status for result in RunFolder(place).results())
-    broken = "".join(f", {count[one]} {one}" for one in ("failed", "invalid") if count[one])
+    broken = "".join(f", {count[kind]} {kind}" for kind in ("failed", "invalid") if count[kind])
     print(f"shard {part} is done: {count.total()} episodes{broken}")
     print(f"written to {place}; python -m baselines.merge puts all {part.count} together")
 

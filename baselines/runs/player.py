@@ -9,11 +9,12 @@ from typing import Any
 import gymnasium as gym
 
 import finemem_env  # noqa: F401  (registers the environments)
-from baselines.agents import Agent, AnsweringAgent, PrivilegedAgent
+from baselines.agents import Agent
 from baselines.runs.choice import AgentChoice
-from baselines.runs.runner import Clock, Entry, run_episode
+from baselines.runs.runner import Clock, run_episode
 from baselines.suites import UNLIMITED, Task
 from baselines.tables.results import Result
+from finemem_env.testing import canonical
 from finemem_env.trace import Trace
 
 
@@ -45,18 +46,21 @@ def environment_args(task: Task, budget: str) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Player:
-    """Environments by task and budget, agents by label; made when they are first needed."""
+    """Environments by id and keywords, agents by label; made when they are first needed."""
 
-    _envs: dict[tuple[str, str], gym.Env[str, str]] = field(default_factory=dict)
+    _envs: dict[str, gym.Env[str, str]] = field(default_factory=dict)
     _agents: dict[str, Agent] = field(default_factory=dict)
+
+    def made(self, env_id: str, keywords: Mapping[str, Any]) -> gym.Env[str, str]:
+        """The environment of an id and its keywords."""
+        key = canonical({"id": env_id, **keywords})
+        if key not in self._envs:
+            self._envs[key] = gym.make(env_id, disable_env_checker=True, **keywords)
+        return self._envs[key]
 
     def env(self, task: Task, budget: str) -> gym.Env[str, str]:
         """The environment of a task under a budget."""
-        key = (task.name, budget)
-        if key not in self._envs:
-            keywords = environment_args(task, budget)
-            self._envs[key] = gym.make(task.env, disable_env_checker=True, **keywords)
-        return self._envs[key]
+        return self.made(task.env, environment_args(task, budget))
 
     def agent(self, choice: AgentChoice) -> Agent:
         """The agent, built once: it must not carry anything over a reset."""
@@ -66,27 +70,17 @@ class Player:
 
     def play(self, job: Job, clock: Clock | None = None) -> tuple[Result, Trace | None]:
         """Play one episode."""
-        env, agent = self.env(job.task, job.budget), self.agent(job.choice)
-        if isinstance(agent, PrivilegedAgent):
-            agent.attach(env)
-        description: Mapping[str, Any] = {
-            "id": job.task.env,
-            **environment_args(job.task, job.budget),
-        }
-        try:
-            return run_episode(
-                env,
-                Entry(job.choice.label, agent),
-                job.index,
-                job.seed,
-                description,
-                task=job.task.name,
-                budget=job.budget,
-                clock=clock,
-            )
-        finally:
-            if isinstance(agent, AnsweringAgent):
-                agent.detach(env)
+        return run_episode(
+            self.env(job.task, job.budget),
+            job.choice.label,
+            self.agent(job.choice),
+            job.index,
+            job.seed,
+            {"id": job.task.env, **environment_args(job.task, job.budget)},
+            task=job.task.name,
+            budget=job.budget,
+            clock=clock,
+        )
 
     def close(self) -> None:
         """Close every environment."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -28,7 +29,6 @@ from finemem_env.cli.shards import Shard
 from finemem_env.data.schema import content_hash
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace
-from finemem_env.types import Episode
 
 __all__ = ["EPISODES", "AgentChoice", "RunConfig", "SuiteData", "run", "suite_data"]
 
@@ -112,6 +112,7 @@ def run(
         for choice in config.agents:
             player.agent(choice)  # refuses bad names and arguments before anything is written
         planned, record = _plan(config, player)
+        _check_hashes(config.tasks, record["task_hashes"])
         if shard is not None:
             planned, record = shard.take(planned), {**record, "shard": str(shard)}
         folder = RunFolder(output_dir)
@@ -174,8 +175,9 @@ def _plan(config: RunConfig, player: Player) -> tuple[list[Job], dict[str, Any]]
     for task in config.tasks:
         env = player.env(task, config.all_budgets[0])
         hashed = []
-        seeds = _seeds(env, config.base_seed, task)
-        for index, (seed, episode) in enumerate(_episodes(env, seeds)):
+        for index, seed in enumerate(_seeds(env, config.base_seed, task)):
+            env.reset(seed=seed)
+            episode = session_of(env).episode
             hashed.append(content_hash([episode]))
             name = {"task": task.name} if task.name else {}
             cut = {
@@ -190,7 +192,6 @@ def _plan(config: RunConfig, player: Player) -> tuple[list[Job], dict[str, Any]]
         hashes[task.name] = _joined(hashed)
         _, info = env.reset(seed=played[-1]["seed"])
         settings, versions = session_of(env).settings.as_dict(), info["versions"]
-    _check_hashes(config.tasks, hashes)
     return jobs, _record(config, hashes, played, settings, versions)
 
 
@@ -237,14 +238,15 @@ def suite_data(suite: str) -> dict[str, SuiteData]:
     """The data of every task of a suite."""
     config = RunConfig(suite=suite)
     check_data(config.tasks)
-    found = {}
     with closing(Player()) as player:
-        for task in config.tasks:
-            env = player.env(task, config.all_budgets[0])
-            seeds = _seeds(env, config.base_seed, task)
-            hashed = [content_hash([episode]) for _, episode in _episodes(env, seeds)]
-            found[task.name] = SuiteData(tuple(seeds), _joined(hashed))
-    return found
+        _, record = _plan(config, player)
+    seeds: dict[str, list[int]] = defaultdict(list)
+    for episode in record["episodes"]:
+        seeds[episode["task"]].append(episode["seed"])
+    return {
+        task: SuiteData(tuple(seeds[task]), data_hash)
+        for task, data_hash in record["task_hashes"].items()
+    }
 
 
 def _seeds(env: gym.Env[str, str], base: int, task: Task) -> list[int]:
@@ -252,13 +254,6 @@ def _seeds(env: gym.Env[str, str], base: int, task: Task) -> list[int]:
     if task.every:
         return instance_seeds(env, base, task.episodes)
     return distinct_seeds(env, base, task.episodes, at_most=task.at_most, repeat=task.repeat)
-
-
-def _episodes(env: gym.Env[str, str], seeds: Sequence[int]) -> Iterator[tuple[int, Episode]]:
-    """Seeds with what a reset with them plays."""
-    for seed in seeds:
-        env.reset(seed=seed)
-        yield seed, session_of(env).episode
 
 
 def _joined(hashes: Sequence[str]) -> str:

@@ -10,25 +10,25 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import gymnasium as gym
 
-from baselines.agents import Agent, AgentError, AnsweringAgent, Info, ModelError, answers_itself
+from baselines.agents import (
+    Agent,
+    AgentError,
+    AnsweringAgent,
+    Info,
+    ModelError,
+    PrivilegedAgent,
+    answers_itself,
+)
 from baselines.tables.results import Result, measured
 from finemem_env.backends.usage import Ledger
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.session import Session, public
 from finemem_env.trace import Trace, record_trace
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An agent in the run, built once, and its label in every file."""
-
-    label: str
-    agent: Agent
 
 
 def session_of(env: gym.Env[str, str]) -> Session:
@@ -45,7 +45,8 @@ def session_of(env: gym.Env[str, str]) -> Session:
 
 def run_episode(
     env: gym.Env[str, str],
-    entry: Entry,
+    label: str,
+    agent: Agent,
     index: int,
     seed: int,
     description: Mapping[str, Any],
@@ -57,8 +58,9 @@ def run_episode(
     """Play episode `index` (reset with `seed`); there is no trace when the agent broke.
 
     Args:
-        env: the environment.
-        entry: the agent.
+        env: the environment; a privileged agent is attached to it.
+        label: the agent in every file.
+        agent: who plays; it may have played before.
         index: which episode of the run.
         seed: of its reset.
         description: how to make the environment, {"id": …, keyword: …}, for the trace.
@@ -66,34 +68,47 @@ def run_episode(
         budget: name of the memory budget.
         clock: measures the agent's time; a fresh one when None.
     """
-    observation, info = env.reset(seed=seed)
-    session = session_of(env)
     clock = clock or Clock()
-    # An agent that answers or searches itself spends its time in the environment's step.
-    stepping = clock.agent if isinstance(entry.agent, AnsweringAgent) else clock.env
-    place: dict[str, Any] = {
-        "agent": entry.label,
-        "episode": index,
-        "seed": seed,
-        "episode_id": session.episode.episode_id,
-        "competency": session.episode.competency,
-        "task": task,
-        "budget": budget,
-    }
+    with _attached(agent, env):
+        observation, info = env.reset(seed=seed)
+        session = session_of(env)
+        place: dict[str, Any] = {
+            "agent": label,
+            "episode": index,
+            "seed": seed,
+            "episode_id": session.episode.episode_id,
+            "competency": session.episode.competency,
+            "task": task,
+            "budget": budget,
+        }
+        # An agent that answers or searches itself spends its time in the environment's step.
+        stepping = clock.agent if isinstance(agent, AnsweringAgent) else clock.env
+        try:
+            clock.agent(_reset, agent, public(info))
+            while not session.terminated:
+                action = clock.agent(_act, agent, observation, public(info))
+                observation, _, _, _, info = stepping(env.step, action)
+        except (AgentError, ModelError) as error:
+            status = "failed" if isinstance(error, AgentError) else "invalid"
+            return Result(**place, status=status, error=str(error), usage=clock.usage()), None
+        versions = info["versions"]
+        trace = record_trace(
+            session, agent=label, episode=index, seed=seed, env=description, versions=versions
+        )
+        fields = measured(session, hidden=answers_itself(versions))
+        return Result(**place, **fields, **clock.seconds(), usage=clock.usage()), trace
+
+
+@contextlib.contextmanager
+def _attached(agent: Agent, env: gym.Env[str, str]) -> Iterator[None]:
+    """The agent in its environment, where it wants to be in one."""
+    if isinstance(agent, PrivilegedAgent):
+        agent.attach(env)
     try:
-        clock.agent(_reset, entry.agent, public(info))
-        while not session.terminated:
-            action = clock.agent(_act, entry.agent, observation, public(info))
-            observation, _, _, _, info = stepping(env.step, action)
-    except (AgentError, ModelError) as error:
-        status = "failed" if isinstance(error, AgentError) else "invalid"
-        return Result(**place, status=status, error=str(error), usage=clock.usage()), None
-    versions, label = info["versions"], entry.label
-    trace = record_trace(
-        session, agent=label, episode=index, seed=seed, env=description, versions=versions
-    )
-    found = measured(session, hidden=answers_itself(versions))
-    return Result(**place, **found, **clock.seconds(), usage=clock.usage()), trace
+        yield
+    finally:
+        if isinstance(agent, AnsweringAgent):
+            agent.detach(env)
 
 
 class Clock:
@@ -109,8 +124,8 @@ class Clock:
 
     def usage(self) -> dict[str, dict[str, float]]:
         """The field `usage` of `Result`."""
-        spent = {role: asdict(one) for role, one in sorted(self._ledger.spent().items())}
-        return {role: {**one, "seconds": round(one["seconds"], 6)} for role, one in spent.items()}
+        spent = {role: asdict(use) for role, use in sorted(self._ledger.spent().items())}
+        return {role: {**use, "seconds": round(use["seconds"], 6)} for role, use in spent.items()}
 
     def agent(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         """Call the agent."""

@@ -12,20 +12,20 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from baselines.runs.folder import RunFolder
+from baselines.runs.folder import Key, RunFolder
 from baselines.tables.results import Result
 from finemem_env.backends.options import read_options
 from finemem_env.errors import DataError
-from finemem_env.fields import parse_json
+from finemem_env.fields import Fields, parse_json
 from finemem_env.trace import Trace, parse_trace, trace_line, without_texts
 
 SCHEMA = "finemem-submission/1"
-Key = tuple[str, str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +72,28 @@ def read_submission(path: Path) -> Submission:
     """
     try:
         raw = path.read_bytes()
-        record = parse_json(gzip.decompress(raw) if path.suffix == ".gz" else raw, str(path))
-        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-            raise DataError(f"{path}: expected schema {SCHEMA!r}.")
-        if record.get("sha256") != _digest(record):
-            raise DataError(f"{path}: the checksum is not that of the content.")
-        results = tuple(
-            read_options(Result, dict(one), f"{path}: result {number}")
-            for number, one in enumerate(record["results"])
-        )
-        traces = {}
-        for number, entry in enumerate(record["traces"]):
-            trace = parse_trace(entry["trace"], f"{path}: trace {number}")
-            traces[entry["task"], entry["budget"], trace.agent, trace.episode] = trace
-        return Submission(record["config"], results, traces)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, DataError):
-            raise
+        text = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read as a submission: {error!r}.") from error
+    record = Fields(parse_json(text, str(path)), str(path))
+    if record.get("schema") != SCHEMA:
+        raise record.error("schema", repr(SCHEMA))
+    if record.get("sha256") != _digest(record.mapping_of_all()):
+        raise DataError(f"{path}: the checksum is not that of the content.")
+    results = [
+        read_options(Result, row.mapping_of_all(), row.where) for row in record.children("results")
+    ]
+    traces = {}
+    for entry in record.children("traces"):
+        trace = parse_trace(entry.get("trace"), f"{entry.where}: trace")
+        key = (entry.text("task", ""), entry.text("budget", ""), trace.agent, trace.episode)
+        traces[key] = trace
+    config = record.child("config")
+    for name in ("budgets", "agents", "episodes"):
+        config.items(name)
+    for name in ("versions", "task_hashes"):
+        config.child(name)
+    return Submission(config.mapping_of_all(), tuple(results), traces)
 
 
 def _digest(record: Mapping[str, Any]) -> str:

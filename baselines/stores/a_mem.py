@@ -64,8 +64,8 @@ class AMemStore(Library):
     def search(self, question: str, k: int) -> list[str]:
         """What it finds."""
         with self._watched():
-            found = self._library.search(question, k)
-        return self._keys.found([one["id"] for one in found])
+            hits = self._library.search(question, k)
+        return self._keys.found([hit["id"] for hit in hits])
 
     def forget(self, keys: Iterable[str]) -> None:
         """Delete what was refused."""
@@ -108,20 +108,20 @@ def _function(embedder: Embedder) -> Any:  # noqa: ANN401
     """The embedder in Chroma's form."""
     import chromadb
 
-    class Given(chromadb.EmbeddingFunction):  # type: ignore[misc]
+    class ChromaEmbedder(chromadb.EmbeddingFunction):  # type: ignore[misc]
         def __init__(self) -> None:
             pass
 
         def __call__(self, input: Any) -> Any:  # noqa: A002, ANN401
             return list(embedder.embed(input))
 
-    return Given()
+    return ChromaEmbedder()
 
 
 def _text(note: Any) -> str:  # noqa: ANN401
     parts = [note.content]
     parts += [f"context: {note.context}"] if note.context and note.context != "General" else []
     for name in ("keywords", "tags"):
-        words = [str(one) for one in getattr(note, name) or ()]
+        words = [str(word) for word in getattr(note, name) or ()]
         parts += [f"{name}: {', '.join(words)}"] if words else []
     return "\n".join(parts)

@@ -47,20 +47,20 @@ class Server:
         return Address(self.base_url, self.api_key_env)
 
 
-def read_server(given: Mapping[str, object] | None, where: str) -> Server:
+def read_server(config: Mapping[str, object] | None, where: str) -> Server:
     """The server that {"name": "openai", "model": …, "base_url": …} describes.
 
     Args:
-        given: the options.
+        config: the options.
         where: starts every error.
 
     Raises:
         ConfigError: none, another name, or an option that does not fit.
     """
-    options = dict(given or {})
+    options = dict(config or {})
     if not options or options.pop("name", "openai") != "openai":
         raise ConfigError(
-            f'{where} expects {{"name": "openai", "model": …, "base_url": …}}, got {given!r}.'
+            f'{where} expects {{"name": "openai", "model": …, "base_url": …}}, got {config!r}.'
         )
     return read_options(Server, options, where)
 

@@ -81,24 +81,24 @@ class EndpointEmbedder(Embedder):
         reply = self._client.openai.embeddings.create(
             model=self._client.server.model, input=list(texts), encoding_format="float"
         )
-        rows = [np.asarray(one.embedding) for one in sorted(reply.data, key=lambda one: one.index)]
+        rows = [np.asarray(row.embedding) for row in sorted(reply.data, key=lambda row: row.index)]
         return [row / (float(np.linalg.norm(row)) or 1.0) for row in rows]
 
 
-def make_embedder(given: Mapping[str, object] | None, where: str) -> Embedder:
+def make_embedder(config: Mapping[str, object] | None, where: str) -> Embedder:
     """The embedder that {"name": "local", "model": …} or {"name": "openai", …} describes.
 
     Args:
-        given: the options.
+        config: the options.
         where: starts every error.
 
     Raises:
         ConfigError: none, an unknown name, an option that does not fit, a model that is not there.
     """
-    options = dict(given or {})
+    options = dict(config or {})
     name = options.pop("name", None)
     if name == "openai":
-        return EndpointEmbedder(read_server(given, f"{where}, embeddings"))
+        return EndpointEmbedder(read_server(config, f"{where}, embeddings"))
     if name == "local":
         model = options.pop("model", None)
         if options:
@@ -109,6 +109,6 @@ def make_embedder(given: Mapping[str, object] | None, where: str) -> Embedder:
     if name is None:
         raise ConfigError(
             f'{where}: embeddings expects {{"name": "local", "model": …}} or {{"name": "openai", '
-            f'"model": …, "base_url": …}}, got {given!r}.'
+            f'"model": …, "base_url": …}}, got {config!r}.'
         )
     raise ConfigError(nearest("embeddings", name, ("local", "openai")))

@@ -69,13 +69,13 @@ class GraphitiStore(Library):
         if self._made is None:
             return []
         held = self._loop.run(self._edges())
-        return [(key, fact_text(one)) for key, one in self._keys.sorted(held, lambda one: one.uuid)]
+        return [(key, fact_text(edge)) for key, edge in self._keys.sorted(held, lambda e: e.uuid)]
 
     def search(self, question: str, k: int) -> list[str]:
         """What it finds."""
         with self._watched():
-            found = self._loop.run(self._library.search(question, num_results=k))
-        return self._keys.found([one.uuid for one in found])
+            hits = self._loop.run(self._library.search(question, num_results=k))
+        return self._keys.found([hit.uuid for hit in hits])
 
     def forget(self, keys: Iterable[str]) -> None:
         """Delete what was refused."""
@@ -145,7 +145,7 @@ def _embeddings(embedder: Embedder) -> Any:  # noqa: ANN401
     """The embedder in Graphiti's form."""
     from graphiti_core.embedder.client import EmbedderClient
 
-    class Given(EmbedderClient):  # type: ignore[misc]
+    class GraphitiEmbedder(EmbedderClient):  # type: ignore[misc]
         async def create(self, input_data: Any) -> list[float]:  # noqa: ANN401
             texts = [input_data] if isinstance(input_data, str) else list(input_data)
             return (await self.create_batch(texts))[0]
@@ -154,7 +154,7 @@ def _embeddings(embedder: Embedder) -> Any:  # noqa: ANN401
             rows: list[list[float]] = embedder.embed(input_data_list).tolist()
             return rows
 
-    return Given()
+    return GraphitiEmbedder()
 
 
 def _ranker() -> Any:  # noqa: ANN401
@@ -163,7 +163,7 @@ def _ranker() -> Any:  # noqa: ANN401
 
     class Unused(CrossEncoderClient):  # type: ignore[misc]
         async def rank(self, query: str, passages: list[str]) -> list[tuple[str, float]]:
-            return [(one, 0.0) for one in passages]
+            return [(passage, 0.0) for passage in passages]
 
     return Unused()
 

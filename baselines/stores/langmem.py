@@ -55,13 +55,13 @@ class LangMemStore(Library):
         """Its notes."""
         held = self._library.store.search(_PLACE, limit=_ALL)
         held = sorted(held, key=_text)  # threads put those of one text in, in any order
-        return [(key, _text(one)) for key, one in self._keys.sorted(held, lambda one: one.key)]
+        return [(key, _text(note)) for key, note in self._keys.sorted(held, lambda note: note.key)]
 
     def search(self, question: str, k: int) -> list[str]:
         """What its store finds."""
         with self._watched():
-            found = self._library.store.search(_PLACE, query=question, limit=k)
-        return self._keys.found([one.key for one in found])
+            hits = self._library.store.search(_PLACE, query=question, limit=k)
+        return self._keys.found([hit.key for hit in hits])
 
     def forget(self, keys: Iterable[str]) -> None:
         """Delete what was refused."""

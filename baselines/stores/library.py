@@ -99,7 +99,7 @@ class Keys:
 
     def sorted(self, items: Iterable[_T], own: Callable[[_T], str]) -> list[tuple[str, _T]]:
         """Items with their keys, in the order in which they first came."""
-        return sorted(((self.key(own(one)), one) for one in items), key=lambda pair: int(pair[0]))
+        return sorted(((self.key(own(obj)), obj) for obj in items), key=lambda pair: int(pair[0]))
 
     def found(self, ids: Sequence[str]) -> list[str]:
         """The keys of what a search found, without what is not known."""

@@ -61,8 +61,8 @@ class LlamaIndexStore(Library):
         nodes = [TextNode(text=fact, id_=fact) for fact in block.facts]
         with self._watched():
             index = VectorStoreIndex(nodes, embed_model=embeddings)
-            found = index.as_retriever(similarity_top_k=k).retrieve(question)
-        return self._keys.found([one.node.node_id for one in found])
+            hits = index.as_retriever(similarity_top_k=k).retrieve(question)
+        return self._keys.found([hit.node.node_id for hit in hits])
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop facts that were refused."""
@@ -89,7 +89,7 @@ def _model(client: Client) -> Any:  # noqa: ANN401
             return LLMMetadata(is_chat_model=True, model_name=client.server.model)
 
         def chat(self, messages: Sequence[Any], **kwargs: Any) -> Any:  # noqa: ANN401
-            said = [{"role": one.role.value, "content": one.content or ""} for one in messages]
+            said = [{"role": turn.role.value, "content": turn.content or ""} for turn in messages]
             reply = client.openai.chat.completions.create(
                 model=client.server.model, messages=said, temperature=0.1
             )
@@ -109,7 +109,7 @@ def _embeddings(embedder: Embedder) -> Any:  # noqa: ANN401
     """The embedder in LlamaIndex's form."""
     from llama_index.core.embeddings import BaseEmbedding
 
-    class Given(BaseEmbedding):  # type: ignore[misc]
+    class LlamaIndexEmbedder(BaseEmbedding):  # type: ignore[misc]
         def _get_text_embeddings(self, texts: list[str]) -> Any:  # noqa: ANN401
             return embedder.embed(texts).tolist()
 
@@ -122,4 +122,4 @@ def _embeddings(embedder: Embedder) -> Any:  # noqa: ANN401
         async def _aget_query_embedding(self, query: str) -> Any:  # noqa: ANN401
             return self._get_query_embedding(query)
 
-    return Given(model_name="given")
+    return LlamaIndexEmbedder(model_name="given")

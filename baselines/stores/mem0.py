@@ -53,21 +53,21 @@ class Mem0Store(Library):
             added = self._library.add(
                 [{"role": "user", "content": dated(text, time)}], user_id=_USER
             )
-        for one in added["results"]:
-            self._keys.key(one["id"])
+        for note in added["results"]:
+            self._keys.key(note["id"])
 
     def items(self) -> list[tuple[str, str]]:
         """Its memories."""
         held = self._library.get_all(filters={"user_id": _USER}, top_k=_ALL)["results"]
-        return [(key, one["memory"]) for key, one in self._keys.sorted(held, lambda one: one["id"])]
+        return [(key, note["memory"]) for key, note in self._keys.sorted(held, lambda n: n["id"])]
 
     def search(self, question: str, k: int) -> list[str]:
         """What it finds."""
         with self._watched():
-            found = self._library.search(
+            hits = self._library.search(
                 question, top_k=k, filters={"user_id": _USER}, threshold=self._threshold
             )
-        return self._keys.found([one["id"] for one in found["results"]])
+        return self._keys.found([hit["id"] for hit in hits["results"]])
 
     def forget(self, keys: Iterable[str]) -> None:
         """Delete what was refused."""

@@ -35,13 +35,13 @@ def line_chart(
     """One line per series over the categories `groups`; None leaves a gap."""
     places = _places(groups)
     lines = {
-        name: [(at, one) for at, one in zip(places, line, strict=True) if one is not None]
+        name: [(at, mean) for at, mean in zip(places, line, strict=True) if mean is not None]
         for name, line in series.items()
     }
-    axis = _Axis.of([one for line in lines.values() for _, one in line], from_zero)
+    axis = _Axis.of([mean for line in lines.values() for _, mean in line], from_zero)
     shapes = [*axis.frame(y), *_categories(places, groups, x)]
     for number, (name, line) in enumerate(lines.items()):
-        shapes += [part for at, one in line for part in _whisker(axis, at, one, number)]
+        shapes += [part for at, mean in line for part in _whisker(axis, at, mean, number)]
         shapes += _line(axis, line, number, name)
     return _sheet(shapes + _legend(list(series)))
 
@@ -57,8 +57,8 @@ def curve_chart(
     right = max((at for line in series.values() for at, _ in line), default=0.0) or 1.0
     width = (_WIDTH - _LEFT - _RIGHT) / right
     at = [tick for tick in ticks(0, right, 8, whole=right >= 8) if tick <= right]
-    lines = {name: [(_LEFT + width * x, one) for x, one in line] for name, line in series.items()}
-    axis = _Axis.of(_near([one for line in lines.values() for _, one in line]), from_zero)
+    lines = {name: [(_LEFT + width * x, mean) for x, mean in line] for name, line in series.items()}
+    axis = _Axis.of(_near([mean for line in lines.values() for _, mean in line]), from_zero)
     shapes = axis.frame(y)
     shapes += _categories([_LEFT + width * tick for tick in at], labels(at), x)
     for number, line in enumerate(lines.values()):
@@ -72,22 +72,22 @@ def bar_chart(
     series: Mapping[str, Sequence[Estimate | None]], groups: Sequence[str], y: str
 ) -> Drawing:
     """One bar per series in every group; None leaves it out."""
-    axis = _Axis.of([one for line in series.values() for one in line if one is not None])
+    axis = _Axis.of([mean for line in series.values() for mean in line if mean is not None])
     places = _places(groups)
     step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(groups))
     bar = step * 0.86 / max(1, len(series))
     shapes = axis.frame(y) + _categories(places, groups, "")
     for number, (name, line) in enumerate(series.items()):
-        for place, one in zip(places, line, strict=True):
-            if one is not None:
+        for place, mean in zip(places, line, strict=True):
+            if mean is not None:
                 left = place - step * 0.43 + (number + 0.04) * bar
-                shapes += _bar(axis, left, bar * 0.92, one, number, name)
+                shapes += _bar(axis, left, bar * 0.92, mean, number, name)
     return _sheet(shapes + _legend(list(series), hatched=True))
 
 
 def interval_chart(rows: Mapping[str, Estimate | None], x: str) -> Drawing:
     """A row with a point and its interval for every name: a table to be seen at a glance."""
-    known = [one for one in rows.values() if one is not None]
+    known = [mean for mean in rows.values() if mean is not None]
     at = ticks(min(0.0, *_ends(known)), max(*_ends(known), 0.1))
     left, right, top, gap = 180, _WIDTH - 150, 16, 22
     bottom = top + gap * len(rows)
@@ -98,19 +98,19 @@ def interval_chart(rows: Mapping[str, Estimate | None], x: str) -> Drawing:
         shapes.append(Stroke(((place, top), (place, bottom)), INK, opacity=0.15))
         shapes.append(Label(place, bottom + 18, text, "middle"))
     shapes.append(Label((left + right) / 2, bottom + 38, x, "middle"))
-    for number, (name, one) in enumerate(rows.items()):
+    for number, (name, mean) in enumerate(rows.items()):
         middle = top + gap * (number + 0.5)
         shapes.append(Label(left - 10, middle + 4, _short(name), "end"))
-        if one is None:
+        if mean is None:
             continue
-        place, look = left + width * (one.value - at[0]), style(number)
-        if one.low is not None and one.high is not None:
-            ends = [left + width * (end - at[0]) for end in (one.low, one.high)]
+        place, look = left + width * (mean.value - at[0]), style(number)
+        if mean.low is not None and mean.high is not None:
+            ends = [left + width * (end - at[0]) for end in (mean.low, mean.high)]
             shapes.append(Stroke([(end, middle) for end in ends], look.colour, width=2))
         dot = marker(look.marker, place, middle, 4.5)
-        title = f"{name}: {one}"
+        title = f"{name}: {mean}"
         shapes.append(Stroke(dot, fill=look.colour, closed=True, title=title))
-        shapes.append(Label(right + 10, middle + 4, str(one)))
+        shapes.append(Label(right + 10, middle + 4, str(mean)))
     return Drawing(_WIDTH, bottom + 48, tuple(shapes))
 
 
@@ -192,31 +192,31 @@ class _Axis:
 
 def _ends(values: Sequence[Estimate]) -> list[float]:
     """Every value and every bound; a lone 0 where there are none."""
-    found = [end for one in values for end in (one.value, one.low, one.high) if end is not None]
-    return found or [0.0]
+    ends = [end for mean in values for end in (mean.value, mean.low, mean.high) if end is not None]
+    return ends or [0.0]
 
 
 def _line(axis: _Axis, line: Line, number: int, name: str) -> Shapes:
     look = style(number)
-    points = [(place, axis.height(one.value)) for place, one in line]
+    points = [(place, axis.height(mean.value)) for place, mean in line]
     shapes: Shapes = [Stroke(points, look.colour, width=2, dash=look.dash, title=name)]
     spacing = -(-len(line) // _MARKED) or 1
-    for (x, y), (_, one) in list(zip(points, line, strict=True))[::spacing]:
+    for (x, y), (_, mean) in list(zip(points, line, strict=True))[::spacing]:
         dot = marker(look.marker, x, y)
-        title = f"{name}: {one}"
+        title = f"{name}: {mean}"
         shapes.append(Stroke(dot, fill=look.colour, closed=True, title=title))
     return shapes
 
 
 def _near(values: Sequence[Estimate]) -> list[Estimate]:
     """Values whose intervals reach no further than the values are apart: few runs say little."""
-    means = [one.value for one in values]
+    means = [mean.value for mean in values]
     reach = max(means, default=0.0) - min(means, default=0.0) or math.inf
     return [
-        Estimate(one.value, max(one.low, min(means) - reach), min(one.high, max(means) + reach))
-        if one.low is not None and one.high is not None
-        else one
-        for one in values
+        Estimate(mean.value, max(mean.low, min(means) - reach), min(mean.high, max(means) + reach))
+        if mean.low is not None and mean.high is not None
+        else mean
+        for mean in values
     ]
 
 
@@ -226,34 +226,34 @@ def _band(axis: _Axis, line: Line, number: int) -> Shapes:
     def height(value: float) -> float:
         return min(_HEIGHT - _BOTTOM, max(_TOP, axis.height(value)))
 
-    upper = [(x, height(one.high)) for x, one in line if one.high is not None]
-    lower = [(x, height(one.low)) for x, one in line if one.low is not None]
+    upper = [(x, height(mean.high)) for x, mean in line if mean.high is not None]
+    lower = [(x, height(mean.low)) for x, mean in line if mean.low is not None]
     if len(upper) < 2:
         return []
     around = [*upper, *reversed(lower)]
     return [Stroke(around, fill=style(number).colour, opacity=0.18, closed=True)]
 
 
-def _whisker(axis: _Axis, x: float, one: Estimate, number: int, colour: str = "") -> Shapes:
-    if one.low is None or one.high is None:
+def _whisker(axis: _Axis, x: float, mean: Estimate, number: int, colour: str = "") -> Shapes:
+    if mean.low is None or mean.high is None:
         return []
-    low, high = axis.height(one.low), axis.height(one.high)
+    low, high = axis.height(mean.low), axis.height(mean.high)
     colour = colour or style(number).colour
     ends = [((x - 2.5, y), (x + 2.5, y)) for y in (low, high)]
     return [Stroke(part, colour, width=1.2) for part in (((x, low), (x, high)), *ends)]
 
 
-def _bar(axis: _Axis, left: float, width: float, one: Estimate, number: int, name: str) -> Shapes:
+def _bar(axis: _Axis, left: float, width: float, mean: Estimate, number: int, name: str) -> Shapes:
     look = style(number)
-    top, bottom = axis.height(max(one.value, 0.0)), axis.height(min(one.value, 0.0))
+    top, bottom = axis.height(max(mean.value, 0.0)), axis.height(min(mean.value, 0.0))
     sizes = left, top, width, max(0.5, bottom - top)
     shade = 0.85 if look.hatch == 0 else 0.3
-    title = f"{name}: {one}"
+    title = f"{name}: {mean}"
     return [
         Stroke(box(*sizes), fill=look.colour, opacity=shade, closed=True, title=title),
         *(Stroke(line, look.colour) for line in hatching(look.hatch, *sizes)),
         Stroke(box(*sizes), look.colour, closed=True),
-        *_whisker(axis, left + width / 2, one, number, INK),
+        *_whisker(axis, left + width / 2, mean, number, INK),
     ]
 
 

@@ -15,6 +15,7 @@ HEADINGS = (
     "calls", "prompt", "reply", "model s", "calls/1k", "prompt/1k", "reply/1k", "s/1k",
 )  # fmt: skip
 _DECIMALS = (1, 0, 0, 2, 2, 0, 0, 3)
+Cells = tuple[list[str], list[list[str]]]  # headings and rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Cost:
 
     def cells(self) -> list[str]:
         """As they stand under `HEADINGS`."""
-        values = [getattr(self, one.name) for one in fields(self)]
+        values = [getattr(self, field.name) for field in fields(self)]
         return [number(value, digits) for value, digits in zip(values, _DECIMALS, strict=True)]
 
 
@@ -62,10 +63,10 @@ def cost_of(spent: Sequence[Mapping[str, float | None]], read: Sequence[int | No
         spent: by episode, as in `Result.usage`; a role that was not called spent nothing.
         read: tokens of the text, by episode.
     """
-    sums = [_sum([one.get(name, 0.0) for one in spent]) for name in _NAMES]
-    thousands = math.fsum(one or 0 for one in read) / 1000 if None not in read else 0.0
-    shares = [None if one is None else one / len(spent) for one in sums]
-    per_read = [None if one is None or not thousands else one / thousands for one in sums]
+    sums = [_sum([usage.get(name, 0.0) for usage in spent]) for name in _NAMES]
+    thousands = math.fsum(tokens or 0 for tokens in read) / 1000 if None not in read else 0.0
+    shares = [None if total is None else total / len(spent) for total in sums]
+    per_read = [None if total is None or not thousands else total / thousands for total in sums]
     return Cost(*shares, *per_read)  # type: ignore[arg-type]
 
 
@@ -74,15 +75,15 @@ def _sum(values: Sequence[float | None]) -> float | None:
     return math.fsum(known) if len(known) == len(values) else None
 
 
-def cost_cells(spent: Sequence[Cost | None]) -> tuple[list[str], list[list[str]]]:
+def cost_cells(spent: Sequence[Cost | None]) -> Cells:
     """Headings and the cells of every row; no columns where there is no cost at all."""
     if not any(spent):
         return [], [[] for _ in spent]
     none = ["-"] * len(HEADINGS)
-    return list(HEADINGS), [none if one is None else one.cells() for one in spent]
+    return list(HEADINGS), [none if cost is None else cost.cells() for cost in spent]
 
 
-class _Row(Protocol):
+class _Costed(Protocol):
     @property
     def agent(self) -> str: ...
 
@@ -90,7 +91,7 @@ class _Row(Protocol):
     def costs(self) -> Mapping[str, Cost]: ...
 
 
-def cost_columns(rows: Sequence[_Row]) -> tuple[list[str], list[list[str]]]:
+def cost_columns(rows: Sequence[_Costed]) -> Cells:
     """Headings and the cells of every row: what the agents' own models cost.
 
     No columns where no agent called one; "-" for an agent that did not.
@@ -98,18 +99,18 @@ def cost_columns(rows: Sequence[_Row]) -> tuple[list[str], list[list[str]]]:
     return cost_cells([row.costs.get(MANAGER) for row in rows])
 
 
-def beside_cells(rows: Sequence[_Row]) -> tuple[list[str], list[list[str]]]:
+def beside_cells(rows: Sequence[_Costed]) -> Cells:
     """Headings and rows of what other models than the agents' cost, by agent."""
     cells = [
-        [row.agent, role, *one.cells()]
+        [row.agent, role, *cost.cells()]
         for row in rows
-        for role, one in row.costs.items()
+        for role, cost in row.costs.items()
         if role != MANAGER
     ]
     return ["agent", "model as", *HEADINGS], cells
 
 
-def beside(rows: Sequence[_Row]) -> str:
+def beside(rows: Sequence[_Costed]) -> str:
     """`beside_cells` below another table; "" where there is no such model."""
     heading, cells = beside_cells(rows)
     return f"\n\n{text_table(heading, cells)}" if cells else ""

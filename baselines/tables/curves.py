@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from baselines.suites import HEADLINE, UNLIMITED
-from baselines.tables.cost import beside, cost_columns
+from baselines.tables.cost import Cells, cost_columns
 from baselines.tables.results import Result
-from baselines.tables.summary import AgentSummary, cell, footnote, render_table
-from finemem_env.cli.tables import text_table
+from baselines.tables.summary import (
+    AgentSummary,
+    cell,
+    competency_means,
+    render_cells,
+    table_cells,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +61,19 @@ def headline(budgets: Iterable[str]) -> str:
 
 
 def run_table(rows: Sequence[AgentSummary], results: Sequence[Result]) -> str:
-    """The table of a run: `rows` at the headline budget, with the other budgets where they are."""
-    if len({result.budget for result in results}) < 2:
-        return render_table(rows)
-    return text_table(*curve_cells(rows, curves(results))) + footnote(rows) + beside(rows)
+    """The table of a run as text, with what belongs below it."""
+    return render_cells(run_cells(rows, curves(results)), rows)
 
 
-def curve_cells(
-    rows: Sequence[AgentSummary], lines: Sequence[Curve]
-) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows: scores at the headline budget, area, other budgets, costs of models."""
-    by_agent = {curve.agent: curve for curve in lines}
+def run_cells(rows: Sequence[AgentSummary], lines: Sequence[Curve]) -> Cells:
+    """Headings and rows at the headline budget.
+
+    Where several budgets were played: scores, area, other budgets, costs of models.
+    """
     budgets = list(dict.fromkeys(budget for curve in lines for budget in curve.scores))
+    if len(budgets) < 2:
+        return table_cells(rows)
+    by_agent = {curve.agent: curve for curve in lines}
     names = list(dict.fromkeys(name for curve in lines for name in curve.competencies))
     others = [budget for budget in budgets if budget not in (HEADLINE, UNLIMITED)]
     heading = ["agent", "failed", "score", "macro", "95 % interval", "normalised", *names]
@@ -92,16 +98,3 @@ def area(scores: Mapping[str, float]) -> float | None:
         return None
     total = math.fsum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(points))
     return total / (points[-1][0] - points[0][0])
-
-
-def competency_means(results: Sequence[Result]) -> dict[str, float]:
-    """Mean score of each competency that was played, in the order AR, TTL, LRU, CR."""
-    groups: dict[str, list[float]] = defaultdict(list)
-    for result in results:
-        if result.status != "invalid":
-            groups[result.competency].append(result.score)
-    return {
-        name: math.fsum(groups[name]) / len(groups[name])
-        for name in ("AR", "TTL", "LRU", "CR")
-        if name in groups
-    }

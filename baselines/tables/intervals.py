@@ -48,23 +48,6 @@ class Estimate:
         return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Stratum:
-    """Weighted deviations of the episodes of a task from its mean."""
-
-    deviations: Sequence[float]
-
-    @property
-    def freedom(self) -> int:
-        return len(self.deviations) - 1
-
-    @property
-    def variance(self) -> float:
-        """Of the sum of its scores."""
-        squares = math.fsum(deviation * deviation for deviation in self.deviations)
-        return squares * len(self.deviations) / self.freedom
-
-
 def mean_interval(
     plays: Iterable[Play], low: float = 0.0, high: float = 1.0
 ) -> tuple[float, float] | None:
@@ -86,7 +69,7 @@ def mean_interval(
         return None
     values = [score for group in groups for each in group for score in each]
     mean = math.fsum(values) / len(values)
-    variance, freedom = _variance(list(map(_stratum, groups)), len(values))
+    variance, freedom = _variance(groups, len(values))
     units = sum(map(len, groups))
     if variance == 0.0:
         if any(0.0 < value < 1.0 for value in values):
@@ -119,22 +102,22 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def _stratum(group: Sequence[Sequence[float]]) -> _Stratum:
-    count = sum(map(len, group))
-    mean = math.fsum(score for each in group for score in each) / count
-    return _Stratum([math.fsum(score - mean for score in each) for each in group])
-
-
-def _variance(strata: Sequence[_Stratum], count: int) -> tuple[float, float]:
+def _variance(groups: Sequence[Sequence[Sequence[float]]], count: int) -> tuple[float, float]:
     """Variance of the mean of `count` scores, and its degrees of freedom."""
-    parts = [stratum.variance for stratum in strata]
-    total = math.fsum(parts)
+    parts = [(_sum_variance(group), len(group) - 1) for group in groups]
+    total = math.fsum(variance for variance, _ in parts)
     if total <= 0.0:
         return 0.0, 0.0
-    spread = math.fsum(
-        part * part / stratum.freedom for part, stratum in zip(parts, strata, strict=True)
-    )
+    spread = math.fsum(variance * variance / freedom for variance, freedom in parts)
     return total / count**2, total * total / spread
+
+
+def _sum_variance(group: Sequence[Sequence[float]]) -> float:
+    """Variance of the sum of a task's scores, from how its episodes deviate from its mean."""
+    mean = math.fsum(score for each in group for score in each) / sum(map(len, group))
+    deviations = [math.fsum(score - mean for score in each) for each in group]
+    squares = math.fsum(deviation * deviation for deviation in deviations)
+    return squares * len(group) / (len(group) - 1)
 
 
 def _wilson(mean: float, variance: float, units: int, t: float) -> tuple[float, float]:

@@ -20,7 +20,7 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float |
         (_sign(a - c), _sign(b - d))
         for (a, b), (c, d) in combinations(zip(first, second, strict=True), 2)
     ]
-    untied = [sum(one[side] != 0 for one in signs) for side in (0, 1)]
+    untied = [sum(pair[side] != 0 for pair in signs) for side in (0, 1)]
     if not all(untied):
         return None
     return sum(a * b for a, b in signs) / math.sqrt(untied[0] * untied[1])
@@ -41,16 +41,16 @@ def rank_interval(first: Scores, second: Scores, seed: int = 0) -> tuple[float, 
         for scores in (first, second)
     ]
     rng = np.random.default_rng(seed)
-    found = []
+    taus = []
     for _ in range(_DRAWS):
         drawn = rng.integers(len(shared), size=len(shared))
         means = [table[:, drawn].mean(axis=1).tolist() for table in tables]
         tau = rank_correlation(*means)
         if tau is not None:
-            found.append(tau)
-    if len(found) < _DRAWS / 2:
+            taus.append(tau)
+    if len(taus) < _DRAWS / 2:
         return None
-    low, high = np.quantile(found, [0.025, 0.975]).tolist()
+    low, high = np.quantile(taus, [0.025, 0.975]).tolist()
     return low, high
 
 
@@ -63,7 +63,7 @@ def agreement(first: Mapping[Any, float], second: Mapping[Any, float]) -> float 
 
 
 def _shared(scores: Sequence[Mapping[Any, float]]) -> list[Any]:
-    return [place for place in scores[0] if all(place in one for one in scores)] if scores else []
+    return [place for place in scores[0] if all(place in own for own in scores)] if scores else []
 
 
 def _sign(value: float) -> int:

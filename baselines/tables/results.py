@@ -110,9 +110,9 @@ def _halves(session: Session) -> dict[str, float | None]:
     The middle chunk of an odd number belongs to neither.
     """
     scores: dict[str, list[float]] = {"early": [], "late": []}
-    for asked, _ in session.record.finals:
-        if asked.question.evidence and not asked.answer.failed:
-            place = 2 * max(one.chunk for one in asked.question.evidence) + 1
+    for final, _ in session.record.finals:
+        if final.question.evidence and not final.answer.failed:
+            place = 2 * max(entry.chunk for entry in final.question.evidence) + 1
             if place != session.num_chunks:
-                scores["late" if place > session.num_chunks else "early"].append(asked.score)
+                scores["late" if place > session.num_chunks else "early"].append(final.score)
     return {half: float(np.mean(own)) if own else None for half, own in scores.items()}

@@ -107,5 +107,5 @@ def _step(least: float, whole: bool) -> float:
     if least <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(least))
-    step = next(power * one for one in (1, 2, 5, 10) if power * one >= least * (1 - 1e-9))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
     return max(1.0, step) if whole else step

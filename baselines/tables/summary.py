@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from baselines.tables.cost import Cost, beside, cost_columns, costs
+from baselines.tables.cost import Cells, Cost, beside, cost_columns, costs
 from baselines.tables.intervals import Play, mean_interval
 from baselines.tables.results import Result
 from finemem_env.cli.tables import interval, number, text_table
@@ -76,6 +76,7 @@ def _summary(agent: str, by_agent: Mapping[str, list[Result]]) -> AgentSummary:
     results = by_agent[agent]
     counted = [result for result in results if result.status != "invalid"]
     done = [result for result in counted if result.status == "ok"]
+    macro = competency_means(counted).values()
     seconds = sum(result.agent_seconds + result.env_seconds for result in done)
     rejected: dict[str, int] = defaultdict(int)
     for result in done:
@@ -87,7 +88,7 @@ def _summary(agent: str, by_agent: Mapping[str, list[Result]]) -> AgentSummary:
         failed=len(counted) - len(done),
         invalid=len(results) - len(counted),
         score=_mean(counted, lambda result: result.score),
-        score_macro=_macro(counted),
+        score_macro=math.fsum(macro) / len(macro) if macro else None,
         interval=mean_interval(Play(r.task, r.episode_id, r.score) for r in counted),
         normalised=_normalised(counted, by_agent),
         r_chunk=_mean(done, lambda result: result.r_chunk),
@@ -109,12 +110,17 @@ def _mean(results: Sequence[Result], value: Callable[[Result], float | None]) ->
     return math.fsum(known) / len(known) if known else None
 
 
-def _macro(results: Sequence[Result]) -> float | None:
+def competency_means(results: Sequence[Result]) -> dict[str, float]:
+    """Mean score of each competency that was played, in the order AR, TTL, LRU, CR."""
     groups: dict[str, list[float]] = defaultdict(list)
     for result in results:
-        groups[result.competency].append(result.score)
-    means = [math.fsum(scores) / len(scores) for scores in groups.values()]
-    return math.fsum(means) / len(means) if means else None
+        if result.status != "invalid":
+            groups[result.competency].append(result.score)
+    return {
+        name: math.fsum(groups[name]) / len(groups[name])
+        for name in ("AR", "TTL", "LRU", "CR")
+        if name in groups
+    }
 
 
 def _normalised(results: Sequence[Result], by_agent: Mapping[str, list[Result]]) -> float | None:
@@ -149,10 +155,15 @@ _DECIMALS = {"memory_tokens": 0, "steps_per_second": 0}
 
 def render_table(rows: Sequence[AgentSummary]) -> str:
     """The table as text, with what belongs below it."""
-    return text_table(*table_cells(rows)) + footnote(rows) + beside(rows)
+    return render_cells(table_cells(rows), rows)
 
 
-def table_cells(rows: Sequence[AgentSummary]) -> tuple[list[str], list[list[str]]]:
+def render_cells(cells: Cells, rows: Sequence[AgentSummary]) -> str:
+    """Cells about `rows` as text, with what belongs below them."""
+    return text_table(*cells) + footnote(rows) + beside(rows)
+
+
+def table_cells(rows: Sequence[AgentSummary]) -> Cells:
     """Headings and one row per agent; "-" where a number does not exist.
 
     The columns of failed episodes, invalid episodes and the macro-mean appear when they say more

@@ -49,12 +49,12 @@ def names_another(prediction: str, question: Question) -> bool:
     What the question says, or a gold, may be said again: "A, B" within the gold "A, B, C".
     """
     table = _TABLES[question.excluded]
-    found = table.grams.intersection(_grams(form(prediction).tokens, table.sizes))
+    others = table.grams.intersection(_grams(form(prediction).tokens, table.sizes))
     for text in (question.question, *question.answers):
-        if not found:
+        if not others:
             return False
-        found = found.difference(_grams(form(text).tokens, table.sizes))
-    return bool(found)
+        others = others.difference(_grams(form(text).tokens, table.sizes))
+    return bool(others)
 
 
 def _grams(tokens: _Gram, sizes: Iterable[int]) -> Iterable[_Gram]:
@@ -68,7 +68,7 @@ def takes_back(prediction: Form, gold: Form, golds: Sequence[Form]) -> bool:
     explain.
     """
     other = _OPPOSITES.get(gold.tokens)
-    if other is None or any(one.tokens == (other,) for one in golds):
+    if other is None or any(answer.tokens == (other,) for answer in golds):
         return False
     opens = prediction.tokens[:1] == gold.tokens
     return other in prediction.tokens[: _OPENING if opens else None]

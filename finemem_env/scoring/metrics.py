@@ -69,8 +69,8 @@ def score(prediction: str, question: Question) -> float:
         raise DataError(f"question {question.id!r} has no gold answer.")
     if not question.metric.startswith("mem-alpha/"):
         prediction = strip_reasoning(prediction)
-    found = metric.compare(prediction, question)
-    return 0.0 if found and question.excluded and names_another(prediction, question) else found
+    value = metric.compare(prediction, question)
+    return 0.0 if value and question.excluded and names_another(prediction, question) else value
 
 
 def is_judged(metric: str) -> bool:
@@ -150,14 +150,14 @@ def _exact_any(prediction: str, question: Question) -> float:
 
 
 def _substring(prediction: str, question: Question) -> float:
-    found, golds = form(prediction), [form(answer) for answer in question.answers]
-    values = [float(contains(found, gold) and not takes_back(found, gold, golds)) for gold in golds]
+    said, golds = form(prediction), [form(answer) for answer in question.answers]
+    values = [float(contains(said, gold) and not takes_back(said, gold, golds)) for gold in golds]
     return _over_golds(question, values)
 
 
 def _f1(prediction: str, question: Question) -> float:
-    found = form(prediction)
-    return max(_token_f1(found, gold) for gold in _references(question))
+    said = form(prediction)
+    return max(_token_f1(said, gold) for gold in _references(question))
 
 
 def _token_f1(prediction: Form, gold: Form) -> float:
@@ -171,8 +171,8 @@ def _token_f1(prediction: Form, gold: Form) -> float:
 
 
 def _keywords(prediction: str, question: Question) -> float:
-    found = form(prediction)
-    return _over_golds(question, [_keyword_share(found, answer) for answer in question.answers])
+    said = form(prediction)
+    return _over_golds(question, [_keyword_share(said, answer) for answer in question.answers])
 
 
 def _keyword_share(prediction: Form, answer: str) -> float:
@@ -184,8 +184,8 @@ def _keyword_share(prediction: Form, answer: str) -> float:
 
 
 def _rouge_l(prediction: str, question: Question) -> float:
-    found = form(prediction)
-    return max(_rouge_l_f1(found, gold) for gold in _references(question))
+    said = form(prediction)
+    return max(_rouge_l_f1(said, gold) for gold in _references(question))
 
 
 def _rouge_l_f1(prediction: Form, gold: Form) -> float:
@@ -198,8 +198,8 @@ def _rouge_l_f1(prediction: Form, gold: Form) -> float:
 
 def _rouge_l_content(prediction: str, question: Question) -> float:
     """The best F1 of content words, rescaled so that text on another story gets about nothing."""
-    found = form(prediction)
-    value = max(_content_f1(found, gold) for gold in _references(question))
+    said = form(prediction)
+    value = max(_content_f1(said, gold) for gold in _references(question))
     return max(0.0, value - _UNRELATED) / (1 - _UNRELATED)
 
 
@@ -232,15 +232,15 @@ def _multiple_choice(prediction: str, question: Question) -> float:
 
 def _choice(text: str, choices: Sequence[str]) -> int | None:
     """Index of the choice that `text` names by its text or letter; None: none, or more than one."""
-    found, forms = form(text), [form(choice) for choice in choices]
-    same = [i for i, choice in enumerate(forms) if choice.raw == found.raw]
-    same = same or [i for i, choice in enumerate(forms) if equal(found, choice)]
+    said, forms = form(text), [form(choice) for choice in choices]
+    same = [i for i, choice in enumerate(forms) if choice.raw == said.raw]
+    same = same or [i for i, choice in enumerate(forms) if equal(said, choice)]
     if same:
         return same[0]
     letter = _LETTER.match(text) or _SAID_LETTER.search(text)
     if letter and ord(letter[1].upper()) - ord("A") < len(choices):
         return ord(letter[1].upper()) - ord("A")
-    named = [i for i, choice in enumerate(forms) if contains(found, choice)]
+    named = [i for i, choice in enumerate(forms) if contains(said, choice)]
     longest = [i for i in named if not any(j != i and contains(forms[j], forms[i]) for j in named)]
     return longest[0] if len(longest) == 1 else None
 
@@ -276,7 +276,7 @@ _ALL = _OWN | films.METRICS | locomo.METRICS | mem_alpha.METRICS | mab.METRICS
 METRICS: Registry[Metric] = Registry(
     "metric",
     {
-        **{name: Metric(*one) for name, one in _ALL.items()},
+        **{name: Metric(*metric) for name, metric in _ALL.items()},
         **{name: Metric(judged.description, None) for name, judged in JUDGED.items()},
     },
 )

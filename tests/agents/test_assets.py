@@ -11,7 +11,7 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 
 from agents.assets import tiny_folder
 from agents.model.policy import load_policy
-from agents.runs.config import PRESETS, from_dict
+from agents.runs.config import PRESETS, TrainConfig
 from agents.warmstart import REFINE, WarmStart, check
 
 
@@ -22,13 +22,13 @@ def test_it_is_at_most_three_megabytes_and_pickles_nothing() -> None:
 
 
 def test_it_has_under_a_million_parameters() -> None:
-    model = load_policy(from_dict(PRESETS["cpu"]).model).model
+    model = load_policy(TrainConfig(**PRESETS["cpu"]).model).model
     assert sum(one.numel() for one in model.parameters()) < 1_000_000
 
 
 def test_it_scores_what_its_record_says() -> None:
     record = json.loads((tiny_folder() / "warmstart.json").read_text())
-    policy = load_policy(from_dict(PRESETS["cpu"]).model)
+    policy = load_policy(TrainConfig(**PRESETS["cpu"]).model)
     config = WarmStart(**record["config"])
     for part, stage in {"scores": None, "copying": REFINE[-1]}.items():
         if part not in record:

@@ -24,7 +24,7 @@ from agents.grpo import main
 from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.runs.beside import normalised, reference_lines
-from agents.runs.config import PRESETS, from_dict
+from agents.runs.config import PRESETS, TrainConfig
 from agents.runs.evaluation import REFERENCES
 from agents.runs.tracking import METRICS, Tracker
 from agents.trainer import Interrupted, Run, TrainingError
@@ -41,7 +41,7 @@ SMALL: dict[str, Any] = {
     "env_args": {**PRESETS["cpu"]["env_args"], "num_chunks": 2},
     "contexts": 2,
     "group_size": 3,
-    "max_new_tokens": 60,
+    "max_new_tokens": 24,
     "updates": 2,
     "eval_every": 1,
     "eval_episodes": 2,
@@ -53,17 +53,17 @@ SMALL: dict[str, Any] = {
 # The same with one chunk an episode, where nothing is asked of more.
 BRIEF = SMALL | {
     "env_args": {**SMALL["env_args"], "num_chunks": 1},
-    "max_new_tokens": 40,
+    "max_new_tokens": 16,
     "eval_episodes": 1,
 }
 
 
 def brief(**changes: object) -> TrainConfig:
-    return from_dict(BRIEF | changes)
+    return TrainConfig(**BRIEF | changes)
 
 
 def small(**changes: object) -> TrainConfig:
-    return from_dict(SMALL | changes)
+    return TrainConfig(**SMALL | changes)
 
 
 def train(config: TrainConfig, folder: Path, *, resume: bool = False) -> Run:

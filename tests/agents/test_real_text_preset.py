@@ -36,6 +36,7 @@ def test_it_trains_on_the_files_that_its_page_makes(
         assert f"\n{name} " in table
     kept = json.loads(Path("run/config.json").read_text(encoding="utf-8"))
     assert kept["env_args"] == preset["env_args"]
+    assert kept["env_args"]["weights"] == {"format": 0.4}
     assert kept["source"] == preset["source"]
     settings = json.loads(Path("run/environment.json").read_text(encoding="utf-8"))
     assert settings["line_numbers"] is True

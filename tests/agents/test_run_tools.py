@@ -20,7 +20,7 @@ from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.model.policy import load_policy
 from agents.runs import ablation_report
-from agents.runs.config import PRESETS, from_dict
+from agents.runs.config import PRESETS, TrainConfig
 from agents.runs.curves import each_alone
 from agents.runs.load import load_run
 from agents.settings import ModelConfig
@@ -46,7 +46,7 @@ SMALL: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    run = Run.start(from_dict(SMALL), folder, resume=False, world=World())
+    run = Run.start(TrainConfig(**SMALL), folder, resume=False, world=World())
     run.train()
     run.finish()
     return folder

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from baselines.published import fill, main, markdown, partial, plan, published_markdown
+from baselines.published import fill, main, markdown, partial, plan
 from baselines.runs.episodes import instance_seeds
 from baselines.tables.published_tables import TABLES, PublishedTable, macro, mean
 from baselines.tables.results import Result
 from baselines.verify import main as verify
+from finemem_env.cli.tables import markdown_table
+from finemem_env.cli.tables import number as shown
 from finemem_env.data.catalogue import SOURCES
 from finemem_env.data.published.dialects import rule_for
 from finemem_env.errors import ConfigError, DataError
@@ -22,6 +24,7 @@ from tests.backends.servers import StubServer
 from tests.data.parquet_files import instance, mab_folder, memalpha_folder, write_parquet
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "results.md").read_text("utf-8")
+ROUNDING = 0.0015  # what rounding the columns to three decimals can make of their mean
 QUICK = ("HotpotQA", "PubMed")  # columns that are soon played
 every_table = pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
 
@@ -77,6 +80,24 @@ def test_memoryagentbench_prints_the_macro_mean() -> None:
     for row in table.rows:
         average = macro(table.columns, row.scores)
         assert average == pytest.approx(row.reported, abs=0.0007)
+
+
+def published_markdown(table: PublishedTable) -> str:
+    """The published lines: the average as printed, both averages computed again, what it is off."""
+    with_memory = any(row.memory is not None for row in table.rows)
+    heading = ["method", *(column.name for column in table.columns)]
+    heading += ["printed", "mean", "macro", f"printed - {table.headline}"]
+    rows = []
+    for row in table.rows:
+        averages = {"mean": mean(row.scores), "macro": macro(table.columns, row.scores)}
+        off = row.reported - (averages[table.headline] or 0.0)
+        values = (*row.scores, row.reported, *averages.values())
+        cells = [shown(value, bare=True) for value in values]
+        cells.append(shown(off, sign=True, bare=True) if abs(off) > ROUNDING else "")
+        rows.append([row.method, *cells])
+        if with_memory:
+            rows[-1].append("-" if row.memory is None else f"{row.memory:g}")
+    return markdown_table([*heading, "memory [k]"] if with_memory else heading, rows)
 
 
 @every_table

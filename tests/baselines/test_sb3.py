@@ -15,7 +15,7 @@ import pytest
 
 from baselines.agents import make_agent
 from baselines.benchmark import main as benchmark
-from baselines.runs.runner import Entry, run_episode
+from baselines.runs.runner import run_episode
 from baselines.sb3 import ALGORITHMS, Sb3Config, _read_settings, blank, choices, main, train
 from baselines.sb3_weights import restore
 from finemem_env.errors import ConfigError, DataError
@@ -43,7 +43,7 @@ def test_a_training_run_leaves_logs_and_a_checkpoint_that_plays(tmp_path: Path, 
     assert settings["environment"]["protocol"] == "managed"
     env = gym.make("FineMem-AR-v0", disable_env_checker=True, **SMALL)
     agent = make_agent("sb3", {"checkpoint": str(tmp_path / "run")})
-    result, trace = run_episode(env, Entry("sb3", agent), 0, 0, {})
+    result, trace = run_episode(env, "sb3", agent, 0, 0, {})
     assert result.status == "ok"
     assert not result.rejected
     assert trace is not None
@@ -57,7 +57,7 @@ class Stop:
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def __call__(self, base: type, progress: object) -> Callable[[], Any]:
+    def __call__(self, base: type, progress: object) -> Any:  # noqa: ANN401
         after = self.after
 
         class Callback(base):  # type: ignore[misc]
@@ -66,7 +66,7 @@ class Stop:
                     raise KeyboardInterrupt
                 return True
 
-        return Callback
+        return Callback()
 
 
 ARGUMENTS = ["--env", "FineMem-CR-v0", "--env-args", json.dumps(SMALL), "--steps", "256"]

@@ -214,7 +214,20 @@ def test_a_damaged_result_of_a_submission_is_one_line(
 
     assert verify.main([str(tamper(played, damage, tmp_path))]) == 2
     error = capsys.readouterr().err
-    assert "result 1: usage must be a mapping of names" in error
+    assert "results[1]: usage must be a mapping of names" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("key", ["budgets", "agents", "episodes", "versions", "task_hashes"])
+def test_a_submission_without_a_part_of_its_config_is_one_line(
+    key: str, played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def damage(record: dict[str, Any]) -> None:
+        del record["config"][key]
+
+    assert verify.main([str(tamper(played, damage, tmp_path))]) == 2
+    error = capsys.readouterr().err
+    assert f"config: {key}: expected" in error
     assert error.count("\n") == 1
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from baselines.tables.summary import CEILING
-from benchmarks import ceiling
-from benchmarks.ceiling import WordJudge, earnings, players
+from benchmarks import ceiling, floor
+from benchmarks.ceiling import WordJudge, players
 from benchmarks.exploits import PROTOCOLS
-from benchmarks.floor import Earned, tasks
+from benchmarks.floor import Earned, earnings, tasks
 from finemem_env.data.registry import SOURCES, load_source
 from finemem_env.data.source import SourceConfig
 from finemem_env.errors import ConfigError
@@ -41,7 +41,7 @@ def above(env_id: str, keywords: dict[str, Any]) -> dict[str, float]:
     """The scores of those that score more than the oracle, and its own."""
     known = players()
     chosen = {name: known[name] for name in (CEILING, *OTHERS)}
-    found = earnings(env_id, keywords, 1, 0, chosen)
+    found = earnings(env_id, {"judge": WordJudge(), **keywords}, 1, 0, chosen)
     return {name: one.score for name, one in found.items() if one.score > found[CEILING].score}
 
 
@@ -91,7 +91,7 @@ def test_the_command_tells_what_is_above(
     other: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {CEILING: Earned(1.0, 6.0), "fifo": Earned(other, 2.0), "rag": Earned(0.1, 7.0)}
-    monkeypatch.setattr(ceiling, "earnings", lambda *given: dict(found))
+    monkeypatch.setattr(floor, "earnings", lambda *given: dict(found))
     assert ceiling.main(["synthetic", "--protocols", "managed"]) == (other > 1)
     out = capsys.readouterr().out
     assert out.count("| fifo") == 4

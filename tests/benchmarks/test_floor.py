@@ -1,23 +1,34 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from baselines.agents import AGENTS, make_agent
 from baselines.tables.summary import FLOOR
 from benchmarks import floor
-from benchmarks.floor import QUESTIONS, returns, tasks
+from benchmarks.floor import QUESTIONS, Earned, earnings, tasks
 from finemem_env.data.registry import SOURCES, load_source
 from finemem_env.data.source import SourceConfig
 from finemem_env.errors import ConfigError, DataError
 from tests.data.parquet_files import memalpha_folder
 
 
+def returns(
+    env_id: str, keywords: Mapping[str, Any], agents: Iterable[str] = AGENTS
+) -> dict[str, float]:
+    players = {name: make_agent(name) for name in agents}
+    played = earnings(env_id, keywords, 1, 0, players)
+    return {name: earned.total for name, earned in played.items()}
+
+
 @pytest.mark.parametrize("asked", QUESTIONS)
 @pytest.mark.parametrize("task", list(tasks(["synthetic"])), ids=lambda task: task[0])
 def test_an_empty_memory_earns_least(task: tuple[str, str, dict[str, str]], asked: str) -> None:
     _, env_id, keywords = task
-    earned = returns(env_id, {**keywords, **QUESTIONS[asked], "num_chunks": 3}, episodes=1)
+    earned = returns(env_id, {**keywords, **QUESTIONS[asked], "num_chunks": 3})
     assert len(earned) > 10
     assert min(earned.values()) == earned[FLOOR] == 0.0
     assert max(earned.values()) > 0.5
@@ -25,7 +36,7 @@ def test_an_empty_memory_earns_least(task: tuple[str, str, dict[str, str]], aske
 
 def test_where_the_format_pays_an_empty_memory_earns() -> None:
     paid = {"num_chunks": 3, "reward": "fine-mem", "chunk_questions": 0}
-    assert returns("FineMem-AR-v0", paid, 1, agents=(FLOOR,))[FLOOR] > 3.0
+    assert returns("FineMem-AR-v0", paid, (FLOOR,))[FLOOR] > 3.0
 
 
 def test_a_source_that_cuts_its_chunks_is_not_told_their_number(tmp_path: Path) -> None:
@@ -44,7 +55,7 @@ def test_published_instances_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FINEMEM_DATA", str(memalpha_folder(tmp_path)))
-    monkeypatch.setattr(floor.returns, "__defaults__", (0, (FLOOR, "fifo")))
+    monkeypatch.setattr(floor, "AGENTS", (FLOOR, "fifo"))
     assert floor.main(["memalpha"]) == 0
     shown = capsys.readouterr()
     assert shown.out.count("| memalpha | ") == 2
@@ -55,7 +66,9 @@ def test_published_instances_are_measured(
 def test_the_command_prints_a_line_for_every_source(
     other: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(floor, "returns", lambda *given: {FLOOR: 0.0, "fifo": other, "rag": 1.0})
+    totals = {FLOOR: 0.0, "fifo": other, "rag": 1.0}
+    earned = {name: Earned(0.0, total) for name, total in totals.items()}
+    monkeypatch.setattr(floor, "earnings", lambda *given: earned)
     assert floor.main(["synthetic"]) == (other < 0)
     out = capsys.readouterr().out
     assert out.count("| synthetic ") == 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.gold import gold_share, gold_steps
+from benchmarks.gold import gold_share
 from finemem_env.rewards import FinalOutcome, ShownItem
 from finemem_env.types import Evidence, Question
 
@@ -54,7 +54,3 @@ def test_an_early_question_shares_over_the_steps_before_it() -> None:
 )
 def test_nothing_to_measure(asked: Question, final: FinalOutcome) -> None:
     assert gold_share(asked, final, "cited", 4) is None
-
-
-def test_gold_steps() -> None:
-    assert gold_steps(question(3, 1, 3)) == {1, 3}

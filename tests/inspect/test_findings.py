@@ -11,7 +11,7 @@ import pytest
 
 import finemem_env  # noqa: F401
 from baselines.agents import make_agent
-from baselines.runs.runner import Entry, run_episode, session_of
+from baselines.runs.runner import run_episode, session_of
 from finemem_env.inspect import Finding, find, tell
 from finemem_env.inspect.findings import Where
 from finemem_env.operations import render
@@ -195,8 +195,8 @@ def test_the_memory_told_again_is_the_memory(memory: str, seed: int) -> None:
         memory=memory,
         source="synthetic_cr",
     )
-    agent = Entry("random", make_agent("random", {"seed": seed}))
-    _, trace = run_episode(env, agent, 0, seed, {"id": "FineMem-Mix-v0"})
+    agent = make_agent("random", {"seed": seed})
+    _, trace = run_episode(env, "random", agent, 0, seed, {"id": "FineMem-Mix-v0"})
     assert trace is not None
     story = tell(trace)
     last = len(trace.steps) - 1
@@ -208,8 +208,8 @@ def test_the_memory_told_again_is_the_memory(memory: str, seed: int) -> None:
 
 def test_the_credit_of_all_questions_is_that_of_the_episode() -> None:
     env = gym.make("FineMem-AR-v0", disable_env_checker=True, memory_budget="unlimited")
-    agent = Entry("store_chunks", make_agent("store_chunks"))
-    _, trace = run_episode(env, agent, 0, 3, {"id": "FineMem-AR-v0"})
+    agent = make_agent("store_chunks")
+    _, trace = run_episode(env, "store_chunks", agent, 0, 3, {"id": "FineMem-AR-v0"})
     assert trace is not None
     sums = [0.0] * len(trace.steps)
     for answer in trace.answers:

@@ -71,7 +71,7 @@ def gradients(
     )
     batches = largest(count_batches(mine, MAX_TOKENS))
     config = LossConfig(loss_type=loss_type, entropy_coef=0.01)
-    accumulate_gradients(scorer, mine, config, counts, max_tokens=MAX_TOKENS, batches=batches)
+    accumulate_gradients(scorer, mine, config, counts, micro_tokens=MAX_TOKENS, batches=batches)
     return {
         f"{loss_type}.{name}": whole(p.grad)
         for name, p in zip(names, scorer.parameters(), strict=True)

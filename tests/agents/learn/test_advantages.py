@@ -274,17 +274,17 @@ def test_batch_spread_counts_each_context_once() -> None:
 def test_batch_spread_is_reduced_over_processes() -> None:
     """Two halves that add up their sums get the values of one whole."""
     whole = compute_advantages(rollouts_of(), Estimator("step", scale="batch"))
-    parts: list[tuple[float, int]] = []
+    parts: list[tuple[float, float]] = []
 
-    def collect(total: float, count: int) -> tuple[float, int]:
-        parts.append((total, count))
-        return total, count
+    def collect(pair: tuple[float, float]) -> tuple[float, float]:
+        parts.append(pair)
+        return pair
 
     for name in "AB":
         compute_advantages(rollouts_of(name), Estimator("step", scale="batch"), collect)
     total, count = sum(p[0] for p in parts), sum(p[1] for p in parts)
     half = compute_advantages(
-        rollouts_of("A"), Estimator("step", scale="batch"), lambda *_: (total, count)
+        rollouts_of("A"), Estimator("step", scale="batch"), lambda _: (total, count)
     )
     np.testing.assert_allclose(np.stack(half.values), np.stack(whole.values[:3]))
 

@@ -15,6 +15,8 @@ from agents.learn import checkpoint
 from agents.learn.checkpoint import Position
 from finemem_env.errors import ConfigError
 
+SETTINGS = {"lr": 0.1, "env_args": {"n": (1,)}}
+
 
 def make(seed: int = 0) -> tuple[Any, Any]:
     torch.manual_seed(seed)
@@ -27,10 +29,10 @@ def make(seed: int = 0) -> tuple[Any, Any]:
 
 def test_everything_comes_back(tmp_path: Path) -> None:
     model, optimizer = make()
-    path = checkpoint.save(tmp_path, model, optimizer, Position(7, 0.5, 4), "digest")
+    path = checkpoint.save(tmp_path, model, optimizer, Position(7, 0.5, 4), SETTINGS)
     drawn = (random.random(), float(np.random.rand()), float(torch.rand(())))
     other, other_optimizer = make(seed=1)
-    position = checkpoint.load(path, other, other_optimizer, "digest")
+    position = checkpoint.load(path, other, other_optimizer, SETTINGS, {})
     assert position == Position(7, 0.5, 4)
     assert (random.random(), float(np.random.rand()), float(torch.rand(()))) == drawn
     for one, two in zip(model.parameters(), other.parameters(), strict=True):
@@ -44,14 +46,14 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     model, optimizer = make()
     for update in range(5):
-        checkpoint.save(tmp_path, model, optimizer, Position(update), "digest")
+        checkpoint.save(tmp_path, model, optimizer, Position(update), SETTINGS)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["000003", "000004"]
     assert checkpoint.latest(tmp_path) == tmp_path / "000004"
 
 
 def test_nothing_is_pickled(tmp_path: Path) -> None:
     model, optimizer = make()
-    path = checkpoint.save(tmp_path, model, optimizer, Position(), "digest")
+    path = checkpoint.save(tmp_path, model, optimizer, Position(), SETTINGS)
     assert {one.suffix for one in path.iterdir()} == {".safetensors", ".json"}
 
 
@@ -59,14 +61,14 @@ def test_a_full_disk_is_one_clear_error_and_costs_no_earlier_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, optimizer = make()
-    checkpoint.save(tmp_path, model, optimizer, Position(1), "digest")
+    checkpoint.save(tmp_path, model, optimizer, Position(1), SETTINGS)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(ConfigError, match=r"No space left.*--resume"):
-        checkpoint.save(tmp_path, model, optimizer, Position(2), "digest")
+        checkpoint.save(tmp_path, model, optimizer, Position(2), SETTINGS)
     assert [one.name for one in tmp_path.iterdir()] == ["000001"]
 
 
@@ -77,13 +79,23 @@ def test_a_folder_that_was_being_written_is_not_a_checkpoint(tmp_path: Path) -> 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     model, optimizer = make()
-    path = checkpoint.save(tmp_path, model, optimizer, Position(), "digest")
-    with pytest.raises(ConfigError, match="other settings"):
-        checkpoint.load(path, model, optimizer, "another")
+    path = checkpoint.save(tmp_path, model, optimizer, Position(), SETTINGS)
+    for changed in ({"lr": 0.2, "env_args": {"n": [1]}}, {**SETTINGS, "new": 2}, {"lr": 0.1}):
+        with pytest.raises(ConfigError, match="other settings"):
+            checkpoint.load(path, model, optimizer, changed, {"new": 1})
+
+
+def test_a_setting_that_is_newer_than_the_checkpoint_had_its_default(tmp_path: Path) -> None:
+    model, optimizer = make()
+    path = checkpoint.save(tmp_path, model, optimizer, Position(3), SETTINGS)
+    usual = {"lr": 0.5, "new": 1}
+    assert checkpoint.load(path, model, optimizer, {**SETTINGS, "new": 1}, usual) == Position(3)
+    with pytest.raises(ConfigError, match=r"other settings \(lr, new;"):  # another default now
+        checkpoint.load(path, model, optimizer, {**SETTINGS, "lr": 0.5, "new": 2}, usual)
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     model, optimizer = make()
-    path = checkpoint.save(tmp_path, model, optimizer, Position(), "digest")
+    path = checkpoint.save(tmp_path, model, optimizer, Position(), SETTINGS)
     with pytest.raises(ConfigError, match="another model"):
         checkpoint.load_weights(path, torch.nn.Sequential(torch.nn.Linear(3, 2)))

@@ -27,8 +27,8 @@ from agents.learn.distributed import World
 from agents.learn.engines import Engines
 from agents.learn.samplers import make_engines
 from agents.model.policy import Policy, load_policy
-from agents.runs.config import PRESETS, from_dict
-from agents.settings import EngineOptions, ModelConfig, SamplerSetup, ServerOptions, check_sampler
+from agents.runs.config import PRESETS, TrainConfig
+from agents.settings import EngineOptions, ModelConfig, SamplingConfig, ServerOptions, check_sampler
 from agents.trainer import Run
 from finemem_env.backends import Sampling
 from finemem_env.backends.hf import HFSampler, load_model, load_tokenizer
@@ -110,7 +110,7 @@ class Engine:
 
 @pytest.fixture
 def policy() -> Policy:
-    return load_policy(from_dict(PRESETS["cpu"]).model)
+    return load_policy(TrainConfig(**PRESETS["cpu"]).model)
 
 
 @pytest.fixture
@@ -118,8 +118,8 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     """Every engine that a run makes in place of vLLM."""
     made: list[Engine] = []
 
-    def load(setup: SamplerSetup, options: EngineOptions, *, launched: bool) -> Sampler:
-        made.append(Engine(setup.folder))
+    def load(folder: Path, *options: object, launched: bool) -> Sampler:
+        made.append(Engine(folder))
         return made[-1]
 
     monkeypatch.setattr(samplers, "check", lambda: None)
@@ -129,16 +129,15 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
 
 def make(policy: Policy, folder: Path, temperature: float = 1.0) -> Engines:
     """The engines of a run as it begins."""
-    found = make_engines(policy, setup(folder), World())
+    found = engines_of(policy, folder, "vllm")
     assert found is not None
     found.refresh()
     found.compare_draws(temperature)
     return found
 
 
-def setup(folder: Path, **changes: Any) -> SamplerSetup:  # noqa: ANN401
-    given: dict[str, Any] = {"name": "vllm", "options": {}, "precision": "float32"}
-    return SamplerSetup(**{**given, "folder": folder, **changes})
+def engines_of(policy: Policy, folder: Path, sampler: str) -> Engines | None:
+    return make_engines(policy, SamplingConfig(sampler=sampler), "float32", folder, World())
 
 
 def shake(policy: Policy) -> None:
@@ -166,7 +165,7 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_loaded(
     name: str, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
-        from_dict({"sampler": name, "sampler_args": options})
+        TrainConfig(**{"sampler": name, "sampler_args": options})
     assert "secret" not in str(caught.value)
 
 
@@ -186,7 +185,7 @@ def test_the_page_names_every_option_with_its_default(cls: type) -> None:
 def test_the_default_is_the_trainers_own_model(policy: Policy, tmp_path: Path) -> None:
     assert check_sampler("transformers", {}) is None
     assert policy.sampler is policy.own
-    assert make_engines(policy, setup(tmp_path, name="transformers"), World()) is None
+    assert engines_of(policy, tmp_path, "transformers") is None
 
 
 def test_an_engine_gets_every_update_and_its_draws_are_the_trainers(
@@ -210,7 +209,7 @@ def test_an_engine_gets_every_update_and_its_draws_are_the_trainers(
 
 
 def test_adapters_arrive_merged(engines: list[Engine], tmp_path: Path) -> None:
-    model = from_dict(PRESETS["cpu"]).model.model
+    model = TrainConfig(**PRESETS["cpu"]).model.model
     policy = load_policy(ModelConfig(model, device="cpu", lora_rank=2))
     sampler = make(policy, tmp_path / "sampler")
     shake(policy)
@@ -256,7 +255,7 @@ def test_without_vllm_the_error_names_the_alternatives(
 
 
 def train(folder: Path, **changes: Any) -> Run:  # noqa: ANN401
-    run = Run.start(from_dict(SMALL | changes), folder, resume=False, world=World())
+    run = Run.start(TrainConfig(**SMALL | changes), folder, resume=False, world=World())
     run.train()
     return run
 
@@ -280,7 +279,7 @@ def test_a_resumed_run_hands_over_the_weights_of_its_checkpoint(
     engines: list[Engine], tmp_path: Path
 ) -> None:
     first = train(tmp_path / "run", updates=1)
-    config = from_dict(SMALL | {"sampler_args": {"tolerance": 0.01}})
+    config = TrainConfig(**SMALL | {"sampler_args": {"tolerance": 0.01}})
     again = Run.start(config, tmp_path / "run", resume=True, world=World())
     probe = [list(range(20, 60))]
     assert engines[1].logprobs(probe) == engines[0].logprobs(probe)
@@ -290,7 +289,7 @@ def test_a_resumed_run_hands_over_the_weights_of_its_checkpoint(
 def test_an_engine_that_keeps_its_weights_stops_the_run(
     engines: list[Engine], tmp_path: Path
 ) -> None:
-    run = Run.start(from_dict(SMALL), tmp_path / "run", resume=False, world=World())
+    run = Run.start(TrainConfig(**SMALL), tmp_path / "run", resume=False, world=World())
     engines[0].fault = "keeps its weights"
     with pytest.raises(BackendError, match="weight update refused"):
         run.train()
@@ -321,7 +320,7 @@ def servers(
 
 def connected(policy: Policy, folder: Path, *servers: EngineServer) -> Engines:
     name = ",".join(one.url for one in servers)
-    found = make_engines(policy, setup(folder, name=name), World())
+    found = engines_of(policy, folder, name)
     assert found is not None
     found.refresh()
     return found
@@ -436,7 +435,7 @@ def test_with_overlap_the_next_rollouts_are_drawn_while_an_update_is_computed(
 )
 def test_overlap_is_for_servers_and_corrected(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        from_dict(changes)
+        TrainConfig(**changes)
 
 
 class Pair(World):

@@ -15,7 +15,7 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 from agents.learn.advantages import Estimator, compute_advantages
 from agents.learn.rollout import RolloutClock, RolloutSampling, drop_draws, roll_out, rows_of
 from agents.model.policy import Policy, load_policy
-from agents.runs.config import PRESETS, from_dict
+from agents.runs.config import PRESETS, TrainConfig
 from agents.runs.metrics import Sums, means, reward_sums, rollout_sums, time_sums
 from finemem_env import MemoryEnv
 from finemem_env.errors import ConfigError
@@ -35,7 +35,7 @@ CUT = RolloutSampling(max_new_tokens=12, instructions=False)  # where no reply n
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load_policy(from_dict(PRESETS["cpu"]).model)
+    return load_policy(TrainConfig(**PRESETS["cpu"]).model)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from agents.learn.loss import Denominators, LossConfig
 from agents.learn.update import accumulate_gradients, count_batches
-from agents.model.batching import Row, collate, flatten, micro_batches, plan, unflatten
+from agents.model.batching import MicroBatch, Row, collate, flatten, micro_batches, plan, unflatten
 from agents.model.logprobs import Scorer, score_rows
 from finemem_env.backends.local import Unit, find_units
 from finemem_env.errors import ConfigError
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 MakeModel = Callable[..., "PreTrainedModel"]
 LOSSES = ["grpo", "dapo", "dr_grpo", "bnpo"]
+
+
+def computed_tokens(batch: MicroBatch) -> int:
+    """Positions that run through the model, padding included."""
+    shared = 0 if batch.prefix_ids is None else batch.prefix_ids.numel()
+    return shared + batch.input_ids.numel()
 
 
 def make_rows(count: int, seed: int = 0, shared: int = 20, group: int = 4) -> list[Row]:
@@ -57,7 +63,7 @@ def make_rows(count: int, seed: int = 0, shared: int = 20, group: int = 4) -> li
 def gradients(
     model: PreTrainedModel,
     rows: Sequence[Row],
-    max_tokens: int = 10_000,
+    micro_tokens: int = 10_000,
     loss_type: Any = "dapo",  # noqa: ANN401
     **options: Any,  # noqa: ANN401
 ) -> list[Tensor]:
@@ -66,7 +72,7 @@ def gradients(
     )
     model.zero_grad()
     config = LossConfig(loss_type=loss_type, entropy_coef=0.01)
-    accumulate_gradients(Scorer(model), rows, config, counts, max_tokens=max_tokens, **options)
+    accumulate_gradients(Scorer(model), rows, config, counts, micro_tokens=micro_tokens, **options)
     return [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
 
@@ -109,7 +115,7 @@ def test_shared_prefix_changes_nothing(make_model: MakeModel, loss_type: str) ->
     whole = gradients(model, rows, 400, loss_type, share=False, old=old)
     assert_same(whole, gradients(model, rows, 400, loss_type, share=True, old=old))
     cost = [
-        sum(batch.computed_tokens for batch in micro_batches(rows, 400, share=share))
+        sum(computed_tokens(batch) for batch in micro_batches(rows, 400, share=share))
         for share in (True, False)
     ]
     assert cost[0] < 0.7 * cost[1]
@@ -118,9 +124,9 @@ def test_shared_prefix_changes_nothing(make_model: MakeModel, loss_type: str) ->
 def test_scores_come_back_in_the_order_of_the_rows(make_model: MakeModel) -> None:
     model, rows = make_model(), make_rows(8)
     scorer = Scorer(model)
-    together = score_rows(scorer, rows, max_tokens=90)
+    together = score_rows(scorer, rows, micro_tokens=90)
     for row, found in zip(rows, together, strict=True):
-        (alone,) = score_rows(scorer, [row], max_tokens=90)
+        (alone,) = score_rows(scorer, [row], micro_tokens=90)
         assert found == pytest.approx(alone, abs=1e-4)
         assert len(found) == len(row.completion)
 
@@ -134,7 +140,7 @@ def test_an_advantage_lands_on_its_own_tokens(make_model: MakeModel, share: bool
     def run(chosen: Sequence[Row]) -> list[Tensor]:
         model.zero_grad()
         accumulate_gradients(
-            Scorer(model), chosen, LossConfig(), counts, max_tokens=10_000, share=share
+            Scorer(model), chosen, LossConfig(), counts, micro_tokens=10_000, share=share
         )
         return [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
@@ -169,7 +175,7 @@ def test_shared_layout() -> None:
     assert batch.source.tolist() == [0, 1, 3]
     assert batch.unit.tolist() == [0, 0]
     assert batch.attention_mask.shape == (2, 5)
-    assert batch.computed_tokens == 7
+    assert computed_tokens(batch) == 7
 
 
 def test_units_keep_the_last_prompt_token() -> None:
@@ -188,7 +194,7 @@ def test_plan_covers_every_row_once_within_the_budget(count: int, budget: int, s
     batches = [collate(rows, units) for units in plan(rows, budget)]
     assert sorted(i for batch in batches for i in batch.rows) == list(range(count))
     for batch in batches:
-        assert batch.computed_tokens <= budget or len(batch.rows) == 1
+        assert computed_tokens(batch) <= budget or len(batch.rows) == 1
     widths = [max(len(rows[i].prompt) + len(rows[i].completion) for i in b.rows) for b in batches]
     if not any(batch.prefix_ids is not None for batch in batches):
         assert widths == sorted(widths, reverse=True)
@@ -214,10 +220,10 @@ def test_refusals(make_model: MakeModel) -> None:
         Row((), (1,))
     with pytest.raises(ConfigError, match="sampler log-probabilities"):
         Row((1,), (1, 2), (0.0,))
-    with pytest.raises(ConfigError, match="max_tokens"):
+    with pytest.raises(ConfigError, match="micro_tokens"):
         plan(rows, 0)
     with pytest.raises(ConfigError, match="some have none"):
         gradients(make_model(), [rows[0], replace(rows[1], sampler_logprobs=())])
     counts = Denominators(1, 1, 1, 1)
     with pytest.raises(ConfigError, match="at least one row"):
-        accumulate_gradients(Scorer(make_model()), [], LossConfig(), counts, max_tokens=10)
+        accumulate_gradients(Scorer(make_model()), [], LossConfig(), counts, micro_tokens=10)

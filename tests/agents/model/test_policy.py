@@ -24,6 +24,7 @@ from finemem_env.backends.local import find_units
 from finemem_env.backends.policy import manage_request
 from finemem_env.backends.template import ChatTemplate, give_plain_template
 from finemem_env.errors import ConfigError
+from tests.agents.model.test_batching import computed_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -66,7 +67,7 @@ def gradient(policy: Policy, rows: list[Row], *, share: bool) -> dict[str, torch
     policy.model.train()
     counts = Denominators.of([len(r.completion) for r in rows], [1.0] * 4, max_completion_length=8)
     accumulate_gradients(
-        policy.scorer(0.6), rows, LossConfig(), counts, max_tokens=1000, share=share
+        policy.scorer(0.6), rows, LossConfig(), counts, micro_tokens=1000, share=share
     )
     policy.model.train(False)
     return {
@@ -86,7 +87,7 @@ def test_sampler_and_trainer_agree(
     policy = load(folder, **options)
     rows = rollout(policy, temperature)
     found = score_rows(
-        policy.scorer(temperature), rows, max_tokens=500, share=policy.shares_prefixes
+        policy.scorer(temperature), rows, micro_tokens=500, share=policy.shares_prefixes
     )
     for row, logprobs in zip(rows, found, strict=True):
         assert row.sampler_logprobs == pytest.approx(logprobs, abs=1e-4)
@@ -157,19 +158,19 @@ def test_lora(folder: str, tmp_path: Path) -> None:
     found = gradient(policy, rows, share=True)
     assert found
     assert all("lora" in name for name in found)
-    base = score_rows(load(folder).scorer(), rows, max_tokens=500)
+    base = score_rows(load(folder).scorer(), rows, micro_tokens=500)
     with torch.no_grad():
         for name, parameter in policy.model.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
     policy.freeze_reference()  # costs nothing: the model without its adapters
-    assert policy.reference_logprobs(rows, max_tokens=500) == [
+    assert policy.reference_logprobs(rows, micro_tokens=500) == [
         pytest.approx(row, abs=1e-4) for row in base
     ]
-    moved = score_rows(policy.scorer(), rows, max_tokens=500)
+    moved = score_rows(policy.scorer(), rows, micro_tokens=500)
     assert moved[0] != pytest.approx(base[0], abs=1e-2)
     policy.save(tmp_path)
-    merged = score_rows(load(str(tmp_path)).scorer(), rows, max_tokens=500)
+    merged = score_rows(load(str(tmp_path)).scorer(), rows, micro_tokens=500)
     assert merged == [pytest.approx(row, abs=1e-3) for row in moved]
 
 
@@ -177,14 +178,14 @@ def test_reference_stays_where_it_was(folder: str) -> None:
     policy = load(folder)
     rows = rollout(policy)
     with pytest.raises(ConfigError, match="freeze_reference"):
-        policy.reference_logprobs(rows, max_tokens=500)
+        policy.reference_logprobs(rows, micro_tokens=500)
     policy.freeze_reference()
-    before = score_rows(policy.scorer(), rows, max_tokens=500)
+    before = score_rows(policy.scorer(), rows, micro_tokens=500)
     with torch.no_grad():
         for parameter in policy.model.parameters():
             parameter.mul_(1.1)
-    assert score_rows(policy.scorer(), rows, max_tokens=500) != before
-    assert policy.reference_logprobs(rows, max_tokens=500) == before
+    assert score_rows(policy.scorer(), rows, micro_tokens=500) != before
+    assert policy.reference_logprobs(rows, micro_tokens=500) == before
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "mixed"])
@@ -195,7 +196,7 @@ def test_lower_precision(folder: str, precision: str) -> None:
     expected = torch.bfloat16 if precision == "bfloat16" else torch.float32
     assert {value.dtype for value in found.values()} == {expected}
     assert all(torch.isfinite(value).all() for value in found.values())
-    exact = score_rows(load(folder).scorer(0.6), rows, max_tokens=500)
+    exact = score_rows(load(folder).scorer(0.6), rows, micro_tokens=500)
     for row, logprobs in zip(rows, exact, strict=True):
         assert row.sampler_logprobs == pytest.approx(logprobs, abs=1.0)
 
@@ -205,7 +206,7 @@ def test_group_shares_instructions_and_chunk(folder: str) -> None:
     (unit,) = find_units(prompts, [0] * 4)
     assert unit.prefix > 0.7 * len(prompts[0])
     (batch,) = micro_batches([Row(p, (5,), group=0) for p in prompts], 1000)
-    assert batch.computed_tokens < 0.5 * sum(map(len, prompts))
+    assert computed_tokens(batch) < 0.5 * sum(map(len, prompts))
 
 
 def render(tokenizer: Any, instructions: str, *, tools: bool = False) -> str:  # noqa: ANN401

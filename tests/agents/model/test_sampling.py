@@ -92,7 +92,7 @@ def test_sampler_and_trainer_agree(
         for p, c, g in zip(prompts, found, groups, strict=True)
     ]
     scorer = Scorer(model, temperature=temperature)
-    for row, logprobs in zip(rows, score_rows(scorer, rows, max_tokens=300), strict=True):
+    for row, logprobs in zip(rows, score_rows(scorer, rows, micro_tokens=300), strict=True):
         assert row.sampler_logprobs == pytest.approx(logprobs, abs=1e-4)
 
 

@@ -49,13 +49,13 @@ def test_a_checkpoint(tmp_path: Path, name: str, content: bytes) -> None:
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.ones(2)).sum().backward()
     optimizer.step()
-    checkpoint.save(tmp_path, model, optimizer, checkpoint.Position(3), "digest")
+    checkpoint.save(tmp_path, model, optimizer, checkpoint.Position(3), {})
     path = checkpoint.latest(tmp_path)
     assert path is not None
-    assert checkpoint.load(path, model, optimizer, "digest") == checkpoint.Position(3)
+    assert checkpoint.load(path, model, optimizer, {}, {}) == checkpoint.Position(3)
     (path / name).write_bytes(content)
     with pytest.raises((ConfigError, DataError), match=path.name):
-        checkpoint.load(path, model, optimizer, "digest")
+        checkpoint.load(path, model, optimizer, {}, {})
 
 
 def done(folder: Path) -> tuple[ablation.Cell, Path]:

@@ -67,7 +67,9 @@ def test_training_goes_on_with_what_was_typed(
     folder = theirs(place, model="canary/model", env="canary:Env-v0")
     last = folder / "checkpoints" / "000001"
     last.mkdir(parents=True)
-    (last / "state.json").write_text(json.dumps({"digest": "theirs"}))
+    (last / "state.json").write_text(
+        json.dumps({"settings": {"lr": 1.0}, "position": {}, "optimizer": {}, "random": {}})
+    )
     assert grpo.main(["--smoke", "--resume", "--output-dir", str(folder)]) == 2
     assert "started with other settings" in capsys.readouterr().err
 

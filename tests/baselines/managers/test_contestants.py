@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from baselines.agents import AGENTS, CONFIGURED, make_agent
+from baselines.agents import AGENTS, CONFIGURED, STORES, make_agent
 from baselines.benchmark import main as benchmark
-from baselines.managers.systems import STORES
 from baselines.runs.folder import RunFolder
 from baselines.stores.clients import Client, Server
 from baselines.stores.embedders import make_embedder

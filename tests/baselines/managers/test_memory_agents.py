@@ -10,7 +10,7 @@ import pytest
 from baselines.agents import AGENTS, CONFIGURED, make_agent
 from baselines.managers.blocks import ExtractiveWriter, MemAgent
 from baselines.managers.salience import salience, subject_relation
-from baselines.runs.runner import Entry, run_episode
+from baselines.runs.runner import run_episode
 from finemem_env.backends import ChatRequest, Completion, Failure
 from finemem_env.errors import ConfigError
 from finemem_env.prompts import parse_observation, render_item
@@ -47,7 +47,7 @@ def play(name: str, budget: float | str, env: str = "CR") -> tuple[float, Trace]
     )
     total = 0.0
     for seed in range(3):
-        result, trace = run_episode(made, Entry(name, make_agent(name)), seed, seed, {})
+        result, trace = run_episode(made, name, make_agent(name), seed, seed, {})
         assert result.status == "ok", result.error
         assert not result.rejected, (name, result.rejected)
         total += result.score / 3

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from baselines.managers.systems import STORES
+from baselines.agents import STORES
 from baselines.runs.choice import AgentChoice
 from baselines.runs.folder import RunFolder
 from baselines.runs.run import RunConfig, run
