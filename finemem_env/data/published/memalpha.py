@@ -226,5 +226,6 @@ def answer_texts(answer: object) -> tuple[str, ...]:
     if isinstance(answer, list):
         return tuple(dict.fromkeys(text for one in answer for text in answer_texts(one)))
     if isinstance(answer, str | int | float) and not isinstance(answer, bool):
-        return (str(answer),) if str(answer).strip() else ()
+        missing = answer != answer or not str(answer).strip()  # NaN, as tables have it
+        return () if missing else (str(answer),)
     return ()
