@@ -152,6 +152,10 @@ STORES: dict[str, AgentSpec] = {
     "graphiti": AgentSpec(
         "baselines.stores.graphiti:GraphitiStore", "Graphiti, Zep's engine; backend, embeddings"
     ),
+    "letta": AgentSpec(
+        "baselines.stores.letta:LettaStore",
+        "Letta: an agent on a server that edits its memory; backend, embeddings",
+    ),
 }
 # Agents that need arguments, such as a model, controls, and those of one source alone. They play
 # only when they are asked for.

@@ -121,7 +121,7 @@ def step_row(task: RetrievalTask, repeats: int = 20) -> list[str]:
     workspace = _stored(task.items)
 
     def step(number: int) -> list[list[int]]:
-        item = workspace.items()[number % len(workspace)]
+        item = workspace.memory.items()[number % len(workspace.memory)]
         content = f"{item.content} edit{number}"
         workspace.apply(0, [Operation(Op.UPDATE, content=content, item_id=item.id)])
         return [_ask(workspace, question) for question in questions]

@@ -194,11 +194,11 @@ class MemoryEnv(gym.Env[str, str]):
 
 def _time_limit() -> int | None:
     """The steps of the shortest `TimeLimit` that called this reset: it tells nobody inside."""
-    found: list[int] = []
+    limits: list[int] = []
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         wrapper = frame.f_locals.get("self")
         if isinstance(wrapper, TimeLimit):
-            found.append(wrapper._max_episode_steps)
+            limits.append(wrapper._max_episode_steps)
         frame = frame.f_back
-    return min(found, default=None)
+    return min(limits, default=None)

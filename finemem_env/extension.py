@@ -71,32 +71,25 @@ def unregister(kind: str, name: str) -> None:
 _Make = Callable[[str, Any, str, Mapping[str, Any]], Any]
 
 
-def _callable(kind: str, name: str, value: object) -> Any:  # noqa: ANN401
-    if not callable(value):
-        raise ConfigError(f"{kind} {name!r}: expected a class or function, got {value!r}.")
-    return value
+def _called(kind: str, spec: Callable[[str, Any], object]) -> _Make:
+    """Makes `spec(description, value)` of a class or function."""
+
+    def make(name: str, value: Any, text: str, _: Mapping[str, Any]) -> object:  # noqa: ANN401
+        if not callable(value):
+            raise ConfigError(f"{kind} {name!r}: expected a class or function, got {value!r}.")
+        return spec(text, value)
+
+    return make
 
 
 def _source(name: str, value: Any, text: str, fields: Mapping[str, Any]) -> object:  # noqa: ANN401
     return source_spec(name, value, **({"description": text} | dict(fields)))
 
 
-def _metric(name: str, value: Any, text: str, _: Mapping[str, Any]) -> object:  # noqa: ANN401
-    return Metric(text, _callable("metric", name, value))
-
-
-def _reader(name: str, value: Any, text: str, _: Mapping[str, Any]) -> object:  # noqa: ANN401
-    return ReaderSpec(text, _callable("reader", name, value))
-
-
-def _retriever(name: str, value: Any, text: str, _: Mapping[str, Any]) -> object:  # noqa: ANN401
-    return RetrieverSpec(text, _callable("retriever", name, value))
-
-
-def _attribution(name: str, value: Any, text: str, _: Mapping[str, Any]) -> object:  # noqa: ANN401
+def _attribution(name: str, value: Any, text: str, more: Mapping[str, Any]) -> object:  # noqa: ANN401
     if isinstance(value, Attribution):
         return value
-    return Attribution(text, _callable("attribution", name, value))
+    return _called("attribution", Attribution)(name, value, text, more)
 
 
 def _reward(name: str, value: Any, _text: str, _: Mapping[str, Any]) -> object:  # noqa: ANN401
@@ -122,9 +115,9 @@ def _protocol(name: str, value: Any, _text: str, _: Mapping[str, Any]) -> object
 
 _KINDS: dict[str, tuple[Registry[Any], _Make]] = {
     "source": (SOURCES, _source),
-    "metric": (METRICS, _metric),
-    "reader": (READERS, _reader),
-    "retriever": (RETRIEVERS, _retriever),
+    "metric": (METRICS, _called("metric", Metric)),
+    "reader": (READERS, _called("reader", ReaderSpec)),
+    "retriever": (RETRIEVERS, _called("retriever", RetrieverSpec)),
     "attribution": (ATTRIBUTIONS, _attribution),
     "reward": (REWARDS, _reward),
     "protocol": (PROTOCOLS, _protocol),

@@ -26,6 +26,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "gem": ("gem",),
     "graphiti": ("graphiti_core",),
     "langmem": ("langmem",),
+    "letta": ("letta", "letta_client"),
     "llama-index": ("llama_index",),
     "mem0": ("mem0",),
     "minilm": ("all_minilm_l6_v2",),

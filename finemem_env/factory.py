@@ -267,14 +267,14 @@ def _open_source(
 
 
 def _token_range(
-    given: int | Sequence[int] | str | None, limit: int | None
+    size: int | Sequence[int] | str | None, limit: int | None
 ) -> int | tuple[int, int] | AutoTokens | None:
-    if given is None or isinstance(given, int):
-        return given
-    if given == "auto":
+    if size is None or isinstance(size, int):
+        return size
+    if size == "auto":
         if limit is None:
             raise ConfigError('chunk_tokens="auto" needs a finite max_observation_tokens.')
         return AutoTokens.within(limit)
-    if isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2:
-        return given[0], given[1]
-    raise ConfigError(f'chunk_tokens: expected an integer, [min, max] or "auto", got {given!r}.')
+    if isinstance(size, Sequence) and not isinstance(size, str) and len(size) == 2:
+        return size[0], size[1]
+    raise ConfigError(f'chunk_tokens: expected an integer, [min, max] or "auto", got {size!r}.')

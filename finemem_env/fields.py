@@ -120,11 +120,13 @@ class Fields:
             raise self.error(key, "an object")
         return Fields(self._record[key], f"{self.where}: {key}", hint=self.hint)
 
-    def children(self, key: str) -> list[Fields]:
-        """A list of nested objects."""
+    def children(
+        self, key: str, known: Collection[str] | None = None, default: list[object] | None = None
+    ) -> list[Fields]:
+        """A list of nested objects, of `known` keys where these are given."""
         return [
-            Fields(entry, f"{self.where}: {key}[{i}]", hint=self.hint)
-            for i, entry in enumerate(self.items(key))
+            Fields(entry, f"{self.where}: {key}[{i}]", known, self.hint)
+            for i, entry in enumerate(self.items(key, default))
         ]
 
     def mapping(self, key: str) -> dict[str, object]:

@@ -156,16 +156,16 @@ class MemoryManager:
         Raises:
             DataError: a medium whose data are not of its kind.
         """
-        given = called(media, self.media_read)
-        before = self.workspace.snapshot()
+        named = called(media, self.media_read)
+        before = self.memory.snapshot()
         counts = self.steps, self.tokens_read, self.media_read, self._last
         results: list[OperationResult] = []
         try:
             *parts, last = self._parts(text)
             for part in parts:
                 results.extend(self._step(Chunk(f"c{self.steps}", part, time)))
-            results.extend(self._step(Chunk(f"c{self.steps}", last, time, media=given)))
-            self.media_read += len(given)
+            results.extend(self._step(Chunk(f"c{self.steps}", last, time, media=named)))
+            self.media_read += len(named)
         except BaseException:
             self.workspace.restore(before)
             self.steps, self.tokens_read, self.media_read, self._last = counts
@@ -190,8 +190,8 @@ class MemoryManager:
             "steps": self.steps,
             "tokens_read": self.tokens_read,
             "media_read": self.media_read,
-            "operations": [dataclasses.asdict(one) for one in self._last],
-            "memory": self.workspace.snapshot(),
+            "operations": [dataclasses.asdict(result) for result in self._last],
+            "memory": self.memory.snapshot(),
         }
         handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
@@ -228,7 +228,7 @@ class MemoryManager:
             made.workspace.restore(record["memory"])
             made.steps, made.tokens_read = int(record["steps"]), int(record["tokens_read"])
             made.media_read = int(record.get("media_read", 0))
-            made._last = tuple(_result(**one) for one in record.get("operations", ()))
+            made._last = tuple(_result(**result) for result in record.get("operations", ()))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a saved memory: {error!r}.") from error
         return made
@@ -291,7 +291,7 @@ def _resolved(given: Mapping[str, Any], retriever: str | Mapping[str, object] | 
         name: UNLIMITED if given[name] is None else given[name]
         for name in ("memory_budget", "max_observation_tokens")
     }
-    shared = {name: one for name, one in given.items() if name not in (*own, *limits)}
+    shared = {name: value for name, value in given.items() if name not in (*own, *limits)}
     return resolve(**shared, **limits, retriever=retriever)
 
 

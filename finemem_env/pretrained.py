@@ -74,9 +74,9 @@ def packaged_file(name: str, kind: str) -> Path:
 
 def cache_folder() -> Path:
     """`$FINEMEM_CACHE` where it is a folder (to be), else one in the user's cache."""
-    given = os.environ.get(CACHE_VARIABLE, "")
-    path = Path(given).expanduser()
-    if given and (path.is_dir() or not (path.exists() or path.suffix)):
+    variable = os.environ.get(CACHE_VARIABLE, "")
+    path = Path(variable).expanduser()
+    if variable and (path.is_dir() or not (path.exists() or path.suffix)):
         return path
     return _user_cache() / "finemem"
 

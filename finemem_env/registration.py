@@ -38,8 +38,8 @@ def make_vector_env(env_id: str, **keywords: Any) -> MemoryVectorEnv:  # noqa: A
 def env_class(env_id: str) -> type[MemoryEnv]:
     """The class behind an id."""
     module, name = ENVIRONMENTS[env_id]
-    found: type[MemoryEnv] = getattr(load_module(module), name)
-    return found
+    env_type: type[MemoryEnv] = getattr(load_module(module), name)
+    return env_type
 
 
 def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> MemoryVectorEnv:
@@ -48,7 +48,7 @@ def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> Memor
     Raises:
         ConfigError: not an environment of this suite, or a keyword that does not fit.
     """
-    known = [one for one in gym.registry if one.startswith("FineMem-")]
+    known = [env_id for env_id in gym.registry if env_id.startswith("FineMem-")]
     try:
         made = gym.make_vec(env_id, num_envs=count, autoreset_mode="disabled", **env_args)
     except ConfigError:

@@ -47,8 +47,8 @@ class _Characters(Sequence[str], Set[str]):
     @overload
     def __getitem__(self, index: slice) -> tuple[str, ...]: ...
     def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        found = range(len(self))[index]
-        return tuple(map(chr, found)) if isinstance(found, range) else chr(found)
+        points = range(len(self))[index]
+        return tuple(map(chr, points)) if isinstance(points, range) else chr(points)
 
     def __contains__(self, x: object) -> bool:
         return isinstance(x, str) and len(x) == 1

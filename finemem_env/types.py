@@ -190,6 +190,11 @@ class ReadRequest:
     core: str = ""
     media: tuple[tuple[Medium, ...], ...] = ()
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that is shown: the items, and the core behind them where there is one."""
+        return (*self.items, self.core) if self.core else self.items
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -191,7 +191,7 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
             return [{"episode_id": ids}] * self.num_envs
         if len(ids) != self.num_envs:
             raise ConfigError(f"episode_id: expected {self.num_envs} ids, got {len(ids)}.")
-        return [{"episode_id": one} for one in ids]
+        return [{"episode_id": name} for name in ids]
 
     def _check(self, actions: Iterable[str]) -> list[str]:
         if not self.sessions:
@@ -208,7 +208,7 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
 def _autoreset(mode: str | AutoresetMode) -> AutoresetMode:
     if isinstance(mode, AutoresetMode):
         return mode
-    known = {one.name.lower(): one for one in AutoresetMode}
+    known = {mode.name.lower(): mode for mode in AutoresetMode}
     wanted = str(mode).lower().replace("-", "_")
     if wanted not in known:
         raise ConfigError(f"autoreset_mode: expected one of {sorted(known)}, got {mode!r}.")

@@ -1,8 +1,8 @@
 """Rows of an update, cut into micro-batches under a token budget.
 
 A row is one step of one rollout: its own prompt and completion. Micro-batches hold rows of similar
-length, right-padded, and at most `micro_tokens` tokens with the padding. Rows of one group can share
-the computation of their common prefix (`Unit`). Per-token values travel flat: token n of a
+length, right-padded, and at most `micro_tokens` tokens with the padding. Rows of one group can
+share the computation of their common prefix (`Unit`). Per-token values travel flat: token n of a
 micro-batch belongs to row `row[n]`, so no value can land on another row's tokens or on padding.
 """
 
@@ -75,8 +75,8 @@ def plan(
 ) -> list[tuple[Unit, ...]]:
     """Units of each micro-batch, longest first, so that running out of memory shows at once.
 
-    A micro-batch holds at most `micro_tokens` padded tokens, except that a longer row gets one of its
-    own. A unit over the budget is split, each part computing the prefix again. Rows that share
+    A micro-batch holds at most `micro_tokens` padded tokens, except that a longer row gets one of
+    its own. A unit over the budget is split, each part computing the prefix again. Rows that share
     nothing, whose tails are longer, go into micro-batches of their own.
 
     Raises:

@@ -22,8 +22,9 @@ from finemem_env.data.synthetic.pictures import (
     TICKS,
     WALL,
 )
+from finemem_env.data.synthetic.png import read_png
+from finemem_env.data.synthetic.wav import read_wav
 from finemem_env.errors import DataError
-from finemem_env.media import read_png, read_wav
 from finemem_env.types import Medium
 
 _FRAME = 160  # samples: shorter than a pause

@@ -116,7 +116,7 @@ class Scrambled:
             action = self._agent.act(observation, told)
             parsed = parse(action, lines, media=media is not None)
             results = workspace.apply(t, parsed, media or ()).results
-            states.append({str(item.id): item.content for item in workspace.items()})
+            states.append({str(item.id): item.content for item in workspace.memory.items()})
         return states
 
 

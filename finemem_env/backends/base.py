@@ -31,8 +31,8 @@ class Message:
         """What stands for it in a key: of media the hash of their bytes."""
         record: dict[str, object] = {"role": self.role, "content": self.content}
         if self.media:
-            digests = [hashlib.sha256(one.data).hexdigest() for one in self.media]
-            names = [[one.name, one.kind] for one in self.media]
+            digests = [hashlib.sha256(medium.data).hexdigest() for medium in self.media]
+            names = [[medium.name, medium.kind] for medium in self.media]
             record["media"] = [[*n, digest] for n, digest in zip(names, digests, strict=True)]
         return record
 
@@ -72,10 +72,10 @@ class ChatRequest:
     def key(self, model: str) -> str:
         """Canonical text that two requests share exactly when they ask `model` for the same."""
         record = {
-            "messages": [one.record() for one in self.messages],
+            "messages": [message.record() for message in self.messages],
             "sampling": dataclasses.asdict(self.sampling),
             "prompt": self.prompt,
-            "tools": [dict(one) for one in self.tools],
+            "tools": [dict(tool) for tool in self.tools],
         }
         return json.dumps([model, record], sort_keys=True, ensure_ascii=True)
 

@@ -48,19 +48,19 @@ class CachedBackend:
     def complete(self, requests: Sequence[ChatRequest]) -> list[Completion]:
         """One `Completion` per request, in order, from the cache where it has one."""
         keys = [content_key(request.key(self.model)) for request in requests]
-        found = {key: _load(value) for key, value in self.cache.get(keys).items()}
+        replies = {key: _load(value) for key, value in self.cache.get(keys).items()}
         missing = {
-            key: request for key, request in zip(keys, requests, strict=True) if key not in found
+            key: request for key, request in zip(keys, requests, strict=True) if key not in replies
         }
         entries = list(missing.items())
         for start in range(0, len(entries), _PART):
-            found.update(self._ask(entries[start : start + _PART]))
-        return [found[key] for key in keys]
+            replies.update(self._ask(entries[start : start + _PART]))
+        return [replies[key] for key in keys]
 
     def _ask(self, entries: Sequence[tuple[bytes, ChatRequest]]) -> dict[bytes, Completion]:
         replies = self.backend.complete([request for _, request in entries])
         found = {key: reply for (key, _), reply in zip(entries, replies, strict=True)}
-        kept = [(key, _dump(one)) for key, one in found.items() if _is_reply(one)]
+        kept = [(key, _dump(reply)) for key, reply in found.items() if _is_reply(reply)]
         self.cache.put(kept)
         return found
 

@@ -49,13 +49,13 @@ class DiskCache:
     def get(self, keys: Iterable[bytes]) -> dict[bytes, str]:
         """The texts that are there, by key."""
         wanted = list(dict.fromkeys(keys))
-        found: dict[bytes, str] = {}
+        texts: dict[bytes, str] = {}
         for start in range(0, len(wanted), _MANY):
             part = wanted[start : start + _MANY]
             marks = ",".join("?" * len(part))
             query = f"SELECT key, value FROM replies WHERE key IN ({marks})"
-            found.update(self._connection().execute(query, part).fetchall())
-        return found
+            texts.update(self._connection().execute(query, part).fetchall())
+        return texts
 
     def put(self, entries: Sequence[tuple[bytes, str]]) -> None:
         """Store texts in one transaction; the first text under a key stays."""
@@ -98,9 +98,9 @@ class DiskCache:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        (found,) = connection.execute("PRAGMA user_version").fetchone()
-        if found not in (0, _FORMAT):
-            raise sqlite3.DatabaseError(f"format {found}, expected {_FORMAT}")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _FORMAT):
+            raise sqlite3.DatabaseError(f"format {version}, expected {_FORMAT}")
         connection.execute("PRAGMA synchronous=NORMAL")
         with connection:
             connection.execute(

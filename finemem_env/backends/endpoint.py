@@ -155,9 +155,9 @@ class Endpoint:
             if reply.failure is not None or reply.tokens:
                 prompts, answers = prompts + reply.prompt_tokens, answers + reply.completion_tokens
             else:
-                for one in request.messages:
-                    prompts += self.count_tokens(one.content)
-                    prompts += sum(medium.tokens for medium in one.media)
+                for message in request.messages:
+                    prompts += self.count_tokens(message.content)
+                    prompts += sum(medium.tokens for medium in message.media)
                 answers += self.count_tokens(reply.text)
         return Usage(len(requests), prompts, answers, seconds)
 
@@ -166,8 +166,8 @@ class Endpoint:
         fields: dict[str, Any] = {
             "model": self.config.model,
             "messages": [
-                {"role": one.role, "content": message_content(one, self.sees)}
-                for one in request.messages
+                {"role": message.role, "content": message_content(message, self.sees)}
+                for message in request.messages
             ],
             "temperature": sampling.temperature,
             self.config.token_limit: sampling.max_tokens,

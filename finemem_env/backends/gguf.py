@@ -71,8 +71,8 @@ def _check_template(tokenizer: Any) -> None:  # noqa: ANN401
         "its text does not survive the tokenizer": tokenizer.decode(ids) != text,
         "a reply does not end with the end token": tokenizer.eos_token_id not in ids[-3:],
     }
-    for fault, found in faults.items():
-        if found:
+    for fault, holds in faults.items():
+        if holds:
             raise ConfigError(f"its chat template does not fit: {fault}")
 
 

@@ -152,8 +152,8 @@ class HFSampler:
     def context_tokens(self) -> int | None:
         """Positions that the model was built for; None where there is no limit."""
         config = _local().base_causal_lm(self.model).config.get_text_config()
-        found = (getattr(config, name, None) for name in _CONTEXT)
-        return next((one for one in found if one is not None), None)
+        lengths = (getattr(config, name, None) for name in _CONTEXT)
+        return next((length for length in lengths if length is not None), None)
 
     def sample(
         self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN
@@ -167,7 +167,7 @@ class HFSampler:
         """
         context: AbstractContextManager[object] = self._precision()
         with context:
-            found: list[Sample] = _local().sample(
+            samples: list[Sample] = _local().sample(
                 self.model,
                 prompts,
                 sampling,
@@ -176,7 +176,7 @@ class HFSampler:
                 batch_tokens=self.batch_tokens,
                 groups=options.groups,
             )
-        return found
+        return samples
 
     def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log-probability of every token but the first, temperature 1."""
@@ -215,7 +215,7 @@ def _explained(model: str) -> Iterator[None]:
         raise
     except (OSError, ValueError) as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        known = ", ".join(repr(name) for name, one in PACKAGED.items() if one.kind == "causal LM")
+        known = ", ".join(repr(name) for name, spec in PACKAGED.items() if spec.kind == "causal LM")
         raise ConfigError(
             f"model {model!r}: expected {known}, a .gguf file, or a folder or hub id that "
             f"transformers can load without remote code ({first[:300]})."

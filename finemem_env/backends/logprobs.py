@@ -11,7 +11,7 @@ from finemem_env.extras import load
 def sequence_logprobs(model: Any, sequences: Sequence[Sequence[int]]) -> list[list[float]]:  # noqa: ANN401
     """Log-probability of every token but the first under `model`, one sequence at a time."""
     torch = load_package("torch")
-    found: list[list[float]] = []
+    logprobs: list[list[float]] = []
     training = model.training
     model.eval()
     with torch.inference_mode():
@@ -19,9 +19,9 @@ def sequence_logprobs(model: Any, sequences: Sequence[Sequence[int]]) -> list[li
             ids = torch.tensor([list(sequence)], device=model.device)
             logits = model(input_ids=ids).logits[0, :-1].float()
             chosen = logits.gather(-1, ids[0, 1:, None])[:, 0]
-            found.append((chosen - logits.logsumexp(-1)).tolist())
+            logprobs.append((chosen - logits.logsumexp(-1)).tolist())
     model.train(training)
-    return found
+    return logprobs
 
 
 def load_package(name: str) -> Any:  # noqa: ANN401

@@ -7,7 +7,6 @@ Both are converted once to a plain folder with safetensors, in the cache folder.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from finemem_env.errors import ConfigError
@@ -37,14 +36,11 @@ def model_folder(model: str) -> str:
     if path.is_dir() and not (path / "config.json").is_file():
         files = sorted(path.glob("*.gguf"))
         if len(files) > 1:
-            raise ConfigError(f"model {model!r} holds {_names(files)}: name one of the files.")
+            names = ", ".join(file.name for file in files)
+            raise ConfigError(f"model {model!r} holds {names}: name one of the files.")
         if files:
             return str(_converted(files[0], model))
     return model
-
-
-def _names(files: Iterable[Path]) -> str:
-    return ", ".join(file.name for file in files)
 
 
 def _converted(file: Path, model: str, extra: str = "smollm") -> Path:

@@ -47,13 +47,13 @@ def check_fields(config: Any) -> None:  # noqa: ANN401 - an instance of a datacl
         ConfigError: names the field, what was expected, and what came.
     """
     hints = typing.get_type_hints(type(config))
-    for one in dataclasses.fields(config):
-        value = getattr(config, one.name)
-        if not _fits(value, hints[one.name]) or not _in_range(value, one.metadata):
-            name = one.metadata.get("option") or one.name
-            expected = _describe(hints[one.name]) + _describe_range(one.metadata)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if not _fits(value, hints[field.name]) or not _in_range(value, field.metadata):
+            name = field.metadata.get("option") or field.name
+            expected = _describe(hints[field.name]) + _describe_range(field.metadata)
             close = difflib.get_close_matches(
-                str(value), _choices(hints[one.name]), n=1, cutoff=0.5
+                str(value), _choices(hints[field.name]), n=1, cutoff=0.5
             )
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ConfigError(f"{name}: expected {expected}, got {value!r}.{hint}")
@@ -84,24 +84,24 @@ def _describe_range(limits: Mapping[str, Any]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def read_options(cls: type[_T], given: Mapping[str, object], where: str) -> _T:
-    """An instance of the dataclass `cls` from `given`; `where` starts every error message.
+def read_options(cls: type[_T], values: Mapping[str, object], where: str) -> _T:
+    """An instance of the dataclass `cls` from `values`; `where` starts every error message.
 
     Raises:
         ConfigError: an unknown option (with the nearest match), a required one that is missing, or
             a value of the wrong type.
     """
-    fields = {one.name: one for one in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
-    for key, value in given.items():
+    for key, value in values.items():
         if key not in fields:
             raise ConfigError(nearest(f"option of {where}", key, fields))
         if not _fits(value, hints[key]):
             raise ConfigError(f"{where}: {key} must be {_describe(hints[key])}, got {value!r}.")
-    for name, one in fields.items():
-        if name not in given and _required(one):
+    for name, field in fields.items():
+        if name not in values and _required(field):
             raise ConfigError(f"{where}: {name} is missing; it must be {_describe(hints[name])}.")
-    return cls(**given)
+    return cls(**values)
 
 
 def check_number(
@@ -118,9 +118,9 @@ def check_number(
         raise ConfigError(f"{where}: {key} must be {least}{most}, got {value!r}.")
 
 
-def _required(one: dataclasses.Field[Any]) -> bool:
+def _required(field: dataclasses.Field[Any]) -> bool:
     missing = dataclasses.MISSING
-    return one.default is missing and one.default_factory is missing
+    return field.default is missing and field.default_factory is missing
 
 
 def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401
@@ -169,7 +169,7 @@ def _describe(hint: Any) -> str:  # noqa: ANN401
     parts: list[str] = []
     for option in _alternatives(hint):
         if typing.get_origin(option) is typing.Literal:
-            parts.extend(repr(one) for one in typing.get_args(option))
+            parts.extend(repr(choice) for choice in typing.get_args(option))
         else:
             name = (typing.get_origin(option) or option).__name__
             held = _held(option)

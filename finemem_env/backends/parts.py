@@ -29,10 +29,10 @@ def message_content(message: Message, kinds: Collection[str]) -> str | list[dict
 
 def _part(medium: Medium) -> dict[str, object] | None:
     """The bytes of a medium as they are; None where there are none."""
-    found = sniff(medium.data) if medium.data else None
-    if found is None:
+    sniffed = sniff(medium.data) if medium.data else None
+    if sniffed is None:
         return None
     data = base64.b64encode(medium.data).decode("ascii")
-    if found.kind == "audio":
-        return {"type": "input_audio", "input_audio": {"data": data, "format": found.name}}
-    return {"type": "image_url", "image_url": {"url": f"data:{found.mime};base64,{data}"}}
+    if sniffed.kind == "audio":
+        return {"type": "input_audio", "input_audio": {"data": data, "format": sniffed.name}}
+    return {"type": "image_url", "image_url": {"url": f"data:{sniffed.mime};base64,{data}"}}

@@ -31,24 +31,6 @@ _LINES: dict[str, object] = {
     "items": {"type": "integer"},
     "description": "Numbers of the chunk's sentences that the item consists of.",
 }
-
-
-def _with_lines(tool: Mapping[str, Any]) -> dict[str, object]:
-    """The tool with `lines` beside `content`, of which a call gives one."""
-    function = tool["function"]
-    parameters = function["parameters"]
-    if "content" not in parameters["properties"]:
-        return dict(tool)
-    parameters = {
-        **parameters,
-        "properties": {**parameters["properties"], "lines": _LINES},
-        "required": [name for name in parameters["required"] if name != "content"],
-    }
-    return {**tool, "function": {**function, "parameters": parameters}}
-
-
-LINE_TOOLS = tuple(map(_with_lines, OPERATION_TOOLS))
-"""The operations where the chunk's sentences are numbered."""
 _MEDIA: dict[str, object] = {
     "type": "array",
     "items": {"type": "string"},
@@ -56,19 +38,22 @@ _MEDIA: dict[str, object] = {
 }
 
 
-def _with_media(tool: Mapping[str, Any]) -> dict[str, object]:
-    """The tool with `media` beside or in the place of `content`."""
+def _with(tool: Mapping[str, Any], name: str, schema: object) -> dict[str, object]:
+    """The tool with the field `name` beside or in the place of `content`, where it has that."""
     function = tool["function"]
     parameters = function["parameters"]
     if "content" not in parameters["properties"]:
         return dict(tool)
     parameters = {
         **parameters,
-        "properties": {**parameters["properties"], "media": _MEDIA},
-        "required": [name for name in parameters["required"] if name != "content"],
+        "properties": {**parameters["properties"], name: schema},
+        "required": [field for field in parameters["required"] if field != "content"],
     }
     return {**tool, "function": {**function, "parameters": parameters}}
 
+
+LINE_TOOLS = tuple(_with(tool, "lines", _LINES) for tool in OPERATION_TOOLS)
+"""The operations where the chunk's sentences are numbered."""
 
 # Fine-Mem's manager runs at temperature 0.1 when it is evaluated; a reply is at most 2,048 tokens
 # in Mem-α (arXiv 2509.25911).
@@ -105,7 +90,9 @@ def manage_request(
 def _offered(observation: str) -> tuple[Mapping[str, object], ...]:
     """The operations as tools, with what the observation lets them name."""
     tools = LINE_TOOLS if has_line_numbers(observation) else OPERATION_TOOLS
-    return tuple(map(_with_media, tools)) if has_media_names(observation) else tools
+    if has_media_names(observation):
+        return tuple(_with(tool, "media", _MEDIA) for tool in tools)
+    return tools
 
 
 class ModelPolicy:
@@ -164,8 +151,8 @@ class ModelPolicy:
         """
         shown = media or [()] * len(observations)
         requests = [
-            self._request(observation, instructions, one)
-            for observation, one in zip(observations, shown, strict=True)
+            self._request(observation, instructions, media)
+            for observation, media in zip(observations, shown, strict=True)
         ]
         replies = self.backend.complete(requests)
         failed = [reply for reply in replies if reply.failure is not None]
@@ -180,7 +167,7 @@ class ModelPolicy:
 
     def _request(self, observation: str, instructions: str, media: Sequence[Medium]) -> ChatRequest:
         user = observation.removeprefix(instructions)
-        given = instructions if self.give_instructions else ""
+        system = instructions if self.give_instructions else ""
         kinds = seen(self.backend)
-        taken = [one for one in media if one.kind in kinds]
-        return manage_request(user, given, tools=self.tools, sampling=self.sampling, media=taken)
+        taken = [medium for medium in media if medium.kind in kinds]
+        return manage_request(user, system, tools=self.tools, sampling=self.sampling, media=taken)

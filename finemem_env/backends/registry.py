@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from finemem_env.backends.base import Backend
 from finemem_env.backends.options import read_options
 from finemem_env.errors import ConfigError, nearest
+from finemem_env.registry import load_reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,9 @@ def backend_options(name: str) -> tuple[str, ...]:
     Raises:
         ConfigError: there is no such backend.
     """
-    return tuple(field.name for field in dataclasses.fields(_load(_spec(name).config)))
+    return tuple(
+        field.name for field in dataclasses.fields(load_reference("backend", _spec(name).config))
+    )
 
 
 def make_backend(config: Mapping[str, object]) -> Backend:
@@ -72,9 +74,9 @@ def make_backend(config: Mapping[str, object]) -> Backend:
     """
     name = config.get("name")
     spec = _spec(name)
-    given = {key: value for key, value in config.items() if key != "name"}
-    options = read_options(_load(spec.config), given, f"backend {name!r}")
-    factory = _load(spec.factory)
+    values = {key: value for key, value in config.items() if key != "name"}
+    options = read_options(load_reference("backend", spec.config), values, f"backend {name!r}")
+    factory = load_reference("backend", spec.factory)
     if not spec.shared:
         made: Backend = factory(options)
         return made
@@ -90,8 +92,3 @@ def _spec(name: object) -> BackendSpec:
     if not isinstance(name, str) or name not in BACKENDS:
         raise ConfigError(nearest("backend", name, BACKENDS))
     return BACKENDS[name]
-
-
-def _load(reference: str) -> Any:  # noqa: ANN401
-    module, _, attribute = reference.partition(":")
-    return getattr(importlib.import_module(module), attribute)

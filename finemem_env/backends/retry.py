@@ -86,12 +86,12 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
-    given = headers.get("retry-after")
-    seconds = _number(given)
-    if seconds is not None or not given:
+    header = headers.get("retry-after")
+    seconds = _number(header)
+    if seconds is not None or not header:
         return seconds
     try:
-        moment = email.utils.parsedate_to_datetime(given).timestamp()
+        moment = email.utils.parsedate_to_datetime(header).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
     return max(0.0, moment - (time.time() if now is None else now))

@@ -173,12 +173,12 @@ class WeightSync:
 
 def largest_difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> float:
     """Largest |difference| over all tokens; NaN if any is NaN, infinite if lengths differ."""
-    if [len(one) for one in ours] != [len(one) for one in theirs]:
+    if [len(row) for row in ours] != [len(row) for row in theirs]:
         return float("inf")
     pairs = [
         abs(a - b)
-        for one, other in zip(ours, theirs, strict=True)
-        for a, b in zip(one, other, strict=True)
+        for row, other in zip(ours, theirs, strict=True)
+        for a, b in zip(row, other, strict=True)
     ]
     return float("nan") if any(pair != pair for pair in pairs) else max(pairs)
 
@@ -236,7 +236,7 @@ def _whole_weights(model: Any, gather: Callable[[Any], Any], *, keep: bool) -> d
             weights[name] = tensor.cpu().contiguous()
     if keep and bool(getattr(model.config, "tie_word_embeddings", False)):
         embedding = model.get_input_embeddings().weight
-        names = {name for name, one in model.named_parameters() if one is embedding}
+        names = {name for name, weight in model.named_parameters() if weight is embedding}
         weights["lm_head.weight"] = weights[next(iter(names))].clone()
     return weights
 

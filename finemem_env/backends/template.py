@@ -51,7 +51,7 @@ class ChatTemplate:
 
     def render(self, request: ChatRequest) -> str:
         """The text of the prompt, up to where the reply begins."""
-        turns = [{"role": one.role, "content": one.content} for one in request.messages]
+        turns = [{"role": message.role, "content": message.content} for message in request.messages]
         if not self._system:
             turns = _without_system(turns)
         tools = [dict(tool) for tool in request.tools] if self.takes_tools else None

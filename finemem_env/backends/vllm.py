@@ -119,8 +119,8 @@ class VLLMSampler:
     @property
     def context_tokens(self) -> int | None:
         """The engine's longest prompt and reply together."""
-        found: int = self.engine.llm_engine.model_config.max_model_len
-        return found
+        length: int = self.engine.llm_engine.model_config.max_model_len
+        return length
 
     def sample(
         self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN

@@ -78,15 +78,15 @@ class ServerSampler:
             BackendError: nobody answers within half a minute, it is no vLLM server, or it serves
                 several models and none of them is called `model`.
         """
-        found = _served(Address(base_url, api_key_env))
-        if model is None and len(found) == 1:
-            (model,) = found
-        if model not in found:
-            raise BackendError(f"{base_url} serves {sorted(found)}: name one as model.")
+        models = _served(Address(base_url, api_key_env))
+        if model is None and len(models) == 1:
+            (model,) = models
+        if model not in models:
+            raise BackendError(f"{base_url} serves {sorted(models)}: name one as model.")
         return cls(
             model,
             base_url,
-            context_tokens=found[model],
+            context_tokens=models[model],
             patience=patience,
             api_key_env=api_key_env,
             policy=policy,
@@ -131,7 +131,7 @@ class ServerSampler:
             BackendError: the server gave no reply in time, or as for `sample`.
         """
         extra = {"prompt_logprobs": 0}
-        choices = self._run([self._call(one, {"max_tokens": 1}, extra) for one in sequences])
+        choices = self._run([self._call(ids, {"max_tokens": 1}, extra) for ids in sequences])
         if any(choice is None for choice in choices):
             raise BackendError(f"server {self._address.url} gave no log-probabilities in time.")
         return [
@@ -175,7 +175,7 @@ class ServerSampler:
 
     def _run(self, calls: Sequence[Mapping[str, object]]) -> list[Any]:
         outcomes = self._transport.run(calls, lambda client: client.completions.create)
-        return [None if isinstance(one, Refused) else one for one, _ in outcomes]
+        return [None if isinstance(reply, Refused) else reply for reply, _ in outcomes]
 
     def _post(self, path: str, body: Mapping[str, object]) -> object:
         transport: Transport[object] = Transport(
@@ -214,13 +214,13 @@ def _served(
     if isinstance(reply, Refused):
         detail = reply.detail.rstrip(".")
         raise BackendError(f"no vLLM server answers at {address.url}: {detail}. {start}")
-    lengths = {str(one.id): getattr(one, "max_model_len", None) for one in reply}
-    found = {name: length for name, length in lengths.items() if length is not None}
-    if not found:
+    lengths = {str(model.id): getattr(model, "max_model_len", None) for model in reply}
+    contexts = {name: length for name, length in lengths.items() if length is not None}
+    if not contexts:
         raise BackendError(
             f"{address.url} is no vLLM server, and no other takes new weights. {start}"
         )
-    return found
+    return contexts
 
 
 def _poster(client: Any) -> Any:  # noqa: ANN401

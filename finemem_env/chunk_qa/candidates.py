@@ -79,11 +79,11 @@ def sound(candidate: CandidateQuestion, text: str) -> bool:
 
 def holding_sentence(text: str, question: str, answer: str) -> str | None:
     """The sentence of `text` that holds `answer` and shares most words with the question."""
-    asked = set(words(question))
+    wanted = set(words(question))
     best, most = None, -1
     for sentence in split_sentences(text):
         if contains(form(sentence), form(answer)):
-            shared = len(asked & set(words(sentence)))
+            shared = len(wanted & set(words(sentence)))
             if shared > most:
                 best, most = sentence, shared
     return best
@@ -108,19 +108,19 @@ class NearDuplicates:
     def add(self, question: str) -> bool:
         """Remember `question`; False if it repeats an earlier one, which is then not remembered."""
         text = normalise(question)
-        asked = frozenset(words(question))
-        prefix = self._prefix(asked)
+        content = frozenset(words(question))
+        prefix = self._prefix(content)
         if text in self._texts or any(
-            len(asked & other) >= _SIMILAR * len(asked | other)
+            len(content & other) >= _SIMILAR * len(content | other)
             for word in prefix
             for other in self._index[word]
         ):
             return False
         self._texts.add(text)
         for word in prefix:
-            self._index[word].append(asked)
+            self._index[word].append(content)
         return True
 
-    def _prefix(self, asked: frozenset[str]) -> list[str]:
-        ordered = sorted(asked, key=lambda word: (self._count[word], word))
+    def _prefix(self, content: frozenset[str]) -> list[str]:
+        ordered = sorted(content, key=lambda word: (self._count[word], word))
         return ordered[: len(ordered) - math.ceil(_SIMILAR * len(ordered)) + 1]

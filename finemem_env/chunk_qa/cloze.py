@@ -71,14 +71,14 @@ class ClozeGenerator:
 
     def _write(self, job: ChunkJob) -> list[CandidateQuestion]:
         counts = self._counts(job.episode)
-        found = []
+        ranked = []
         for place, sentence in enumerate(dict.fromkeys(split_sentences(job.text))):
             masks = list(_masks(sentence, counts))
             if masks and len(words(sentence)) >= _FEWEST_WORDS:
-                mask = max(masks, key=lambda one: (one.worth, -one.start))
-                found.append((mask.worth, -place, _candidate(sentence, mask)))
-        found.sort(key=lambda one: one[:2], reverse=True)
-        return [one for *_, one in found if _enough_context(one)][: self.most]
+                mask = max(masks, key=lambda mask: (mask.worth, -mask.start))
+                ranked.append((mask.worth, -place, _candidate(sentence, mask)))
+        ranked.sort(key=lambda entry: entry[:2], reverse=True)
+        return [candidate for *_, candidate in ranked if _enough_context(candidate)][: self.most]
 
     def _counts(self, episode: Episode) -> _Counts:
         if self._counted is None or self._counted[0] is not episode:
@@ -104,8 +104,7 @@ def _masks(sentence: str, counts: _Counts) -> Iterator[_Mask]:
         start = sentence.rindex(example[1])
         yield _Mask(start, start + len(example[1]), 5.0)
         return
-    serial = _SERIAL.match(sentence)
-    begin = serial.end() if serial else 0
+    begin = _serial_end(sentence)
     for match in _NAME.finditer(sentence, begin):
         if not _opens(sentence, match, begin, counts):
             name = _POSSESSIVE.sub("", match[0])

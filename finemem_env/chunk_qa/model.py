@@ -72,15 +72,15 @@ def _read(reply: Completion, text: str) -> list[CandidateQuestion] | None:
     said = strip_reasoning(reply.text)
     if reply.failure is not None or not said.strip():
         return None
-    found = []
+    candidates = []
     for record in _records(find_values(said)):
         question, answer = record.get("question"), record.get("answer")
         if isinstance(question, str) and isinstance(answer, str):
             question, answer = " ".join(question.split()), answer.strip().rstrip(".")
-            found.append(
+            candidates.append(
                 CandidateQuestion(question, answer, holding_sentence(text, question, answer))
             )
-    return found
+    return candidates
 
 
 def _records(values: Sequence[object]) -> Iterator[dict[str, Any]]:

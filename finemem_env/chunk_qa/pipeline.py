@@ -159,7 +159,7 @@ def _run(jobs: list[ChunkJob], generator: Generator, verifier: Reader, progress:
     """Generate and verify one batch; returns how many of its chunks failed."""
     generated = generator.generate(jobs)
     good = [
-        [one for one in written or () if sound(one, job.text)]
+        [candidate for candidate in written or () if sound(candidate, job.text)]
         for written, job in zip(generated, jobs, strict=True)
     ]
     kept = verified(jobs, good, verifier)
@@ -250,11 +250,11 @@ class _Progress:
                 self.done[name, chunk] = _Done(generated, good, candidates)
             self._kept += len(line)
 
-    def _check(self, found: dict[str, Any]) -> None:
+    def _check(self, kept: dict[str, Any]) -> None:
         for key, value in self._settings.items():
-            if found.get(key) != value:
+            if kept.get(key) != value:
                 raise ConfigError(
-                    f"{self.path}: an unfinished run with {key} {found.get(key)!r}, not {value!r}. "
+                    f"{self.path}: an unfinished run with {key} {kept.get(key)!r}, not {value!r}. "
                     "Finish it with its own settings, or delete it."
                 )
 

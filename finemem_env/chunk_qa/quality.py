@@ -40,22 +40,22 @@ def measure(episodes: Iterable[Episode], reader: Reader, most: int | None = None
     count = failed = 0
     sums = [0.0, 0.0, 0.0]
     for episode in episodes:
-        asked = [(t, one) for t, chunk in enumerate(episode.chunks) for one in chunk.questions]
+        questions = [(t, q) for t, chunk in enumerate(episode.chunks) for q in chunk.questions]
         if most is not None:
-            asked = asked[: most - count - failed]
-        scores = _ask(episode, asked, reader)
+            questions = questions[: most - count - failed]
+        scores = _ask(episode, questions, reader)
         for row in scores:
             if None in row:
                 failed += 1
                 continue
             count += 1
-            sums = [total + (one or 0.0) for total, one in zip(sums, row, strict=True)]
+            sums = [total + (score or 0.0) for total, score in zip(sums, row, strict=True)]
     chunk, rest, nothing = (total / count if count else 0.0 for total in sums)
     return Quality(count, failed, chunk, rest, nothing)
 
 
 def _ask(
-    episode: Episode, asked: Sequence[tuple[int, Question]], reader: Reader
+    episode: Episode, questions: Sequence[tuple[int, Question]], reader: Reader
 ) -> Iterator[tuple[float | None, ...]]:
     """Per question the scores with its chunk, with the others, with nothing; None for a failure."""
     passages = [_passages(chunk.text) for chunk in episode.chunks]
@@ -66,15 +66,15 @@ def _ask(
             where[len(where)] = (t, text)
     index.update([], [(number, text) for number, (_, text) in where.items()])
     requests = []
-    for t, question in asked:
-        found = index.search(question.question, len(passages[t]) + _TOP_K)
-        rest = [where[number][1] for number in found if where[number][0] != t][:_TOP_K]
+    for t, question in questions:
+        ranked = index.search(question.question, len(passages[t]) + _TOP_K)
+        rest = [where[number][1] for number in ranked if where[number][0] != t][:_TOP_K]
         for items in ((episode.chunks[t].text,), tuple(rest), ()):
             requests.append(ReadRequest(question.question, items, question.type, question.choices))
     answers = iter(reader.answer(requests) if requests else [])
-    for _, question in asked:
+    for _, question in questions:
         row = [next(answers) for _ in range(3)]
-        yield tuple(None if one.failed else score(one.text, question) for one in row)
+        yield tuple(None if answer.failed else score(answer.text, question) for answer in row)
 
 
 def _passages(text: str) -> list[str]:

@@ -27,11 +27,11 @@ def choose(
         found: candidates by chunk index, best first.
         keep: most questions of a chunk.
     """
-    kept = [one.question for t, chunk in enumerate(episode.chunks) if t not in found
-            for one in chunk.questions]  # fmt: skip
-    asked = [*(one.question for one in episode.questions), *kept]
-    known = NearDuplicates([*asked, *(row.question for rows in found.values() for row in rows)])
-    for question in asked:
+    kept = [question.question for t, chunk in enumerate(episode.chunks) if t not in found
+            for question in chunk.questions]  # fmt: skip
+    texts = [*(question.question for question in episode.questions), *kept]
+    known = NearDuplicates([*texts, *(row.question for rows in found.values() for row in rows)])
+    for question in texts:
         known.add(question)
     ends = _ends(found)
     chunks = list(episode.chunks)

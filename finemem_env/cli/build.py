@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import get_args
 
 from finemem_env.cli.frame import Parser, program
 from finemem_env.cli.options import at_least, json_object, model, name_or_object, positive
-from finemem_env.cli.writing import add_writing, check_out, split_sources, write
+from finemem_env.cli.writing import add_writing, check_out, source_config, split_sources, write
 from finemem_env.data.closed_book import ClosedBook
 from finemem_env.data.combined import FileSource
 from finemem_env.data.registry import load_source
-from finemem_env.data.source import SPLITS, Source, SourceConfig
+from finemem_env.data.source import SPLITS, Source
 from finemem_env.errors import ConfigError
 from finemem_env.readers import make_reader
 from finemem_env.types import Competency, Episode
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     out = check_out(options)
     sources = split_sources(
-        _config(options),
+        source_config(options, data_dir=options.data_dir),
         options.split,
         lambda config: load_source(options.source, config, options.competency),
     )
@@ -40,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     closed_book = None
     if options.closed_book is not None:
         closed_book = ClosedBook(make_reader(options.closed_book), options.least_questions)
-    told: Iterable[Episode] = closed_book(episodes) if closed_book else episodes
-    write(out, told, count, options.exclude, list(sources.values()))
+    kept: Iterable[Episode] = closed_book(episodes) if closed_book else episodes
+    write(out, kept, count, options.exclude, list(sources.values()))
     if closed_book:
         print(closed_book.summary())
     return 0
@@ -81,16 +80,6 @@ def _parser() -> Parser:
     )
     add_writing(parser)
     return parser
-
-
-def _config(options: argparse.Namespace) -> SourceConfig:
-    return SourceConfig(
-        data_dir=options.data_dir,
-        num_chunks=options.num_chunks,
-        chunk_tokens=options.chunk_tokens,
-        difficulty=options.difficulty,
-        on_error=options.on_error,
-    )
 
 
 def episodes_of(

@@ -18,6 +18,7 @@ from finemem_env.cli.options import json_object, positive
 from finemem_env.cli.writing import (
     add_writing,
     check_out,
+    source_config,
     split_sources,
     write,
 )
@@ -38,7 +39,7 @@ _COLUMNS = {
     "time": "when the document was told",
     "choices": "what may be chosen",
     "unanswerable": "true where there is no answer",
-    "split-column": "train, val or test",
+    "split_column": "train, val or test",
 }
 
 
@@ -51,13 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     out = check_out(options)
-    config = SourceConfig(
-        num_chunks=options.num_chunks,
-        chunk_tokens=options.chunk_tokens,
-        difficulty=options.difficulty,
-        on_error=options.on_error,
-        path=Path(options.path),
-    )
+    config = source_config(options, path=Path(options.path))
     if options.source is None:
         _convert_table(options, config, out)
     else:
@@ -80,9 +75,8 @@ def _parser() -> Parser:
     columns = parser.add_argument_group("columns of a table")
     for name, text in _COLUMNS.items():
         plain = name in ("document", "question", "answer")
-        columns.add_argument(
-            f"--{name}", metavar="COLUMN", default=name if plain else "", help=text
-        )
+        option, default = f"--{name.replace('_', '-')}", name if plain else ""
+        columns.add_argument(option, metavar="COLUMN", default=default, help=text)
     table = parser.add_argument_group("questions of a table")
     table.add_argument("--separator", default="", help="parts several answers or choices")
     table.add_argument("--competency", default="AR", choices=get_args(Competency))
@@ -101,9 +95,8 @@ def _convert_table(options: argparse.Namespace, config: SourceConfig, out: Path)
         raise ConfigError("--split all: a table names the split of a row in --split-column.")
     if config.difficulty or options.episodes is not None:
         raise ConfigError("--difficulty and --episodes: they are for --as SOURCE.")
-    columns = {name: getattr(options, name.replace("-", "_")) for name in _COLUMNS}
     table = Table(
-        **{name.replace("-", "_"): column for name, column in columns.items()},
+        **{name: getattr(options, name) for name in _COLUMNS},
         separator=options.separator,
         competency=options.competency,
         metric=options.metric,
@@ -126,6 +119,6 @@ def _convert_source(options: argparse.Namespace, config: SourceConfig, out: Path
         )
     if not Path(options.path).exists():
         raise ConfigError(f"{options.path}: expected the folder or file of {name}, found nothing.")
-    sources = split_sources(config, options.split or "all", lambda one: load_source(name, one))
+    sources = split_sources(config, options.split or "all", lambda own: load_source(name, own))
     count, episodes = episodes_of(sources, options.episodes)
     write(out, episodes, count, options.exclude, list(sources.values()))

@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{options.question_fraction:.0%} of the final questions",
         step,
     )
-    _print_table(f"training: {options.updates} such steps", _times(step, options.updates))
+    steps = [replace(call, calls=call.calls * options.updates) for call in step]
+    _print_table(f"training: {options.updates} such steps", steps)
     if options.train is not None:
         _print_training(options, shape, step)
     benchmark = costs(shape, evaluation, options.episodes, assumed)
@@ -137,10 +138,6 @@ def _shape(options: argparse.Namespace) -> tuple[Shape, str]:
     count = _SAMPLE if source.size is None else min(_SAMPLE, source.size)
     episodes = [source.episode(index) for index in range(count)]
     return measure_shape(episodes), f"source {source.name} ({count} episodes measured)"
-
-
-def _times(calls: Sequence[ModelCalls], factor: float) -> list[ModelCalls]:
-    return [replace(call, calls=call.calls * factor) for call in calls]
 
 
 def _print_table(title: str, calls: Sequence[ModelCalls]) -> None:

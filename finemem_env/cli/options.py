@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,27 +62,23 @@ def at_least(least: int) -> Callable[[str], int]:
 positive = at_least(1)
 
 
-def at_least_zero(text: str) -> float:
-    """An option that is a number of at least 0."""
-    value = _number(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
-    return value
+def _finite(fits: Callable[[float], bool], expected: str) -> Callable[[str], float]:
+    """An option that is a number which `fits`."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and fits(value)):
+            raise argparse.ArgumentTypeError(f"expected a number {expected}, got {text!r}")
+        return value
+
+    return read
 
 
-def above_zero(text: str) -> float:
-    """An option that is a number above 0."""
-    value = _number(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
-    return value
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
+at_least_zero = _finite(lambda value: value >= 0, "of at least 0")
+above_zero = _finite(lambda value: value > 0, "above 0")
 
 
 def seed(text: str) -> int:

@@ -44,7 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     name, keywords = env_id(options), env_args(options)
     env = gym.make(name, render_mode="ansi", **{"line_numbers": True, **keywords})
     _, info = env.reset(seed=options.seed)
-    print(f"{__doc__}\n{name}, {_number(info['num_chunks'])} chunks, {_room(info)}.\n")
+    chunks = "any number of" if info["num_chunks"] < 0 else info["num_chunks"]
+    print(f"{__doc__}\n{name}, {chunks} chunks, {_room(info)}.\n")
     total, over = 0.0, False
     while not over:
         print(wrapped(str(env.render())))
@@ -75,10 +76,6 @@ def wrapped(text: str, width: int | None = None) -> str:
         parts.break_on_hyphens = False
         lines += parts.wrap(line) or [""]
     return "\n".join(lines)
-
-
-def _number(chunks: int) -> str:
-    return "any number of" if chunks < 0 else str(chunks)
 
 
 def _room(info: Mapping[str, Any]) -> str:

@@ -48,10 +48,10 @@ class Shard:
 
 def shard(text: str) -> Shard:
     """An option that is a part of a run, "3/8"."""
-    found = _FORM.fullmatch(text)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+    match = _FORM.fullmatch(text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, got {text!r}")
-    return Shard(int(found[1]), int(found[2]))
+    return Shard(int(match[1]), int(match[2]))
 
 
 def add_shard(parser: argparse._ActionsContainer, merges: str) -> None:
@@ -68,18 +68,18 @@ def add_parts(parser: argparse.ArgumentParser, metavar: str, where: str) -> None
     parts.add_argument("--merge", type=Path, nargs="+", metavar=metavar, help=text)
 
 
-def check_shards(found: Mapping[str, Shard]) -> None:
+def check_shards(parts: Mapping[str, Shard]) -> None:
     """Refuse what is not every part of one run, once.
 
     Args:
-        found: the parts by where they are.
+        parts: the parts by where they are.
 
     Raises:
         ConfigError: parts of another count, a part twice, or parts that are missing.
     """
-    first, whole = next(iter(found.items()))
+    first, whole = next(iter(parts.items()))
     owners: dict[int, str] = {}
-    for place, part in found.items():
+    for place, part in parts.items():
         if part.count != whole.count:
             raise ConfigError(
                 f"{first} is shard {whole} and {place} is shard {part}: give the shards of one run."
@@ -97,18 +97,18 @@ def check_shards(found: Mapping[str, Shard]) -> None:
         )
 
 
-def check_cells(wanted: Collection[Hashable], found: Mapping[str, Sequence[Hashable]]) -> None:
+def check_cells(wanted: Collection[Hashable], parts: Mapping[str, Sequence[Hashable]]) -> None:
     """Refuse cells of a study that are missing or there twice.
 
     Args:
         wanted: every cell of the study.
-        found: the cells by where they are.
+        parts: the cells by where they are.
 
     Raises:
         ConfigError: a cell twice, or cells that are missing.
     """
     owners: dict[Hashable, str] = {}
-    for place, cells in found.items():
+    for place, cells in parts.items():
         for cell, times in Counter(cells).items():
             if cell in wanted and (cell in owners or times > 1):
                 both = place if times > 1 else f"{owners[cell]} and {place}"

@@ -184,10 +184,10 @@ def training_table(
     header = ["GPUs", "state", "sampling", "update", "peak", "fits", "sample", "train", "all"]
     rows = []
     for count in counts:
-        one = estimate(model, gpu, count, manager, steps, plan)
-        memory = (one.state, one.sampling, one.update, one.peak)
-        times = (one.prefill_seconds + one.decode_seconds, one.update_seconds, one.seconds)
-        fits = "yes" if one.peak <= gpu.memory else "no"
+        cost = estimate(model, gpu, count, manager, steps, plan)
+        memory = (cost.state, cost.sampling, cost.update, cost.peak)
+        times = (cost.prefill_seconds + cost.decode_seconds, cost.update_seconds, cost.seconds)
+        fits = "yes" if cost.peak <= gpu.memory else "no"
         rows.append(
             [
                 str(count),

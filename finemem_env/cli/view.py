@@ -38,7 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     if options.serve:
         return _serve(options.run, gather, options.port, opens=not options.no_open)
     collection = gather()
-    out: Path = options.output or _beside(options.run)
+    run: Path = options.run
+    beside = run / "view.html" if run.is_dir() else run.with_name(f"{run.stem}.html")
+    out: Path = options.output or beside
     with saving(out, f"{out} is not written."):
         out.write_text(page(options.run.name, collection), encoding="utf-8")
     if collection.note:
@@ -47,10 +49,6 @@ def main(arguments: Sequence[str]) -> int:
     if not options.no_open:
         webbrowser.open(out.resolve().as_uri())
     return 0
-
-
-def _beside(run: Path) -> Path:
-    return run / "view.html" if run.is_dir() else run.with_name(f"{run.stem}.html")
 
 
 def _serve(run: Path, gather: partial[Collection], port: int, *, opens: bool) -> int:

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from finemem_env.cli.frame import saving
 from finemem_env.cli.options import positive
@@ -51,6 +52,17 @@ def check_out(options: argparse.Namespace) -> Path:
     return out
 
 
+def source_config(options: argparse.Namespace, **more: Any) -> SourceConfig:  # noqa: ANN401
+    """How the source is read: what `add_writing` and `--difficulty` read, and `more` fields."""
+    return SourceConfig(
+        num_chunks=options.num_chunks,
+        chunk_tokens=options.chunk_tokens,
+        difficulty=options.difficulty,
+        on_error=options.on_error,
+        **more,
+    )
+
+
 def _tokens(text: str) -> int | tuple[int, int]:
     parts = text.split(",")
     if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
@@ -69,18 +81,18 @@ def split_sources(
     """
     if split != "all":
         return {split: load(dataclasses.replace(config, split=split))}
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     refused: list[ConfigError] = []
     for name in SPLITS:
         try:
-            found[name] = load(dataclasses.replace(config, split=name))
+            sources[name] = load(dataclasses.replace(config, split=name))
         except ConfigError as error:
             refused.append(error)
             print(f"without split {name}: {error}", file=sys.stderr)
-    if not found:
+    if not sources:
         raise refused[0]
-    whole = [one for one in found.values() if isinstance(one, FileSource) and not one.has_splits]
-    return {"train": whole[0]} if whole else found
+    whole = [s for s in sources.values() if isinstance(s, FileSource) and not s.has_splits]
+    return {"train": whole[0]} if whole else sources
 
 
 def write(
@@ -122,8 +134,8 @@ def write(
             f"exclude: met {len(exclusion.met)} of {len(exclusion.ids)} ids, left out {dropped} "
             "episodes without another question"
         )
-    found = [flaw for source in sources for flaw in left_out(source)]
-    every = list(dict.fromkeys([*flaws, *found]))
+    flawed = [flaw for source in sources for flaw in left_out(source)]
+    every = list(dict.fromkeys([*flaws, *flawed]))
     if every:
         print("\n  ".join([f"left out {len(every)} flawed records:", *every]))
     print(f"sha256 {digest}")

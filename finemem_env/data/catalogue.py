@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from finemem_env.data.source import SourceSpec
 from finemem_env.registry import Registry
 
@@ -21,6 +24,16 @@ _FACT_FILES = (
     "mquake/cloze_templates.json",
     "pararel_trex/trex_lms_vocab/P*.jsonl",
 )
+
+
+def _by_hops(spec: SourceSpec, title: str) -> Iterator[SourceSpec]:
+    """A source of both kinds of questions, and as `_sh` and `_mh` of one kind."""
+    yield replace(spec, options={"hops": "both"})
+    for hops in ("single", "multi"):
+        text = f"{title}, {hops}-hop questions only"
+        name = f"{spec.name}_{hops[0]}h"
+        yield replace(spec, name=name, description=text, options={"hops": hops})
+
 
 _SPECS = (
     SourceSpec(
@@ -144,35 +157,17 @@ _SPECS = (
         ("squality/train.jsonl", "squality/dev.jsonl", "squality/test.jsonl"),
         "https://github.com/nyu-mll/SQuALITY (data/v1-3/txt/)",
     ),
-    SourceSpec(
-        "mquake",
-        "CR",
-        "finemem_env.data.adapters.mquake:MquakeSource",
-        "MQuAKE: facts and their edits, single- and multi-hop questions",
-        "MIT",
-        _MQUAKE_FILES,
-        _MQUAKE,
-        {"hops": "both"},
-    ),
-    SourceSpec(
-        "mquake_sh",
-        "CR",
-        "finemem_env.data.adapters.mquake:MquakeSource",
-        "MQuAKE, single-hop questions only",
-        "MIT",
-        _MQUAKE_FILES,
-        _MQUAKE,
-        {"hops": "single"},
-    ),
-    SourceSpec(
-        "mquake_mh",
-        "CR",
-        "finemem_env.data.adapters.mquake:MquakeSource",
-        "MQuAKE, multi-hop questions only",
-        "MIT",
-        _MQUAKE_FILES,
-        _MQUAKE,
-        {"hops": "multi"},
+    *_by_hops(
+        SourceSpec(
+            "mquake",
+            "CR",
+            "finemem_env.data.adapters.mquake:MquakeSource",
+            "MQuAKE: facts and their edits, single- and multi-hop questions",
+            "MIT",
+            _MQUAKE_FILES,
+            _MQUAKE,
+        ),
+        "MQuAKE",
     ),
     SourceSpec(
         "musique",
@@ -318,35 +313,17 @@ _SPECS = (
         "https://huggingface.co/datasets/ai-hyz/MemoryAgentBench, into memoryagentbench/, or with "
         "difficulty={'hub': 'ai-hyz/MemoryAgentBench', 'revision': '<commit>'}",
     ),
-    SourceSpec(
-        "factconsolidation",
-        "CR",
-        "finemem_env.data.adapters.factconsolidation:FactConsolidationSource",
-        "numbered facts, some replaced under a larger number; single- and multi-hop",
-        "MIT (MQuAKE and ParaRel)",
-        _FACT_FILES,
-        f"{_MQUAKE} and {_PARAREL}",
-        {"hops": "both"},
-    ),
-    SourceSpec(
-        "factconsolidation_sh",
-        "CR",
-        "finemem_env.data.adapters.factconsolidation:FactConsolidationSource",
-        "numbered facts, single-hop questions only",
-        "MIT (MQuAKE and ParaRel)",
-        _FACT_FILES,
-        f"{_MQUAKE} and {_PARAREL}",
-        {"hops": "single"},
-    ),
-    SourceSpec(
-        "factconsolidation_mh",
-        "CR",
-        "finemem_env.data.adapters.factconsolidation:FactConsolidationSource",
-        "numbered facts, multi-hop questions only",
-        "MIT (MQuAKE and ParaRel)",
-        _FACT_FILES,
-        f"{_MQUAKE} and {_PARAREL}",
-        {"hops": "multi"},
+    *_by_hops(
+        SourceSpec(
+            "factconsolidation",
+            "CR",
+            "finemem_env.data.adapters.factconsolidation:FactConsolidationSource",
+            "numbered facts, some replaced under a larger number; single- and multi-hop",
+            "MIT (MQuAKE and ParaRel)",
+            _FACT_FILES,
+            f"{_MQUAKE} and {_PARAREL}",
+        ),
+        "numbered facts",
     ),
 )
 

@@ -33,14 +33,14 @@ def _of_split(episodes: Sequence[Episode], split: str, path: Path) -> Sequence[E
             f"{path}: split: expected one in every record or in none, found it in {known} of "
             f"{len(episodes)}."
         )
-    found = [one for one in episodes if one.metadata["split"] == split]
-    if not found:
+    chosen = [episode for episode in episodes if episode.metadata["split"] == split]
+    if not chosen:
         held = ", ".join(f"{name} ({named[name]})" for name in SPLITS if named[name])
         raise ConfigError(
             f"source {str(path)!r} has no episode of split {split!r}; it has {held}. Ask for "
             "one of these with split=…, or build the file with --split all."
         )
-    return found
+    return chosen
 
 
 class FileSource:
@@ -66,8 +66,8 @@ class FileSource:
         self._episodes = _of_split(parsed(_parse, path, reading), config.split, path)
         folder = f"{path.absolute().parent}{os.sep}"
         self.left_out = tuple(flaw.removeprefix(folder) for flaw in reading.flaws)
-        self.has_splits = any(one.metadata.get("split") in SPLITS for one in self._episodes)
-        self.has_media = any(chunk.media for one in self._episodes for chunk in one.chunks)
+        self.has_splits = any(episode.metadata.get("split") in SPLITS for episode in self._episodes)
+        self.has_media = any(chunk.media for episode in self._episodes for chunk in episode.chunks)
         self._index = {episode.episode_id: i for i, episode in enumerate(self._episodes)}
         self.size: int | None = len(self._episodes)
         self.competencies: frozenset[Competency] = frozenset(

@@ -97,12 +97,12 @@ def join_labels(text: str) -> str:
 
 def dates(count: int, rng: np.random.Generator | None = None) -> list[str]:
     """`count` ISO dates from 2024-01-01, one a day; with `rng`, one to three days apart."""
-    found, day = [], _FIRST_DAY
+    days, day = [], _FIRST_DAY
     for _ in range(count):
-        found.append(day.isoformat())
+        days.append(day.isoformat())
         step = 1 if rng is None else int(rng.integers(1, 4))
         day += datetime.timedelta(days=step)
-    return found
+    return days
 
 
 def dialogue_chunk(
@@ -128,5 +128,5 @@ def book_chunk(text: str, date: str) -> str:
 
 def header_date(chunk: str) -> str | None:
     """The date in the first line of a wrapped chunk, None where there is none."""
-    found = _DATE.match(chunk)
-    return found[1] if found else None
+    match = _DATE.match(chunk)
+    return match[1] if match else None

@@ -30,20 +30,20 @@ class Exclusion:
     met: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, given: Sequence[str] | str | os.PathLike[str] | None) -> Exclusion | None:
+    def of(cls, ids: Sequence[str] | str | os.PathLike[str] | None) -> Exclusion | None:
         """The exclusion of a list of ids or of a file of them, None for none.
 
         Raises:
             ConfigError: neither a list of texts nor a file that is there.
             DataError: a file without ids, or of another form.
         """
-        if given is None:
+        if ids is None:
             return None
-        if isinstance(given, str | os.PathLike):
-            return cls(frozenset(_read(Path(given))))
-        if not isinstance(given, Sequence) or not all(isinstance(one, str) for one in given):
-            raise ConfigError(f"exclude: expected question ids or a file of them, got {given!r}.")
-        return cls(frozenset(given)) if given else None
+        if isinstance(ids, str | os.PathLike):
+            return cls(frozenset(_read(Path(ids))))
+        if not isinstance(ids, Sequence) or not all(isinstance(name, str) for name in ids):
+            raise ConfigError(f"exclude: expected question ids or a file of them, got {ids!r}.")
+        return cls(frozenset(ids)) if ids else None
 
     @property
     def version(self) -> str:
@@ -55,7 +55,7 @@ class Exclusion:
         """`episode` without these questions, None if it has no final question left."""
 
         def kept(questions: Iterable[Question]) -> tuple[Question, ...]:
-            return tuple(one for one in questions if not self._holds(episode, one))
+            return tuple(question for question in questions if not self._holds(episode, question))
 
         chunks = tuple(
             dataclasses.replace(chunk, questions=kept(chunk.questions))
@@ -83,16 +83,16 @@ def _read(path: Path) -> list[str]:
             f"{error}."
         ) from error
     if path.suffix == ".json":
-        found = _ids(parse_json(text, str(path)), str(path))
+        ids = _ids(parse_json(text, str(path)), str(path))
     elif path.suffix == ".jsonl":
         values = [parse_json(line, str(path)) for line in text.splitlines() if line.strip()]
-        found = _ids(values, str(path))
+        ids = _ids(values, str(path))
     else:
         lines = (line.partition("#")[0].strip() for line in text.splitlines())
-        found = [line for line in lines if line]
-    if not found:
+        ids = [line for line in lines if line]
+    if not ids:
         raise DataError(f"{path}: expected at least one question id, found none.")
-    return found
+    return ids
 
 
 def _ids(values: object, where: str) -> list[str]:

@@ -11,7 +11,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -41,15 +41,15 @@ class Reading:
         Raises:
             DataError: a record that is refused, unless `skip`.
         """
-        found = []
+        made = []
         for record in records:
             try:
-                found.append(make(record))
+                made.append(make(record))
             except DataError as error:
                 if not self.skip:
                     raise
                 self.note([str(error).removesuffix(f" {self.hint}")])
-        return found
+        return made
 
     def note(self, flaws: Iterable[str]) -> None:
         """Remember flaws, each once."""
@@ -94,6 +94,12 @@ def _parsed(
 def bucket(key: str, count: int) -> int:
     """Which of `count` equal parts the document `key` belongs to, the same on every machine."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % count
+
+
+def split_of(key: str) -> str:
+    """The split of the document `key`: 80/10/10 by a hash of it."""
+    part = bucket(key, 10)
+    return "train" if part < 8 else "val" if part == 8 else "test"
 
 
 def read_json(path: Path, reading: Reading) -> object:
@@ -141,6 +147,14 @@ def read_jsonl(path: Path, reading: Reading) -> list[Fields]:
         return Fields(parse_json(placed[1], placed[0], hint), placed[0], hint=hint)
 
     return reading.each(made, lines)
+
+
+@cache
+def each_record(
+    make: Callable[[Fields], T], read: Callable[[Path, Reading], list[Fields]] = read_jsonl
+) -> Callable[[Path, Reading], tuple[T, ...]]:
+    """What `parsed` takes for a file of records that are read one by one."""
+    return lambda path, reading: tuple(reading.each(make, read(path, reading)))
 
 
 def read_lines(path: Path, reading: Reading, encoding: str = "utf-8-sig") -> list[str]:

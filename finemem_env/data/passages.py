@@ -41,7 +41,7 @@ class Layout:
             for piece in chunk.pieces:
                 places.setdefault(piece.passage, []).append((step, piece.start, piece.end))
         texts = {number: passages[number].text for number in places}
-        return cls(chunks, texts, {number: tuple(found) for number, found in places.items()})
+        return cls(chunks, texts, {number: tuple(pieces) for number, pieces in places.items()})
 
     @property
     def passages(self) -> Iterable[int]:
@@ -50,14 +50,14 @@ class Layout:
 
     def evidence(self, passage: int, start: int, end: int) -> tuple[Evidence, ...]:
         """The sentences of `passage` that [start, end) touches; () unless all are in a chunk."""
-        found = []
+        sentences = []
         for first, last in sentence_spans(self.texts.get(passage, "")):
             if first < end and start < last:
                 step = self._chunk(passage, first, last)
                 if step is None:
                     return ()
-                found.append(Evidence(step, self.texts[passage][first:last]))
-        return tuple(found)
+                sentences.append(Evidence(step, self.texts[passage][first:last]))
+        return tuple(sentences)
 
     def _chunk(self, passage: int, first: int, last: int) -> int | None:
         for step, start, end in self.places.get(passage, ()):
@@ -139,7 +139,7 @@ class PassageSource(BaseSource):
             episode_id=self.episode_id(index),
             competency=competency,
             source=self.name,
-            chunks=dated_chunks(self._wrapped(index, texts), reserved),
+            chunks=dated_chunks(self._wrapped(index, texts), dates(len(texts)), reserved),
             questions=tuple(final),
             metadata={
                 "split": self.config.split,
@@ -160,10 +160,10 @@ class PassageSource(BaseSource):
 
 
 def dated_chunks(
-    texts: Sequence[str], questions: Sequence[Sequence[Question]] = ()
+    texts: Iterable[str], days: Sequence[str], questions: Sequence[Sequence[Question]] = ()
 ) -> tuple[Chunk, ...]:
-    """Chunks c0, c1, … with their questions, one day each from 2024-01-01."""
+    """Chunks c0, c1, … with their days and questions."""
     return tuple(
         Chunk(f"c{i}", text, day, tuple(questions[i]) if questions else ())
-        for i, (text, day) in enumerate(zip(texts, dates(len(texts)), strict=True))
+        for i, (text, day) in enumerate(zip(texts, days, strict=True))
     )

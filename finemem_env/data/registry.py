@@ -131,8 +131,8 @@ def source_spec(name: str, factory: object, **fields: Any) -> SourceSpec:  # noq
 
 def _factory(spec: SourceSpec) -> type[BaseSource]:
     made = spec.factory
-    found = load_reference("source", made) if isinstance(made, str) else made
-    return cast("type[BaseSource]", found)
+    loaded = load_reference("source", made) if isinstance(made, str) else made
+    return cast("type[BaseSource]", loaded)
 
 
 def _build(spec: SourceSpec, config: SourceConfig, competency: Competency | None) -> Source:

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast, get_args
 
 from finemem_env.data.files import Reading
-from finemem_env.data.media import medium_dict, read_record
+from finemem_env.data.media import MEDIUM_KEYS, medium_dict, read_record
 from finemem_env.data.validation import validate
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields, strict_json
@@ -129,13 +129,9 @@ def _shared(episode: Episode) -> _Common:
         if others
         and isinstance(value, list | tuple | Mapping)
         and value
-        and all(_same(other.metadata.get(key), value) for other in others)
+        and all((own := other.metadata.get(key)) is value or own == value for other in others)
     }
     return _Common(metadata, lists)
-
-
-def _same(one: object, other: object) -> bool:
-    return one is other or one == other
 
 
 def _question_dict(question: Question, shared: _Common) -> dict[str, object]:
@@ -186,46 +182,35 @@ def from_dict(record: object, where: str = "episode", folder: Path | None = None
         episode_id=fields.text("episode_id"),
         competency=cast(Competency, fields.option("competency", get_args(Competency))),
         source=fields.text("source"),
-        chunks=tuple(
-            _chunk(entry, f"{where}: chunks[{i}]", shared, folder)
-            for i, entry in enumerate(fields.items("chunks"))
-        ),
-        questions=_questions(fields, where, shared),
+        chunks=tuple(_chunk(chunk, shared, folder) for chunk in fields.children("chunks", _CHUNK)),
+        questions=_questions(fields, shared),
         metadata=metadata,
     )
     validate(episode, where)
     return episode
 
 
-def _chunk(record: object, where: str, shared: _Common, folder: Path | None) -> Chunk:
-    fields = Fields(record, where, _CHUNK)
+def _chunk(fields: Fields, shared: _Common, folder: Path | None) -> Chunk:
     return Chunk(
         id=fields.text("id"),
         text=fields.text("text"),
         time=None if fields.get("time") is None else fields.text("time"),
-        questions=_questions(fields, where, shared, []),
+        questions=_questions(fields, shared, []),
         metadata=fields.mapping("metadata"),
         media=tuple(
-            read_record(entry, f"{where}: media[{i}]", folder)
-            for i, entry in enumerate(fields.items("media", []))
+            read_record(medium, folder) for medium in fields.children("media", MEDIUM_KEYS, [])
         ),
     )
 
 
 def _questions(
-    fields: Fields,
-    where: str,
-    shared: _Common,
-    default: list[object] | None = None,
+    fields: Fields, shared: _Common, default: list[object] | None = None
 ) -> tuple[Question, ...]:
-    entries = fields.items("questions", default)
-    return tuple(
-        _question(entry, f"{where}: questions[{i}]", shared) for i, entry in enumerate(entries)
-    )
+    entries = fields.children("questions", _QUESTION, default)
+    return tuple(_question(entry, shared) for entry in entries)
 
 
-def _question(record: object, where: str, shared: _Common) -> Question:
-    fields = Fields(record, where, _QUESTION)
+def _question(fields: Fields, shared: _Common) -> Question:
     unanswerable = fields.flag("unanswerable")
     golds = fields.texts("answers", [] if unanswerable else None)
     return Question(
@@ -248,17 +233,17 @@ def _question(record: object, where: str, shared: _Common) -> Question:
 
 def _excluded(fields: Fields, lists: _Lists) -> tuple[str, ...]:
     """A question's own list, or the episode's list of that number."""
-    found = fields.get("excluded")
-    if type(found) is int and 0 <= found < len(lists):
-        return lists[found]
+    excluded = fields.get("excluded")
+    if type(excluded) is int and 0 <= excluded < len(lists):
+        return lists[excluded]
     wanted = "a list of texts, or the number of one of the episode's lists of excluded values"
-    return () if found is None else _list_of_texts(found, fields.error("excluded", wanted))
+    return () if excluded is None else _list_of_texts(excluded, fields.error("excluded", wanted))
 
 
-def _list_of_texts(found: object, error: DataError) -> tuple[str, ...]:
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+def _list_of_texts(values: object, error: DataError) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
         raise error
-    return tuple(found)
+    return tuple(values)
 
 
 def _evidence(entry: object, fields: Fields) -> Evidence:
@@ -306,13 +291,13 @@ def read_episodes(path: Path | str, reading: Reading | None = None) -> Iterator[
     def episode(numbered: tuple[int, bytes]) -> Episode:
         number, line = numbered
         where = f"{path}, line {number}"
-        found = from_dict(_decode(line, where), where, Path(path).absolute().parent)
-        before = seen.setdefault(found.episode_id, number)
+        read = from_dict(_decode(line, where), where, Path(path).absolute().parent)
+        before = seen.setdefault(read.episode_id, number)
         if before != number:
             raise DataError(
-                f"{where}: episode_id {found.episode_id!r} is already used in line {before}."
+                f"{where}: episode_id {read.episode_id!r} is already used in line {before}."
             )
-        return found
+        return read
 
     number = 0
     for number, line in enumerate(_lines(Path(path)), start=1):

@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -74,6 +76,10 @@ class Transcript:
         steps = {step for number in numbers for step, _, _ in self.layout.places.get(number, ())}
         return tuple(Evidence(step) for step in sorted(steps))
 
+    def question(self, entry: TalkQuestion, **fields: Any) -> Question:  # noqa: ANN401
+        """A question with the chunks that answer it, and other `fields` changed."""
+        return dataclasses.replace(entry.question, evidence=self.evidence(entry.evidence), **fields)
+
     def _opened(self, step: int) -> tuple[str, str | None]:
         chunk = self.layout.chunks[step]
         number = chunk.pieces[0].passage
@@ -85,16 +91,16 @@ class Transcript:
 
 def tell(sessions: Iterable[TalkSession], cut: Callable[[Sequence[Passage]], Layout]) -> Transcript:
     """Lay out `sessions` in order, each turn a passage; those without a turn have no place."""
-    told = tuple(sessions)
+    ordered = tuple(sessions)
     passages: list[Passage] = []
     first: list[int] = []
-    for session in told:
+    for session in ordered:
         first.append(len(passages))
         titles = (session.header, *[""] * len(session.turns))
         passages += [
             Passage(turn, title) for turn, title in zip(session.turns, titles, strict=False)
         ]
-    return Transcript(cut(passages), told, tuple(first))
+    return Transcript(cut(passages), ordered, tuple(first))
 
 
 class TalkSource(WholeSource):

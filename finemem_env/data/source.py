@@ -153,14 +153,14 @@ def _positive(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _token_pair(given: object) -> tuple[int, int]:
-    bounds = [given, given] if isinstance(given, int) else given
+def _token_pair(size: object) -> tuple[int, int]:
+    bounds = [size, size] if isinstance(size, int) else size
     if isinstance(bounds, list | tuple) and len(bounds) == 2 and all(map(_positive, bounds)):
         low, high = bounds
         if low <= high:
             return low, high
     raise ConfigError(
-        f"chunk_tokens: expected an integer ≥ 1 or a pair [min, max] with min ≤ max, got {given!r}."
+        f"chunk_tokens: expected an integer ≥ 1 or a pair [min, max] with min ≤ max, got {size!r}."
     )
 
 
@@ -310,10 +310,10 @@ class BaseSource(ABC):
         Raises:
             DataError: a flawed record, unless they may be left out; then, that none is left.
         """
-        found = self.reading.each(make, records)
-        if not found and self.reading.flaws:
+        made = self.reading.each(make, records)
+        if not made and self.reading.flaws:
             raise DataError(f"{self.reading.flaws[0]} No sound record is left. {self.hint}")
-        return found
+        return made
 
     def file(self, pattern: str) -> Path:
         """The one file that matches `pattern`; the knob `file` chooses where there are several.
@@ -321,18 +321,18 @@ class BaseSource(ABC):
         Raises:
             DataError: nothing there, or several candidates: their names and how to choose.
         """
-        there = found = self.files(pattern)
+        matching = chosen = self.files(pattern)
         wanted = str(self.difficulty.get("file", ""))
         if wanted:
-            exact = [path for path in there if path.name == wanted]
-            found = exact or [path for path in there if wanted in path.name]
-        if len(found) == 1:
-            return found[0]
-        names = ", ".join(path.name for path in found or there)
+            exact = [path for path in matching if path.name == wanted]
+            chosen = exact or [path for path in matching if wanted in path.name]
+        if len(chosen) == 1:
+            return chosen[0]
+        names = ", ".join(path.name for path in chosen or matching)
         choose = " or name one with difficulty={'file': '…'}" if "file" in self.knobs else ""
         expected = f"a file named {wanted!r}" if wanted else f"one file {pattern.split('/')[-1]}"
         raise DataError(
-            f"{there[0].parent}: expected {expected}, found {names}; leave one there{choose}."
+            f"{matching[0].parent}: expected {expected}, found {names}; leave one there{choose}."
         )
 
     def files(self, pattern: str) -> list[Path]:
@@ -343,20 +343,20 @@ class BaseSource(ABC):
         """
         own, root = self.config.path, self._root()
         folder, _, inner = pattern.partition("/")
-        if len({one.split("/")[0] for one in self.spec.files}) > 1:
+        if len({file.split("/")[0] for file in self.spec.files}) > 1:
             inner = pattern  # the path given is the parent of these folders
         if own is not None:
-            found, place = self._own(own, inner), (own if own.is_dir() else own.parent) / inner
+            matching, place = self._own(own, inner), (own if own.is_dir() else own.parent) / inner
             setting = f"{str(own)!r} was given as the folder of {self.name}"
         else:
-            found, place = sorted(root.glob(pattern)) if root else [], (root or Path()) / pattern
+            matching, place = sorted(root.glob(pattern)) if root else [], (root or Path()) / pattern
             setting = f"data_dir is {str(root)!r}" if root else "data_dir is not set"
             setting += (
                 f": it must be the folder that holds {folder}/ (data_dir=… or the environment "
                 f"variable {DATA_VARIABLE})"
             )
-        if found:
-            return found
+        if matching:
+            return matching
         raise DataError(
             f"source {self.name!r} needs {place}, which is missing. {self.hint} {setting}."
         )

@@ -81,7 +81,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _TableRow:
     episode: str
     document: str | tuple[str, ...]
     time: str | None
@@ -101,10 +101,7 @@ def read_table(path: Path, table: Table, reading: Reading) -> list[Fields]:
         ".tsv": lambda: read_csv(path, table.columns, reading, delimiter="\t"),
         ".jsonl": lambda: read_jsonl(path, reading),
         ".json": lambda: read_list(path, reading),
-        ".parquet": lambda: [
-            Fields(row.values, row.where, hint=reading.hint)
-            for row in local_rows([path], table.columns, reading).rows
-        ],
+        ".parquet": lambda: [row.fields for row in local_rows([path], table.columns, reading).rows],
     }
     if path.suffix not in readers or not path.is_file():
         raise ConfigError(
@@ -133,35 +130,31 @@ def table_episodes(
     if not rows:
         first = f" The first: {reading.flaws[0]}" if reading.flaws else ""
         raise DataError(f"{path}: expected at least one sound row, found none.{first}")
-    groups: dict[str, list[_Row]] = {}
+    groups: dict[str, list[_TableRow]] = {}
     for row in rows:
         groups.setdefault(row.episode, []).append(row)
     episodes = []
     for number, (name, members) in enumerate(groups.items()):
-        found = name if table.episode else f"{path.stem}/{number}"
-        episodes.append(_episode(found, path.stem, members, table, config))
+        episode_id = name if table.episode else f"{path.stem}/{number}"
+        episodes.append(_episode(episode_id, path.stem, members, table, config))
     return episodes
 
 
-def _row(row: Fields, table: Table) -> _Row:
-    told = row.get(table.document)
-    document = tuple(row.texts(table.document)) if isinstance(told, list) else _text(row, table)
+def _row(row: Fields, table: Table) -> _TableRow:
+    listed = isinstance(row.get(table.document), list)
+    document = row.texts(table.document) if listed else row.text(table.document).strip()
     if not document:
         raise row.error(table.document, "a document, or a list of texts")
     split = row.text(table.split_column) if table.split_column else table.split
     if split and split not in SPLITS:
         raise row.error(table.split_column, f"one of {', '.join(SPLITS)}")
-    return _Row(
+    return _TableRow(
         episode=_named(row, table.episode) if table.episode else repr(document),
         document=document,
         time=_optional(row, table.time),
         split=split,
         question=_question(row, table),
     )
-
-
-def _text(row: Fields, table: Table) -> str:
-    return row.text(table.document).strip()
 
 
 def _optional(row: Fields, column: str) -> str | None:
@@ -214,7 +207,7 @@ def _flag(row: Fields, column: str) -> bool:
 
 
 def _episode(
-    name: str, source: str, rows: Sequence[_Row], table: Table, config: SourceConfig
+    name: str, source: str, rows: Sequence[_TableRow], table: Table, config: SourceConfig
 ) -> Episode:
     documents: Mapping[str | tuple[str, ...], str | None] = {
         row.document: row.time for row in reversed(rows)

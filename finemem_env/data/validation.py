@@ -6,15 +6,9 @@ from collections.abc import Iterator
 
 from finemem_env.errors import DataError, nearest
 from finemem_env.scoring import METRICS
+from finemem_env.scoring.needs import has_needed, need_of
 from finemem_env.text import normalise
 from finemem_env.types import Episode, Question
-
-# What a metric needs in the question's metadata: a list that is not empty.
-_NEEDS = {
-    **{metric: "titles" for metric in METRICS if "recall@" in metric},
-    "mab/summary_judge": "keypoints",
-    "beam/nuggets": "rubric",
-}
 
 
 def check_told(episode: Episode, where: str) -> None:
@@ -43,7 +37,7 @@ def validate(episode: Episode, where: str = "episode") -> None:
     _unique((chunk.id for chunk in episode.chunks), f"{where}: chunks: id")
     _unique((question.id for _, _, question in _all(episode)), f"{where}: questions: id")
     for chunk in episode.chunks:
-        for text in (chunk.text, *(one.text for one in chunk.media)):
+        for text in (chunk.text, *(medium.text for medium in chunk.media)):
             _check_unicode(text, f"{where}: chunk {chunk.id!r}")
     squeezed = [" ".join(chunk.text.split()) for chunk in episode.chunks]
     for place, step, question in _all(episode):
@@ -86,17 +80,13 @@ def _check_question(question: Question, where: str) -> None:
         len(question.choices) < 2
     ):
         raise DataError(f"{where}: choices: expected at least two, found {question.choices!r}.")
-    need = _NEEDS.get(question.metric)
-    if need is not None and not _is_list(question.metadata.get(need)):
+    need = need_of(question.metric)
+    if need and not has_needed(question):
         raise DataError(
-            f"{where}: metadata: metric {question.metric!r} needs a list {need!r}, found none."
+            f"{where}: metadata: metric {question.metric!r} needs a list {need[0]!r}, found none."
         )
     for text in (question.question, *question.answers):
         _check_unicode(text, where)
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple) and bool(value)
 
 
 def _check_indices(question: Question, step: int | None, count: int, where: str) -> None:

@@ -36,16 +36,16 @@ class Choice:
     budget: str | None = None
     episode: str | None = None
 
-    def takes(self, one: Recorded) -> bool:
+    def takes(self, recorded: Recorded) -> bool:
         """Whether a trace is looked at."""
-        trace = one.trace
-        given = (
+        trace = recorded.trace
+        choices = (
             (self.agent, (trace.agent,)),
-            (self.task, (one.task,)),
-            (self.budget, (one.budget,)),
+            (self.task, (recorded.task,)),
+            (self.budget, (recorded.budget,)),
             (self.episode, (trace.episode_id, str(trace.episode))),
         )
-        return all(wanted is None or wanted in names for wanted, names in given)
+        return all(wanted is None or wanted in names for wanted, names in choices)
 
 
 @dataclass(frozen=True, slots=True)

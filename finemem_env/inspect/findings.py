@@ -108,7 +108,7 @@ def find(trace: Trace, story: Story) -> tuple[Finding, ...]:
 
 def _find(trace: Trace, story: Story, answer: TraceAnswer, library: _Library) -> Finding:
     at = _asked_at(trace, story, answer)
-    evidence = [(one.chunk, one.sentence) for one in answer.evidence or ()]
+    evidence = [(piece.chunk, piece.sentence) for piece in answer.evidence or ()]
     pieces = wanted(answer.golds, evidence, lambda chunk: _chunk(trace, chunk))
     trails = () if story.problem else tuple(_trail(answer, at, p, library) for p in pieces)
     outcome = "answered" if answer.score >= 1.0 else "partly" if answer.score > 0.0 else "lost"
@@ -192,7 +192,7 @@ def _trail(answer: TraceAnswer, at: int, piece: Wanted, library: _Library) -> Tr
     if standing:
         query = answer.query or answer.question
         hidden = [(library.ranks(query, life, at), life.item.id) for life in standing]
-        rank, item = min(hidden, key=lambda one: one[0] or len(library.story.lives) + 1)
+        rank, item = min(hidden, key=lambda entry: entry[0] or len(library.story.lives) + 1)
         unknown = "" if library.ranks.known else "rank unknown"
         return Trail(piece.chunk, Where.NOT_RETRIEVED, reason=unknown, item=item, rank=rank)
     if holding:

@@ -47,15 +47,15 @@ def wanted(
         chunk_text: the text of a chunk, None where it is not known.
     """
     forms = tuple(form(gold) for gold in golds if gold.strip())
-    literal = tuple(one for one in forms if 0 < len(one.tokens) <= _LITERAL_WORDS)
-    found = []
+    literal = tuple(gold for gold in forms if 0 < len(gold.tokens) <= _LITERAL_WORDS)
+    pieces = []
     for chunk, sentence in evidence:
         text = chunk_text(chunk) if sentence is None else sentence
-        said = literal if text is None else tuple(one for one in forms if contains(form(text), one))
-        found.append(Wanted(chunk, sentence, said, told=sentence is not None or bool(said)))
-    if not found and literal:
-        found.append(Wanted(-1, None, literal))
-    return tuple(found)
+        said = literal if text is None else tuple(f for f in forms if contains(form(text), f))
+        pieces.append(Wanted(chunk, sentence, said, told=sentence is not None or bool(said)))
+    if not pieces and literal:
+        pieces.append(Wanted(-1, None, literal))
+    return tuple(pieces)
 
 
 class Shelf:
@@ -80,7 +80,7 @@ class Shelf:
         self._said = [frozenset(search_terms(sentence)) for sentence in self._numbers]
         self._keys = _places_of([sentence_key(sentence)] for sentence in self._numbers)
         self._terms = _places_of(self._said)
-        self._tokens = _places_of({*one.plain.split(), *one.apart.split()} for one in self._forms)
+        self._tokens = _places_of({*f.plain.split(), *f.apart.split()} for f in self._forms)
 
     def holding(self, piece: Wanted) -> list[int]:
         """The numbers of the texts that hold a piece of evidence, in order."""
@@ -104,18 +104,18 @@ class Shelf:
 
     def _golden(self, piece: Wanted) -> set[int]:
         """The sentences that have a gold answer."""
-        found = set()
+        numbers = set()
         for gold in piece.golds:
             # A text that contains it has its last word, which no article is left out of.
             near = self._tokens.get(gold.tokens[-1], ()) if gold.tokens else range(len(self._forms))
-            found |= {number for number in near if contains(self._forms[number], gold)}
-        return found
+            numbers |= {number for number in near if contains(self._forms[number], gold)}
+        return numbers
 
 
 def _places_of(texts: Iterable[Iterable[str]]) -> dict[str, list[int]]:
     """In which of the texts each word is."""
-    found: dict[str, list[int]] = {}
+    places: dict[str, list[int]] = {}
     for number, words in enumerate(texts):
         for word in words:
-            found.setdefault(word, []).append(number)
-    return found
+            places.setdefault(word, []).append(number)
+    return places

@@ -124,7 +124,7 @@ def _apply(
         return False
     change = memory.apply(t, [entry for entry, _ in accepted])
     stored = [(result.accepted, result.name, result.item_id) for _, result in accepted]
-    if [(one.accepted, one.name, one.item_id) for one in change.results] != stored:
+    if [(result.accepted, result.name, result.item_id) for result in change.results] != stored:
         return False
     kept = {item.id for item in change.added}
     for item in change.removed:

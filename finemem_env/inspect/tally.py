@@ -45,12 +45,12 @@ class Tally:
         ends = [
             str(Where.ANSWERED),
             _PARTLY,
-            *(str(one) for one in Where if one is not Where.ANSWERED),
+            *(str(where) for where in Where if where is not Where.ANSWERED),
         ]
         shown = [
             end
             for end in ends
-            if end not in _RARE or any(one.ends[end] for one in tallies.values())
+            if end not in _RARE or any(tally.ends[end] for tally in tallies.values())
         ]
         header = ["agent", *(["budget"] if budgets else []), "questions", *shown]
         rows = [

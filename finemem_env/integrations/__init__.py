@@ -7,6 +7,6 @@ package when they are used (docs/integrations.md).
 
 from finemem_env.integrations.groups import Generate, play_groups
 from finemem_env.integrations.infos import step_info
-from finemem_env.integrations.rows import Credit, Message, Row
+from finemem_env.integrations.rows import Credit, Message, ReplyRow
 
-__all__ = ["Credit", "Generate", "Message", "Row", "play_groups", "step_info"]
+__all__ = ["Credit", "Generate", "Message", "ReplyRow", "play_groups", "step_info"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from finemem_env.extras import needs
 from finemem_env.integrations.contexts import play_context
-from finemem_env.integrations.rows import Credit, Message, Row
+from finemem_env.integrations.rows import Credit, Message, ReplyRow
 
 with needs("ART", "art"):
     import art
@@ -40,7 +40,7 @@ async def gather_steps(
         group_size: G.
         env_args: keywords of `gym.make`.
         sampling: keywords of the chat completions, such as temperature and max_tokens.
-        credit: what a reply is paid, as in `Row.signal`.
+        credit: what a reply is paid, as in `ReplyRow.signal`.
 
     Returns:
         One group for each step, without the replies that have no reward since the reader failed;
@@ -71,7 +71,7 @@ async def gather_steps(
     return [art.TrajectoryGroup(group) for group in groups if len(group) > 1]
 
 
-def _trajectory(row: Row, choice: Choice, paid: float) -> art.Trajectory:
+def _trajectory(row: ReplyRow, choice: Choice, paid: float) -> art.Trajectory:
     return art.Trajectory(
         messages_and_choices=[*row.messages, choice],
         reward=paid,

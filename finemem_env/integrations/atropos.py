@@ -7,11 +7,12 @@ step. Tokens and log-probabilities are the server's own: `server_type` has to be
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from typing import Any
 
 from finemem_env.extras import needs
 from finemem_env.integrations.contexts import play_context
-from finemem_env.integrations.rows import Credit, Message, Row
+from finemem_env.integrations.rows import Credit, Message, ReplyRow
 
 with needs("Atropos", "atropos"):
     from atroposlib.envs.base import BaseEnv, BaseEnvConfig, ScoredDataGroup
@@ -26,7 +27,9 @@ class MemoryAtroposConfig(BaseEnvConfig):
     reply_tokens: int = Field(default=1024, description="Longest reply, in tokens")
     env_id: str = Field(default="FineMem-AR-v0", description="Environment of the suite")
     env_args: dict[str, Any] = Field(default_factory=dict, description="Keywords of gym.make")
-    credit: Credit = Field(default="reward_to_go", description="What a reply is paid (Row.signal)")
+    credit: Credit = Field(
+        default="reward_to_go", description="What a reply is paid: ReplyRow.signal"
+    )
     eval_args: dict[str, Any] = Field(
         default_factory=lambda: {"split": "val"}, description="Other keywords for evaluations"
     )
@@ -63,9 +66,10 @@ class MemoryAtroposEnv(BaseEnv):
         """The mean score of greedy episodes, logged as `eval/score`."""
         config = self.config
         keywords = {**config.env_args, **config.eval_args}
+        greedy = partial(self._reply, temperature=0.0)
         scores = []
         for seed in range(config.eval_episodes):
-            steps = await play_context(config.env_id, seed, 1, self._greedy, env_args=keywords)
+            steps = await play_context(config.env_id, seed, 1, greedy, env_args=keywords)
             if all(row.valid for ((row, _),) in steps):  # a failed call is not a wrong answer
                 scores.append(steps[-1][0][0].score)
         if scores:
@@ -73,9 +77,9 @@ class MemoryAtroposEnv(BaseEnv):
 
     async def wandb_log(self, wandb_metrics: dict[str, Any] | None = None) -> None:
         """Log what `evaluate` found beside the rest."""
-        found = dict(self.eval_metrics)
+        metrics = dict(self.eval_metrics)
         self.eval_metrics = []
-        await super().wandb_log({**(wandb_metrics or {}), **found})
+        await super().wandb_log({**(wandb_metrics or {}), **metrics})
 
     async def _reply(
         self, messages: list[Message], temperature: float = 1.0
@@ -90,11 +94,8 @@ class MemoryAtroposEnv(BaseEnv):
             (node,) = managed.get_state()["nodes"]
         return done.choices[0].message.content or "", node
 
-    async def _greedy(self, messages: list[Message]) -> tuple[str, SequenceNode]:
-        return await self._reply(messages, temperature=0.0)
 
-
-def _group(step: list[tuple[Row, SequenceNode]], credit: Credit) -> ScoredDataGroup | None:
+def _group(step: list[tuple[ReplyRow, SequenceNode]], credit: Credit) -> ScoredDataGroup | None:
     """The replies to one (context, step); those without a reward are left out."""
     valid = [(row, node) for row, node in step if row.signal(credit) is not None]
     if len(valid) < 2:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from finemem_env.integrations.groups import play_groups
-from finemem_env.integrations.rows import Message, Row
+from finemem_env.integrations.rows import Message, ReplyRow
 
 Kept = TypeVar("Kept")
 Ask = Callable[[list[Message]], Awaitable[tuple[str | None, Kept]]]
@@ -20,7 +20,7 @@ async def play_context(
     ask: Ask[Kept],
     *,
     env_args: Mapping[str, Any] | None = None,
-) -> list[list[tuple[Row, Kept]]]:
+) -> list[list[tuple[ReplyRow, Kept]]]:
     """`play_groups` for one seed, beside the event loop: the requests of a step run at once.
 
     Args:
@@ -45,7 +45,7 @@ async def play_context(
 
     def generate(prompts: list[list[Message]]) -> list[str | None]:
         made = asyncio.run_coroutine_threadsafe(at_once(prompts), loop).result()
-        kept.extend(one for _, one in made)
+        kept.extend(own for _, own in made)
         return [text for text, _ in made]
 
     rows = await asyncio.to_thread(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from finemem_env.backends.policy import manage_request
 from finemem_env.errors import ConfigError
-from finemem_env.integrations.rows import Message, Rollout, Row
+from finemem_env.integrations.rows import GroupRollout, Message, ReplyRow
+from finemem_env.integrations.sessions import request_messages
 from finemem_env.operations import render
 from finemem_env.registration import make_rollout_env
 from finemem_env.session import run_step
@@ -26,7 +26,7 @@ def play_groups(
     *,
     env_args: Mapping[str, Any] | None = None,
     instructions: bool = True,
-) -> list[Row]:
+) -> list[ReplyRow]:
     """Play `group_size` rollouts of each seed's episode, all in step; one batch of replies a step.
 
     Args:
@@ -56,7 +56,7 @@ def play_groups(
     starts = [(seed, number) for seed in seeds for number in range(group_size)]
     env.reset(seed=[seed for seed, _ in starts])
     rollouts = [
-        Rollout(*start, session) for start, session in zip(starts, env.sessions, strict=True)
+        GroupRollout(*start, session) for start, session in zip(starts, env.sessions, strict=True)
     ]
     live = rollouts
     while live := [rollout for rollout in live if not rollout.session.terminated]:
@@ -68,20 +68,16 @@ def play_groups(
 
 
 def _step(
-    env: MemoryVectorEnv, live: Sequence[Rollout], generate: Generate, instructions: bool
+    env: MemoryVectorEnv, live: Sequence[GroupRollout], generate: Generate, instructions: bool
 ) -> None:
     """One step of every episode that is not over."""
     shown = env.instructions if instructions else ""
-    requests = [manage_request(rollout.session.observe(), shown) for rollout in live]
-    prompts = [
-        [{"role": one.role, "content": one.content} for one in request.messages]
-        for request in requests
-    ]
+    prompts = [request_messages(rollout.session.observe(), shown) for rollout in live]
     replies = list(generate(prompts))
-    if len(replies) != len(live) or not all(isinstance(one, str | None) for one in replies):
+    if len(replies) != len(live) or not all(isinstance(reply, str | None) for reply in replies):
         raise ConfigError(
             f"generate: expected {len(live)} texts, one for each list of messages, got "
-            f"{[type(one).__name__ for one in replies]}."
+            f"{[type(reply).__name__ for reply in replies]}."
         )
     for rollout, prompt, reply in zip(live, prompts, replies, strict=True):
         rollout.prompts.append(prompt)

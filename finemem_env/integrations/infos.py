@@ -23,8 +23,8 @@ def step_info(info: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         info: of a single environment's `reset` or `step`.
     """
-    told = public(info) | {key: info[key] for key in _LEARNER}
-    refused = [one["reason"] for one in info["operations"] if not one["accepted"]]
-    told["rejects"] = dict(Counter(refused))
-    plain: dict[str, Any] = json.loads(json.dumps(told))
+    kept = public(info) | {key: info[key] for key in _LEARNER}
+    refused = [operation["reason"] for operation in info["operations"] if not operation["accepted"]]
+    kept["rejects"] = dict(Counter(refused))
+    plain: dict[str, Any] = json.loads(json.dumps(kept))
     return plain

@@ -141,10 +141,10 @@ def make_app(
 
 
 def _make(env_id: str | None = None, env_args: Mapping[str, Any] | None = None) -> MemoryEnv:
-    given = os.environ.get(ENV_ARGS, "{}")
+    variable = os.environ.get(ENV_ARGS, "{}")
     try:
-        keywords = dict(json.loads(given) if env_args is None else env_args)
+        keywords = dict(json.loads(variable) if env_args is None else env_args)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"{ENV_ARGS}: expected a JSON object, got {given!r}.") from error
+        raise ConfigError(f"{ENV_ARGS}: expected a JSON object, got {variable!r}.") from error
     env_id = env_id or os.environ.get(ENV_ID, "FineMem-AR-v0")
     return session_env(env_id, {"include_instructions": True, **keywords})

@@ -23,7 +23,7 @@ def step_advantages(
 
     Args:
         traces: of verifiers, the rollouts of one task.
-        credit: what a reply is paid, as in `Row.signal`.
+        credit: what a reply is paid, as in `ReplyRow.signal`.
         scale: divide by the standard deviation (ddof 1) of the group.
 
     Returns:
@@ -58,4 +58,4 @@ def _normalised(rewards: Sequence[float], scale: bool) -> list[float]:
         return [0.0] * len(rewards)
     mean = statistics.fmean(rewards)
     over = statistics.stdev(rewards) + _EPS if scale else 1.0
-    return [(one - mean) / over for one in rewards]
+    return [(reward - mean) / over for reward in rewards]

@@ -9,7 +9,7 @@ RLlib's own `ActionMaskingTorchRLModule` reads the mask. RLlib itself is not imp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, SupportsFloat
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -24,7 +24,9 @@ _Observation = dict[str, NDArray[np.float32]]
 _KEYS = ("env_id", "env_args", "sentences", "slots", "bins")
 
 
-class MaskedObservation(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
+class MaskedObservation(
+    gym.ObservationWrapper[_Observation, Any, NDArray[np.float32]], gym.utils.RecordConstructorArgs
+):
     """The observation beside the mask of the choices that would be accepted.
 
     A Dict of "observations" and "action_mask", shape (n,), 1.0 where a choice is allowed.
@@ -35,7 +37,7 @@ class MaskedObservation(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstru
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         gym.utils.RecordConstructorArgs.__init__(self)
-        gym.Wrapper.__init__(self, env)
+        gym.ObservationWrapper.__init__(self, env)
         self._masks = env.get_wrapper_attr("action_masks")
         size = (self._masks().size,)
         self.observation_space: spaces.Space[Any] = spaces.Dict(
@@ -45,22 +47,8 @@ class MaskedObservation(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstru
             }
         )
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[_Observation, dict[str, Any]]:
-        """Start an episode."""
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._beside_mask(observation), info
-
-    def step(
-        self,
-        action: Any,  # noqa: ANN401
-    ) -> tuple[_Observation, SupportsFloat, bool, bool, dict[str, Any]]:
-        """One choice."""
-        observation, *rest = self.env.step(action)
-        return self._beside_mask(observation), *rest  # type: ignore[return-value]
-
-    def _beside_mask(self, observation: NDArray[np.float32]) -> _Observation:
+    def observation(self, observation: NDArray[np.float32]) -> _Observation:
+        """The observation beside the mask."""
         return {"action_mask": self._masks().astype(np.float32), "observations": observation}
 
 

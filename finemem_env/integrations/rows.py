@@ -13,7 +13,7 @@ Credit = Literal["step", "reward_to_go"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReplyRow:
     """One reply: a prompt of its own, and the reward of its step alone.
 
     Attributes:
@@ -60,7 +60,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class Rollout:
+class GroupRollout:
     """One episode while it is played."""
 
     seed: int
@@ -69,14 +69,14 @@ class Rollout:
     prompts: list[list[Message]] = field(default_factory=list)
     replies: list[str | None] = field(default_factory=list)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ReplyRow]:
         """A row for every step, when the episode is over."""
         last = self.session.record.results[-1]
         rewards = list(map(float, last.step_rewards))
         pairs = zip(last.step_valid, self.replies, strict=True)
         valid = [bool(usable) and reply is not None for usable, reply in pairs]
         return [
-            Row(
+            ReplyRow(
                 seed=self.seed,
                 step=t,
                 rollout=self.number,

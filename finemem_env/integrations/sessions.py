@@ -37,7 +37,7 @@ def session_env(env_id: str, env_args: Mapping[str, Any] | None = None) -> Memor
 def request_messages(observation: str, instructions: str) -> list[dict[str, str]]:
     """The request of one step, without history: a system and a user message."""
     request = manage_request(observation, instructions)
-    return [{"role": one.role, "content": one.content} for one in request.messages]
+    return [{"role": message.role, "content": message.content} for message in request.messages]
 
 
 @lru_cache(maxsize=_KEPT)

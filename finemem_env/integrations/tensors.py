@@ -44,10 +44,10 @@ class TensorInfo(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArg
 
 def _numbers(info: Mapping[str, Any]) -> dict[str, Any]:
     steps = max(0, info["num_chunks"])
-    found: dict[str, Any] = {key: np.float64(info[key]) for key in _NUMBERS}
-    found["step_rewards"] = _padded(info["step_rewards"], steps)
-    found["step_reward_valid"] = _padded(info["step_reward_valid"], steps) > 0
-    return found
+    numbers: dict[str, Any] = {key: np.float64(info[key]) for key in _NUMBERS}
+    numbers["step_rewards"] = _padded(info["step_rewards"], steps)
+    numbers["step_reward_valid"] = _padded(info["step_reward_valid"], steps) > 0
+    return numbers
 
 
 def _padded(values: Sequence[float], size: int) -> NDArray[np.float64]:

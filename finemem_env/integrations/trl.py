@@ -32,7 +32,7 @@ class StepTask:
         updates: how many; each has new episodes.
         env_args: keywords of `gym.make`.
         instructions: put the environment's instructions before the observation.
-        credit: what a row is paid, as in `Row.signal`.
+        credit: what a row is paid, as in `ReplyRow.signal`.
         seed: of the first episode; the others count up.
     """
 
@@ -90,8 +90,8 @@ class StepTask:
         def generate(messages: list[list[Message]]) -> list[str]:
             asked, _, _ = trainer._tokenize_prompts(messages)
             replies, logprobs = trainer._generate_single_turn(asked, None, {}, 1)
-            found = zip(asked, replies, logprobs or [None] * len(asked), strict=True)
-            sampled.update(zip(map(id, messages), found, strict=True))
+            sample = zip(asked, replies, logprobs or [None] * len(asked), strict=True)
+            sampled.update(zip(map(id, messages), sample, strict=True))
             return list(trainer.processing_class.batch_decode(replies, skip_special_tokens=True))
 
         seeds = [int(seed) for seed in dict.fromkeys(prompt.split()[0] for prompt in prompts)]

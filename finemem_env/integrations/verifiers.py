@@ -109,10 +109,10 @@ class MemoryHarness(vf.Harness[vf.HarnessConfig]):
                 action = reply.choices[0].message.content or ""
                 # In a thread, since a reader may be a model behind a network.
                 text, _, done, _, info = await asyncio.to_thread(env.step, action)
-        told = step_info(info)
-        failed = [step for step, valid in enumerate(told["step_reward_valid"]) if not valid]
+        learnt = step_info(info)
+        failed = [step for step, valid in enumerate(learnt["step_reward_valid"]) if not valid]
         if failed:
             raise BackendError(f"{data.name}: the reader failed at steps {failed}: no reward.")
-        trace.info["turn_rewards"] = told["step_rewards"]
-        trace.info["finemem"] = told
+        trace.info["turn_rewards"] = learnt["step_rewards"]
+        trace.info["finemem"] = learnt
         return vf.ProgramResult(exit_code=0, stdout="", stderr="")

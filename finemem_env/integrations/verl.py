@@ -38,7 +38,7 @@ def dataset_rows(
     *,
     credit: Credit = "reward_to_go",
 ) -> list[dict[str, Any]]:
-    """Rows for verl's dataset (write them as parquet), one for each seed; see `Row.signal`."""
+    """Rows for verl's dataset (write them as parquet), one for each seed; see `ReplyRow.signal`."""
     keywords = json.dumps(dict(env_args or {}))
     return [
         {
@@ -128,14 +128,14 @@ class StepWorker(_Worker):
         **row: Any,  # noqa: ANN401
     ) -> None:
         if validate:  # one row for each episode, whose reward is its score
-            for one in output[-1:]:
-                one.reward_score = one.extra_fields["score"]
+            for step in output[-1:]:
+                step.reward_score = step.extra_fields["score"]
             await super()._agent_loop_postprocess(output[-1:], validate, **row)
             return
-        for one in output:
+        for step in output:
             # Keys become {prompt}_{step}_{session}_0: the first part is what the buffer looks for.
-            uid = f"{row['uid']}_{one.extra_fields['step']}"
-            await super()._agent_loop_postprocess([one], validate, **{**row, "uid": uid})
+            uid = f"{row['uid']}_{step.extra_fields['step']}"
+            await super()._agent_loop_postprocess([step], validate, **{**row, "uid": uid})
 
 
 class StepManager(AgentLoopManagerTQ):

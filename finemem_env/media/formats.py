@@ -33,9 +33,9 @@ class Format:
 
 def sniff(data: bytes) -> Format | None:
     """The format of a file, None for one that is not known here."""
-    for start, offset, found in _SIGNS:
+    for start, offset, known in _SIGNS:
         if data.startswith(start) and (not offset or data.startswith(offset, 8)):
-            return found
+            return known
     if data[:1] == b"\xff" and len(data) > 1 and data[1] & 0xE6 == 0xE2:  # a frame of layer III
         return _MP3
     return None
@@ -43,7 +43,7 @@ def sniff(data: bytes) -> Format | None:
 
 def names(kind: MediumKind) -> str:
     """The formats of a kind, for an error."""
-    return ", ".join(dict.fromkeys(one.name for *_, one in _SIGNS if one.kind == kind))
+    return ", ".join(dict.fromkeys(known.name for *_, known in _SIGNS if known.kind == kind))
 
 
 def _png(data: bytes) -> Measure | None:
@@ -93,8 +93,8 @@ def _wav(data: bytes) -> Measure | None:
         if name == b"fmt " and size >= 16:
             rate = int.from_bytes(data[place + 16 : place + 20], "little")
         if name == b"data":
-            there = min(size, len(data) - place - 8)
-            return Measure(seconds=there / rate) if rate else None
+            size_there = min(size, len(data) - place - 8)
+            return Measure(seconds=size_there / rate) if rate else None
         place += 8 + size + size % 2
     return None
 

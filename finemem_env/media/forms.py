@@ -13,7 +13,7 @@ import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, cast, get_args
 
 from finemem_env.errors import DataError
 from finemem_env.media.formats import sniff
@@ -21,21 +21,6 @@ from finemem_env.media.tokens import raw_tokens
 from finemem_env.types import Medium, MediumKind
 
 _FORM = re.compile(r"\[(image|audio)(?: (m\d+), (\d+) tokens)?(?:: (.*))?\]")
-_NAME = re.compile(r"(?<!\w)m(\d{1,9})(?!\w)", re.IGNORECASE)
-
-
-class ShownMedium(NamedTuple):
-    """A medium as an observation shows it; `name` "" where operations cannot name it."""
-
-    name: str
-    kind: MediumKind
-    tokens: int
-    text: str
-
-    @property
-    def stored(self) -> str:
-        """The text of an item that keeps it alone."""
-        return stored_form(self)
 
 
 def called(media: Sequence[Medium], before: int) -> tuple[Medium, ...]:
@@ -44,14 +29,14 @@ def called(media: Sequence[Medium], before: int) -> tuple[Medium, ...]:
     Raises:
         DataError: data that is not of its kind.
     """
-    found = []
-    for number, one in enumerate(media):
+    named = []
+    for number, medium in enumerate(media):
         try:
-            tokens = raw_tokens(one.kind, one.data)
+            tokens = raw_tokens(medium.kind, medium.data)
         except DataError as error:
             raise DataError(f"media[{number}]: {error}") from error
-        found.append(replace(one, name=f"m{before + number + 1}", tokens=tokens))
-    return tuple(found)
+        named.append(replace(medium, name=f"m{before + number + 1}", tokens=tokens))
+    return tuple(named)
 
 
 def shown_form(medium: Medium, *, named: bool) -> str:
@@ -60,7 +45,7 @@ def shown_form(medium: Medium, *, named: bool) -> str:
     return f"[{medium.kind}{name}{_told(medium.text)}]"
 
 
-def stored_form(medium: Medium | ShownMedium) -> str:
+def stored_form(medium: Medium) -> str:
     """The line that stands for a medium in an item."""
     return f"[{medium.kind} {medium.name}{_told(medium.text)}]"
 
@@ -70,19 +55,13 @@ def _told(text: str) -> str:
     return f": {line}" if line else ""
 
 
-def parse_form(line: str) -> ShownMedium | None:
-    """What `shown_form` wrote, None for another line."""
+def parse_form(line: str) -> Medium | None:
+    """The medium that `shown_form` wrote, without its data; None for another line."""
     match = _FORM.fullmatch(line)
     if match is None:
         return None
     kind, name, tokens, text = match.groups()
-    return ShownMedium(name or "", cast(MediumKind, kind), int(tokens or 0), text or "")
-
-
-def find_names(text: str) -> tuple[str, tuple[str, ...]]:
-    """`text` without the names of media in it, and those names, each once."""
-    found = dict.fromkeys(f"m{int(match[1])}" for match in _NAME.finditer(text))
-    return _NAME.sub(" ", text), tuple(found)
+    return Medium(cast(MediumKind, kind), text or "", b"", name or "", int(tokens or 0))
 
 
 def encoded(medium: Medium) -> dict[str, Any]:

@@ -29,13 +29,13 @@ def raw_tokens(kind: MediumKind, data: bytes) -> int:
     """
     if not data:
         return 0
-    found = sniff(data)
-    if found is None or found.kind != kind:
-        what = f"a {found.name} file" if found else f"a file that begins with {data[:8]!r}"
+    known = sniff(data)
+    if known is None or known.kind != kind:
+        what = f"a {known.name} file" if known else f"a file that begins with {data[:8]!r}"
         raise DataError(f"expected {kind} data ({names(kind)}), found {what}.")
-    size = found.measure(data)
+    size = known.measure(data)
     if size is None or (kind == "image" and not (size.width and size.height)):
-        raise DataError(f"expected a whole {found.name} file, found one that breaks off or is bad.")
+        raise DataError(f"expected a whole {known.name} file, found one that breaks off or is bad.")
     if kind == "audio":
         return PER_SECOND * math.ceil(size.seconds)
     return min(MOST, max(LEAST, math.ceil(size.width / PATCH) * math.ceil(size.height / PATCH)))

@@ -11,7 +11,7 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from finemem_env.media import stored_form
 from finemem_env.memory.items import Change, Item, MemorySnapshot, Sentence, dump, load
@@ -21,13 +21,12 @@ from finemem_env.text import normalise, sentence_key, split_sentences
 from finemem_env.text.sentence_ends import STOPS
 from finemem_env.types import Medium, Op, Operation, OperationResult, RejectReason
 
-_STORES = (None, "flat", "memory")
 # Marks that only part words or sentences. Every other sign can carry the meaning: -5, C++, A-, 2:1.
 _STOPS = re.escape("".join(sorted(STOPS | set(",;:、،؛՝፣፤၊"))))
 _PAUSES = re.compile(rf"[\"'“”‘’„‚«»‹›「」『』《》〈〉¿¡]|[{_STOPS}](?!\d)|(?<!\d)[{_STOPS}]")
 
 
-class _Form(NamedTuple):
+class _Identity(NamedTuple):
     """What identifies a text: its normal form, and its sentences' keys."""
 
     normal: str
@@ -45,6 +44,8 @@ class Memory:
         max_operations: operations past so many in one step are rejected.
     """
 
+    _stores: ClassVar[tuple[str | None, ...]] = (None, "flat", "memory")
+
     def __init__(
         self,
         *,
@@ -58,7 +59,6 @@ class Memory:
         self._max_item_tokens = max_item_tokens
         self._max_operations = max_operations
         self._media: dict[str, Medium] = {}
-        self._keepers: Counter[str] = Counter()  # how many items keep a medium
         self._told = MAX_ACTION_CHARS  # characters that a step may still bring by naming media
         self._clear()
 
@@ -97,7 +97,7 @@ class Memory:
         if not media and not self._media:
             return
         kept = {name: self._media[name] for name in self._keepers}
-        self._media = kept | {one.name: one for one in media}
+        self._media = kept | {medium.name: medium for medium in media}
 
     def apply(self, step: int, parsed: Sequence[Parsed]) -> Change:
         """Apply what the agent emitted at `step`, in order; one result per entry.
@@ -114,7 +114,7 @@ class Memory:
             if isinstance(entry, OperationResult):
                 results.append(entry)
             elif number >= limit:
-                results.append(_reject(entry, RejectReason.TOO_MANY_OPERATIONS))
+                results.append(refused(entry, RejectReason.TOO_MANY_OPERATIONS))
             else:
                 result = self._execute(entry, step, before)
                 named = entry.lines or entry.media
@@ -140,7 +140,7 @@ class Memory:
         items, media = load(snapshot)
         self._clear()
         self._next_id, self.budget = snapshot["next_id"], snapshot["budget"]
-        self._media = {one.name: one for one in media}
+        self._media = {medium.name: medium for medium in media}
         for item in items:
             sentences = [sentence.text for sentence in item.sentences]
             self._put(item, _form(item.content, sentences, item.media))
@@ -156,10 +156,10 @@ class Memory:
 
     def _clear(self) -> None:
         self._items: dict[int, Item] = {}
-        self._forms: dict[int, _Form] = {}
+        self._forms: dict[int, _Identity] = {}
         self._ids: dict[str, int] = {}  # by store and normal form
         self._media = {}
-        self._keepers = Counter()
+        self._keepers: Counter[str] = Counter()  # how many items keep a medium
         self._provenance = Provenance()
         self._tokens = 0
         self._next_id = 1
@@ -178,15 +178,15 @@ class Memory:
     ) -> OperationResult:
         if operation.op is Op.SKIP:
             return OperationResult(operation.op.value)
-        if operation.store not in _STORES:
-            return _reject(operation, RejectReason.UNKNOWN_STORE)
+        if operation.store not in self._stores:
+            return refused(operation, RejectReason.UNKNOWN_STORE)
         if operation.op is Op.INSERT:
-            return self._write(operation, step, None, before)
+            return self._write(operation, step, None, before, self._new_store(operation))
         old = None if operation.item_id is None else self._items.get(operation.item_id)
-        if old is None:
-            return _reject(operation, RejectReason.UNKNOWN_ID)
+        if old is None or (old.store and operation.store not in (None, old.store)):
+            return refused(operation, RejectReason.UNKNOWN_ID)
         if operation.op is Op.UPDATE:
-            return self._write(operation, step, old, before)
+            return self._write(operation, step, old, before, old.store)
         return self._delete(old, before)
 
     def _delete(self, old: Item, before: dict[int, Item | None]) -> OperationResult:
@@ -201,22 +201,22 @@ class Memory:
         step: int,
         old: Item | None,
         before: dict[int, Item | None],
-        store: str = "",
+        store: str,
     ) -> OperationResult:
         """INSERT into `store`, or UPDATE of `old`, which is there."""
         content = self._composed(operation, store)
         if isinstance(content, RejectReason):
-            return _reject(operation, content, old)
+            return refused(operation, content, old)
         tokens = self._count_tokens(content)
         tokens += sum(self._media[name].tokens for name in operation.media)
         limit = self._item_limit(store)
         if limit is not None and tokens > limit:
-            return _reject(operation, RejectReason.CONTENT_TOO_LONG, old)
+            return refused(operation, RejectReason.CONTENT_TOO_LONG, old)
         sentences = split_sentences(content)
         form = _form(content, sentences, operation.media)
         reason = self._refusal(form, tokens, old, store)
         if reason is not None:
-            return _reject(operation, reason, old)
+            return refused(operation, reason, old)
         if old is None:
             item_id = self._new_id(store)
         else:
@@ -251,6 +251,10 @@ class Memory:
             return RejectReason.ACTION_TOO_LONG
         return "\n".join([content, *forms] if content else forms)
 
+    def _new_store(self, operation: Operation) -> str:
+        """The store of what an INSERT makes."""
+        return ""
+
     def _keeps_media(self, store: str) -> bool:
         """Whether an item of `store` can keep media."""
         return True
@@ -264,7 +268,7 @@ class Memory:
         return self._next_id - 1
 
     def _refusal(
-        self, form: _Form, tokens: int, old: Item | None, store: str
+        self, form: _Identity, tokens: int, old: Item | None, store: str
     ) -> RejectReason | None:
         """Why this text cannot be inserted into `store`, or replace `old`."""
         if old is not None and _says_the_same(form, self._forms[old.id]):
@@ -276,7 +280,7 @@ class Memory:
             return RejectReason.MEMORY_FULL
         return None
 
-    def _put(self, item: Item, form: _Form) -> None:
+    def _put(self, item: Item, form: _Identity) -> None:
         self._items[item.id] = item
         self._forms[item.id] = form
         self._ids[item.store + form.normal] = item.id
@@ -308,19 +312,20 @@ class Memory:
         return Change(tuple(removed), tuple(added), tuple(results))
 
 
-def _reject(
+def refused(
     operation: Operation, reason: RejectReason, item: Item | None = None
 ) -> OperationResult:
+    """The rejection of an operation on `item`."""
     return OperationResult(operation.op.value, reason, None if item is None else item.id)
 
 
-def _form(content: str, sentences: Sequence[str], media: Sequence[str] = ()) -> _Form:
+def _form(content: str, sentences: Sequence[str], media: Sequence[str] = ()) -> _Identity:
     # A medium that is kept is more than its name in a text.
     normal = normalise(content) + "".join(f"\0{name}" for name in media)
-    return _Form(normal, tuple(map(sentence_key, sentences)))
+    return _Identity(normal, tuple(map(sentence_key, sentences)))
 
 
-def _says_the_same(one: _Form, other: _Form) -> bool:
+def _says_the_same(one: _Identity, other: _Identity) -> bool:
     """Whether two texts differ in nothing but case, white space and pauses."""
     return _words(one) == _words(other) and _unpaused(one) == _unpaused(other)
 
@@ -331,10 +336,10 @@ def says_the_same(text: str, other: str) -> bool:
     return _says_the_same(one, two)
 
 
-def _words(form: _Form) -> str:
+def _words(form: _Identity) -> str:
     # The key of a sentence without words is made of signs.
     return " ".join([key for key in form.keys if key[:1].isalnum()])
 
 
-def _unpaused(form: _Form) -> str:
+def _unpaused(form: _Identity) -> str:
     return " ".join(_PAUSES.sub(" ", form.normal).split())

@@ -13,8 +13,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from finemem_env.memory.flat import Memory
-from finemem_env.memory.items import Change, Item
+from finemem_env.memory.flat import Memory, refused
+from finemem_env.memory.items import Change, Item, largest
 from finemem_env.operations import Parsed
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
@@ -29,15 +29,9 @@ def cut_core(content: str, count_tokens: Callable[[str], int]) -> str:
     """`content`, or as many whole words of it as fit 512 tokens with the mark behind them."""
     if count_tokens(content) <= CORE_TOKENS:
         return content
-    low, high = 0, len(content)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if count_tokens(_marked(content[:middle])) <= CORE_TOKENS:
-            low = middle
-        else:
-            high = middle - 1
-    kept = content[:low]
-    if low < len(content) and not content[low].isspace():
+    size = largest(len(content), lambda size: count_tokens(_marked(content[:size])) <= CORE_TOKENS)
+    kept = content[:size]
+    if size < len(content) and not content[size].isspace():
         # A run without spaces, such as Chinese text, is cut inside.
         kept = kept[: 1 + max(kept.rfind(" "), kept.rfind("\n"))] or kept
     return _marked(kept)
@@ -49,6 +43,8 @@ def _marked(text: str) -> str:
 
 class HierarchicalMemory(Memory):
     """Core, semantic and episodic; arguments as of `Memory`. `max_item_tokens` spares the core."""
+
+    _stores = (None, CORE, *STORES)
 
     @property
     def core(self) -> Item | None:
@@ -73,20 +69,9 @@ class HierarchicalMemory(Memory):
     def _execute(
         self, operation: Operation, step: int, before: dict[int, Item | None]
     ) -> OperationResult:
-        if operation.op is Op.SKIP:
-            return OperationResult(operation.op.value)
-        if operation.store not in (None, CORE, *STORES):
-            return _reject(operation, RejectReason.UNKNOWN_STORE)
-        if operation.store == CORE:
+        if operation.store == CORE and operation.op is not Op.SKIP:
             return self._execute_core(operation, step, before)
-        if operation.op is Op.INSERT:
-            return self._write(operation, step, None, before, operation.store or STORES[0])
-        old = None if operation.item_id is None else self._items.get(operation.item_id)
-        if old is None or operation.store not in (None, old.store):
-            return _reject(operation, RejectReason.UNKNOWN_ID)
-        if operation.op is Op.UPDATE:
-            return self._write(operation, step, old, before, old.store)
-        return self._delete(old, before)
+        return super()._execute(operation, step, before)
 
     def _execute_core(
         self, operation: Operation, step: int, before: dict[int, Item | None]
@@ -97,10 +82,13 @@ class HierarchicalMemory(Memory):
             cut = dataclasses.replace(operation, content=content)
             return self._write(cut, step, core, before, CORE)
         if operation.op is Op.INSERT:
-            return _reject(operation, RejectReason.UNKNOWN_STORE)
+            return refused(operation, RejectReason.UNKNOWN_STORE)
         if core is None:
-            return _reject(operation, RejectReason.UNKNOWN_ID)
+            return refused(operation, RejectReason.UNKNOWN_ID)
         return self._delete(core, before)
+
+    def _new_store(self, operation: Operation) -> str:
+        return operation.store or STORES[0]
 
     def _item_limit(self, store: str) -> int | None:
         return None if store == CORE else super()._item_limit(store)
@@ -119,7 +107,3 @@ def _addressed(entry: Parsed) -> Parsed:
     if entry.store == CORE or (entry.store is None and entry.item_id == CORE_ID):
         return dataclasses.replace(entry, store=CORE, item_id=CORE_ID)
     return entry
-
-
-def _reject(operation: Operation, reason: RejectReason) -> OperationResult:
-    return OperationResult(operation.op.value, reason)

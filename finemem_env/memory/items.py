@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
@@ -66,6 +66,18 @@ def within(items: Sequence[Item], most: int) -> list[Item]:
     return kept
 
 
+def largest(most: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to `most` that fits, 0 if none does; what is smaller fits too."""
+    low, high = 0, max(0, most)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 class ItemSnapshot(TypedDict):
     """One item as JSON: sentences are [text, step]."""
 
@@ -99,7 +111,7 @@ def dump(
         "budget": budget,
         "items": [_dump(item) for item in items],
     }
-    held = [encoded(one) for one in media]
+    held = [encoded(medium) for medium in media]
     if held:
         snapshot["media"] = held
     return snapshot

@@ -6,21 +6,21 @@ Rendered items are cached, so a step renders only what it changed; the text itse
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Self
+from typing import Any, Self
 
 from finemem_env.media import shown_form
 from finemem_env.memory.flat import Memory
-from finemem_env.memory.hierarchical import CORE, CORE_ID, STORES, HierarchicalMemory
-from finemem_env.memory.items import Change, Item
+from finemem_env.memory.hierarchical import CORE, CORE_ID, STORES
+from finemem_env.memory.items import Change, Item, largest
 from finemem_env.prompts import render_item
 from finemem_env.prompts.observation import (
     CLIP_MARK,
     NumberedChunk,
+    StoreLines,
     render_observation,
-    render_stores,
 )
 from finemem_env.retrieval import Retriever
 from finemem_env.text import split_sentences
@@ -37,7 +37,7 @@ class _Line:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _ShownChunk:
     """What is shown of a chunk, and as what: its text, or its numbered sentences; and the size.
 
     `media` are the lines of its pictures and sounds, which `text` ends with; `chunk` None is the
@@ -51,7 +51,7 @@ class _Shown:
     media: tuple[str, ...] = ()
 
 
-_NOTHING = _Shown("", None, 0, 0)
+_NOTHING = _ShownChunk("", None, 0, 0)
 
 
 class ObservationView:
@@ -117,10 +117,18 @@ class ObservationView:
         retriever: Retriever,
     ) -> str:
         """Observation for step `index`; `chunk` None is the view after the last chunk."""
-        part = None if chunk is None else self._part(chunk, chunk_tokens)
-        shown = self._choose(part or _NOTHING, memory, retriever)
-        time = None if chunk is None else chunk.time
-        return self._compose(part or _NOTHING, index, total, time, shown, memory)
+        part = _NOTHING if chunk is None else self._part(chunk, chunk_tokens)
+        return render_observation(
+            chunk=part.chunk,
+            chunk_index=index,
+            num_chunks=total,
+            time=None if chunk is None else chunk.time,
+            lines=self._visible(self._choose(part, memory, retriever)),
+            memory_items=len(memory),
+            memory_tokens=memory.tokens,
+            budget=memory.budget,
+            media=part.media,
+        )
 
     def lines(self, chunk: Chunk) -> tuple[str, ...] | None:
         """The numbered sentences of a chunk that are shown; None if there are no numbers."""
@@ -131,21 +139,21 @@ class ObservationView:
         """The pictures and sounds of a chunk that are shown: the first ones, as many as fit."""
         return chunk.media[: len(self._media(chunk).media)]
 
-    def _media(self, chunk: Chunk) -> _Shown:
+    def _media(self, chunk: Chunk) -> _ShownChunk:
         """The media of a chunk, and their size."""
         shown = _NOTHING
-        for one in chunk.media:
-            line = shown_form(one, named=self._named)
-            tokens = one.tokens if self._named else 0
+        for medium in chunk.media:
+            line = shown_form(medium, named=self._named)
+            tokens = medium.tokens if self._named else 0
             if self._max_tokens is not None:
                 tokens += self._count_tokens(line)
             size = shown.tokens + tokens, shown.chars + len(line) + 1
             if not self._fits(*size):
                 break
-            shown = _Shown("", "", *size, (*shown.media, line))
+            shown = _ShownChunk("", "", *size, (*shown.media, line))
         return shown
 
-    def _part(self, chunk: Chunk, tokens: int) -> _Shown:
+    def _part(self, chunk: Chunk, tokens: int) -> _ShownChunk:
         """What is shown of a chunk; `tokens` are those of its text and media."""
         media, text = self._media(chunk), chunk.text
         whole = len(media.media) == len(chunk.media)
@@ -154,18 +162,18 @@ class ObservationView:
             if isinstance(part.chunk, NumberedChunk) and not whole:
                 part = self._size(replace(part.chunk, clipped=True))
         elif whole and self._fits(tokens, len(text) + media.chars):
-            part = _Shown(text, text, tokens - media.tokens, len(text))
+            part = _ShownChunk(text, text, tokens - media.tokens, len(text))
         else:
             text = self._clip(text, media)
-            part = _Shown(text, text, self._count_tokens(text), len(text))
+            part = _ShownChunk(text, text, self._count_tokens(text), len(text))
         if not media.media:
             return part
         told = "\n".join([part.text, *media.media])
-        return _Shown(
+        return _ShownChunk(
             told, part.chunk, part.tokens + media.tokens, part.chars + media.chars, media.media
         )
 
-    def _lines_of(self, text: str, media: _Shown) -> _Shown:
+    def _lines_of(self, text: str, media: _ShownChunk) -> _ShownChunk:
         """The sentences of a chunk, without the last ones if they do not all fit beside `media`."""
         sentences = split_sentences(text)
         starts = paragraph_starts(text, sentences)
@@ -173,54 +181,36 @@ class ObservationView:
         if self._fits(whole.tokens + media.tokens, whole.chars + media.chars):
             return whole
 
-        def clipped(given: tuple[str, ...]) -> _Shown:
-            return self._size(NumberedChunk(given, starts, clipped=True))
+        def clipped(kept: tuple[str, ...]) -> _ShownChunk:
+            return self._size(NumberedChunk(kept, starts, clipped=True))
 
-        def fits(given: tuple[str, ...]) -> bool:
-            part = clipped(given)
+        def fits(kept: tuple[str, ...]) -> bool:
+            part = clipped(kept)
             return self._fits(part.tokens + media.tokens, part.chars + media.chars)
 
-        count = _largest(len(sentences) - 1, lambda n: fits(sentences[:n]))
+        count = largest(len(sentences) - 1, lambda n: fits(sentences[:n]))
         if not count and sentences:  # the start of the first is better than nothing
-            size = _largest(len(sentences[0]), lambda n: fits((sentences[0][:n],)))
+            size = largest(len(sentences[0]), lambda n: fits((sentences[0][:n],)))
             begun = sentences[0][:size].strip()
             return clipped((begun,) if begun else ())
         return clipped(sentences[:count])
 
-    def _size(self, chunk: NumberedChunk) -> _Shown:
+    def _size(self, chunk: NumberedChunk) -> _ShownChunk:
         body = chunk.body
         tokens = 0 if self._max_tokens is None else self._count_tokens(body)
-        return _Shown(join_lines(chunk.sentences), chunk, tokens, len(body))
+        return _ShownChunk(join_lines(chunk.sentences), chunk, tokens, len(body))
 
     def _render_item(self, item: Item) -> str:
         return render_item(item.id, item.content)
 
-    def _compose(
-        self,
-        part: _Shown,
-        index: int,
-        total: int,
-        time: str | None,
-        shown: Iterable[int],
-        memory: Memory,
-    ) -> str:
-        return render_observation(
-            chunk=part.chunk,
-            chunk_index=index,
-            num_chunks=total,
-            time=time,
-            lines=[self._lines[item_id].text for item_id in shown],
-            memory_items=len(memory),
-            memory_tokens=memory.tokens,
-            budget=memory.budget,
-            media=part.media,
-        )
+    def _visible(self, shown: Iterable[int]) -> Sequence[str] | StoreLines:
+        return [self._lines[item_id].text for item_id in shown]
 
     def _fits(self, tokens: int, chars: int) -> bool:
         within = self._max_tokens is None or tokens + _FRAME_TOKENS <= self._max_tokens
         return within and chars + 4 * _FRAME_TOKENS <= self._max_chars
 
-    def _choose(self, chunk: _Shown, memory: Memory, retriever: Retriever) -> Iterable[int]:
+    def _choose(self, chunk: _ShownChunk, memory: Memory, retriever: Retriever) -> Iterable[int]:
         if self._kind == "recent":
             newest = sorted(memory.items(), key=lambda item: (-item.step, -item.id))
             ranked = [item.id for item in newest[: self._count]]
@@ -237,9 +227,9 @@ class ObservationView:
         return sorted(self._take(ranked, chunk.tokens, chunk.chars))
 
     def _by_relevance(self, chunk: str, retriever: Retriever) -> list[int]:
-        found = retriever.search(chunk, len(self._lines))
-        rest = set(self._lines) - set(found)
-        return found + sorted(rest, reverse=True)
+        ranked = retriever.search(chunk, len(self._lines))
+        rest = set(self._lines) - set(ranked)
+        return ranked + sorted(rest, reverse=True)
 
     def _take(self, ranked: list[int], tokens: int, chars: int) -> list[int]:
         taken = []
@@ -251,26 +241,14 @@ class ObservationView:
                 chars += len(line.text) + 1
         return taken
 
-    def _clip(self, chunk: str, media: _Shown) -> str:
+    def _clip(self, chunk: str, media: _ShownChunk) -> str:
         """The longest prefix of `chunk` that fits beside `media`, with a visible mark."""
 
         def fits(size: int) -> bool:
             text = chunk[:size] + CLIP_MARK
             return self._fits(self._count_tokens(text) + media.tokens, len(text) + media.chars)
 
-        return chunk[: _largest(len(chunk), fits)] + CLIP_MARK
-
-
-def _largest(most: int, fits: Callable[[int], bool]) -> int:
-    """The largest number up to `most` that fits, 0 if none does; what is smaller fits too."""
-    low, high = 0, max(0, most)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+        return chunk[: largest(len(chunk), fits)] + CLIP_MARK
 
 
 class StoreView(ObservationView):
@@ -281,16 +259,8 @@ class StoreView(ObservationView):
     own is clipped.
     """
 
-    def __init__(
-        self,
-        view: str,
-        max_tokens: int | None,
-        max_chars: int,
-        count_tokens: Callable[[str], int],
-        line_numbers: bool = False,
-        media: bool = False,
-    ) -> None:
-        super().__init__(view, max_tokens, max_chars, count_tokens, line_numbers, media)
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, **keywords)
         self._ids: dict[str, dict[int, None]] = {store: {} for store in STORES}
 
     def update(self, change: Change) -> None:
@@ -314,7 +284,7 @@ class StoreView(ObservationView):
             return "  " + item.content.replace("\n", "\n  ")
         return super()._render_item(item)
 
-    def _choose(self, chunk: _Shown, memory: Memory, retriever: Retriever) -> Iterable[int]:
+    def _choose(self, chunk: _ShownChunk, memory: Memory, retriever: Retriever) -> Iterable[int]:
         core = self._lines.get(CORE_ID)
         tokens = chunk.tokens + (core.tokens if core else 0)
         chars = chunk.chars + (len(core.text) if core else 0)
@@ -340,17 +310,8 @@ class StoreView(ObservationView):
                 return shown
             count //= 2
 
-    def _compose(
-        self,
-        part: _Shown,
-        index: int,
-        total: int,
-        time: str | None,
-        shown: Iterable[int],
-        memory: Memory,
-    ) -> str:
-        assert isinstance(memory, HierarchicalMemory)
-        chosen = set(shown)
+    def _visible(self, shown: Iterable[int]) -> StoreLines:
+        chosen, core = set(shown), self._lines.get(CORE_ID)
         stores = [
             (
                 store,
@@ -359,16 +320,4 @@ class StoreView(ObservationView):
             )
             for store, ids in self._ids.items()
         ]
-        core = memory.core
-        return render_stores(
-            chunk=part.chunk,
-            chunk_index=index,
-            num_chunks=total,
-            time=time,
-            core=None if core is None else core.content,
-            stores=stores,
-            memory_items=len(memory),
-            memory_tokens=memory.tokens,
-            budget=memory.budget,
-            media=part.media,
-        )
+        return StoreLines(None if core is None else core.text, stores)

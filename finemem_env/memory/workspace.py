@@ -79,24 +79,6 @@ class Workspace:
             )
         self._view = self._make_view()
 
-    @property
-    def tokens(self) -> int:
-        """Tokens of all items together."""
-        return self.memory.tokens
-
-    @property
-    def budget(self) -> int | None:
-        """Most tokens of all items together, None for no limit."""
-        return self.memory.budget
-
-    def __len__(self) -> int:
-        """Number of items."""
-        return len(self.memory)
-
-    def items(self) -> tuple[Item, ...]:
-        """All items by id."""
-        return self.memory.items()
-
     def set_input(self, tokens: int) -> None:
         """Say how many tokens are read in all (so far): a budget that is a share is one of them."""
         budget = self.settings.memory_budget
@@ -117,8 +99,8 @@ class Workspace:
 
         Of a hierarchical memory at most `k` of each store, store after store, without the core.
         """
-        found = (self.memory.get(item_id) for item_id in self.retriever.search(query, k))
-        return tuple(item for item in found if item is not None)
+        items = (self.memory.get(item_id) for item_id in self.retriever.search(query, k))
+        return tuple(item for item in items if item is not None)
 
     def render(self, chunk: Chunk | None, chunk_tokens: int, index: int, total: int) -> str:
         """The observation before step `index` of `total` (-1: unknown); see `ObservationView`."""
@@ -134,10 +116,6 @@ class Workspace:
         if not self.settings.media:
             return None
         return () if chunk is None else self._view.media(chunk)
-
-    def snapshot(self) -> MemorySnapshot:
-        """The whole memory, JSON-able; retriever and view follow from it."""
-        return self.memory.snapshot()
 
     def restore(self, snapshot: MemorySnapshot) -> None:
         """Become what `snapshot` was taken of, budget included.

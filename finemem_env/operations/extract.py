@@ -42,21 +42,21 @@ _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _OBJECT = re.compile(r"\{\s*(?:[\"'}]|\w+\s*:)")
 _FUNCTION = re.compile(r":?[^\S\n]*([^\n✿]*)(\s*✿ARGS✿:?\s*)?")
 _LEVELS = 3  # how deep whole objects are looked for in a broken one: each level decodes once more
-_DIGITS = 18  # a longer integer cannot be an id
+DIGITS = 18  # a longer integer cannot be an id
 
 
 def _object(pairs: list[tuple[str, Any]]) -> object:
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else BROKEN
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else BROKEN
 
 
-def _integer(digits: str) -> int:
-    """Ints of any length: converting thousands of digits is slow, and refused by Python."""
-    return int(digits) if len(digits) <= _DIGITS else -1
+def integer(digits: str) -> int:
+    """Ints of any length, -1 for one too long to name anything: converting those is slow."""
+    return int(digits) if len(digits) <= DIGITS else -1
 
 
 # strict=False: models write line breaks inside strings.
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, strict=False)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=integer, strict=False)
 
 
 def decode(text: str) -> object:

@@ -11,7 +11,7 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from finemem_env.operations.extract import Command
+from finemem_env.operations.extract import DIGITS, Command
 from finemem_env.operations.references import (
     MAX_ACTION_CHARS,
     Parsed,
@@ -41,7 +41,6 @@ _ID = ("id", "memory_id")
 _STORE = ("store", "memory_type")
 _LINES, _MEDIA = "lines", "media"
 _CORE = "core"  # one text without an id (Mem-α)
-_ID_DIGITS = 18
 
 _TOO_LONG = OperationResult("", RejectReason.ACTION_TOO_LONG)
 _NOTHING = OperationResult("", RejectReason.NO_OPERATION)
@@ -138,10 +137,10 @@ def _edit(op: Op, fields: Mapping[str, object], references: References | None) -
         store = normalise(clean(store)).removesuffix("_memory")
     item_id: int | None = None
     if op is not Op.INSERT and store != _CORE:
-        found = _item_id(_field(fields, _ID))
-        if isinstance(found, RejectReason):
-            return reject(op.value, found)
-        item_id = found
+        read_id = _item_id(_field(fields, _ID))
+        if isinstance(read_id, RejectReason):
+            return reject(op.value, read_id)
+        item_id = read_id
     if op is not Op.DELETE:
         return _write(op, fields, references, item_id, store)
     return Operation(op, None, item_id, store)
@@ -155,21 +154,21 @@ def _write(
     store: str | None,
 ) -> Parsed:
     """An INSERT or UPDATE: words, or sentences by number, and the media beside them."""
-    given, lines, named = _field(fields, _CONTENT), fields.get(_LINES), fields.get(_MEDIA)
+    content, lines, named = _field(fields, _CONTENT), fields.get(_LINES), fields.get(_MEDIA)
     media: tuple[str, ...] = ()
     if references is not None and references.media and is_reference(named):
         names = read_names(named)
         if isinstance(names, RejectReason):
             return reject(op.value, names)
         media = names
-    if references is not None and given in (None, "") and is_reference(lines):
+    if references is not None and content in (None, "") and is_reference(lines):
         spans = read_field(lines)
         if isinstance(spans, RejectReason):
             return reject(op.value, spans)
         return with_media(references.write(op, spans, item_id, store), media)
-    if media and given in (None, ""):
+    if media and content in (None, ""):
         return Operation(op, None, item_id, store, media=media)
-    text = _content(given)
+    text = _content(content)
     if isinstance(text, RejectReason):
         return reject(op.value, text)
     return Operation(op, text, item_id, store, media=media)
@@ -189,7 +188,7 @@ def _item_id(value: object) -> int | RejectReason:
         return RejectReason.MISSING_FIELD
     if isinstance(value, str):
         digits = shown(value).strip()
-        if not (digits.isdecimal() and len(digits) <= _ID_DIGITS):
+        if not (digits.isdecimal() and len(digits) <= DIGITS):
             return RejectReason.UNKNOWN_ID
         return int(digits)
     if isinstance(value, bool) or not isinstance(value, int):

@@ -20,17 +20,16 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from finemem_env.media import find_names
-from finemem_env.operations.extract import Command
+from finemem_env.operations.extract import Command, integer
 from finemem_env.operations.tool_calls import clean, reject
 from finemem_env.text.lines import join_lines
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
 MAX_ACTION_CHARS = 262_144
 
-_DIGITS = 18  # a longer number is none of a line or an item
 _NOISE = re.compile(r"[\[\](),;:#`*_&]|\b(?:and|lines?|items?|sentences?)\b|\.\s*$", re.IGNORECASE)
 _SPAN = re.compile(r"(\d+)\s*[-‐‑–—]\s*(\d+)|\d+")
+_NAME = re.compile(r"(?<!\w)m(\d{1,9})(?!\w)", re.IGNORECASE)
 _WITH = re.compile(r"\b(?:WITH|BY)\b", re.IGNORECASE)
 
 Span = tuple[int, int]  # the first and the last of them
@@ -55,20 +54,20 @@ class References:
         self, op: Op, spans: Iterable[Span], item_id: int | None = None, store: str | None = None
     ) -> Parsed:
         """The operation whose content is these lines, each once, in the order given."""
-        found: dict[int, None] = {}
+        lines: dict[int, None] = {}
         for span in spans:
             numbers = self.numbers(span)
             if isinstance(numbers, RejectReason):
                 return reject(op.value, numbers)
-            found.update(dict.fromkeys(numbers))
-        if not found:
+            lines.update(dict.fromkeys(numbers))
+        if not lines:
             return reject(op.value, RejectReason.MISSING_FIELD)
-        return Operation(op, self.text(found), item_id, store, tuple(found))
+        return Operation(op, self.text(lines), item_id, store, tuple(lines))
 
     def text(self, numbers: Iterable[int]) -> str:
         """The words of these lines, which are there."""
-        found = [self._sentences[number - 1] for number in numbers]
-        return clean(found[0] if len(found) == 1 else join_lines(found))
+        texts = [self._sentences[number - 1] for number in numbers]
+        return clean(texts[0] if len(texts) == 1 else join_lines(texts))
 
     def numbers(self, span: Span) -> range | RejectReason:
         """The lines from one number to another, taken off what the reply may still bring."""
@@ -93,45 +92,51 @@ def is_reference(value: object) -> bool:
 
 def read_field(value: object) -> list[Span] | RejectReason:
     """The spans of a field `lines`: a number, a text such as "2 5-7", or a list of these."""
-    found: list[Span] = []
-    for one in value if isinstance(value, list) else (value,):
-        if isinstance(one, str):
-            spans = read_spans(one)
+    spans_read: list[Span] = []
+    for part in value if isinstance(value, list) else (value,):
+        if isinstance(part, str):
+            spans = read_spans(part)
             if spans is None:
                 return RejectReason.UNKNOWN_LINE
-            found.extend(spans)
-        elif isinstance(one, bool) or not isinstance(one, int):
+            spans_read.extend(spans)
+        elif isinstance(part, bool) or not isinstance(part, int):
             return RejectReason.WRONG_TYPE
         else:
-            found.append((one, one))
-    return found
+            spans_read.append((part, part))
+    return spans_read
 
 
 def read_names(value: object) -> tuple[str, ...] | RejectReason:
     """The names in a field `media`: a name, a text such as "m1 m2", or a list of these."""
-    found: dict[str, None] = {}
-    for one in value if isinstance(value, list) else (value,):
-        if not isinstance(one, str):
+    names_read: dict[str, None] = {}
+    for part in value if isinstance(value, list) else (value,):
+        if not isinstance(part, str):
             return RejectReason.WRONG_TYPE
-        rest, names = find_names(one)
+        rest, names = _find_names(part)
         if _NOISE.sub(" ", rest).strip():
             return RejectReason.UNKNOWN_MEDIUM
-        found.update(dict.fromkeys(names))
-    return tuple(found)
+        names_read.update(dict.fromkeys(names))
+    return tuple(names_read)
+
+
+def _find_names(text: str) -> tuple[str, tuple[str, ...]]:
+    """`text` without the names of media in it, and those names, each once."""
+    names = dict.fromkeys(f"m{int(match[1])}" for match in _NAME.finditer(text))
+    return _NAME.sub(" ", text), tuple(names)
 
 
 def read_spans(text: str) -> list[Span] | None:
     """The numbers and ranges that a text consists of, None where it holds anything else."""
     text = _NOISE.sub(" ", text)
-    found: list[Span] = []
+    spans: list[Span] = []
     end = 0
     for match in _SPAN.finditer(text):
         if text[end : match.start()].strip():
             return None
         end = match.end()
         first, last = match.groups() if match[1] else (match[0], match[0])
-        found.append((_number(first), _number(last)))
-    return None if text[end:].strip() else found
+        spans.append((integer(first), integer(last)))
+    return None if text[end:].strip() else spans
 
 
 def read_command(command: Command, references: References) -> Iterator[Parsed]:
@@ -140,9 +145,9 @@ def read_command(command: Command, references: References) -> Iterator[Parsed]:
     A line that cannot be read is prose, unless its word is in capitals: then it was meant as an
     operation, and is rejected.
     """
-    found = list(_read(command.word.upper(), command.rest, references))
-    if found or command.word.isupper():
-        yield from found or [reject(_OPS[command.word].value, RejectReason.MALFORMED)]
+    operations = list(_read(command.word.upper(), command.rest, references))
+    if operations or command.word.isupper():
+        yield from operations or [reject(_OPS[command.word].value, RejectReason.MALFORMED)]
 
 
 _OPS = {"KEEP": Op.INSERT, "REPLACE": Op.UPDATE, "DROP": Op.DELETE, "SKIP": Op.SKIP}
@@ -153,7 +158,7 @@ def _read(word: str, rest: str, references: References) -> Iterator[Parsed]:
     if word == "REPLACE":
         yield from _replace(rest, references)
         return
-    rest, names = find_names(rest) if references.media and word == "KEEP" else (rest, ())
+    rest, names = _find_names(rest) if references.media and word == "KEEP" else (rest, ())
     spans = read_spans(rest)
     if spans is None or bool(spans or names) == (word == "SKIP"):
         return
@@ -178,8 +183,8 @@ def _keep(span: Span, references: References) -> Iterator[Parsed]:
 
 def _replace(rest: str, references: References) -> Iterator[Parsed]:
     parts = _WITH.split(rest, 1)
-    told, names = find_names(parts[-1]) if references.media else (parts[-1], ())
-    ids, spans = [read_spans(part) for part in (parts[0], told)]
+    named, names = _find_names(parts[-1]) if references.media else (parts[-1], ())
+    ids, spans = [read_spans(part) for part in (parts[0], named)]
     if len(parts) < 2 or not ids or not (spans or names) or spans is None or len(ids) > 1:
         return
     ((first, last),) = ids
@@ -202,7 +207,3 @@ def _drop(span: Span) -> Parsed:
     if first != last or first < 0:
         return reject(Op.DELETE.value, RejectReason.UNKNOWN_ID)
     return Operation(Op.DELETE, item_id=first)
-
-
-def _number(digits: str) -> int:
-    return int(digits) if len(digits) <= _DIGITS else -1

@@ -43,28 +43,28 @@ def _refer(
     if content is None or operation.lines or operation.media:
         return operation
     parts = [content] if content in places else split_sentences(content)
-    found: list[int] = []
+    lines: list[int] = []
     used: Counter[str] = Counter()
     for part in parts:
         numbers = places.get(part, ())
         if used[part] >= len(numbers):
             return operation
-        found.append(numbers[used[part]])
+        lines.append(numbers[used[part]])
         used[part] += 1
-    text = clean(join_lines([sentences[number - 1] for number in found]))
-    same = bool(found) and text.split() == content.split()
-    return dataclasses.replace(operation, content=text, lines=tuple(found)) if same else operation
+    text = clean(join_lines([sentences[number - 1] for number in lines]))
+    same = bool(lines) and text.split() == content.split()
+    return dataclasses.replace(operation, content=text, lines=tuple(lines)) if same else operation
 
 
 def _lines(operations: Sequence[Operation]) -> Iterator[str]:
     for kind, group in groupby(operations, _kind):
         some = list(group)
         if kind == "KEEP":
-            yield f"KEEP {_spans([one.lines[0] for one in some])}"
+            yield f"KEEP {_spans([operation.lines[0] for operation in some])}"
         elif kind == "KEEP media":
-            yield f"KEEP {' '.join(one.media[0] for one in some)}"
+            yield f"KEEP {' '.join(operation.media[0] for operation in some)}"
         elif kind == "DROP":
-            yield f"DROP {' '.join(str(one.item_id) for one in some)}"
+            yield f"DROP {' '.join(str(operation.item_id) for operation in some)}"
         elif kind == "REPLACE":
             yield from (f"REPLACE {one.item_id} WITH {_named(one)}" for one in some)
         elif kind == "SKIP":

@@ -32,13 +32,13 @@ def find_calls(text: str, *, commands: bool = False) -> list[Call | Command | Op
 
     Lines in the short forms are among them where `commands` says so.
     """
-    found: list[Call | Command | OperationResult] = []
+    calls: list[Call | Command | OperationResult] = []
     for value in find_values(text, commands=commands):
         if isinstance(value, Command):
-            found.append(value)
+            calls.append(value)
         else:
-            found.extend(_calls(value))
-    return found
+            calls.extend(_calls(value))
+    return calls
 
 
 def clean(text: str) -> str:

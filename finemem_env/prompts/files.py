@@ -31,9 +31,9 @@ class PromptFile:
 
 def prompt_names() -> tuple[str, ...]:
     """Every prompt and version there is, such as "read/1"."""
-    files = (one.name for one in (resources.files("finemem_env.prompts") / "texts").iterdir())
-    found = (re.fullmatch(r"(\w+)\.v(\d+)\.txt", name) for name in files)
-    return tuple(sorted(f"{match[1]}/{match[2]}" for match in found if match))
+    files = (file.name for file in (resources.files("finemem_env.prompts") / "texts").iterdir())
+    matches = (re.fullmatch(r"(\w+)\.v(\d+)\.txt", name) for name in files)
+    return tuple(sorted(f"{match[1]}/{match[2]}" for match in matches if match))
 
 
 @cache

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from finemem_env.media import ShownMedium, parse_form
+from finemem_env.media import parse_form
 from finemem_env.prompts.files import load_prompt
 from finemem_env.text.lines import join_lines, number_lines
+from finemem_env.types import Medium
 
 PROMPT_VERSION = "1"
 PROMPT_VERSIONS = {"flat": PROMPT_VERSION, "hierarchical": "stores/1"}
@@ -107,7 +108,7 @@ class View:
     core: str = ""
     stores: tuple[str, ...] = ()
     lines: tuple[str, ...] | None = None
-    media: tuple[ShownMedium, ...] = ()
+    media: tuple[Medium, ...] = ()
 
     @property
     def text(self) -> str | None:
@@ -138,7 +139,7 @@ def has_media_names(observation: str) -> bool:
     match = _HEAD.search(observation)
     if match is None or match[5] is None:
         return False
-    return any(one.name for one in parse_observation(observation).media)
+    return any(medium.name for medium in parse_observation(observation).media)
 
 
 def prompt_version(memory: str, line_numbers: bool = False, media: bool = False) -> str:
@@ -153,13 +154,23 @@ def render_item(item_id: int, content: str) -> str:
     return f"[{item_id}] " + content.replace("\n", "\n  ")
 
 
+class StoreLines(NamedTuple):
+    """What is visible of a hierarchical memory: the lines of its core, None while it is empty.
+
+    `stores`: (name, visible lines of `render_item`, items in all) of every other store.
+    """
+
+    core: str | None
+    stores: Sequence[tuple[str, Sequence[str], int]]
+
+
 def render_observation(
     *,
     chunk: str | NumberedChunk | None,
     chunk_index: int,
     num_chunks: int,
     time: str | None,
-    lines: Sequence[str],
+    lines: Sequence[str] | StoreLines,
     memory_items: int,
     memory_tokens: int,
     budget: int | None,
@@ -170,48 +181,32 @@ def render_observation(
     `num_chunks` -1 means unknown. `chunk` None is the view after the last chunk. `media` are the
     lines of its pictures and sounds.
     """
-    head = _render_chunk(chunk, chunk_index, num_chunks, time, media)
+    if isinstance(lines, StoreLines):
+        body = _render_stores(lines)
+    else:
+        body = _render_items(lines, memory_items)
+    limit = "none" if budget is None else budget
+    return (
+        f"{_render_chunk(chunk, chunk_index, num_chunks, time, media)}\n\n"
+        f'<memory items="{memory_items}" tokens="{memory_tokens}" budget="{limit}">\n'
+        f"{body}\n</memory>"
+    )
+
+
+def _render_items(lines: Sequence[str], memory_items: int) -> str:
     body = "\n".join(lines) if lines else "(empty)" if not memory_items else ""
     hidden = memory_items - len(lines)
     if hidden:
         body += f"{chr(10) if body else ''}({hidden} more items are not shown)"
-    return head + _render_memory(body, memory_items, memory_tokens, budget)
+    return body
 
 
-def render_stores(
-    *,
-    chunk: str | NumberedChunk | None,
-    chunk_index: int,
-    num_chunks: int,
-    time: str | None,
-    core: str | None,
-    stores: Sequence[tuple[str, Sequence[str], int]],
-    memory_items: int,
-    memory_tokens: int,
-    budget: int | None,
-    media: Sequence[str] = (),
-) -> str:
-    """Observation text of a hierarchical memory; the same arguments where they are the same.
-
-    Args:
-        chunk: what is read.
-        chunk_index: its number.
-        num_chunks: how many there are, -1 if unknown.
-        time: its time.
-        core: the core, None while it is empty.
-        stores: (name, visible lines of `render_item`, items in all) of every other store.
-        memory_items: items in all, the core included.
-        memory_tokens: tokens of them all.
-        budget: most tokens, None if unlimited.
-        media: lines of the chunk's pictures and sounds.
-    """
-    inner = "" if core is None else "  " + core.replace("\n", "\n  ") + "\n"
-    blocks = [f"<core>\n{inner}</core>"]
-    for name, lines, total in stores:
+def _render_stores(visible: StoreLines) -> str:
+    blocks = [f"<core>\n{'' if visible.core is None else visible.core + chr(10)}</core>"]
+    for name, lines, total in visible.stores:
         inner = "\n".join(lines) + "\n" if lines else ""
         blocks.append(f'<{name} shown="{len(lines)}" of="{total}">\n{inner}</{name}>')
-    head = _render_chunk(chunk, chunk_index, num_chunks, time, media)
-    return head + _render_memory("\n".join(blocks), memory_items, memory_tokens, budget)
+    return "\n".join(blocks)
 
 
 def _render_chunk(
@@ -232,11 +227,6 @@ def _render_chunk(
         at += f' media="{len(media)}"'
         chunk = "\n".join([chunk, *media])
     return f'<chunk index="{index}" of="{of}"{at}>\n{chunk}\n</chunk>'
-
-
-def _render_memory(body: str, items: int, tokens: int, budget: int | None) -> str:
-    limit = "none" if budget is None else budget
-    return f'\n\n<memory items="{items}" tokens="{tokens}" budget="{limit}">\n{body}\n</memory>'
 
 
 def parse_observation(observation: str) -> View:
@@ -301,7 +291,7 @@ class _Chunk(NamedTuple):
     time: str | None
     text: str | None
     lines: tuple[str, ...] | None
-    media: tuple[ShownMedium, ...]
+    media: tuple[Medium, ...]
 
 
 def _parse_chunk(head: str) -> _Chunk:
@@ -312,7 +302,7 @@ def _parse_chunk(head: str) -> _Chunk:
     rows = head[match.end() : -len("\n</chunk>")].split("\n")
     count = len(rows) - int(match[5] or 0)
     forms = map(parse_form, rows[count:])
-    media = tuple(one for one in forms if one is not None)
+    media = tuple(medium for medium in forms if medium is not None)
     lines = None
     if match[4] is not None:
         lines, text = _parse_lines(rows[:count], int(match[4]))
@@ -333,4 +323,4 @@ def _parse_lines(rows: Sequence[str], count: int) -> tuple[tuple[str, ...], str]
         else:
             rest = f"\n{row}"
     text = "\n\n".join(join_lines(sentences) for sentences in paragraphs) + rest
-    return tuple(one for sentences in paragraphs for one in sentences), text.lstrip("\n")
+    return tuple(sentence for sentences in paragraphs for sentence in sentences), text.lstrip("\n")

@@ -118,20 +118,20 @@ def _topic(sentence: str) -> frozenset[str]:
 
 
 def _date(text: str) -> tuple[int, ...] | None:
-    found = _ISO_DATE.search(text)
-    return (1, *(int(part or 0) for part in found.groups())) if found else None
+    match = _ISO_DATE.search(text)
+    return (1, *(int(part or 0) for part in match.groups())) if match else None
 
 
 def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candidate:
     text = nfc(text)
-    found = tuple(map(intern, search_terms(text)))
-    sequence = tuple(map(stem, found))
-    numbers = [term for term, word in zip(sequence, found, strict=True) if _is_number(word)]
+    terms = tuple(map(intern, search_terms(text)))
+    sequence = tuple(map(stem, terms))
+    numbers = [term for term, word in zip(sequence, terms, strict=True) if _is_number(word)]
     return Candidate(
         index=index,
         text=text,
         tokens=approx_tokens(text),
-        words=found,
+        words=terms,
         sequence=sequence,
         terms=frozenset(sequence),
         hints=Hints(
@@ -168,23 +168,23 @@ def _clauses(sentence: str) -> Sequence[str]:
     """
     if sentence.isascii() or not _UNSPACED.search(sentence):
         return (sentence,)
-    found = [""]
+    parts = [""]
     for part in sentence.split():
-        if len(_UNSPACED.findall(found[-1])) < _CLAUSE:
-            found[-1] = f"{found[-1]} {part}".lstrip()
+        if len(_UNSPACED.findall(parts[-1])) < _CLAUSE:
+            parts[-1] = f"{parts[-1]} {part}".lstrip()
         else:
-            found.append(part)
-    return found
+            parts.append(part)
+    return parts
 
 
 def _examples(item: str) -> tuple[Example, ...]:
-    found = []
+    examples = []
     for i, sentence in enumerate(map(nfc, split_sentences(item))):
         parsed = parse_example(sentence)
         if parsed:
             terms = stems(parsed[0])
-            found.append(Example(i, sentence, terms, parsed[1], math.sqrt(1 + len(terms))))
-    return tuple(found)
+            examples.append(Example(i, sentence, terms, parsed[1], math.sqrt(1 + len(terms))))
+    return tuple(examples)
 
 
 def _capitals(text: str) -> list[str]:
@@ -197,18 +197,18 @@ def _subject(question: str, content: Iterable[str]) -> tuple[frozenset[str], flo
     names = _capitals(question)
     if not question.isascii():
         names += _DOTTED.findall(question)
-    found = stems(" ".join(names)) - STOP
-    if found:
-        return found, _NAMED * len(found)
-    found = frozenset(content)
-    return found, _TOLD * len(found)
+    subject = stems(" ".join(names)) - STOP
+    if subject:
+        return subject, _NAMED * len(subject)
+    subject = frozenset(content)
+    return subject, _TOLD * len(subject)
 
 
 def _query(question: str) -> Query:
     question = nfc(question)
     placed = placed_terms(question)
     sequence = [stem(term) for term, _ in placed]
-    found = frozenset(term for term, _ in placed)
+    terms = frozenset(term for term, _ in placed)
     asked_at = next((place for term, place in placed if is_asking(term)), None)
     if asked_at is None and question.isascii():
         asked_at = 0.0
@@ -217,11 +217,11 @@ def _query(question: str) -> Query:
         if word not in STOP:
             near = 1.0 if asked_at is None else _HEAD ** abs(place - asked_at)
             heads.setdefault(term, near)
-    asked = {stem(word) for word in found if is_asking(word)}
-    subject, least = _subject(question, heads.keys() - asked)
+    asking = {stem(word) for word in terms if is_asking(word)}
+    subject, least = _subject(question, heads.keys() - asking)
     return Query(
         terms=frozenset(sequence),
-        exact=found,
+        exact=terms,
         pairs=frozenset(pairwise(sequence)),
         shares={term: 1.0 if term in heads else _FUNCTION_SHARE for term in sequence},
         heads=heads,

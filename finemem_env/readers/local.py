@@ -48,7 +48,7 @@ class LocalReader:
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
         """One answer per request, in order; "" where no shown text says anything."""
-        return [_answer(request, _texts(request)) for request in requests]
+        return [_answer(request, request.texts) for request in requests]
 
 
 def _answer(request: ReadRequest, texts: Sequence[str]) -> Answer:
@@ -57,12 +57,8 @@ def _answer(request: ReadRequest, texts: Sequence[str]) -> Answer:
     return _TASKS[request.task](request, texts)
 
 
-def _texts(request: ReadRequest) -> tuple[str, ...]:
-    return (*request.items, request.core) if request.core else request.items
-
-
-def _place(one: Scored) -> _Place:
-    return one.item, one.candidate.index
+def _place(scored: Scored) -> _Place:
+    return scored.item, scored.candidate.index
 
 
 def _fact(request: ReadRequest, texts: Sequence[str]) -> Answer:
@@ -70,12 +66,12 @@ def _fact(request: ReadRequest, texts: Sequence[str]) -> Answer:
     scored, weights = score_sentences(query, texts, request.answer_tokens)
     if not scored:
         return _NOTHING
-    found = best(request.question, scored)
-    room = _room(found, request.answer_tokens, request)
-    return Answer(cut(found.candidate.text, room, query, weights), (_place(found),))
+    chosen = best(request.question, scored)
+    room = _room(chosen, request.answer_tokens, request)
+    return Answer(cut(chosen.candidate.text, room, query, weights), (_place(chosen),))
 
 
-def _room(one: Scored, room: int, request: ReadRequest) -> int:
+def _room(scored: Scored, room: int, request: ReadRequest) -> int:
     """Tokens that a quotation may have: a span where the question asks for a name or a number.
 
     And fewer where the sentence is too long to be an answer. Else text whose full stops were
@@ -84,7 +80,7 @@ def _room(one: Scored, room: int, request: ReadRequest) -> int:
     limit = request.answer_tokens
     if QUERIES[request.question].kind:
         return min(room, _SPAN)
-    return min(room, int(_CUT * limit)) if one.candidate.tokens > limit else room
+    return min(room, int(_CUT * limit)) if scored.candidate.tokens > limit else room
 
 
 def _multi_hop(request: ReadRequest, texts: Sequence[str]) -> Answer:
@@ -113,16 +109,16 @@ def _closed(request: ReadRequest, texts: Sequence[str]) -> Answer:
         one for one in scored if verdict(one.candidate.words) and _says(one, query.heads.keys())
     ]
     if stated:
-        found = best(request.question, stated)
-        return Answer(verdict(found.candidate.words), (_place(found),))
+        chosen = best(request.question, stated)
+        return Answer(verdict(chosen.candidate.words), (_place(chosen),))
     answer = _TASKS[request.task](request, texts)
     return _NOTHING if {"yes", "no"}.intersection(words(answer.text)) else answer
 
 
-def _says(one: Scored, content: Set[str]) -> bool:
+def _says(scored: Scored, content: Set[str]) -> bool:
     """Whether a sentence says all that the question does, and not much else: it is no word list."""
-    shared = len(content & one.candidate.terms)
-    return shared >= _COVERED * len(content) and shared >= _ALIKE * len(one.candidate.terms)
+    shared = len(content & scored.candidate.terms)
+    return shared >= _COVERED * len(content) and shared >= _ALIKE * len(scored.candidate.terms)
 
 
 def _summary(request: ReadRequest, texts: Sequence[str]) -> Answer:
@@ -185,7 +181,7 @@ def _nearest(question: str, texts: Sequence[str]) -> list[_Voter]:
         for value, (i, example) in zip(likeness, examples, strict=True)
         if value and value >= least
     ]
-    near.sort(key=lambda one: (-one.likeness, tie_key(question, one.example.line)))
+    near.sort(key=lambda voter: (-voter.likeness, tie_key(question, voter.example.line)))
     return near[:_VOTES]
 
 
@@ -198,10 +194,10 @@ def _choice(request: ReadRequest, texts: Sequence[str]) -> Answer:
     ranked = []
     for choice in request.choices:
         named = stems(choice) - query.terms or stems(choice)
-        for one in scored:
-            share = len(named & one.candidate.terms) / max(len(named), 1)
-            support = round(share * (1 + one.match / whole), DECIMALS)
-            ranked.append((support, tie_key(request.question, choice), choice, _place(one)))
+        for sentence in scored:
+            share = len(named & sentence.candidate.terms) / max(len(named), 1)
+            support = round(share * (1 + sentence.match / whole), DECIMALS)
+            ranked.append((support, tie_key(request.question, choice), choice, _place(sentence)))
     support, _, choice, place = max(ranked)
     return Answer(trim(choice, request.answer_tokens), (place,)) if support else _NOTHING
 

@@ -58,8 +58,8 @@ def _letters(run: Sequence[re.Match[str]]) -> Iterator[Piece]:
     terms = [(size, neighbours(parts, size)) for size in sizes]
     share = SYLLABLE if syllables else LETTER
     for i, match in enumerate(run):
-        found = [term for size, texts in terms for term in texts[max(0, i - size + 1) : i + 1]]
-        yield Piece(match.start(), match.end(), tuple(found), frozenset(), False, share)
+        own = [term for size, texts in terms for term in texts[max(0, i - size + 1) : i + 1]]
+        yield Piece(match.start(), match.end(), tuple(own), frozenset(), False, share)
 
 
 def _word(match: re.Match[str]) -> Piece:
@@ -76,5 +76,5 @@ def _word(match: re.Match[str]) -> Piece:
 @cache
 def _kinds(name: bool, number: bool, date: bool) -> frozenset[Kind]:
     """One object for each combination, since pieces are many."""
-    given: tuple[tuple[Kind, bool], ...] = (("name", name), ("number", number), ("date", date))
-    return frozenset(kind for kind, holds in given if holds)
+    holding: tuple[tuple[Kind, bool], ...] = (("name", name), ("number", number), ("date", date))
+    return frozenset(kind for kind, holds in holding if holds)

@@ -104,7 +104,7 @@ class PromptedReader:
         left = limit - self.backend.count_tokens(bare) - _FRAME_TOKENS
         for count, item in enumerate(request.items):
             left -= self.backend.count_tokens(render_item(count + 1, item)) + 1
-            left -= sum(one.tokens for one in self._media(request, count, count + 1))
+            left -= sum(medium.tokens for medium in self._media(request, count, count + 1))
             if left < 0:
                 return count
         return len(request.items)

@@ -95,7 +95,7 @@ def _match(
     if shared:
         match = fsum(map(weights.__getitem__, shared))
         match += _EXACT * unit * len(query.exact.intersection(candidate.words))
-        if len(shared) > 1 or any((one, one) in query.pairs for one in shared):
+        if len(shared) > 1 or any((term, term) in query.pairs for term in shared):
             pairs = query.pairs.intersection(pairwise(candidate.sequence))
             match += _PAIR * fsum([weights[a] + weights[b] for a, b in pairs])
     if query.kind and not query.terms.issuperset(candidate.hints.of(query.kind)):
@@ -113,32 +113,32 @@ def best(question: str, scored: Sequence[Scored]) -> Scored:
     near = [one for one in scored if one.score > top - 1e-6]  # few are left to be rounded
     first = _drawn(question, [one for one in near if round(one.score, DECIMALS) >= top])
     close = (_CLOSE if first.candidate.order else _EQUAL) * first.match
-    rivals = [one for one in scored if one.match >= close and alike(one, first)]
+    rivals = [sentence for sentence in scored if sentence.match >= close and alike(sentence, first)]
     return _drawn(question, list(_current(rivals)))
 
 
 def _current(rivals: Sequence[Scored]) -> Iterable[Scored]:
     """The rivals that no other one of the same kind of order supersedes."""
     newest: dict[int, tuple[int, ...]] = {}
-    for one in rivals:
-        order = one.candidate.order
+    for rival in rivals:
+        order = rival.candidate.order
         if order:
             newest[order[0]] = max(order, newest.get(order[0], order))
-    for one in rivals:
-        order = one.candidate.order
+    for rival in rivals:
+        order = rival.candidate.order
         if not order or order == newest[order[0]]:
-            yield one
+            yield rival
 
 
 def _drawn(question: str, equals: Sequence[Scored]) -> Scored:
     if len(equals) == 1:
         return equals[0]
-    return max(equals, key=lambda one: tie_key(question, one.candidate.text))
+    return max(equals, key=lambda rival: tie_key(question, rival.candidate.text))
 
 
-def alike(one: Scored, other: Scored) -> bool:
+def alike(sentence: Scored, other: Scored) -> bool:
     """Whether two sentences share so many words that at most one of them holds."""
-    a, b = one.candidate.topic, other.candidate.topic
+    a, b = sentence.candidate.topic, other.candidate.topic
     shared = len(a & b)
     return shared >= _ALIKE * (len(a) + len(b) - shared)
 
@@ -150,11 +150,11 @@ def bridge(
     hints = first.candidate.hints
     wanted = {term: weights[term] for term in query.terms - first.candidate.terms}
     for term in {*hints.name, *hints.number} - query.terms:
-        held = sum(term in one.candidate.terms for one in scored)
+        held = sum(term in sentence.candidate.terms for sentence in scored)
         wanted[term] = idf({term: held}, len(scored), term)
-    found = []
-    for one in scored:
-        match = fsum(map(wanted.__getitem__, wanted.keys() & one.candidate.terms))
-        if match and not alike(one, first):
-            found.append(one._replace(match=match, score=match))
-    return found
+    bridges = []
+    for sentence in scored:
+        match = fsum(map(wanted.__getitem__, wanted.keys() & sentence.candidate.terms))
+        if match and not alike(sentence, first):
+            bridges.append(sentence._replace(match=match, score=match))
+    return bridges

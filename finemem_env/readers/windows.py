@@ -97,17 +97,17 @@ def _values(pieces: tuple[Piece, ...], query: Query, weights: Mapping[str, float
 
 def _spread(pieces: Sequence[Piece], match: Sequence[float]) -> list[float]:
     """What each piece gets from the matches up to it."""
-    found, near = [], 0.0
+    shares, near = [], 0.0
     for piece, value in zip(pieces, match, strict=True):
         near = near * _NEAR**piece.size + value
-        found.append(near)
-    return found
+        shares.append(near)
+    return shares
 
 
 def _promise(piece: Piece, query: Query) -> float:
     """0 for words of the question and function words, more for names, numbers and what is asked."""
-    asked = (s in query.terms or s in STOP for s in piece.stems)
-    if not piece.stems or (any(asked) if piece.size < 1 else all(asked)):
+    known = (s in query.terms or s in STOP for s in piece.stems)
+    if not piece.stems or (any(known) if piece.size < 1 else all(known)):
         return 0.0
     return 1.0 + _NAMED * bool(piece.kinds) + _KIND * (query.kind in piece.kinds)
 

@@ -17,7 +17,7 @@ import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,9 +94,8 @@ class BM25:
             raise ConfigError(nearest("bm25 variant", variant, ("lucene", "okapi")))
         # Of the search terms, too: tokenizers of published benchmarks stay as they are.
         self.version = f"bm25-{variant}/{2 if tokenize is search_terms else 1}"
-        self._variant = variant
+        self._made: tuple[object, ...] = (variant, tokenize)
         self._okapi = variant == "okapi"
-        self._tokenize = tokenize
         self._terms = (
             _WORD_TERMS
             if tokenize is search_terms
@@ -121,7 +120,7 @@ class BM25:
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as contents only: postings and caches are rebuilt."""
         contents = [(item_id, content) for item_id, (_, content, _) in self._items.items()]
-        return _rebuild, (self._variant, self._tokenize, contents)
+        return rebuild, (type(self), self._made, contents)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """A copy that costs nothing until it or this one is updated."""
@@ -161,7 +160,7 @@ class BM25:
         if not self._items or k <= 0:
             return []
         held = self._held(self._terms[query].sequence)
-        if sum([len(one) for _, one in held]) <= _FEW:
+        if sum([len(postings) for _, postings in held]) <= _FEW:
             return self._search_few(query, held, k)
         scores, shared = self._score(held)
         slots = np.flatnonzero(shared)
@@ -185,7 +184,7 @@ class BM25:
         if len(found) > k:
             found.sort(reverse=True)
             least = found[k - 1][0] - _TIE
-            found = [one for one in found if one[0] >= least]
+            found = [entry for entry in found if entry[0] >= least]
         # Rounded as NumPy does it.
         ranked = [round(score * _SCALE) / _SCALE for score, _ in found]
         return self._order(query, [slot for _, slot in found], ranked)[:k]
@@ -197,13 +196,13 @@ class BM25:
             derived.listed,
             self._slot_ids,
         )
-        found = []
+        parts = []
         for packed in postings:
             slot, count = packed >> _BITS, packed & _MASK
             if alive[slot] >= 0:
                 numerator = count * (_K1 + 1) if self._okapi else count
-                found.append((slot, weight * (numerator / (count + norms[slot]))))
-        return found
+                parts.append((slot, weight * (numerator / (count + norms[slot]))))
+        return parts
 
     def _order(self, query: str, slots: list[int], scores: list[float]) -> list[int]:
         ids = [self._slot_ids[slot] for slot in slots]
@@ -228,9 +227,9 @@ class BM25:
         norms = derived.norms
         weights = np.repeat(
             [self._idf(self._df(term), derived.floor) for term, _ in held],
-            [len(one) for _, one in held],
+            [len(postings) for _, postings in held],
         )
-        packed = np.frombuffer(b"".join([one for _, one in held]), np.int64)
+        packed = np.frombuffer(b"".join([postings for _, postings in held]), np.int64)
         slots, counts = packed >> _BITS, packed & _MASK
         numerator = counts * (_K1 + 1) if self._okapi else counts
         parts = weights * (numerator / (counts + norms[slots]))
@@ -318,9 +317,10 @@ class BM25:
             self._add(item_id, content, terms)
 
 
-def _rebuild(
-    variant: str, tokenize: Callable[[str], list[str]], contents: Sequence[tuple[int, str]]
-) -> BM25:
-    index = BM25(variant, tokenize)
+def rebuild(
+    kind: Callable[..., Any], made: Sequence[object], contents: Sequence[tuple[int, str]]
+) -> object:
+    """The retriever `kind(*made)` of these contents, for pickles and copies."""
+    index = kind(*made)
     index.update((), contents)
     return index

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from finemem_env.errors import ConfigError
 from finemem_env.extras import needs
 from finemem_env.pretrained import PACKAGED, packaged_file, unpacked
+from finemem_env.retrieval.bm25 import rebuild
 from finemem_env.text import TextCache, tie_key
 
 _DECIMALS = 6  # embeddings are float32: closer similarities are ties
@@ -26,7 +27,7 @@ class Dense:
     update are encoded as one batch.
     """
 
-    def __init__(self, model: object) -> None:
+    def __init__(self, model: object = None) -> None:
         """Load `model`: "minilm-l6", a local folder, or a hub id that is already downloaded.
 
         Raises:
@@ -41,7 +42,8 @@ class Dense:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle and copy without the model, which is loaded again where it is needed."""
-        return _rebuild, (self._model, [(key, text) for key, (text, _) in self._items.items()])
+        contents = [(key, text) for key, (text, _) in self._items.items()]
+        return rebuild, (Dense, (self._model,), contents)
 
     def update(self, removed: Sequence[tuple[int, str]], added: Sequence[tuple[int, str]]) -> None:
         """Take items out and put items in; the pairs are (item id, content)."""
@@ -91,12 +93,6 @@ def _named(model: object) -> str:
             '{"name": "dense", "model": "minilm-l6"}.'
         )
     return model
-
-
-def _rebuild(model: str, contents: Sequence[tuple[int, str]]) -> Dense:
-    index = Dense(model)
-    index.update((), contents)
-    return index
 
 
 def _encode(encoder: Any, texts: list[str]) -> list[NDArray[np.float32]]:  # noqa: ANN401

@@ -56,29 +56,16 @@ class PublishedBM25(BM25):
         super().__init__(variant, TOKENS[tokens])
         self.version += f"+{tokens}" + ("+fill" if fill else "")
         self._made = variant, tokens, fill
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickle and copy as contents only, as `BM25`."""
-        contents = [(item_id, content) for item_id, (_, content, _) in self._items.items()]
-        return _rebuild, (*self._made, contents)
+        self._split, self._fill = TOKENS[tokens], fill
 
     def search(self, query: str, k: int) -> list[int]:
         """Ids of the `k` best items, best first."""
-        _, tokens, fill = self._made
-        if not fill:
+        if not self._fill:
             return super().search(query, k)
-        if not TOKENS[tokens](query):
+        if not self._split(query):
             return []
         scores = self.scores(query)
         return sorted(scores, key=lambda item_id: (-scores[item_id], item_id))[: max(k, 0)]
-
-
-def _rebuild(
-    variant: str, tokens: str, fill: bool, contents: Sequence[tuple[int, str]]
-) -> PublishedBM25:
-    index = PublishedBM25(variant, tokens, fill)
-    index.update((), contents)
-    return index
 
 
 class StoreRetriever:
@@ -103,12 +90,12 @@ class StoreRetriever:
 
     def update(self, removed: Sequence[tuple[int, str]], added: Sequence[tuple[int, str]]) -> None:
         """Follow one change of the memory; both hold (item id, content)."""
-        here = {item_id: self._stores.pop(item_id, "") for item_id, _ in removed}
-        there = {item_id: self._store_of(item_id) for item_id, _ in added}
-        self._stores |= there
+        before = {item_id: self._stores.pop(item_id, "") for item_id, _ in removed}
+        after = {item_id: self._store_of(item_id) for item_id, _ in added}
+        self._stores |= after
         for store, retriever in self._retrievers.items():
-            gone = [pair for pair in removed if here[pair[0]] == store]
-            new = [pair for pair in added if there[pair[0]] == store]
+            gone = [pair for pair in removed if before[pair[0]] == store]
+            new = [pair for pair in added if after[pair[0]] == store]
             if gone or new:
                 retriever.update(gone, new)
 
@@ -152,7 +139,7 @@ def make_retriever(config: Mapping[str, object], *, bm25: str) -> Retriever:
     else:
         make = RETRIEVERS.find(name).make
         for key in options:
-            known = [one for one in inspect.signature(make).parameters if one != "variant"]
+            known = [option for option in inspect.signature(make).parameters if option != "variant"]
             if key not in known:
                 raise ConfigError(nearest(f"option of retriever {name!r}", key, known))
     if make is _make_bm25:
@@ -179,14 +166,10 @@ def _make_bm25(variant: str, tokens: object = "words", fill: object = False) -> 
     return PublishedBM25(variant, tokens, fill)
 
 
-def _make_dense(model: object = None) -> Retriever:
-    return Dense(model)
-
-
 RETRIEVERS: Registry[RetrieverSpec] = Registry(
     "retriever",
     {
         "bm25": RetrieverSpec("terms, incremental; variant by the keyword bm25", _make_bm25),
-        "dense": RetrieverSpec("embeddings of sentence-transformers (extra dense)", _make_dense),
+        "dense": RetrieverSpec("embeddings of sentence-transformers (extra dense)", Dense),
     },
 )

@@ -52,8 +52,8 @@ class StepOutcome:
                 "StepOutcome: expected 0 ≤ accepted + memory_full ≤ emitted, got "
                 f"{self.accepted} + {self.memory_full} of {self.emitted}."
             )
-        given = (*self.chunk_scores, *self.content_scores)
-        if not all(0.0 <= score <= 1.0 for score in given if score is not None):
+        scores = (*self.chunk_scores, *self.content_scores)
+        if not all(0.0 <= score <= 1.0 for score in scores if score is not None):
             raise ValueError(f"StepOutcome: expected scores in [0, 1], got {self}.")
 
 

@@ -111,16 +111,16 @@ def _sentence_anchors(item: ShownItem) -> tuple[int, ...]:
 
 def _cited(final: FinalOutcome) -> list[tuple[int, ...]]:
     """The steps each usable citation points at; entries outside R_j or the item are ignored."""
-    found: list[tuple[int, ...]] = []
+    anchors: list[tuple[int, ...]] = []
     for index, sentence in final.used:
         if not 0 <= index < len(final.shown):
             continue
         item = final.shown[index]
         if sentence is None:
-            found.append(_sentence_anchors(item))
+            anchors.append(_sentence_anchors(item))
         elif 0 <= sentence < len(item.sentence_steps):
-            found.append((item.sentence_steps[sentence],))
-    return found
+            anchors.append((item.sentence_steps[sentence],))
+    return anchors
 
 
 def _drop_shares(final: FinalOutcome) -> list[float]:

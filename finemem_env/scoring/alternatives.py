@@ -70,12 +70,12 @@ def names_another(prediction: str, question: Question) -> bool:
     What the question says, or a gold, may be said again: "A, B" within the gold "A, B, C".
     """
     table = _TABLES[question.excluded]
-    found = table.grams.intersection(_grams(form(prediction).tokens, table.sizes))
+    others = table.grams.intersection(_grams(form(prediction).tokens, table.sizes))
     for text in (question.question, *question.answers):
-        if not found:
+        if not others:
             return False
-        found = found.difference(_grams(form(text).tokens, table.sizes))
-    return bool(found)
+        others = others.difference(_grams(form(text).tokens, table.sizes))
+    return bool(others)
 
 
 def _grams(tokens: _Gram, sizes: Iterable[int]) -> Iterable[_Gram]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
-from finemem_env.errors import DataError
+from finemem_env.scoring.needs import needed
 from finemem_env.scoring.titles import nearest_title
 from finemem_env.types import Question
 
@@ -54,25 +54,20 @@ def _by_name(
     films: tuple[str, ...],
 ) -> tuple[tuple[str, ...], Mapping[str, Mapping[str, str]]]:
     """Titles without year, and film by such a title and by year ("" for none)."""
-    found: dict[str, dict[str, str]] = {}
+    by_name: dict[str, dict[str, str]] = {}
     for film in films:
         year = _YEAR.search(film)
         name = film[: year.start()].rstrip() if year else film
-        found.setdefault(name, {})[year[1] if year else ""] = film
-    return tuple(found), found
+        by_name.setdefault(name, {})[year[1] if year else ""] = film
+    return tuple(by_name), by_name
 
 
 def _recall_at(places: int) -> Callable[[str, Question], float]:
     def metric(prediction: str, question: Question) -> float:
-        films = question.metadata.get("titles")
-        if not isinstance(films, list | tuple) or not films:
-            raise DataError(
-                f"question {question.id!r}: metric {question.metric!r} needs the list of all "
-                'titles in its metadata, {"titles": […]}.'
-            )
+        films = needed(question)
         entries = recommendations(prediction)[:places]
-        found = {film_of(entry, films) for entry in entries}
-        return sum(gold in found for gold in question.answers) / len(question.answers)
+        recommended = {film_of(entry, films) for entry in entries}
+        return sum(gold in recommended for gold in question.answers) / len(question.answers)
 
     return metric
 

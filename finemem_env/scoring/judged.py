@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from finemem_env.errors import DataError
 from finemem_env.prompts import load_prompt
 from finemem_env.scoring.matching import strip_reasoning
 from finemem_env.scoring.mem_alpha import without_reasoning
+from finemem_env.scoring.needs import needed
 from finemem_env.types import JudgeRequest, Question
 
 PROMPT = "judge/1"
@@ -114,7 +114,7 @@ def _read_conversation(replies: Sequence[str], question: Question) -> float | No
 
 
 def _ask_summary(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:
-    points = _needed(question, "keypoints", "the key points of the book")
+    points = needed(question)
     text = strip_reasoning(prediction)
     numbered = "\n".join(f"{i}. {point}" for i, point in enumerate(points, start=1))
     return (
@@ -137,8 +137,8 @@ def _read_summary(replies: Sequence[str], question: Question) -> float | None:
     read = [number for number in numbers if number is not None]
     if len(read) < len(numbers) or not total or read[0] not in (0.0, 1.0):
         return None
-    fluency, found, supported, sentences = read
-    recall = min(1.0, found / total)
+    fluency, recalled, supported, sentences = read
+    recall = min(1.0, recalled / total)
     precision = min(1.0, supported / sentences) if sentences else 0.0
     if not fluency or not recall or not precision:
         return 0.0
@@ -179,7 +179,7 @@ def _ask_nuggets(prediction: str, question: Question) -> tuple[JudgeRequest, ...
             NUGGETS,
             _CONTENT_TOKENS,
         )
-        for nugget in _needed(question, "rubric", "the criteria of a good reply")
+        for nugget in needed(question)
     )
 
 
@@ -188,17 +188,6 @@ def _read_nuggets(replies: Sequence[str], question: Question) -> float | None:
     scores = [_number(reply, "score") for reply in replies]
     read = [score for score in scores if score is not None and score in (0.0, 0.5, 1.0)]
     return sum(read) / len(read) if read and len(read) == len(replies) else None
-
-
-def _needed(question: Question, key: str, what: str) -> Sequence[object]:
-    """A list in the question's metadata that its metric cannot do without."""
-    found = question.metadata.get(key)
-    if not isinstance(found, list | tuple) or not found:
-        raise DataError(
-            f"question {question.id!r}: metric {question.metric!r} needs {what} in its metadata, "
-            f'{{"{key}": […]}}.'
-        )
-    return found
 
 
 def content_request(store: str, content: str) -> JudgeRequest:

@@ -11,8 +11,9 @@ import string
 from collections import Counter
 from collections.abc import Callable
 
-from finemem_env.errors import DataError
+from finemem_env.scoring import films
 from finemem_env.scoring.mem_alpha import first_boxed
+from finemem_env.scoring.needs import needed
 from finemem_env.scoring.rouge import harmonic, rouge_l_stemmed, rouge_lsum_stemmed
 from finemem_env.scoring.titles import recalled
 from finemem_env.types import Question
@@ -33,8 +34,8 @@ def normalise(text: str) -> str:
 
 def parse_output(text: str) -> str:
     """The rest of the line after the first "Answer:", else the first line."""
-    found = _ANSWER.search(text)
-    line = found[1] if found else text.split("\n", 1)[0]
+    match = _ANSWER.search(text)
+    line = match[1] if match else text.split("\n", 1)[0]
     return _PREFIX.sub("", line.strip()).strip()
 
 
@@ -82,13 +83,7 @@ def _boxed_choice(prediction: str, question: Question) -> float:
 
 def _recall_at(places: int) -> Callable[[str, Question], float]:
     def metric(prediction: str, question: Question) -> float:
-        titles = question.metadata.get("titles")
-        if not isinstance(titles, list | tuple) or not titles:
-            raise DataError(
-                f"question {question.id!r}: metric {question.metric!r} needs the list of all "
-                'titles in its metadata, {"titles": […]}.'
-            )
-        return recalled(prediction, question.answers, titles, places)
+        return recalled(prediction, question.answers, needed(question), places)
 
     return metric
 
@@ -96,7 +91,7 @@ def _recall_at(places: int) -> Callable[[str, Question], float]:
 def gold_prediction(question: Question) -> str:
     """A prediction that scores 1.0 wherever one can."""
     if "recall@" in question.metric:
-        return "\n".join(f"{i}. {gold}" for i, gold in enumerate(question.answers, start=1))
+        return films.gold_prediction(question)
     if question.metric == "mab/all_contained":
         return "; ".join(question.answers)
     return question.answers[0]

@@ -69,8 +69,8 @@ def score(prediction: str, question: Question) -> float:
         raise DataError(f"question {question.id!r} has no gold answer.")
     if not question.metric.startswith("mem-alpha/"):
         prediction = strip_reasoning(prediction)
-    found = metric.compare(prediction, question)
-    return 0.0 if found and question.excluded and names_another(prediction, question) else found
+    value = metric.compare(prediction, question)
+    return 0.0 if value and question.excluded and names_another(prediction, question) else value
 
 
 def is_judged(metric: str) -> bool:
@@ -150,8 +150,8 @@ def _exact_any(prediction: str, question: Question) -> float:
 
 
 def _substring(prediction: str, question: Question) -> float:
-    found, golds = form(prediction), [form(answer) for answer in question.answers]
-    values = [float(contains(found, gold) and not takes_back(found, gold, golds)) for gold in golds]
+    said, golds = form(prediction), [form(answer) for answer in question.answers]
+    values = [float(contains(said, gold) and not takes_back(said, gold, golds)) for gold in golds]
     return _over_golds(question, values)
 
 
@@ -161,9 +161,9 @@ def _f1(prediction: str, question: Question) -> float:
 
 def _best(compare: Callable[[Form, Form], float], prediction: str, question: Question) -> float:
     """The best comparison with a reference that the answer does not take back."""
-    found, golds = form(prediction), _references(question)
-    kept = [gold for gold in golds if not takes_back(found, gold, golds)]
-    return max((compare(found, gold) for gold in kept), default=0.0)
+    said, golds = form(prediction), _references(question)
+    kept = [gold for gold in golds if not takes_back(said, gold, golds)]
+    return max((compare(said, gold) for gold in kept), default=0.0)
 
 
 def _token_f1(prediction: Form, gold: Form) -> float:
@@ -177,8 +177,8 @@ def _token_f1(prediction: Form, gold: Form) -> float:
 
 
 def _keywords(prediction: str, question: Question) -> float:
-    found = form(prediction)
-    return _over_golds(question, [_keyword_share(found, answer) for answer in question.answers])
+    said = form(prediction)
+    return _over_golds(question, [_keyword_share(said, answer) for answer in question.answers])
 
 
 def _keyword_share(prediction: Form, answer: str) -> float:
@@ -238,15 +238,15 @@ def _multiple_choice(prediction: str, question: Question) -> float:
 
 def _choice(text: str, choices: Sequence[str]) -> int | None:
     """Index of the choice that `text` names by its text or letter; None: none, or more than one."""
-    found, forms = form(text), [form(choice) for choice in choices]
-    same = [i for i, choice in enumerate(forms) if choice.raw == found.raw]
-    same = same or [i for i, choice in enumerate(forms) if equal(found, choice)]
+    said, forms = form(text), [form(choice) for choice in choices]
+    same = [i for i, choice in enumerate(forms) if choice.raw == said.raw]
+    same = same or [i for i, choice in enumerate(forms) if equal(said, choice)]
     if same:
         return same[0]
     letter = _LETTER.match(text) or _SAID_LETTER.search(text)
     if letter and ord(letter[1].upper()) - ord("A") < len(choices):
         return ord(letter[1].upper()) - ord("A")
-    named = [i for i, choice in enumerate(forms) if contains(found, choice)]
+    named = [i for i, choice in enumerate(forms) if contains(said, choice)]
     longest = [i for i in named if not any(j != i and contains(forms[j], forms[i]) for j in named)]
     return longest[0] if len(longest) == 1 else None
 
@@ -282,7 +282,7 @@ _ALL = _OWN | films.METRICS | locomo.METRICS | mem_alpha.METRICS | mab.METRICS
 METRICS: Registry[Metric] = Registry(
     "metric",
     {
-        **{name: Metric(*one) for name, one in _ALL.items()},
+        **{name: Metric(*metric) for name, metric in _ALL.items()},
         **{name: Metric(judged.description, None) for name, judged in JUDGED.items()},
     },
 )

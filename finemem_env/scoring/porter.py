@@ -9,24 +9,12 @@ from itertools import pairwise
 _Condition = Callable[[str], bool]
 _Rule = tuple[str, str, _Condition | None]
 
-_IRREGULAR = {
-    "skies": "sky",
-    "sky": "sky",
-    "dying": "die",
-    "lying": "lie",
-    "tying": "tie",
-    "news": "news",
-    "innings": "inning",
-    "inning": "inning",
-    "outings": "outing",
-    "outing": "outing",
-    "cannings": "canning",
-    "canning": "canning",
-    "howe": "howe",
-    "proceed": "proceed",
-    "exceed": "exceed",
-    "succeed": "succeed",
-}
+_EXCEPTIONS = """
+    skies>sky sky>sky dying>die lying>lie tying>tie news>news innings>inning inning>inning
+    outings>outing outing>outing cannings>canning canning>canning howe>howe proceed>proceed
+    exceed>exceed succeed>succeed
+"""
+_IRREGULAR = dict(pair.split(">") for pair in _EXCEPTIONS.split())
 
 
 @lru_cache(maxsize=8192)
@@ -43,13 +31,13 @@ def stem(word: str) -> str:
 
 def _consonants(word: str) -> list[bool]:
     """Per letter, whether it is a consonant; a y is one at the start and after a vowel."""
-    found: list[bool] = []
+    consonants: list[bool] = []
     for place, letter in enumerate(word):
         if letter == "y":
-            found.append(place == 0 or not found[-1])
+            consonants.append(place == 0 or not consonants[-1])
         else:
-            found.append(letter not in "aeiou")
-    return found
+            consonants.append(letter not in "aeiou")
+    return consonants
 
 
 def _measure(word: str) -> int:
@@ -157,48 +145,19 @@ def _step5b(word: str) -> str:
     return word[:-1] if word.endswith("ll") and _large(word[:-1]) else word
 
 
-_STEP2: list[_Rule] = [
-    (suffix, replacement, _positive)
-    for suffix, replacement in (
-        ("ational", "ate"),
-        ("tional", "tion"),
-        ("enci", "ence"),
-        ("anci", "ance"),
-        ("izer", "ize"),
-        ("bli", "ble"),
-        ("alli", "al"),
-        ("entli", "ent"),
-        ("eli", "e"),
-        ("ousli", "ous"),
-        ("ization", "ize"),
-        ("ation", "ate"),
-        ("ator", "ate"),
-        ("alism", "al"),
-        ("iveness", "ive"),
-        ("fulness", "ful"),
-        ("ousness", "ous"),
-        ("aliti", "al"),
-        ("iviti", "ive"),
-        ("biliti", "ble"),
-        ("fulli", "ful"),
-    )
-]
-_STEP3: list[_Rule] = [
-    (suffix, replacement, _positive)
-    for suffix, replacement in (
-        ("icate", "ic"),
-        ("ative", ""),
-        ("alize", "al"),
-        ("iciti", "ic"),
-        ("ical", "ic"),
-        ("ful", ""),
-        ("ness", ""),
-    )
-]
-_BEFORE_ION = "al ance ence er ic able ible ant ement ment ent"
-_AFTER_ION = "ou ism ate iti ous ive ize"
-_STEP4: list[_Rule] = [
-    *((suffix, "", _large) for suffix in _BEFORE_ION.split()),
-    ("ion", "", _ion),
-    *((suffix, "", _large) for suffix in _AFTER_ION.split()),
-]
+def _rules(pairs: str, condition: _Condition) -> list[_Rule]:
+    return [(suffix, to, condition) for suffix, to in (pair.split(">") for pair in pairs.split())]
+
+
+_STEP2 = _rules(
+    """
+    ational>ate tional>tion enci>ence anci>ance izer>ize bli>ble alli>al entli>ent eli>e ousli>ous
+    ization>ize ation>ate ator>ate alism>al iveness>ive fulness>ful ousness>ous aliti>al iviti>ive
+    biliti>ble fulli>ful
+    """,
+    _positive,
+)
+_STEP3 = _rules("icate>ic ative> alize>al iciti>ic ical>ic ful> ness>", _positive)
+_BEFORE_ION = "al> ance> ence> er> ic> able> ible> ant> ement> ment> ent>"
+_AFTER_ION = "ou> ism> ate> iti> ous> ive> ize>"
+_STEP4 = [*_rules(_BEFORE_ION, _large), ("ion", "", _ion), *_rules(_AFTER_ION, _large)]

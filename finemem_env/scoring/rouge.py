@@ -50,7 +50,7 @@ def rouge_lsum_stemmed(prediction: str, gold: str) -> float:
     hits = 0
     distinct = list(dict.fromkeys(map(tuple, ours)))
     for line in theirs:
-        sharing = [one for one in distinct if not set(line).isdisjoint(one)]
+        sharing = [candidate for candidate in distinct if not set(line).isdisjoint(candidate)]
         places = sorted({place for candidate in sharing for place in _places(line, candidate)})
         for word in (line[place] for place in places):
             if left[word] > 0 and wanted[word] > 0:
@@ -61,23 +61,23 @@ def rouge_lsum_stemmed(prediction: str, gold: str) -> float:
 
 
 def _words(text: str) -> list[str]:
-    found = _WORD.findall(text.lower())
-    return [stem(word) if len(word) >= _STEMMED_FROM else word for word in found]
+    words = _WORD.findall(text.lower())
+    return [stem(word) if len(word) >= _STEMMED_FROM else word for word in words]
 
 
 def _places(gold: Sequence[str], candidate: Sequence[str]) -> list[int]:
     """Places in `gold` of one longest common subsequence, walking the table from its end."""
     table = _table(gold, candidate)
-    i, j, found = len(gold), len(candidate), []
+    i, j, places = len(gold), len(candidate), []
     while i and j:
         if gold[i - 1] == candidate[j - 1]:
             i, j = i - 1, j - 1
-            found.append(i)
+            places.append(i)
         elif table[i][j - 1] > table[i - 1][j]:
             j -= 1
         else:
             i -= 1
-    return found
+    return places
 
 
 def _table(gold: Sequence[str], candidate: Sequence[str]) -> list[list[int]]:

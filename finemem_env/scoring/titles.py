@@ -24,8 +24,8 @@ def recommended(text: str) -> list[str]:
     Numbers and parentheses are taken off. An empty line counts as an entry, as in the publisher's
     script: blank lines between recommendations use up places.
     """
-    _, found, rest = text.partition("1.")
-    lines = rest.split("\n") if found else text.replace(",", "\n").split("\n")
+    _, numbered, rest = text.partition("1.")
+    lines = rest.split("\n") if numbered else text.replace(",", "\n").split("\n")
     return [_cleaned(line.strip()) for line in lines]
 
 
@@ -82,8 +82,8 @@ def recalled(text: str, golds: Sequence[str], titles: Sequence[str], places: int
     of different years are one; the published titles have none.
     """
     known = _plain(tuple(titles))
-    found = {nearest_title(name, known) for name in recommended(text)[:places]}
-    return sum(gold in found for gold in _plain(tuple(golds))) / len(golds)
+    nearest = {nearest_title(name, known) for name in recommended(text)[:places]}
+    return sum(gold in nearest for gold in _plain(tuple(golds))) / len(golds)
 
 
 @lru_cache(maxsize=8)

@@ -135,7 +135,7 @@ class StreamFeed:
         if chunk is None:
             return False
         if chunk.media:
-            before = sum(len(one.media) for one in self.episode.chunks)
+            before = sum(len(chunk.media) for chunk in self.episode.chunks)
             chunk = dataclasses.replace(chunk, media=called(chunk.media, before))
         self.episode = dataclasses.replace(self.episode, chunks=(*self.episode.chunks, chunk))
         tokens = tokens_of(chunk, self._count_tokens, self._media)
@@ -164,8 +164,8 @@ class StreamFeed:
 
     def _make_due(self, t: int) -> None:
         over = self._ahead is None
-        due = [one for one in self._waiting if over or (one.asked_after or 0) <= t]
-        self._waiting = [one for one in self._waiting if one not in due]
+        due = [question for question in self._waiting if over or (question.asked_after or 0) <= t]
+        self._waiting = [question for question in self._waiting if question not in due]
         due = [dataclasses.replace(question, asked_after=t) for question in due]
         self.finals = (*self.finals, *due)
         self.episode = dataclasses.replace(self.episode, questions=(*self.episode.questions, *due))
@@ -192,8 +192,8 @@ def tokens_of(chunk: Chunk, count_tokens: Callable[[str], int], media: bool) -> 
         media: whether they can be named; else their text form alone counts.
     """
     tokens = count_tokens(chunk.text)
-    for one in chunk.media:
-        tokens += count_tokens(shown_form(one, named=media)) + (one.tokens if media else 0)
+    for medium in chunk.media:
+        tokens += count_tokens(shown_form(medium, named=media)) + (medium.tokens if media else 0)
     return tokens
 
 

@@ -47,18 +47,18 @@ class Grader:
             calls: list[Request] = [request for requests in asked for request in requests]
             replies = list((yield calls))
             self.remember(zip((r for requests in asked for r in requests), replies, strict=True))
-        found: list[float | None] = []
+        scores: list[float | None] = []
         start = 0
         for answer, question, requests in zip(answers, questions, asked, strict=True):
             graded = replies[start : start + len(requests)]
             start += len(requests)
             if answer.failed or any(reply.failed for reply in graded):
-                found.append(None)
+                scores.append(None)
             elif requests:
-                found.append(judged_score([reply.text for reply in graded], question))
+                scores.append(judged_score([reply.text for reply in graded], question))
             else:
-                found.append(score(answer.text, question))
-        return found
+                scores.append(score(answer.text, question))
+        return scores
 
     def remember(self, graded: Iterable[tuple[JudgeRequest, Answer]]) -> None:
         """Note replies of the judge, None for a call that failed."""
@@ -95,15 +95,15 @@ def content_requests(
         results: what became of it.
         memory: after the step; it says which store an item is in. A flat one's is semantic.
     """
-    found: dict[int, JudgeRequest] = {}
+    requests: dict[int, JudgeRequest] = {}
     for place, (entry, result) in enumerate(zip(parsed, results, strict=True)):
         writes = isinstance(entry, Operation) and entry.op in (Op.INSERT, Op.UPDATE)
         if writes and result.accepted and isinstance(entry, Operation):
             item = None if result.item_id is None else memory.get(result.item_id)
             store = (item.store if item else entry.store) or "semantic"
             written = item.content if item and entry.media else entry.content
-            found[place] = content_request(store, written or "")
-    return found
+            requests[place] = content_request(store, written or "")
+    return requests
 
 
 def content_scores(
@@ -113,11 +113,11 @@ def content_scores(
 
     None where the call failed or its reply cannot be read.
     """
-    found: list[float | None] = []
+    scores: list[float | None] = []
     for place, result in enumerate(results):
         verdict = verdicts.get(place)
         if verdict is not None:
-            found.append(None if verdict.failed else content_verdict(verdict.text))
+            scores.append(None if verdict.failed else content_verdict(verdict.text))
         elif result.name != Op.SKIP.value:
-            found.append(0.0)
-    return tuple(found)
+            scores.append(0.0)
+    return tuple(scores)

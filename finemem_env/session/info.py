@@ -111,11 +111,11 @@ def agent_info(
         "limits": {
             "max_item_tokens": _known(settings.max_item_tokens),
             "max_operations": _known(settings.max_operations),
-            "memory_budget": _known(workspace.budget),
+            "memory_budget": _known(workspace.memory.budget),
         },
         "operations": tuple(map(_operation, operations)),
-        "memory_tokens": workspace.tokens,
-        "memory_items": len(workspace),
+        "memory_tokens": workspace.memory.tokens,
+        "memory_items": len(workspace.memory),
         "chunk_index": step,
         "num_chunks": num_chunks,
         "episode_id": episode_id,
@@ -163,7 +163,7 @@ def asked_record(asked: Asked) -> dict[str, Any]:
 
 
 def _asked(asked: tuple[Asked, ...]) -> tuple[dict[str, Any], ...]:
-    return tuple(asked_record(one) for one in asked)
+    return tuple(asked_record(question) for question in asked)
 
 
 def _known(limit: int | None) -> int:

@@ -40,7 +40,7 @@ def open_finals(questions: Sequence[Question], read: int) -> tuple[Question, ...
     return tuple(
         question
         for question in questions
-        if question.asked_after is None and all(one.chunk < read for one in question.evidence)
+        if question.asked_after is None and all(piece.chunk < read for piece in question.evidence)
     )
 
 

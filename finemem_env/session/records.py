@@ -64,14 +64,7 @@ class Record:
 
     def fork(self) -> Record:
         """A copy that grows apart from this one."""
-        return Record(
-            list(self.actions),
-            list(self.results),
-            list(self.judged),
-            list(self.memory_tokens),
-            list(self.steps),
-            list(self.finals),
-        )
+        return Record(*(list(getattr(self, field.name)) for field in dataclasses.fields(self)))
 
 
 def make_asked(
@@ -91,7 +84,7 @@ def step_outcome(
     """The counts and scores of a step that its rewards are made of."""
     return rewards.StepOutcome(
         emitted=len(operations),
-        accepted=sum(1 for one in operations if one.accepted),
+        accepted=sum(1 for operation in operations if operation.accepted),
         memory_full=sum(1 for one in operations if one.reason is RejectReason.MEMORY_FULL),
         chunk_scores=tuple(None if one.answer.failed else one.score for one in chunk_answers),
         content_scores=content,

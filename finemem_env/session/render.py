@@ -21,11 +21,11 @@ def render_text(session: Session) -> str:
 def _step(session: Session, result: StepResult) -> str:
     action = session.record.actions[-1]
     lines = [f"--- step {session.step_index - 1}: {_short(action)}"]
-    for one in result.operations:
-        item = "" if one.item_id is None else f" [{one.item_id}]"
-        lines.append(f"    {one.name or '?'}{item}: {one.reason or 'accepted'}")
-    lines += [f"    chunk question: {_answer(asked)}" for asked in result.chunk_answers]
-    lines += [f"    final question: {_answer(asked)}" for asked in result.answers]
+    for operation in result.operations:
+        item = "" if operation.item_id is None else f" [{operation.item_id}]"
+        lines.append(f"    {operation.name or '?'}{item}: {operation.reason or 'accepted'}")
+    lines += [f"    chunk question: {_answer(question)}" for question in result.chunk_answers]
+    lines += [f"    final question: {_answer(question)}" for question in result.answers]
     terms = "  ".join(f"{name} {value:.3f}" for name, value in result.terms.items())
     lines.append(f"    reward {result.reward:.3f}   ({terms})")
     return "\n".join(lines)

@@ -115,16 +115,6 @@ class Session:
         return self.workspace.memory
 
     @property
-    def retriever(self) -> Retriever:
-        """The retriever of the workspace."""
-        return self.workspace.retriever
-
-    @property
-    def instructions(self) -> str:
-        """The action grammar."""
-        return self.workspace.instructions
-
-    @property
     def num_chunks(self) -> int:
         """T, which never depends on the policy; -1 in a stream that has not ended."""
         return self.feed.num_chunks
@@ -235,13 +225,13 @@ class Session:
     def _read(self, questions: Sequence[Question]) -> tuple[list[tuple[Item, ...]], list[Request]]:
         """What the reader is shown for each question, and the calls that show it."""
         shown = [self._retrieve(question) for question in questions]
-        return shown, [self._request(*one) for one in zip(questions, shown, strict=True)]
+        return shown, [self._request(*pair) for pair in zip(questions, shown, strict=True)]
 
     def _close_finals(
         self, asked: Sequence[Asked]
     ) -> Generator[list[Request], Sequence[Answer], None]:
         """Note final questions that were asked, after the extra calls of the attribution."""
-        closed = [(one, final_outcome(one)) for one in asked]
+        closed = [(question, final_outcome(question)) for question in asked]
         if self._leaves_one_out([outcome for _, outcome in closed]):
             closed = yield from self._leave_one_out(closed)
         self.record.finals.extend(closed)
@@ -266,8 +256,8 @@ class Session:
         return prefix + question.question
 
     def _retrieve(self, question: Question) -> tuple[Item, ...]:
-        found = self.workspace.search(self.query(question), self.settings.top_k)
-        items: Sequence[Item] = found
+        ranked = self.workspace.search(self.query(question), self.settings.top_k)
+        items: Sequence[Item] = ranked
         core = self.memory.core
         if self.settings.max_read_tokens is not None:
             items = within(items, self.settings.max_read_tokens - (core.tokens if core else 0))
@@ -336,12 +326,12 @@ class Session:
         scores = yield from self._grader.score(answers, questions)
         texts: list[list[str | None]] = [[] for _ in closed]
         without: list[list[float | None]] = [[] for _ in closed]
-        for (number, _), answer, one in zip(open_, answers, scores, strict=True):
+        for (number, _), answer, value in zip(open_, answers, scores, strict=True):
             texts[number].append(None if answer.failed else answer.text)
-            without[number].append(one)
+            without[number].append(value)
         return [
-            (replace(one, left_out=tuple(said)), final_outcome(one, tuple(values)))
-            for (one, _), said, values in zip(closed, texts, without, strict=True)
+            (replace(question, left_out=tuple(said)), final_outcome(question, tuple(values)))
+            for (question, _), said, values in zip(closed, texts, without, strict=True)
         ]
 
     def _close(

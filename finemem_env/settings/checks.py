@@ -15,12 +15,12 @@ Check = Callable[[str, object], object]
 def one_of(options: Iterable[str]) -> Check:
     """One of some names, ignoring case, "-" and "_"; `options` is read at every check."""
 
-    def check(name: str, given: object) -> str:
-        if isinstance(given, str):
+    def check(name: str, value: object) -> str:
+        if isinstance(value, str):
             for option in options:
-                if fold(option) == fold(given):
+                if fold(option) == fold(value):
                     return option
-        raise ConfigError(nearest(name, given, options))
+        raise ConfigError(nearest(name, value, options))
 
     return check
 
@@ -28,79 +28,79 @@ def one_of(options: Iterable[str]) -> Check:
 def integer(least: int) -> Check:
     """A whole number that is at least `least`."""
 
-    def check(name: str, given: object) -> int:
-        if isinstance(given, bool) or not isinstance(given, int) or given < least:
-            raise ConfigError(f"{name}: expected an integer ≥ {least}, got {given!r}.")
-        return given
+    def check(name: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConfigError(f"{name}: expected an integer ≥ {least}, got {value!r}.")
+        return value
 
     return check
 
 
-def limit(name: str, given: object) -> int | None:
+def limit(name: str, value: object) -> int | None:
     """A number of at least 1, or "unlimited", which becomes None."""
-    if given == UNLIMITED:
+    if value == UNLIMITED:
         return None
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ConfigError(f'{name}: expected an integer ≥ 1 or "{UNLIMITED}", got {given!r}.')
-    return given
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f'{name}: expected an integer ≥ 1 or "{UNLIMITED}", got {value!r}.')
+    return value
 
 
-def budget(name: str, given: object) -> int | float | None:
+def budget(name: str, value: object) -> int | float | None:
     """Tokens (int), a share of the episode's tokens (float), or "unlimited"."""
-    if given == UNLIMITED:
+    if value == UNLIMITED:
         return None
-    if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
-        return given
-    if isinstance(given, float) and given > 0 and math.isfinite(given):
-        return given
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if isinstance(value, float) and value > 0 and math.isfinite(value):
+        return value
     raise ConfigError(
         f"{name}: expected tokens (an integer ≥ 1), a share of the episode's tokens "
-        f'(a float > 0, e.g. 0.4) or "{UNLIMITED}", got {given!r}.'
+        f'(a float > 0, e.g. 0.4) or "{UNLIMITED}", got {value!r}.'
     )
 
 
-def fraction(name: str, given: object) -> float:
+def fraction(name: str, value: object) -> float:
     """A number in (0, 1]."""
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= 1:
-        raise ConfigError(f"{name}: expected a number in (0, 1], got {given!r}.")
-    return float(given)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ConfigError(f"{name}: expected a number in (0, 1], got {value!r}.")
+    return float(value)
 
 
-def flag(name: str, given: object) -> bool:
+def flag(name: str, value: object) -> bool:
     """True or False, and nothing that merely counts as one of them."""
-    if not isinstance(given, bool):
-        raise ConfigError(f"{name}: expected true or false, got {given!r}.")
-    return given
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name}: expected true or false, got {value!r}.")
+    return value
 
 
-def text(name: str, given: object) -> str:
+def text(name: str, value: object) -> str:
     """A string that is not empty."""
-    if not isinstance(given, str) or not given:
-        raise ConfigError(f"{name}: expected a string, got {given!r}.")
-    return given
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{name}: expected a string, got {value!r}.")
+    return value
 
 
-def view(name: str, given: object) -> str:
+def view(name: str, value: object) -> str:
     """Which items the manager sees."""
-    kind, _, count = str(given).partition(":")
-    if given == "all" or (kind in ("recent", "relevant") and count.isdecimal() and int(count) >= 1):
-        return str(given)
-    raise ConfigError(f'{name}: expected "all", "recent:K" or "relevant:K", got {given!r}.')
+    kind, _, count = str(value).partition(":")
+    if value == "all" or (kind in ("recent", "relevant") and count.isdecimal() and int(count) >= 1):
+        return str(value)
+    raise ConfigError(f'{name}: expected "all", "recent:K" or "relevant:K", got {value!r}.')
 
 
-def component(name: str, given: object) -> Mapping[str, object]:
+def component(name: str, value: object) -> Mapping[str, object]:
     """A name, or a mapping of a name and its options; the mapping is what comes out."""
-    if isinstance(given, str):
-        return {"name": given}
-    if isinstance(given, Mapping) and isinstance(given.get("name"), str):
-        return dict(given)
-    raise ConfigError(f'{name}: expected a name or a mapping with a "name", got {given!r}.')
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+        return dict(value)
+    raise ConfigError(f'{name}: expected a name or a mapping with a "name", got {value!r}.')
 
 
 def optional(check: Check) -> Check:
     """`check`, or None where nothing was given."""
 
-    def checked(name: str, given: object) -> object:
-        return None if given is None else check(name, given)
+    def checked(name: str, value: object) -> object:
+        return None if value is None else check(name, value)
 
     return checked

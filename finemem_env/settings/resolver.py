@@ -130,13 +130,13 @@ def _reward(
     )
 
 
-def _weights(preset: Weights, given: object) -> Weights:
+def _weights(preset: Weights, weights: object) -> Weights:
     known = [field.name for field in dataclasses.fields(Weights)]
-    if given is None:
+    if weights is None:
         return preset
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"weights: expected a mapping with keys from {known}, got {given!r}.")
-    for key in given:
+    if not isinstance(weights, Mapping):
+        raise ConfigError(f"weights: expected a mapping with keys from {known}, got {weights!r}.")
+    for key in weights:
         if key not in known:
             raise ConfigError(nearest("weight", key, known))
-    return dataclasses.replace(preset, **given)
+    return dataclasses.replace(preset, **weights)

@@ -39,9 +39,9 @@ class Setting:
         return {name: bundle.get(self.name, self.default) for name, bundle in PROTOCOLS.items()}
 
 
-def _as_given(name: str, given: object) -> object:
+def _as_given(name: str, value: object) -> object:
     """Checked where the parts of a reward are put together."""
-    return given
+    return value
 
 
 SETTINGS: dict[str, Setting] = {

@@ -102,19 +102,19 @@ def _timed(
     limit: float,
 ) -> _Play:
     """Play in a thread that can be given up."""
-    found: list[_Play] = [([], 0)]
+    played: list[_Play] = [([], 0)]
     if problems:
-        return found[0]
+        return played[0]
 
     def play() -> None:
-        found[0] = _play(env, agent, seed, problems)
+        played[0] = _play(env, agent, seed, problems)
 
     thread = threading.Thread(target=play, daemon=True)
     thread.start()
     thread.join(limit)
     if thread.is_alive():
         problems.append(f"no end of the episode within {limit:g} s")
-    return found[0]
+    return played[0]
 
 
 def _play(env: gym.Env[str, str], agent: Any, seed: int, problems: list[str]) -> _Play:  # noqa: ANN401
@@ -122,10 +122,10 @@ def _play(env: gym.Env[str, str], agent: Any, seed: int, problems: list[str]) ->
     _attempt(problems, "reset", agent.reset, public(info))
     actions, accepted, over = [], 0, False
     while not over and not problems:
-        told = public(info)
-        before = copy.deepcopy(told)
-        action = _attempt(problems, "act", agent.act, observation, told)
-        if told != before:
+        shown = public(info)
+        before = copy.deepcopy(shown)
+        action = _attempt(problems, "act", agent.act, observation, shown)
+        if shown != before:
             problems.append("act changes the info that it is given")
         if not problems and not isinstance(action, str):
             problems.append(f"act returns {type(action).__name__}, not str")
@@ -133,13 +133,13 @@ def _play(env: gym.Env[str, str], agent: Any, seed: int, problems: list[str]) ->
             break
         actions.append(action)
         observation, _, over, _, info = env.step(action)
-        accepted += sum(1 for one in info["operations"] if one["accepted"])
+        accepted += sum(1 for operation in info["operations"] if operation["accepted"])
     return actions, accepted
 
 
-def _attempt(problems: list[str], what: str, call: Callable[..., Any], *given: Any) -> Any:  # noqa: ANN401
+def _attempt(problems: list[str], what: str, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
     try:
-        return call(*given)
+        return call(*arguments)
     except Exception as error:
         problems.append(f"{what} raises {type(error).__name__}: {error}")
         return None
@@ -193,8 +193,8 @@ def check_reader(reader: Any, *, deterministic: bool = True) -> None:  # noqa: A
 
 def _answer_problems(answers: object) -> list[str]:
     if not isinstance(answers, list) or len(answers) != len(_REQUESTS):
-        found = len(answers) if isinstance(answers, list) else type(answers).__name__
-        return [f"{len(_REQUESTS)} requests give {found}, not a list of as many answers"]
+        shown = len(answers) if isinstance(answers, list) else type(answers).__name__
+        return [f"{len(_REQUESTS)} requests give {shown}, not a list of as many answers"]
     problems = []
     for request, answer in zip(_REQUESTS, answers, strict=True):
         if not isinstance(answer, Answer) or not isinstance(answer.text, str):
@@ -234,7 +234,7 @@ def check_environment(make: Callable[[], gym.Env[str, str]]) -> None:
     if not problems:
         for actions in ([_STORE], list(_HOSTILE_ACTIONS)):
             _check_episode(env, actions, problems)
-        hashes = [_attempt(problems, "an episode", _hash, one, _SEED) for one in (env, other)]
+        hashes = [_attempt(problems, "an episode", _hash, made, _SEED) for made in (env, other)]
         if not problems and hashes[0] != hashes[1]:
             problems.append("the same seed and actions give another trajectory in a new instance")
         if not problems and not _tells_seeds_apart(env, hashes[0]):
@@ -261,10 +261,10 @@ def _hash(env: gym.Env[str, str], seed: int) -> str:
 
 
 def _check_reset(env: gym.Env[str, str], problems: list[str]) -> None:
-    found = _attempt(problems, "reset", lambda: env.reset(seed=0))
+    started = _attempt(problems, "reset", lambda: env.reset(seed=0))
     if problems:
         return
-    observation, info = found
+    observation, info = started
     if not env.observation_space.contains(observation):
         problems.append("the observation is not in observation_space")
     if _attempt(problems, "parse_observation", parse_observation, observation) is None:
@@ -277,10 +277,10 @@ def _check_episode(env: gym.Env[str, str], actions: Sequence[str], problems: lis
     keys, steps, total = set(info), info["num_chunks"], 0.0
     for step in range(steps):
         action = actions[step % len(actions)]
-        found = _attempt(problems, f"step({action[:20]!r})", env.step, action)
-        if found is None:
+        outcome = _attempt(problems, f"step({action[:20]!r})", env.step, action)
+        if outcome is None:
             return
-        _, reward, terminated, truncated, info = found
+        _, reward, terminated, truncated, info = outcome
         total += float(reward)
         if not math.isfinite(reward):
             problems.append(f"step {step} pays {reward}")

@@ -48,7 +48,7 @@ def _plain(value: object) -> object:
     if isinstance(value, float):
         return value.hex()
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(entry) for entry in value]
     raise TypeError(f"no canonical form for {type(value).__name__}: {value!r}")

@@ -32,11 +32,11 @@ def number_lines(sentences: Sequence[str], starts: Collection[int] = ()) -> str:
 
 def paragraph_starts(text: str, sentences: Sequence[str]) -> frozenset[int]:
     """Numbers, from 1, of the sentences of `text` that a blank line stands before."""
-    found = []
+    starts = []
     end = 0
     for number, sentence in enumerate(sentences, start=1):
         start = text.index(sentence, end)
         if number > 1 and len(text[end : start + 1].splitlines()) > 2:
-            found.append(number)
+            starts.append(number)
         end = start + len(sentence)
-    return frozenset(found)
+    return frozenset(starts)

@@ -103,22 +103,22 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 
 def _split(text: str) -> tuple[str, ...]:
-    found: list[str] = []
+    sentences: list[str] = []
     for line in map(str.strip, text.splitlines()):
         if not line:
             continue
         if parse_example(line):
-            found.append(line)
+            sentences.append(line)
             continue
         start = 0
         for stop, following in sentence_ends(line):
             if start == 0 and _SERIAL.fullmatch(line, 0, stop):
                 continue
-            found.append(line[start:stop])
+            sentences.append(line[start:stop])
             start = following
         if start < len(line):
-            found.append(line[start:])
-    return tuple(found)
+            sentences.append(line[start:])
+    return tuple(sentences)
 
 
 _KEYS: TextCache[str] = TextCache(_key)

@@ -28,15 +28,15 @@ _EXCHANGED = "ıi ёе άα έε ήη ίι όο ύυ ώω أا إا آا ٱا ى
 
 def _variants() -> dict[int, str | None]:
     """Letters that writers of one language exchange or leave out."""
-    found: dict[int, str | None] = {ord(pair[0]): pair[1] for pair in _EXCHANGED.split()}
+    variants: dict[int, str | None] = {ord(pair[0]): pair[1] for pair in _EXCHANGED.split()}
     # Vowel signs of Arabic and Hebrew.
-    found |= dict.fromkeys(
+    variants |= dict.fromkeys(
         (*range(0x64B, 0x653), 0x670, *range(0x591, 0x5BE), 0x5BF, 0x5C1, 0x5C2, 0x5C7)
     )
     # Digits: Arabic, Persian, and those of India and Thailand.
     for zero in (0x660, 0x6F0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xBE6, 0xC66, 0xCE6, 0xE50):
-        found |= {zero + digit: str(digit) for digit in range(10)}
-    return found
+        variants |= {zero + digit: str(digit) for digit in range(10)}
+    return variants
 
 
 _VARIANTS = _variants()
@@ -72,13 +72,13 @@ def placed_terms(text: str) -> list[tuple[str, float]]:
     """`search_terms` with the place of each, in words from the start of the text."""
     if text.isascii():
         return [(word, float(place)) for place, word in enumerate(words(text))]
-    found: list[tuple[str, float]] = []
+    placed: list[tuple[str, float]] = []
     start = 0.0
     for run in _RUN.finditer(unvaried(text)):
         size = _size(run)
-        found.extend((term, start + place * size) for place, term in _terms(run))
+        placed.extend((term, start + place * size) for place, term in _terms(run))
         start += size * len(split_words(run[0]))
-    return found
+    return placed
 
 
 def sized_words(text: str) -> list[tuple[str, float]]:

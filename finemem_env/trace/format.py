@@ -32,7 +32,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -156,7 +155,7 @@ def without_texts(trace: Trace) -> Trace:
 
 def _as_dict(record: Any) -> dict[str, Any]:  # noqa: ANN401
     """The fields of a dataclass as they are; `dataclasses.asdict` would copy every value."""
-    return {one.name: getattr(record, one.name) for one in fields(record)}
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _step_record(step: TraceStep, trace: Trace) -> dict[str, Any]:
@@ -175,17 +174,17 @@ def _step_record(step: TraceStep, trace: Trace) -> dict[str, Any]:
     return record
 
 
-def _operation_record(one: OperationResult) -> list[object]:
-    named: list[object] = [list(one.lines)] if one.lines or one.media else []
-    named += [list(one.media)] if one.media else []
-    return [one.name, one.reason, one.item_id, *named]
+def _operation_record(operation: OperationResult) -> list[object]:
+    named: list[object] = [list(operation.lines)] if operation.lines or operation.media else []
+    named += [list(operation.media)] if operation.media else []
+    return [operation.name, operation.reason, operation.item_id, *named]
 
 
 def _answer_record(answer: TraceAnswer, trace: Trace) -> dict[str, Any]:
     record = _as_dict(answer)
     if trace.is_first_version:
         return {key: value for key, value in record.items() if key not in _SECOND_ANSWER}
-    record["evidence"] = [[one.chunk, one.sentence] for one in answer.evidence or ()]
+    record["evidence"] = [[piece.chunk, piece.sentence] for piece in answer.evidence or ()]
     return record
 
 
@@ -209,13 +208,10 @@ def read_traces(path: Path | str, *, growing: bool = False) -> Iterator[Trace]:
         with Path(path).open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip() and not (growing and not line.endswith("\n")):
-                    yield _parse(line, f"{path}, line {number}")
+                    where = f"{path}, line {number}"
+                    yield parse_trace(parse_json(line, where), where)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a trace file: {error}") from error
-
-
-def _parse(line: str, where: str) -> Trace:
-    return parse_trace(parse_json(line, where), where)
 
 
 def parse_trace(record: object, where: str = "trace") -> Trace:
@@ -239,8 +235,8 @@ def parse_trace(record: object, where: str = "trace") -> Trace:
         source=found.text("source"),
         settings=found.mapping("settings"),
         versions=cast("dict[str, str]", found.mapping("versions")),
-        steps=_records(found, "steps", where, partial(_step, first)),
-        answers=_records(found, "answers", where, partial(_answer, first)),
+        steps=tuple(_step(one, first) for one in found.children("steps", _keys(TraceStep))),
+        answers=_answers(found, first),
         step_rewards=_numbers(found, "step_rewards"),
         step_valid=tuple(map(bool, found.items("step_valid"))),
         evidence_credit=_numbers(found, "evidence_credit"),
@@ -255,14 +251,13 @@ def parse_trace(record: object, where: str = "trace") -> Trace:
     return trace
 
 
-def _step(first: bool, record: object, where: str) -> TraceStep:
-    found = Fields(record, where, _keys(TraceStep))
+def _step(found: Fields, first: bool) -> TraceStep:
     return TraceStep(
         action=_need(found, "action", str),
         operations=tuple(_operation(found, entry) for entry in found.items("operations")),
         reward=_need(found, "reward", float),
         terms=cast("dict[str, float]", found.mapping("terms")),
-        answers=_records(found, "answers", where, partial(_answer, first)),
+        answers=_answers(found, first),
         judged=_judged(found),
         memory_tokens=None if first else _need(found, "memory_tokens", int),
         chunk=_optional(found, "chunk", str),
@@ -279,15 +274,18 @@ def _media(found: Fields) -> tuple[Medium, ...]:
         raise found.error("media", f"what info['media'] holds ({error!r})") from error
 
 
-def _answer(first: bool, record: object, where: str) -> TraceAnswer:
-    found = Fields(record, where, _keys(TraceAnswer))
+def _answers(found: Fields, first: bool) -> tuple[TraceAnswer, ...]:
+    return tuple(_answer(answer, first) for answer in found.children("answers", _keys(TraceAnswer)))
+
+
+def _answer(found: Fields, first: bool) -> TraceAnswer:
     answer = TraceAnswer(
         id=found.text("id"),
         question=found.text("question"),
         golds=found.texts("golds"),
         prediction=_need(found, "prediction", str),
         score=_need(found, "score", float),
-        shown=tuple(_each(found, "shown", lambda one: type(one) is int, "item ids")),
+        shown=tuple(_each(found, "shown", lambda item_id: type(item_id) is int, "item ids")),
         used=tuple((i, s) for i, s in _each(found, "used", _is_citation, "[item, sentence] pairs")),
         failed=_need(found, "failed", bool),
         tokens=_need(found, "tokens", int),
@@ -324,8 +322,8 @@ def _operation(found: Fields, entry: object) -> OperationResult:
         name, reason, item_id, *named = entry
         lines, media = [*named, [], []][:2]
         fits = isinstance(name, str) and (item_id is None or type(item_id) is int)
-        fits = fits and isinstance(lines, list) and all(type(one) is int for one in lines)
-        fits = fits and isinstance(media, list) and all(type(one) is str for one in media)
+        fits = fits and isinstance(lines, list) and all(type(line) is int for line in lines)
+        fits = fits and isinstance(media, list) and all(type(name) is str for name in media)
         if fits and (reason is None or reason in set(RejectReason)):
             known = None if reason is None else RejectReason(reason)
             return OperationResult(name, known, item_id, tuple(lines), tuple(media))
@@ -335,8 +333,8 @@ def _operation(found: Fields, entry: object) -> OperationResult:
     )
 
 
-def _keys(record: type, *more: str) -> list[str]:
-    return [*more, *(item.name for item in fields(record))]
+def _keys(record: type) -> list[str]:
+    return [item.name for item in fields(record)]
 
 
 def _need(found: Fields, key: str, kind: type[_T]) -> _T:
@@ -352,12 +350,6 @@ def _need(found: Fields, key: str, kind: type[_T]) -> _T:
 def _optional(found: Fields, key: str, kind: type[_T]) -> _T | None:
     """The value of a key, None where there is none."""
     return None if found.get(key) is None else _need(found, key, kind)
-
-
-def _records(
-    found: Fields, key: str, where: str, make: Callable[[object, str], _T]
-) -> tuple[_T, ...]:
-    return tuple(make(entry, f"{where}: {key}[{i}]") for i, entry in enumerate(found.items(key)))
 
 
 def _each(

@@ -76,7 +76,7 @@ def _step(session: Session, t: int) -> TraceStep:
 
 def _final(session: Session, asked: Asked, final: FinalOutcome) -> TraceAnswer:
     """A final question with what it adds to the credit of each step."""
-    steps, count = session.num_chunks, len(answered([one for _, one in session.record.finals]))
+    steps, count = session.num_chunks, len(answered([final for _, final in session.record.finals]))
     credit: tuple[tuple[int, float], ...] = ()
     if final.score > 0.0 and not final.failed:
         parts = shares(final, session.settings.reward.attribution, steps)
@@ -135,22 +135,22 @@ def replay(
             f"session of {session.episode.episode_id!r} with {session.num_chunks}."
         )
     if not search:
-        session.workspace.retriever = _Shown(trace, session)
+        session.workspace.retriever = _RecordedSearch(trace, session)
     for step in trace.steps:
         requests: list[Request] | StepResult = session.advance(step.action)
         stored = _stored(session, trace) if trust else {}
         key = JudgeKeys()
         while not isinstance(requests, StepResult):
-            reads = [one for one in requests if isinstance(one, ReadRequest)]
-            grades = [one for one in requests if isinstance(one, JudgeRequest)]
+            reads = [request for request in requests if isinstance(request, ReadRequest)]
+            grades = [request for request in requests if isinstance(request, JudgeRequest)]
             read = iter(_answers(reads, stored, reader))
-            graded = iter(_graded([key(one) for one in grades], grades, step.judged, judge))
+            graded = iter(_graded([key(request) for request in grades], grades, step.judged, judge))
             answers = [next(read if isinstance(one, ReadRequest) else graded) for one in requests]
             requests = session.settle(answers)
     return session.record.results[-1]
 
 
-class _Shown:
+class _RecordedSearch:
     """In a retriever's place: finds for a question what its trace says was shown for it."""
 
     def __init__(self, trace: Trace, session: Session) -> None:
@@ -169,7 +169,7 @@ class _Shown:
             if asked is not None and queues[asked]:
                 core = self._session.memory.core
                 shown = queues[asked].pop(0).shown
-                return [one for one in shown if core is None or one != core.id][:k]
+                return [item_id for item_id in shown if core is None or item_id != core.id][:k]
         return []
 
 
@@ -187,36 +187,36 @@ _Stored = dict[tuple[str, tuple[str, ...]], list[Answer]]
 
 def _stored(session: Session, trace: Trace) -> _Stored:
     """The answers of the current step whose shown items are in the memory, then those without."""
-    t, found, left_out = session.step_index, _Stored(), _Stored()
-    finals = [one for one in trace.answers if one.asked_after in (None, t)]
-    for one in (*trace.steps[t].answers, *finals):
-        items = [session.memory.get(item_id) for item_id in one.shown]
+    t, stored, left_out = session.step_index, _Stored(), _Stored()
+    finals = [answer for answer in trace.answers if answer.asked_after in (None, t)]
+    for recorded in (*trace.steps[t].answers, *finals):
+        items = [session.memory.get(item_id) for item_id in recorded.shown]
         texts = tuple(item.content for item in items if item is not None)
-        if len(texts) < len(one.shown):
+        if len(texts) < len(recorded.shown):
             continue
-        answer = Answer(one.prediction, one.used, one.failed, one.tokens)
-        found.setdefault((one.question, texts), []).append(answer)
-        for i, text in enumerate(one.left_out or ()):
-            key = one.question, texts[:i] + texts[i + 1 :]
+        answer = Answer(recorded.prediction, recorded.used, recorded.failed, recorded.tokens)
+        stored.setdefault((recorded.question, texts), []).append(answer)
+        for i, text in enumerate(recorded.left_out or ()):
+            key = recorded.question, texts[:i] + texts[i + 1 :]
             left_out.setdefault(key, []).append(Answer(text or "", failed=text is None))
     for key, answers in left_out.items():
-        found.setdefault(key, []).extend(answers)
-    return found
+        stored.setdefault(key, []).extend(answers)
+    return stored
 
 
 def _answers(
     requests: Sequence[ReadRequest], stored: _Stored, reader: Reader | None
 ) -> list[Answer]:
     """One answer per request: the stored one, else the reader's (one batch)."""
-    known = [_next(stored.get((request.question, _texts(request)))) for request in requests]
-    missing = [request for request, one in zip(requests, known, strict=True) if one is None]
+    known = [_next(stored.get((request.question, request.texts))) for request in requests]
+    missing = [request for request, answer in zip(requests, known, strict=True) if answer is None]
     if missing and reader is None:
         raise ReaderError(
             f"replay: {len(missing)} questions of this step are not answered in the trace, e.g. "
             f"{missing[0].question!r}; give a reader."
         )
     fresh = iter(reader.answer(missing) if reader is not None and missing else ())
-    return [next(fresh) if one is None else one for one in known]
+    return [next(fresh) if answer is None else answer for answer in known]
 
 
 def _next(answers: list[Answer] | None) -> Answer | None:
@@ -224,10 +224,6 @@ def _next(answers: list[Answer] | None) -> Answer | None:
     if not answers:
         return None
     return answers.pop(0) if len(answers) > 1 else answers[0]
-
-
-def _texts(request: ReadRequest) -> tuple[str, ...]:
-    return (*request.items, request.core) if request.core else request.items
 
 
 def _graded(
@@ -238,7 +234,7 @@ def _graded(
 ) -> list[Answer]:
     """One reply per grading call: the stored one, else the judge's (one batch)."""
     known = [next((key for key in pair if key in stored), None) for pair in keys]
-    missing = [request for request, one in zip(requests, known, strict=True) if one is None]
+    missing = [request for request, answer in zip(requests, known, strict=True) if answer is None]
     if missing and judge is None:
         raise ReaderError(
             f"replay: {len(missing)} grading calls of this step are not in the trace; give a judge."

@@ -56,18 +56,18 @@ def collect(
     """
     total = 0
     kept: list[tuple[tuple[int, ...], Recorded]] = []  # a heap: what goes first is least wanted
-    for number, one in enumerate(RecordedTraces(path)):
-        if choice.takes(one):
+    for number, recorded in enumerate(RecordedTraces(path)):
+        if choice.takes(recorded):
             total += 1
-            wanted = (number,) if newest else (-one.trace.episode, -number)
-            heapq.heappush(kept, (wanted, one))
+            wanted = (number,) if newest else (-recorded.trace.episode, -number)
+            heapq.heappush(kept, (wanted, recorded))
             if len(kept) > most:
                 heapq.heappop(kept)
     if not total:
         raise ConfigError(f"{path}: no trace fits these options.")
     episodes: list[str] = []
-    for _, one in sorted(kept, key=lambda entry: entry[0], reverse=True):
-        text = json.dumps(record(one), separators=(",", ":"))
+    for _, recorded in sorted(kept, key=lambda entry: entry[0], reverse=True):
+        text = json.dumps(record(recorded), separators=(",", ":"))
         most_chars -= len(text)
         if episodes and most_chars < 0:
             break

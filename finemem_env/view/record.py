@@ -51,7 +51,7 @@ def record(recorded: Recorded) -> Record:
         "notes": [*filter(None, [story.problem]), *missing_notes(1, int(old), golds_only, 0)],
         "settings": _settings(trace.settings),
         "items": [_item(life) for life in story.lives],
-        "media": {one.name: _medium(one) for step in trace.steps for one in step.media},
+        "media": {medium.name: _medium(medium) for step in trace.steps for medium in step.media},
         "steps": [_step(trace, story, places, t) for t in range(len(trace.steps))],
         "questions": [_question(trace, story, places, finding) for finding in findings],
     }
@@ -85,10 +85,10 @@ def _item(life: Any) -> list[object]:  # noqa: ANN401
 
 def _medium(medium: Medium) -> Record:
     """A medium with its bytes as an address; "" where there are none of its kind."""
-    found = sniff(medium.data) if medium.data else None
+    known = sniff(medium.data) if medium.data else None
     uri = ""
-    if found is not None and found.kind == medium.kind:
-        uri = f"data:{found.mime};base64,{base64.b64encode(medium.data).decode('ascii')}"
+    if known is not None and known.kind == medium.kind:
+        uri = f"data:{known.mime};base64,{base64.b64encode(medium.data).decode('ascii')}"
     return {"kind": medium.kind, "text": medium.text, "tokens": medium.tokens, "uri": uri}
 
 
@@ -112,7 +112,7 @@ def _step(trace: Trace, story: Story, places: _Places, t: int) -> Record:
         "tokens": step.memory_tokens,
         "chunk": step.chunk,
         "time": step.time,
-        "media": [one.name for one in step.media],
+        "media": [medium.name for medium in step.media],
         "asked": [_asked(story, places, answer, t) for answer in step.answers],
     }
 
@@ -185,4 +185,4 @@ def _evidence(finding: Finding) -> Sequence[tuple[int, str | None, str]]:
     evidence = finding.answer.evidence or ()
     texts = trails if len(trails) == len(evidence) else [""] * len(evidence)
     pairs = zip(evidence, texts, strict=True)
-    return [(one.chunk, one.sentence, text) for one, text in pairs]
+    return [(piece.chunk, piece.sentence, text) for piece, text in pairs]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finemem_env.media import stored_form
 from finemem_env.memory import says_the_same
 from finemem_env.operations import concise
 from finemem_env.prompts import View, parse_observation
@@ -69,8 +70,8 @@ def overlap(sentence: str, text: str) -> tuple[float, float]:
     if not first[1] or not second[1]:
         return 0.0, 0.0
     lead = 0
-    for one, other in zip(first[0], second[0], strict=False):
-        if one != other:
+    for word, other in zip(first[0], second[0], strict=False):
+        if word != other:
             break
         lead += 1
     same = len(first[1] & second[1]) / (len(first[1]) * len(second[1])) ** 0.5
@@ -86,8 +87,8 @@ def make_draft(
 
 
 def _words(text: str) -> tuple[tuple[str, ...], frozenset[str]]:
-    found = tuple(words(text))
-    return found, frozenset(found)
+    parts = tuple(words(text))
+    return parts, frozenset(parts)
 
 
 _WORDS: TextCache[tuple[tuple[str, ...], frozenset[str]]] = TextCache(_words)
@@ -129,7 +130,7 @@ class Draft:
         self._limits = limits
         self._count_tokens = count_tokens
         # What keeps a medium, by its text; without names their lines are text like any other.
-        self._media = {one.stored: one for one in view.media if one.name}
+        self._media = {stored_form(medium): medium for medium in view.media if medium.name}
         text = view.text if self._media else view.chunk
         self._queue = [*(view.lines or split_sentences(text or "")), *self._media] or [""]
         self._total = len(self._queue)
@@ -169,7 +170,7 @@ class Draft:
         allowed = np.zeros(num_actions(sentences, slots), dtype=np.bool_)
         allowed[0] = True
         most = self._limits.max_operations
-        if most is not None and self._count() >= most:
+        if most is not None and len(self._written) + len(self._deleted) >= most:
             return allowed
         for k, sentence in enumerate(self._window):
             cost = self._cost(sentence)
@@ -205,7 +206,7 @@ class Draft:
         """
         operations = [Operation(Op.DELETE, item_id=key) for key in self._deleted]
         updates = [(key, text) for key, text in self._written.items() if key >= 0]
-        for key, text in sorted(updates, key=lambda one: (self._growth(*one), -one[0])):
+        for key, text in sorted(updates, key=lambda update: (self._growth(*update), -update[0])):
             operations.append(self._operation(Op.UPDATE, text, key))
         for key, text in sorted(self._written.items(), reverse=True):
             if key < 0:
@@ -239,9 +240,6 @@ class Draft:
             ranked.append((-same - lead, order, Slot(key, text, same, lead)))
         ranked.sort(key=lambda entry: entry[:2])
         return tuple(slot for _, _, slot in ranked[: self._reach])
-
-    def _count(self) -> int:
-        return len(self._written) + len(self._deleted)
 
     def _writable(self, sentence: str, tokens: int) -> bool:
         """Whether it holds a word, is not too long and not in memory already."""

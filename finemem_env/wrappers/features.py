@@ -26,20 +26,16 @@ _MANY = 7.0  # log of the number of items that counts as many
 Features = dict[str, NDArray[np.float32]]
 
 
+@lru_cache(maxsize=4096)
 def hashed(sentence: str, bins: int) -> NDArray[np.float32]:
     """Which word and word-pair bins `sentence` falls into, shape (bins,), read-only."""
-    return _hashed(sentence, bins)
-
-
-@lru_cache(maxsize=4096)
-def _hashed(sentence: str, bins: int) -> NDArray[np.float32]:
-    found = np.zeros(bins, dtype=np.float32)
+    bins_hit = np.zeros(bins, dtype=np.float32)
     tokens = _shapes(sentence)
-    grams = [*tokens, *(f"{one} {other}" for one, other in pairwise(tokens))]
+    grams = [*tokens, *(f"{word} {other}" for word, other in pairwise(tokens))]
     for gram in grams:
-        found[zlib.crc32(gram.encode()) % bins] = 1.0
-    found.flags.writeable = False
-    return found
+        bins_hit[zlib.crc32(gram.encode()) % bins] = 1.0
+    bins_hit.flags.writeable = False
+    return bins_hit
 
 
 def _shapes(sentence: str) -> list[str]:

@@ -92,7 +92,9 @@ class DiscreteOperations(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstr
         return make_draft(self._observation, self._info, self.sentences, self.slots)
 
 
-class FeatureObservation(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
+class FeatureObservation(
+    gym.ObservationWrapper[Observation, Any, str], gym.utils.RecordConstructorArgs
+):
     """Numbers in place of text: hashed n-grams, similarity to the memory, fill, progress.
 
     Around `DiscreteOperations` it shows the window that the next choice is about; around a text
@@ -119,11 +121,11 @@ class FeatureObservation(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstr
         gym.utils.RecordConstructorArgs.__init__(
             self, bins=bins, sentences=sentences, slots=slots, flat=flat
         )
-        gym.Wrapper.__init__(self, env)
+        gym.ObservationWrapper.__init__(self, env)
         self._discrete = _find(env)
-        found = self._discrete
-        self.sentences = sentences or (found.sentences if found else 8)
-        self.slots = slots or (found.slots if found else 2)
+        discrete = self._discrete
+        self.sentences = sentences or (discrete.sentences if discrete else 8)
+        self.slots = slots or (discrete.slots if discrete else 2)
         self.bins, self.flat = bins, flat
         shapes = {
             "words": (self.sentences, bins),
@@ -138,22 +140,8 @@ class FeatureObservation(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstr
             else spaces.Dict({name: _box(shape) for name, shape in shapes.items()})
         )
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode."""
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._encode(observation), info
-
-    def step(
-        self,
-        action: Any,  # noqa: ANN401
-    ) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Pass the action on and encode what comes back."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._encode(observation), reward, terminated, truncated, info
-
-    def _encode(self, observation: str) -> Observation:
+    def observation(self, observation: str) -> Observation:
+        """The numbers of a text observation."""
         situation = self._situation(observation)
         if self.flat:
             return feature_array(situation, self.sentences, self.slots, self.bins)

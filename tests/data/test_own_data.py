@@ -119,7 +119,9 @@ def test_a_document_of_a_csv_may_be_a_book(tmp_path: Path) -> None:
 def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("document,question,answer,answer\nMara lives in Osta.,Where?,Osta,Nalpis\n")
-    with pytest.raises(DataError, match=r"expected one column 'answer', found .*'answer', 'answer'"):
+    with pytest.raises(
+        DataError, match=r"expected one column 'answer', found .*'answer', 'answer'"
+    ):
         _convert(path)
 
 

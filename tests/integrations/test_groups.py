@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from finemem_env.errors import ConfigError
-from finemem_env.integrations import Message, Row, play_groups, step_info
+from finemem_env.integrations import Message, ReplyRow, play_groups, step_info
 from finemem_env.types import Answer, Competency, Episode, ReadRequest
 
 ENV = "FineMem-AR-v0"
@@ -47,7 +47,7 @@ def plain(seed: int, replies: Sequence[str]) -> dict[str, Any]:
     return info
 
 
-def rollout_of(rows: Sequence[Row], seed: int, number: int) -> list[Row]:
+def rollout_of(rows: Sequence[ReplyRow], seed: int, number: int) -> list[ReplyRow]:
     return [row for row in rows if (row.seed, row.rollout) == (seed, number)]
 
 

@@ -81,17 +81,38 @@ def test_an_output_for_every_step_with_its_own_prompt_and_reward(credit: Credit)
         assert len(one.response_ids) == len(one.response_mask) == len(one.response_logprobs)
 
 
-def test_verls_own_grpo_compares_the_replies_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    put: dict[str, Any] = {}
+@pytest.fixture
+def put(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What workers write, by its key."""
+    written: dict[str, Any] = {}
 
     async def keep(keys: list[str], fields: Any, tags: Any, partition_id: str) -> None:  # noqa: ANN401
-        put.update(zip(keys, fields, strict=True))
+        written.update(zip(keys, fields, strict=True))
 
     monkeypatch.setattr(agent_loop_tq.tq, "async_kv_batch_put", keep)
+    return written
+
+
+def made_worker() -> Any:  # noqa: ANN401
     worker: Any = object.__new__(StepWorker)
     worker.reward_loop_worker_handles = worker.processor = None
     worker.distillation_enabled = False
-    model, rewards = Model(), {}
+    return worker
+
+
+def test_a_validation_row_is_an_episode_whose_reward_is_its_score(put: dict[str, Any]) -> None:
+    outputs = rollout(Model(), 5)
+    score = outputs[0].extra_fields["score"]
+    row = {"uid": "p5", "session_id": 0, "global_steps": 1}
+    asyncio.run(made_worker()._agent_loop_postprocess(outputs, True, **row))
+    ((key, written),) = put.items()
+    assert key.split("_")[0] == "p5"
+    assert written["rm_scores"].sum().item() == pytest.approx(score)
+    assert score not in (0.0, sum(one.reward_score for one in outputs))
+
+
+def test_verls_own_grpo_compares_the_replies_of_a_step(put: dict[str, Any]) -> None:
+    worker, model, rewards = made_worker(), Model(), {}
     for uid, seed in (("p5", 5), ("p6", 6)):
         for session in range(3):
             outputs = rollout(model, seed)

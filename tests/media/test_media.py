@@ -10,21 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from finemem_env.data.media import MOST_BYTES, decode_data, read_medium
 from finemem_env.data.synthetic.pictures import FONT, dial, draw_chart, draw_sign
+from finemem_env.data.synthetic.png import read_png, write_png
+from finemem_env.data.synthetic.wav import read_wav, write_wav
 from finemem_env.errors import DataError
-from finemem_env.media import (
-    called,
-    read_png,
-    read_wav,
-    shown_form,
-    sniff,
-    stored_form,
-    write_png,
-    write_wav,
-)
-from finemem_env.media.files import MOST_BYTES, decode_data, read_medium
-from finemem_env.media.forms import parse_form
-from finemem_env.media.tokens import raw_tokens
+from finemem_env.media import called, parse_form, raw_tokens, shown_form, sniff, stored_form
 from finemem_env.types import Medium, MediumKind
 
 PNG = write_png(np.zeros((57, 29), np.uint8))
@@ -130,9 +121,10 @@ def test_forms_are_read_back(text: str, named: bool) -> None:
     assert "\n" not in line
     shown = parse_form(line)
     assert shown is not None
-    assert shown == (("m5", "image", 6) if named else ("", "image", 0)) + (" ".join(text.split()),)
+    name, tokens = ("m5", 6) if named else ("", 0)
+    assert shown == Medium("image", " ".join(text.split()), name=name, tokens=tokens)
     if named:
-        assert shown.stored == stored_form(medium)
+        assert stored_form(shown) == stored_form(medium)
     assert parse_form(line + "x") is None
 
 

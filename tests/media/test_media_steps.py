@@ -15,9 +15,11 @@ import pytest
 from finemem_env import Chunk, Episode, Evidence, Medium, MemoryEnv, MemoryManager, Question
 from finemem_env.backends.policy import OPERATION_TOOLS, manage_request
 from finemem_env.data.schema import write_episodes
+from finemem_env.data.synthetic.png import write_png
+from finemem_env.data.synthetic.wav import write_wav
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.inspect import Choice, Recorded, find, tell
-from finemem_env.media import raw_media, write_png, write_wav
+from finemem_env.media import raw_media
 from finemem_env.memory import Memory
 from finemem_env.operations import concise, parse, render
 from finemem_env.prompts import INSTRUCTIONS, has_media_names, parse_observation
@@ -258,7 +260,7 @@ def test_actions_are_written_back(action: str) -> None:
 def test_snapshots_hold_the_bytes_and_forks_part() -> None:
     session = _session()
     _step(session, "KEEP m1")
-    snapshot = json.loads(json.dumps(session.workspace.snapshot()))
+    snapshot = json.loads(json.dumps(session.memory.snapshot()))
     other = session.fork()
     _step(other, "KEEP m3\nDROP 1")
     _step(session, "SKIP")

@@ -300,7 +300,7 @@ def test_every_store_is_searched_on_its_own_and_filled_up(tiny_episode: Episode)
     assert red.items == (FACTS[0], lines[0], FACTS[2], lines[0])
     assert gate.items[2] == FACTS[2]
     assert len(gate.items) == 4
-    assert session.retriever.version == "bm25-okapi/1+lower+fill"
+    assert session.workspace.retriever.version == "bm25-okapi/1+lower+fill"
 
 
 def test_prompt_cap_lowers_the_depth_of_every_store(tiny_episode: Episode) -> None:
@@ -346,7 +346,7 @@ def test_the_manager_sees_the_core_and_the_last_five_of_each_store(tiny_episode:
     assert [content for _, content in view.items] == [*semantic[2:], *episodic]
     assert view.stores == ("semantic",) * 5 + ("episodic",) * 2
     assert (view.hidden, view.memory_items) == (2, 10)
-    assert session.instructions == STORE_INSTRUCTIONS
+    assert session.workspace.instructions == STORE_INSTRUCTIONS
 
 
 def test_a_small_window_halves_what_is_shown(tiny_episode: Episode) -> None:

@@ -52,11 +52,12 @@ def _operations(kind: str, rng: np.random.Generator) -> list[Parsed]:
 
 def _seen(workspace: Workspace, step: int) -> tuple[object, ...]:
     chunk = Chunk(f"c{step}", "Where is Mara and the key of the gate?")
+    memory = workspace.memory
     return (
         workspace.render(chunk, 12, step, 50),
         [workspace.search(name, 3) for name in NAMES],
-        workspace.snapshot(),
-        (workspace.tokens, workspace.budget, len(workspace), workspace.items()),
+        memory.snapshot(),
+        (memory.tokens, memory.budget, len(memory), memory.items()),
     )
 
 
@@ -84,7 +85,7 @@ def test_a_fork_goes_on_as_the_original_and_apart_from_it(kind: str) -> None:
 def test_a_restored_workspace_finds_and_shows_what_it_did(kind: str) -> None:
     workspace = _workspace(kind)
     _play(workspace, kind, np.random.default_rng(2), range(20))
-    snapshot = json.loads(json.dumps(workspace.snapshot()))
+    snapshot = json.loads(json.dumps(workspace.memory.snapshot()))
     expected = _seen(workspace, 20)
     fresh, used = _workspace(kind), workspace.fork()
     _play(used, kind, np.random.default_rng(3), range(20, 40))
@@ -109,9 +110,9 @@ def test_every_item_is_shown_and_found_as_it_is_now() -> None:
 
 def test_a_budget_that_is_a_share_follows_what_is_read() -> None:
     workspace = Workspace(resolve(memory_budget=0.5), approx_tokens, input_tokens=40)
-    assert workspace.budget == 20
+    assert workspace.memory.budget == 20
     workspace.set_input(100)
-    assert workspace.budget == 50
+    assert workspace.memory.budget == 50
 
 
 def test_instructions_stand_in_front_where_the_settings_say_so() -> None:

@@ -107,25 +107,22 @@ def _right(model: Any, prompts: list[list[int]], units: Sequence[Unit], *, full_
     replies = decode(model, state, sampling, draws, full_mask=full_mask)
     # What the context does is the measure of an error: to a model that forgot it, it does nothing.
     allowed = 0.1 if model.dtype == torch.float32 else 0.5
-    written = [[*prompt, *one.token_ids] for prompt, one in zip(prompts, replies, strict=True)]
-    pairs = [ids[at - 1 : at + 1] for ids in written for at in _last(ids)]
+    written = [[*prompt, *reply.token_ids] for prompt, reply in zip(prompts, replies, strict=True)]
+    # The tokens of the replies, each with the one before it.
+    ends = [ids[-_TOKENS - 1 :] for ids in written]
+    pairs = [end[at : at + 2] for end in ends for at in range(_TOKENS)]
     forgetful = _logprobs(model, pairs).view(len(written), _TOKENS)
     for ids, reply, alone in zip(written, replies, forgetful, strict=True):
         whole = _logprobs(model, [ids])[0, -_TOKENS:]
-        found = torch.tensor(reply.logprobs)
-        if (found - whole).norm() > allowed * (alone - whole).norm() + 1e-5:
+        reported = torch.tensor(reply.logprobs)
+        if (reported - whole).norm() > allowed * (alone - whole).norm() + 1e-5:
             return False
     return True
 
 
-def _last(ids: Sequence[int]) -> range:
-    """Places of the reply's tokens."""
-    return range(len(ids) - _TOKENS, len(ids))
-
-
 def _logprobs(model: Any, rows: list[list[int]]) -> Tensor:  # noqa: ANN401
     """Log-probabilities of every token but the first, from one plain pass of rows of one length."""
-    given = torch.tensor(rows, device=model.device)
-    logits = model(input_ids=given).logits[:, :-1].float()
-    chosen: Tensor = logits.log_softmax(-1).gather(-1, given[:, 1:, None])[..., 0]
+    tokens = torch.tensor(rows, device=model.device)
+    logits = model(input_ids=tokens).logits[:, :-1].float()
+    chosen: Tensor = logits.log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
     return chosen.cpu()

@@ -21,7 +21,6 @@ the knob `metric` takes another one, for the written answers. It is a test set.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -73,14 +72,8 @@ class BeamSource(TalkSource):
         """Chat `index`; all its questions are final."""
         chat = self._chats[index]
         transcript = self.tell(rng, chat.sessions)
-        questions = tuple(
-            dataclasses.replace(
-                asked.question,
-                evidence=transcript.evidence(asked.evidence),
-                metric=str(self.difficulty["metric"]),
-            )
-            for asked in chat.asked
-        )
+        metric = str(self.difficulty["metric"])
+        questions = tuple(transcript.question(asked, metric=metric) for asked in chat.asked)
         about = {"split": "test", "index": index, "chat": chat.name, **self.chosen}
         chunks = transcript.chunks()
         return Episode(self.episode_id(index), "AR", self.name, chunks, questions, about)
@@ -94,10 +87,10 @@ class BeamSource(TalkSource):
     def _found(self, chats: str) -> list[Path]:
         """The questions of every chat of a size; a folder that was given may be any of theirs."""
         if self.config.path is not None:
-            found = sorted(self.config.path.glob(f"**/{_QUESTIONS}"))
-            sized = [path for path in found if chats in path.absolute().parts]
-            if found:
-                return sized or found
+            questions = sorted(self.config.path.glob(f"**/{_QUESTIONS}"))
+            sized = [path for path in questions if chats in path.absolute().parts]
+            if questions:
+                return sized or questions
         return self.files(f"beam/chats/{chats}/*/{_QUESTIONS}")
 
     def _chat(self, questions: Path) -> Talk:
@@ -114,18 +107,18 @@ def _number(path: Path) -> tuple[int, str]:
 
 
 def _parse(paths: tuple[Path, ...], reading: Reading) -> Talk:
-    told, asked = paths
-    name = f"{told.parent.parent.name}/{told.parent.name}"
-    sessions, places = _sessions(read_json(told, reading), str(told), reading)
-    content = Fields(read_json(asked, reading), str(asked), hint=reading.hint)
+    chat, probing = paths
+    name = f"{chat.parent.parent.name}/{chat.parent.name}"
+    sessions, places = _sessions(read_json(chat, reading), str(chat), reading)
+    content = Fields(read_json(probing, reading), str(probing), hint=reading.hint)
     entries = [
         (ability, number, entry)
         for ability in content
         for number, entry in enumerate(content.children(ability))
     ]
 
-    def question(one: tuple[str, int, Fields]) -> TalkQuestion:
-        ability, number, entry = one
+    def question(numbered: tuple[str, int, Fields]) -> TalkQuestion:
+        ability, number, entry = numbered
         return _asked(entry, ability, f"{name}/{ability}-{number}", places)
 
     questions = reading.each(question, entries)
@@ -162,7 +155,8 @@ def _sessions(
         turns: list[str] = []
         for entry in batch:
             message = Fields(entry, f"{where}: batch {number}", hint=reading.hint)
-            date = _date(message) or date if not turns else date
+            if not turns:
+                date = str(message.get("time_anchor") or "").strip() or date
             speaker = message.option("role", ("user", "assistant")).capitalize()
             text = _MARK.sub("", message.text("content", "")).strip()
             name = message.index("id")
@@ -177,10 +171,6 @@ def _sessions(
     if not sessions:
         raise Fields({}, where, hint=reading.hint).error("turns", "messages that say something")
     return tuple(sessions), {name: at for name, at in places.items() if name not in twice}
-
-
-def _date(message: Fields) -> str:
-    return str(message.get("time_anchor") or "").strip()
 
 
 def _asked(entry: Fields, ability: str, name: str, places: Mapping[int, Place]) -> TalkQuestion:
@@ -203,7 +193,7 @@ def _asked(entry: Fields, ability: str, name: str, places: Mapping[int, Place]) 
         },
         unanswerable=ability == "abstention",
     )
-    named = [places[one] for one in _ids(entry.get("source_chat_ids")) if one in places]
+    named = [places[number] for number in _ids(entry.get("source_chat_ids")) if number in places]
     return TalkQuestion(question, tuple(dict.fromkeys(named)))
 
 
@@ -212,7 +202,7 @@ def _ids(value: object) -> Iterator[int]:
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list):
-        for one in value:
-            yield from _ids(one)
+        for entry in value:
+            yield from _ids(entry)
     elif isinstance(value, int):
         yield value

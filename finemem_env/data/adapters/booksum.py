@@ -15,20 +15,18 @@ question asks for the plot.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from finemem_env.data.adapters.keywords import keywords_of
 from finemem_env.data.dialogue import book_chunk, dates, pack_sentences
-from finemem_env.data.files import Reading, parsed, read_jsonl
-from finemem_env.data.passages import PassageSource
+from finemem_env.data.files import each_record, parsed
+from finemem_env.data.passages import dated_chunks
 from finemem_env.data.source import SourceConfig, SourceSpec
-from finemem_env.data.whole import unwrapped
-from finemem_env.errors import ConfigError
+from finemem_env.data.whole import WholeSource, unwrapped
 from finemem_env.fields import Fields
-from finemem_env.types import Chunk, Episode, Question
+from finemem_env.types import Episode, Question
 
 _CHUNKS = (5, 20)
 
@@ -40,7 +38,7 @@ class _Chapter:
     keywords: tuple[str, ...]
 
 
-class BooksumSource(PassageSource):
+class BooksumSource(WholeSource):
     """One chapter an episode; `size` is the number of chapters in the split.
 
     `num_chunks` cuts every chapter into about so many chunks; `chunk_tokens` cuts at that size.
@@ -51,18 +49,12 @@ class BooksumSource(PassageSource):
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
-        if config.num_chunks is not None and config.chunk_tokens is not None:
-            raise ConfigError(
-                f"source {self.name!r} gives whole texts: choose num_chunks or chunk_tokens, "
-                "not both."
-            )
         if spec.options.get("squality"):
             file = "dev" if config.split == "val" else config.split
-            path = self.file(f"squality/{file}.jsonl")
-            self._chapters = parsed(_parse_squality, path, self.reading)
+            make, path = _story, self.file(f"squality/{file}.jsonl")
         else:
-            path = self.file(f"booksum/{config.split}.jsonl")
-            self._chapters = parsed(_parse, path, self.reading)
+            make, path = _chapter, self.file(f"booksum/{config.split}.jsonl")
+        self._chapters = parsed(each_record(make), path, self.reading)
         self.size = len(self._chapters)
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
@@ -71,11 +63,8 @@ class BooksumSource(PassageSource):
         most = self._most(chapter.text)
         texts = pack_sentences(chapter.text, most, self.count)
         days = dates(len(texts), rng)
-        wrapped = self.config.chunking == "mem-alpha"
-        chunks = tuple(
-            Chunk(f"c{i}", book_chunk(text, day) if wrapped else text, day)
-            for i, (text, day) in enumerate(zip(texts, days, strict=True))
-        )
+        if self.config.chunking == "mem-alpha":
+            texts = list(map(book_chunk, texts, days))
         question = Question(
             id="q0",
             question=f"Summarize what was read from {days[0]} to {days[-1]}.",
@@ -85,6 +74,7 @@ class BooksumSource(PassageSource):
         )
         about: dict[str, object] = {"split": self.config.split, "index": index}
         about |= {"chapter": chapter.name, "chunk_tokens": most}
+        chunks = dated_chunks(texts, days)
         return Episode(self.episode_id(index), "LRU", self.name, chunks, (question,), about)
 
     def _most(self, text: str) -> int:
@@ -99,28 +89,20 @@ class BooksumSource(PassageSource):
         return max(-(-size // most), min(default, -(-size // least)))
 
 
-def _parse(path: Path, reading: Reading) -> tuple[_Chapter, ...]:
-    return tuple(reading.each(_chapter, read_jsonl(path, reading)))
-
-
 def _chapter(record: Fields) -> _Chapter:
     text = unwrapped(record.text("text"))
-    given = record.texts("keywords", [])
-    found = given or keywords_of(record.text("summary", ""), text)
-    if not found:
+    keywords = record.texts("keywords", [])
+    kept = keywords or keywords_of(record.text("summary", ""), text)
+    if not kept:
         raise record.error("keywords", "keywords, or a summary that shares some words with text")
     name = f"{record.text('book', '')} {record.text('chapter', '')}".strip()
-    return _Chapter(name, text, tuple(one.replace(",", " ") for one in found))
-
-
-def _parse_squality(path: Path, reading: Reading) -> tuple[_Chapter, ...]:
-    return tuple(reading.each(_story, read_jsonl(path, reading)))
+    return _Chapter(name, text, tuple(keyword.replace(",", " ") for keyword in kept))
 
 
 def _story(record: Fields) -> _Chapter:
     text = unwrapped(record.text("document"))
     questions = record.children("questions")
-    summaries = [one.text("response_text") for one in questions[0].children("responses")]
+    summaries = [response.text("response_text") for response in questions[0].children("responses")]
     return _Chapter(
         str(record.mapping("metadata").get("passage_id", "")),
         text,

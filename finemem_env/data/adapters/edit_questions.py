@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import numpy as np
 
 from finemem_env.data.adapters.edits import Case, EditedFact, Selection
-from finemem_env.data.files import bucket
+from finemem_env.data.files import split_of
 from finemem_env.data.packing import FINAL_QUESTIONS
 from finemem_env.text import normalise
 from finemem_env.types import Evidence, Question
@@ -19,8 +19,7 @@ _UNCHANGED = 0.25
 
 def split_cases(cases: Sequence[Case], split: str) -> list[Case]:
     """The cases of `split`, 80/10/10 by a hash of their id."""
-    parts = {"train": range(8), "val": range(8, 9), "test": range(9, 10)}[split]
-    return [case for case in cases if bucket(case.id, 10) in parts]
+    return [case for case in cases if split_of(case.id) == split]
 
 
 def shuffled(rng: np.random.Generator, cases: Sequence[Case]) -> Iterator[Case]:
@@ -34,9 +33,8 @@ def final_questions(
     hops: str,
     evidence: Callable[[EditedFact], tuple[Evidence, ...]],
     spared: Collection[tuple[str, str]] = (),
-    most: int = FINAL_QUESTIONS,
 ) -> tuple[Question, ...]:
-    """Up to `most` questions on what is true in the end, shuffled, each text once.
+    """Up to 100 questions on what is true in the end, shuffled, each text once.
 
     Args:
         rng: draws facts, wordings and order.
@@ -45,17 +43,16 @@ def final_questions(
             "both" half and half.
         evidence: where a fact is told, () where it is not; such facts are not asked.
         spared: (subject, relation) of the edited facts that are not asked on their own.
-        most: most questions.
     """
     single = list(_single(rng, selection, evidence, spared)) if hops != "multi" else []
     multi = list(_multi(rng, selection, evidence)) if hops != "single" else []
     if hops == "both":
-        multi = multi[: max(most // 2, most - len(single))]
+        multi = multi[: max(FINAL_QUESTIONS // 2, FINAL_QUESTIONS - len(single))]
     unique: dict[str, Question] = {}
     for question in [*multi, *single]:
         unique.setdefault(normalise(question.question), question)
-    asked = list(unique.values())[:most]
-    return tuple(asked[i] for i in rng.permutation(len(asked)).tolist())
+    questions = list(unique.values())[:FINAL_QUESTIONS]
+    return tuple(questions[i] for i in rng.permutation(len(questions)).tolist())
 
 
 def _single(
@@ -88,14 +85,14 @@ def _multi(
 ) -> Iterator[Question]:
     for case in shuffled(rng, selection.cases):
         wording = case.questions[int(rng.integers(len(case.questions)))]
-        told = [evidence(fact) for fact in case.after]
-        if case.answers and all(told):
+        evidences = [evidence(fact) for fact in case.after]
+        if case.answers and all(evidences):
             yield Question(
                 f"case-{case.id}",
                 wording,
                 case.answers,
                 type="multi_hop",
-                evidence=tuple(dict.fromkeys(entry for part in told for entry in part)),
+                evidence=tuple(dict.fromkeys(entry for part in evidences for entry in part)),
                 # The facts on the way may be told beside the answer.
                 excluded=selection.others(case.after[-1], of_its_relation=True),
             )

@@ -83,8 +83,8 @@ class Selection:
 
     def others(self, fact: EditedFact, *, of_its_relation: bool) -> tuple[str, ...]:
         """Values that are told, now or before, beside that of `fact`, sorted."""
-        told = [*self.before.values(), *self.after.values()]
-        values = {one.value for one in told if one.key[1] == fact.key[1] or not of_its_relation}
+        facts = [*self.before.values(), *self.after.values()]
+        values = {f.value for f in facts if f.key[1] == fact.key[1] or not of_its_relation}
         return tuple(sorted(values - {fact.value}))
 
     @property
@@ -143,8 +143,8 @@ def _case(record: Fields) -> Case:
         value = rewrite.child("target_true").text("str")
         cloze = rewrite.text("prompt").replace("{}", key[0])
         old[key] = sentence_of(cloze, value)
-        asked = rewrite.text("question")
-        before[key] = EditedFact(key, old[key], value, asked, _fair((value,), (asked,)))
+        question = rewrite.text("question")
+        before[key] = EditedFact(key, old[key], value, question, _fair((value,), (question,)))
     edited = {key for key, _ in _rewrites(record)}
     after = {}
     for key, hop in new_hops:
@@ -163,25 +163,25 @@ def _case(record: Fields) -> Case:
 
 
 def _rewrites(record: Fields) -> list[tuple[_Key, Fields]]:
-    found = []
+    rewrites = []
     for rewrite in record.children("requested_rewrite"):
-        found.append(((rewrite.text("subject"), rewrite.text("relation_id")), rewrite))
-    return found
+        rewrites.append(((rewrite.text("subject"), rewrite.text("relation_id")), rewrite))
+    return rewrites
 
 
 def _hops(record: Fields, hops: str, triples: str) -> list[tuple[_Key, Fields]]:
     """Every hop of a chain with its (subject, relation id)."""
     origin = record.child("orig")
     ids, labels = origin.items(triples), origin.items(f"{triples}_labeled")
-    found = record.children(hops)
-    if not len(ids) == len(labels) == len(found):
+    entries = record.children(hops)
+    if not len(ids) == len(labels) == len(entries):
         raise record.error(hops, f"one hop for each of the {len(ids)} {triples}")
     keys = []
     for triple, labelled in zip(ids, labels, strict=True):
         if not (_is_triple(triple) and _is_triple(labelled)):
             raise origin.error(triples, "a list of [subject, relation, object] texts")
         keys.append((labelled[0], triple[1]))  # type: ignore[index]
-    return list(zip(keys, found, strict=True))
+    return list(zip(keys, entries, strict=True))
 
 
 def _is_triple(entry: object) -> bool:

@@ -81,8 +81,8 @@ class FactConsolidationSource(PassageSource):
         """Cases until `room` tokens or the final questions are full; always at least one."""
         selection = Selection()
         for case in shuffled(rng, self._cases):
-            asked = len(selection.edited) if self._hops == "single" else len(selection.cases)
-            if selection.cases and (room < 0 or asked >= FINAL_QUESTIONS):
+            count = len(selection.edited) if self._hops == "single" else len(selection.cases)
+            if selection.cases and (room < 0 or count >= FINAL_QUESTIONS):
                 break
             fresh = [fact for fact in case.before if fact.key not in selection.before]
             fresh += [fact for fact in case.after if fact.key not in selection.after]
@@ -132,7 +132,7 @@ def _chunk_questions(
     final: Sequence[Question],
 ) -> list[tuple[Question, ...]]:
     """Up to five facts a chunk that no final question asks, those of the cases first."""
-    asked = {normalise(question.question) for question in final}
+    finals = {normalise(question.question) for question in final}
     edited = {fact.key: fact for fact in selection.edited}
     dealt = []
     for step, facts in enumerate(listing.by_chunk):
@@ -143,7 +143,7 @@ def _chunk_questions(
             if len(questions) == CHUNK_QUESTIONS:
                 break
             last = _last_step(fact, edited.get(fact.key), listing)
-            free = fact.answers and normalise(fact.question) not in asked
+            free = fact.answers and normalise(fact.question) not in finals
             if free and (last is None or last >= step):
                 questions.append(
                     Question(

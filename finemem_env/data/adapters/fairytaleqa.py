@@ -38,7 +38,7 @@ _ANSWERS = tuple(f"answer{i}" for i in range(1, 7))
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _TaleQuestion:
     """One line of a questions file; `sections` are the publisher's numbers."""
 
     question: Question
@@ -62,7 +62,7 @@ class _Tale:
 
     name: str
     sections: Mapping[int, Passage]
-    rows: tuple[_Row, ...]
+    rows: tuple[_TaleQuestion, ...]
 
 
 class FairytaleSource(WholeSource):
@@ -89,8 +89,8 @@ class FairytaleSource(WholeSource):
 
     def _tale(self, story: Path) -> _Tale:
         name = _name(story)
-        asked = self.file(f"{_ROOT}/questions/{self.config.split}/{name}-questions.csv")
-        return parsed(_parse, (story, asked), self.reading)
+        questions = self.file(f"{_ROOT}/questions/{self.config.split}/{name}-questions.csv")
+        return parsed(_parse, (story, questions), self.reading)
 
 
 def _name(path: Path) -> str:
@@ -99,13 +99,13 @@ def _name(path: Path) -> str:
 
 def _evidence(layout: Layout, golds: Sequence[_Gold]) -> tuple[Evidence, ...]:
     """The gold sentences where known, else the chunks that hold the gold sections."""
-    found: list[Evidence] = []
+    evidence: list[Evidence] = []
     for gold in golds:
         if gold.span is not None:
-            found += layout.evidence(gold.passage, *gold.span)
+            evidence += layout.evidence(gold.passage, *gold.span)
         else:
-            found += [Evidence(step) for step, _, _ in layout.places[gold.passage]]
-    return tuple(dict.fromkeys(found))
+            evidence += [Evidence(step) for step, _, _ in layout.places[gold.passage]]
+    return tuple(dict.fromkeys(evidence))
 
 
 def _link(tale: _Tale) -> _Linked:
@@ -125,20 +125,20 @@ def _link(tale: _Tale) -> _Linked:
 
 def _span(text: str, question: Question) -> tuple[int, int] | None:
     """The sentence that holds a gold answer, of several the one closest to the question."""
-    asked = set(words(question.question))
-    found = [
-        (len(asked.intersection(words(text[start:end]))), -start, end)
+    wanted = set(words(question.question))
+    spans = [
+        (len(wanted.intersection(words(text[start:end]))), -start, end)
         for start, end in sentence_spans(text)
         if score(text[start:end], question) == 1.0
     ]
-    if not found:
+    if not spans:
         return None
-    _, start, end = max(found)
+    _, start, end = max(spans)
     return -start, end
 
 
 def _parse(paths: tuple[Path, ...], reading: Reading) -> _Tale:
-    story, asked = paths
+    story, questions = paths
     sections: dict[int, Passage] = {}
     for number, text in reading.each(_section, read_csv(story, ("section", "text"), reading)):
         # One story of the publisher's (remarkable-rocket) has two rows for section 5.
@@ -146,7 +146,7 @@ def _parse(paths: tuple[Path, ...], reading: Reading) -> _Tale:
         sections[number] = Passage(f"{before.text}\n\n{text}" if before else text)
     sections = dict(sorted(sections.items()))
     columns = ("question_id", "cor_section", "question", *_ANSWERS)
-    lines = read_csv(asked, columns, reading)
+    lines = read_csv(questions, columns, reading)
     rows = reading.each(lambda row: _row(row, sections), lines)
     if not rows:
         raise lines[0].error("question", "at least one sound question in the file")
@@ -160,7 +160,7 @@ def _section(row: Fields) -> tuple[int, str]:
     return int(number), unwrapped(row.text("text"))
 
 
-def _row(row: Fields, sections: Mapping[int, Passage]) -> _Row:
+def _row(row: Fields, sections: Mapping[int, Passage]) -> _TaleQuestion:
     golds = [" ".join(str(row.get(column) or "").split()) for column in _ANSWERS]
     answers = tuple(dict.fromkeys(gold for gold in golds if gold))
     if not answers:
@@ -178,4 +178,4 @@ def _row(row: Fields, sections: Mapping[int, Passage]) -> _Row:
         answers=answers,
         type="fact" if len(numbers) == 1 else "multi_hop",
     )
-    return _Row(question, tuple(int(number) for number in numbers))
+    return _TaleQuestion(question, tuple(int(number) for number in numbers))

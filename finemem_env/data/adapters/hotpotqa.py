@@ -14,10 +14,9 @@ no chunk questions: none of the publisher's can be answered from one chunk.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import ClassVar
 
-from finemem_env.data.files import Reading, parsed, read_list
+from finemem_env.data.files import each_record, parsed, read_list
 from finemem_env.data.multi_hop import MultiHopRecord, MultiHopSource
 from finemem_env.data.packing import Passage
 from finemem_env.fields import Fields
@@ -35,16 +34,13 @@ class HotpotSource(MultiHopSource):
     def parse_records(self, training: bool) -> Iterable[MultiHopRecord]:
         """The records of the publisher's file."""
         pattern = "hotpot_train*.json" if training else "hotpot_dev_distractor*.json"
-        return parsed(_parse, self.file(f"hotpotqa/{pattern}"), self.reading)
+        path = self.file(f"hotpotqa/{pattern}")
+        return parsed(each_record(_record, read_list), path, self.reading)
 
     @staticmethod
     def identity(passage: Passage) -> str:
         """The title: records share paragraphs."""
         return passage.title
-
-
-def _parse(path: Path, reading: Reading) -> tuple[MultiHopRecord, ...]:
-    return tuple(reading.each(_record, read_list(path, reading)))
 
 
 def _record(fields: Fields) -> MultiHopRecord:

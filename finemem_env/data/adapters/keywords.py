@@ -15,56 +15,13 @@ _NAME = re.compile(r"[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*")
 _LEAST_LETTERS = 5
 _MOST = 15
 # Words that start sentences or bind them, never a keyword.
-_PLAIN = frozenset(
-    [
-        "about",
-        "after",
-        "again",
-        "against",
-        "although",
-        "another",
-        "because",
-        "before",
-        "being",
-        "between",
-        "could",
-        "during",
-        "each",
-        "every",
-        "first",
-        "having",
-        "herself",
-        "himself",
-        "however",
-        "later",
-        "might",
-        "never",
-        "other",
-        "others",
-        "rather",
-        "shall",
-        "should",
-        "since",
-        "still",
-        "their",
-        "there",
-        "these",
-        "thing",
-        "things",
-        "those",
-        "though",
-        "through",
-        "under",
-        "until",
-        "where",
-        "whether",
-        "which",
-        "while",
-        "within",
-        "without",
-        "would",
-    ]
-)
+_STARTERS = """
+    about after again against although another because before being between could during each
+    every first having herself himself however later might never other others rather shall should
+    since still their there these thing things those though through under until where whether
+    which while within without would
+"""
+_PLAIN = frozenset(_STARTERS.split())
 
 
 def keywords_of(summary: str, text: str, most: int = _MOST) -> tuple[str, ...]:
@@ -84,17 +41,17 @@ def keywords_of(summary: str, text: str, most: int = _MOST) -> tuple[str, ...]:
     rare.sort(key=lambda word: (known[word], word))
     names = names[: max(1, 2 * most // 3)]
     chosen = {*names, *rare[: most - len(names)]}
-    places = {one: summary.casefold().find(one.casefold()) for one in chosen}
-    return tuple(sorted(chosen, key=lambda one: (places[one], one)))[:most]
+    places = {keyword: summary.casefold().find(keyword.casefold()) for keyword in chosen}
+    return tuple(sorted(chosen, key=lambda keyword: (places[keyword], keyword)))[:most]
 
 
 def _names(summary: str, text: str) -> list[str]:
     """Capitalised runs of the summary that are capitalised inside a sentence of it or of `text`."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for sentence in split_sentences(summary):
         for match in _NAME.finditer(sentence):
             name = re.sub(r"['’]s$", "", match[0])
-            if name in found or name not in text:
+            if name in names or name not in text:
                 continue
             literal, lower = re.escape(name), re.escape(name.lower())
             # Whole books are searched, at the speed of `in` while a pattern starts with its text.
@@ -102,5 +59,5 @@ def _names(summary: str, text: str) -> list[str]:
             # A word that the text also writes small is no name: "He", "One", "Cultural".
             small = " " not in name and re.search(rf"{lower}\b(?<!\w{lower})", text)
             if inside and not small:
-                found[name] = None
-    return list(found)
+                names[name] = None
+    return list(names)

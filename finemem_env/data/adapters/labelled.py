@@ -82,8 +82,8 @@ class LabelledSource(PassageSource):
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
-        given = self.parts()
-        parts = _apart(given.train, given.val, given.test)
+        published = self.parts()
+        parts = _apart(published.train, published.val, published.test)
         self.shown = parts.train.texts
         self.asked = {"train": parts.train, "val": parts.val, "test": parts.test}[
             config.split
@@ -206,4 +206,4 @@ def make_pool(pairs: Sequence[tuple[str, str]]) -> Pool:
         if words(line) and sentence_key(line) not in seen:
             seen.add(sentence_key(line))
             texts.setdefault(label, {})[line] = line
-    return Pool({label: tuple(found) for label, found in texts.items()})
+    return Pool({label: tuple(lines) for label, lines in texts.items()})

@@ -13,7 +13,6 @@ from finemem_env.data.files import Reading, parsed
 from finemem_env.data.published.memalpha import json_list
 from finemem_env.data.published.parquet import local_rows
 from finemem_env.errors import DataError
-from finemem_env.fields import Fields
 from finemem_env.text import normalise
 
 
@@ -35,18 +34,18 @@ def without_published(pool: Pool, path: str, reading: Reading) -> Pool:
     files = sorted(folder.glob("**/*.parquet")) if folder.is_dir() else [folder]
     if not files or not files[0].is_file():
         raise DataError(f"exclude: expected parquet files of MemoryAgentBench at {path!r}.")
-    asked = "\n".join(parsed(_questions, file, reading) for file in files)
-    return pool.where(lambda text: normalise(text) not in asked)
+    published = "\n".join(parsed(_questions, file, reading) for file in files)
+    return pool.where(lambda text: normalise(text) not in published)
 
 
 def _questions(path: Path, reading: Reading) -> str:
     """All questions of a file, one a line, in the form in which texts are compared."""
-    found: list[str] = []
+    texts: list[str] = []
     for row in local_rows([path], (), reading).rows:
-        questions = row.values.get("questions")
-        if questions is None:
-            fields = Fields(row.values, row.where, hint=reading.hint)
-            asked = json_list(fields, "questions_and_answers")
-            questions = [one.get("question", "") for one in asked if isinstance(one, dict)]
-        found.extend(normalise(str(question)) for question in questions)
-    return "\n".join(found)
+        if row.fields.get("questions") is None:
+            entries = json_list(row.fields, "questions_and_answers")
+            questions = [entry.get("question", "") for entry in entries if isinstance(entry, dict)]
+        else:
+            questions = row.fields.items("questions")
+        texts.extend(normalise(str(question)) for question in questions)
+    return "\n".join(texts)

@@ -34,6 +34,7 @@ from typing import ClassVar
 import numpy as np
 
 from finemem_env.data.files import Reading, parsed, read_json
+from finemem_env.data.media import read_medium
 from finemem_env.data.published.memalpha import answer_texts
 from finemem_env.data.sessions import (
     Place,
@@ -47,7 +48,6 @@ from finemem_env.data.sessions import (
 from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
-from finemem_env.media import read_medium
 from finemem_env.scoring.abstention import NO_ANSWER
 from finemem_env.types import Chunk, Episode, Medium, Question, Task
 
@@ -80,13 +80,13 @@ class LocomoSource(TalkSource):
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
         self._categories = _chosen(str(self.difficulty["categories"]))
-        found = self.files("locomo/*.json")
+        files = self.files("locomo/*.json")
         if self.difficulty["file"]:
-            found = [self.file("locomo/*.json")]
+            files = [self.file("locomo/*.json")]
         self.has_media = bool(self.difficulty["images"])
-        self._images = found[0].parent / "images"
-        dialogues = parsed(_parse, tuple(found), self.reading)
-        dialogues = tuple(one for one in dialogues if any(map(self._asks, one.asked)))
+        self._images = files[0].parent / "images"
+        dialogues = parsed(_parse, tuple(files), self.reading)
+        dialogues = tuple(talk for talk in dialogues if any(map(self._asks, talk.asked)))
         part = {"train": dialogues[:1], "val": dialogues[1:2], "test": dialogues[2:]}
         if len(dialogues) < 3:
             part = {"train": (), "val": (), "test": dialogues}
@@ -106,13 +106,12 @@ class LocomoSource(TalkSource):
         dialogue = self._dialogues[index]
         sessions = _sharing(dialogue) if self.has_media else dialogue.sessions
         transcript = self.tell(rng, sessions)
-        asked = [one for one in dialogue.asked if self._asks(one)]
         return Episode(
             episode_id=self.episode_id(index),
             competency="AR",
             source=self.name,
             chunks=self._illustrated(dialogue, transcript),
-            questions=tuple(_with_evidence(one, transcript) for one in asked),
+            questions=tuple(map(transcript.question, filter(self._asks, dialogue.asked))),
             metadata={
                 "split": self.config.split,
                 "index": index,
@@ -139,8 +138,8 @@ class LocomoSource(TalkSource):
                 return read_medium(self._images, path, "image", f"source {self.name!r}")
         return b""
 
-    def _asks(self, asked: TalkQuestion) -> bool:
-        return asked.question.metadata["category"] in self._categories
+    def _asks(self, question: TalkQuestion) -> bool:
+        return question.question.metadata["category"] in self._categories
 
 
 def _sharing(dialogue: Talk) -> tuple[TalkSession, ...]:
@@ -151,13 +150,9 @@ def _sharing(dialogue: Talk) -> tuple[TalkSession, ...]:
         said = turns[session][turn]
         turns[session][turn] = said[: said.rindex(_SHOWS)] + _SHARES
     return tuple(
-        dataclasses.replace(session, turns=tuple(told))
-        for session, told in zip(dialogue.sessions, turns, strict=True)
+        dataclasses.replace(session, turns=tuple(said))
+        for session, said in zip(dialogue.sessions, turns, strict=True)
     )
-
-
-def _with_evidence(asked: TalkQuestion, transcript: Transcript) -> Question:
-    return dataclasses.replace(asked.question, evidence=transcript.evidence(asked.evidence))
 
 
 def _chosen(text: str) -> frozenset[str]:
@@ -166,10 +161,10 @@ def _chosen(text: str) -> frozenset[str]:
     Raises:
         ConfigError: something else.
     """
-    numbers = [one.strip() for one in text.split(",")]
-    if not all(one.isdecimal() and int(one) in _CATEGORIES for one in numbers):
+    numbers = [number.strip() for number in text.split(",")]
+    if not all(number.isdecimal() and int(number) in _CATEGORIES for number in numbers):
         raise ConfigError(f"difficulty['categories']: expected some of 1,2,3,4,5, got {text!r}.")
-    return frozenset(_CATEGORIES[int(one)][0] for one in numbers)
+    return frozenset(_CATEGORIES[int(number)][0] for number in numbers)
 
 
 def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[Talk, ...]:
@@ -184,7 +179,7 @@ def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[Talk, ...]:
         Fields(record, f"{path}{place}", hint=reading.hint)
         for path, content in contents
         for place, record in (
-            [(f": record {i}", one) for i, one in enumerate(content)]
+            [(f": record {i}", entry) for i, entry in enumerate(content)]
             if isinstance(content, list)
             else [("", content)]
         )
@@ -194,22 +189,22 @@ def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[Talk, ...]:
             f"{paths[0]}: expected at least one conversation, found none. {reading.hint}"
         )
     numbered = list(enumerate(records))
-    return tuple(reading.each(lambda one: _dialogue(one[1], one[0], reading), numbered))
+    return tuple(reading.each(lambda entry: _dialogue(entry[1], entry[0], reading), numbered))
 
 
 def _dialogue(record: Fields, number: int, reading: Reading) -> Talk:
-    told = record.child("conversation") if "conversation" in record else record
-    people = " and ".join(told.text(key) for key in ("speaker_a", "speaker_b") if key in told)
+    spoken = record.child("conversation") if "conversation" in record else record
+    people = " and ".join(spoken.text(key) for key in ("speaker_a", "speaker_b") if key in spoken)
     opening = f"[Dialogue between {people}" if people else "[Dialogue"
-    order = sorted(int(match[1]) for key in told if (match := _SESSION.fullmatch(key)))
+    order = sorted(int(match[1]) for key in spoken if (match := _SESSION.fullmatch(key)))
     sessions: list[TalkSession] = []
     places: dict[Place, Place] = {}
     images: list[Shared] = []
     for name in order:
-        date = " ".join(told.text(f"session_{name}_date_time", "").split())
+        date = " ".join(spoken.text(f"session_{name}_date_time", "").split())
         header = f"{opening} on {date}]" if date else f"{opening}]"
         turns: list[str] = []
-        for turn in told.children(f"session_{name}"):
+        for turn in spoken.children(f"session_{name}"):
             said = _said(turn)
             if said:
                 place, dia = (len(sessions), len(turns)), _named(turn.text("dia_id"), turn)
@@ -248,10 +243,10 @@ def _caption(turn: Fields) -> str:
 
 
 def _named(dia_id: str, turn: Fields) -> Place:
-    found = _TURN.fullmatch(dia_id.strip())
-    if found is None:
+    match = _TURN.fullmatch(dia_id.strip())
+    if match is None:
         raise turn.error("dia_id", "an id such as D1:3")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _asked(entry: Fields, name: str, places: Mapping[Place, Place]) -> TalkQuestion:

@@ -22,12 +22,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from finemem_env.data.files import Reading, bucket, parsed, read_list
+from finemem_env.data.files import each_record, parsed, read_list, split_of
 from finemem_env.data.packing import Passage, pack
 from finemem_env.data.passages import Layout, PassageSource
 from finemem_env.data.published.memalpha import answer_texts
@@ -43,7 +42,7 @@ _MOST_TOKENS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Talk:
+class _Conversation:
     """One conversation; `proof` are the turns that hold an answer."""
 
     id: str
@@ -63,7 +62,7 @@ class _Record:
     answers: tuple[str, ...]
     kind: str
     date: str
-    talks: tuple[_Talk, ...]
+    talks: tuple[_Conversation, ...]
 
 
 class LongMemEvalSource(PassageSource):
@@ -80,8 +79,9 @@ class LongMemEvalSource(PassageSource):
         super().__init__(spec, config)
         if config.num_chunks is not None:
             raise ConfigError(f"source {self.name!r}: num_chunks does not apply; use chunk_tokens.")
-        records = parsed(_parse, self.file("longmemeval/longmemeval_*.json"), self.reading)
-        self._records = [one for one in records if _split(one.id) == config.split]
+        path = self.file("longmemeval/longmemeval_*.json")
+        records = parsed(each_record(_record, read_list), path, self.reading)
+        self._records = [record for record in records if split_of(record.id) == config.split]
         if not self._records:
             raise ConfigError(f"source {self.name!r} has no question in split {config.split!r}.")
         self.data_sources = frozenset({"longmemeval"})
@@ -109,7 +109,7 @@ class LongMemEvalSource(PassageSource):
         most = _LEAST_QUESTIONS + int(rng.integers(_MOST_QUESTIONS - _LEAST_QUESTIONS + 1))
         for place in rng.permutation(len(self._records)).tolist():
             record = self._records[place]
-            size = sum(self.count(turn) for one in record.talks for turn in one.session.turns)
+            size = sum(self.count(turn) for talk in record.talks for turn in talk.session.turns)
             if chosen and tokens + size > _MOST_TOKENS:
                 continue
             tokens += size
@@ -140,15 +140,6 @@ def _question(
     )
 
 
-def _split(name: str) -> str:
-    part = bucket(name, 10)
-    return "train" if part < 8 else "val" if part == 8 else "test"
-
-
-def _parse(path: Path, reading: Reading) -> tuple[_Record, ...]:
-    return tuple(reading.each(_record, read_list(path, reading)))
-
-
 def _record(fields: Fields) -> _Record:
     dates, ids = fields.texts("haystack_dates"), fields.texts("haystack_session_ids")
     told = fields.items("haystack_sessions")
@@ -173,7 +164,7 @@ def _record(fields: Fields) -> _Record:
     )
 
 
-def _with_proof(talks: Sequence[_Talk], named: Sequence[str]) -> Sequence[_Talk]:
+def _with_proof(talks: Sequence[_Conversation], named: Sequence[str]) -> Sequence[_Conversation]:
     """`talks`; where no turn is marked, all turns of the conversations that hold the answer."""
     if any(talk.proof for talk in talks):
         return talks
@@ -185,10 +176,10 @@ def _with_proof(talks: Sequence[_Talk], named: Sequence[str]) -> Sequence[_Talk]
     ]
 
 
-def _talk(fields: Fields, name: str, date: str, turns: object) -> _Talk:
+def _talk(fields: Fields, name: str, date: str, turns: object) -> _Conversation:
     if not isinstance(turns, list):
         raise fields.error("haystack_sessions", "lists of turns", turns)
-    told: list[str] = []
+    said: list[str] = []
     proof: set[int] = set()
     for entry in turns:
         turn = Fields(entry, f"{fields.where}: session {name}", hint=fields.hint)
@@ -196,7 +187,7 @@ def _talk(fields: Fields, name: str, date: str, turns: object) -> _Talk:
         content = " ".join(turn.text("content", "").split())
         if content:
             if turn.get("has_answer"):
-                proof.add(len(told))
-            told.append(f"<{speaker}> {content}")
+                proof.add(len(said))
+            said.append(f"<{speaker}> {content}")
     header = f"[Dialogue between User and Assistant on {date}]"
-    return _Talk(name, TalkSession(header, date, tuple(told)), frozenset(proof))
+    return _Conversation(name, TalkSession(header, date, tuple(said)), frozenset(proof))

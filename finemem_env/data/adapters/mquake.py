@@ -37,8 +37,8 @@ class MquakeSource(WholeSource):
         self._most = int(str(self.difficulty["cases"]))
         if self._most < 1:
             raise ConfigError(f"difficulty['cases']: expected at least 1, got {self._most}.")
-        found = parsed(parse_cases, self.file("mquake/MQuAKE-hard.json"), self.reading)
-        self._cases = split_cases(found, config.split)
+        cases = parsed(parse_cases, self.file("mquake/MQuAKE-hard.json"), self.reading)
+        self._cases = split_cases(cases, config.split)
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
         """Tell what was true and what replaced it, then ask what is true."""

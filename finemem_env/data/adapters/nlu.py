@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from finemem_env.data.adapters.labelled import LabelledSource, Parts, make_pool
 from finemem_env.data.adapters.leaks import without_published
-from finemem_env.data.files import Reading, bucket, parsed, read_csv
+from finemem_env.data.files import Reading, parsed, read_csv, split_of
 from finemem_env.fields import Fields
 from finemem_env.text import normalise
 
@@ -50,12 +50,10 @@ class NluSource(LabelledSource):
 def _parse(path: Path, reading: Reading) -> Parts:
     columns = ("scenario", "intent", "answer")
     pairs: dict[str, list[tuple[str, str]]] = {"train": [], "val": [], "test": []}
-    told = filter(_is_request, read_csv(path, columns, reading, delimiter=";"))
-    for text, label in reading.each(_pair, told):
-        part = bucket(normalise(text), 10)
-        split = "train" if part < 8 else "val" if part == 8 else "test"
-        pairs[split].append((text, label))
-    return Parts(**{split: make_pool(found) for split, found in pairs.items()})
+    requests = filter(_is_request, read_csv(path, columns, reading, delimiter=";"))
+    for text, label in reading.each(_pair, requests):
+        pairs[split_of(normalise(text))].append((text, label))
+    return Parts(**{split: make_pool(texts) for split, texts in pairs.items()})
 
 
 def _is_request(row: Fields) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from finemem_env.data.adapters.edits import EditedFact, sentence_of
-from finemem_env.data.files import Reading, parsed, read_json, read_jsonl
+from finemem_env.data.files import Reading, each_record, parsed, read_json
 from finemem_env.fields import Fields
 from finemem_env.text import normalise, split_sentences
 
@@ -56,7 +56,7 @@ def filler_facts(
         reading: how the files are read.
     """
     templates = parsed(_parse_templates, clozes, reading)
-    asked = parsed(_parse_templates, questions, reading)
+    wordings = parsed(_parse_templates, questions, reading)
     keys = {_folded(fact.key) for fact in taken}
     texts = {normalise(fact.question) for fact in taken}
     facts: dict[tuple[str, str], EditedFact] = {}
@@ -65,10 +65,10 @@ def filler_facts(
     for path in files:
         relation = path.stem
         own = _TEMPLATES.get(relation, ("", ""))
-        cloze, question = templates.get(relation, own[0]), asked.get(relation, own[1])
+        cloze, question = templates.get(relation, own[0]), wordings.get(relation, own[1])
         if not cloze or not question:
             continue
-        for subject, value in parsed(_parse_pairs, path, reading):
+        for subject, value in parsed(each_record(_pair), path, reading):
             fact = _fact(subject, relation, value, cloze, question)
             key = _folded(fact.key)
             twin = asked_by.setdefault(normalise(fact.question), fact)
@@ -104,10 +104,6 @@ def _fact(subject: str, relation: str, value: str, cloze: str, question: str) ->
 def _parse_templates(path: Path, reading: Reading) -> Mapping[str, str]:
     fields = Fields(read_json(path, reading), str(path), hint=reading.hint)
     return {relation: fields.text(relation) for relation in fields}
-
-
-def _parse_pairs(path: Path, reading: Reading) -> tuple[tuple[str, str], ...]:
-    return tuple(reading.each(_pair, read_jsonl(path, reading)))
 
 
 def _pair(record: Fields) -> tuple[str, str]:

@@ -27,7 +27,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from finemem_env.data.files import Reading, bucket, parsed, read_json
+from finemem_env.data.files import Reading, parsed, read_json, split_of
 from finemem_env.data.packing import FINAL_QUESTIONS, deal_questions
 from finemem_env.data.passages import PassageSource
 from finemem_env.data.source import FILE_KNOB, SourceConfig, SourceSpec
@@ -41,7 +41,7 @@ _LEAST_QUESTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _EventQuestion:
     event: str
     question: str
     keywords: tuple[str, ...]
@@ -51,7 +51,7 @@ class _Asked:
 class _Person:
     name: str
     events: tuple[tuple[str, str], ...]  # (id, text), in the file's order
-    asked: tuple[_Asked, ...]
+    asked: tuple[_EventQuestion, ...]
 
 
 class PerltqaSource(PassageSource):
@@ -74,7 +74,7 @@ class PerltqaSource(PassageSource):
             self.file("perltqa/perltqa_en*.json"),
         )
         people = parsed(_parse, paths, self.reading)
-        self._people = [one for one in people if _split(one.name) == config.split]
+        self._people = [person for person in people if split_of(person.name) == config.split]
         self.size = len(self._people)
         if not self._people:
             raise ConfigError(f"source {self.name!r} has nobody in split {config.split!r}.")
@@ -86,29 +86,24 @@ class PerltqaSource(PassageSource):
         questions = [
             Question(
                 id=f"q{i}",
-                question=asked.question,
-                answers=(";".join(asked.keywords),),
+                question=question.question,
+                answers=(";".join(question.keywords),),
                 metric="keyword_fraction",
-                evidence=(Evidence(steps[asked.event]),),
+                evidence=(Evidence(steps[question.event]),),
             )
-            for i, asked in enumerate(person.asked)
+            for i, question in enumerate(person.asked)
         ]
         reserved, final = deal_questions(rng, questions, len(person.events), FINAL_QUESTIONS)
         texts = [text for _, text in person.events]
         return self.compose(index, texts, final, reserved, {"person": person.name})
 
 
-def _split(name: str) -> str:
-    part = bucket(name, 10)
-    return "train" if part < 8 else "val" if part == 8 else "test"
-
-
 def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[_Person, ...]:
-    memories, asked = (read_json(path, reading) for path in paths)
-    if not isinstance(asked, list):
+    memories, about = (read_json(path, reading) for path in paths)
+    if not isinstance(about, list):
         raise DataError(f"{paths[1]}: expected a list of people. {reading.hint}")
     by_name: dict[str, object] = {}
-    for entry in asked:
+    for entry in about:
         by_name.update(Fields(entry, str(paths[1]), hint=reading.hint).mapping_of_all())
 
     def person(named: tuple[str, object]) -> _Person:
@@ -119,9 +114,9 @@ def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[_Person, ...]:
         )
         return _Person(name, events, _questions(section, dict(events), reading))
 
-    told = Fields(memories, str(paths[0]), hint=reading.hint).mapping_of_all()
-    people = reading.each(person, told.items())
-    return tuple(one for one in people if len(one.asked) >= _LEAST_QUESTIONS)
+    told_of = Fields(memories, str(paths[0]), hint=reading.hint).mapping_of_all()
+    people = reading.each(person, told_of.items())
+    return tuple(person for person in people if len(person.asked) >= _LEAST_QUESTIONS)
 
 
 def _events(person: Fields) -> tuple[tuple[str, str], ...]:
@@ -136,29 +131,31 @@ def _events(person: Fields) -> tuple[tuple[str, str], ...]:
             block = "\n".join((f"[Dialogue on {time}]", *lines))
             spoken.setdefault(dialogue.text("events"), []).append(block)
     events = person.child("events")
-    found = []
+    texts = []
     for key in list(events)[:_MOST_CHUNKS]:
         event = events.child(key)
         head = f"[{event.text('Creation Time', '') or 'Some day'}] {event.text('summary', '')}"
         text = " ".join(event.text("content").split())
-        found.append((key, "\n\n".join((f"{head.strip()}\n{text}", *spoken.get(key, ())))))
-    return tuple(found)
+        texts.append((key, "\n\n".join((f"{head.strip()}\n{text}", *spoken.get(key, ())))))
+    return tuple(texts)
 
 
-def _questions(section: Fields, events: Mapping[str, str], reading: Reading) -> tuple[_Asked, ...]:
-    found: dict[str, _Asked] = {}
+def _questions(
+    section: Fields, events: Mapping[str, str], reading: Reading
+) -> tuple[_EventQuestion, ...]:
+    questions: dict[str, _EventQuestion] = {}
     for entry in section.children("events"):
         for key in entry:
             if key in events:
                 text = normalise(events[key])
-                for asked in reading.each(_asked_on(key), entry.children(key)):
-                    if asked.keywords and all(normalise(k) in text for k in asked.keywords):
-                        found.setdefault(normalise(asked.question), asked)
-    return tuple(found.values())
+                for question in reading.each(_asked_on(key), entry.children(key)):
+                    if question.keywords and all(normalise(k) in text for k in question.keywords):
+                        questions.setdefault(normalise(question.question), question)
+    return tuple(questions.values())
 
 
-def _asked_on(event: str) -> Callable[[Fields], _Asked]:
-    return lambda record: _Asked(event, record.text("Question"), _anchors(record))
+def _asked_on(event: str) -> Callable[[Fields], _EventQuestion]:
+    return lambda record: _EventQuestion(event, record.text("Question"), _anchors(record))
 
 
 def _anchors(record: Fields) -> tuple[str, ...]:
@@ -166,4 +163,4 @@ def _anchors(record: Fields) -> tuple[str, ...]:
     phrases = [
         " ".join(key.split()) for anchor in record.children("Memory Anchors") for key in anchor
     ]
-    return tuple(dict.fromkeys(one for one in phrases if one and ";" not in one))
+    return tuple(dict.fromkeys(phrase for phrase in phrases if phrase and ";" not in phrase))

@@ -47,8 +47,8 @@ def _parse(path: Path, reading: Reading) -> Pool:
         return sentence, section
 
     numbered = enumerate(read_lines(path, reading), start=1)
-    told = [one for one in numbered if one[1].strip() and not one[1].startswith("###")]
-    pairs = reading.each(pair, told)
-    if not told:
+    entries = [entry for entry in numbered if entry[1].strip() and not entry[1].startswith("###")]
+    pairs = reading.each(pair, entries)
+    if not entries:
         raise DataError(f"{path}: expected at least one sentence, found none. {reading.hint}")
     return make_pool(pairs)

@@ -30,7 +30,7 @@ from finemem_env.types import Episode, Evidence, Question
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Query:
     question: str
     answer: str
     turns: frozenset[int]  # places in the meeting's turns
@@ -39,7 +39,7 @@ class _Asked:
 @dataclass(frozen=True, slots=True)
 class _Meeting:
     turns: tuple[Passage, ...]
-    asked: tuple[_Asked, ...]
+    asked: tuple[_Query, ...]
 
 
 class QmsumSource(WholeSource):
@@ -61,19 +61,19 @@ class QmsumSource(WholeSource):
         questions = [
             Question(
                 f"q{i}",
-                asked.question,
-                (asked.answer,),
+                query.question,
+                (query.answer,),
                 metric="rouge_l_content",
                 type="summary",
-                evidence=_evidence(asked, layout),
+                evidence=_evidence(query, layout),
             )
-            for i, asked in enumerate(meeting.asked)
+            for i, query in enumerate(meeting.asked)
         ]
         return self.compose(index, texts, questions)
 
 
-def _evidence(asked: _Asked, layout: Layout) -> tuple[Evidence, ...]:
-    steps = {step for turn in asked.turns for step, _, _ in layout.places.get(turn, ())}
+def _evidence(query: _Query, layout: Layout) -> tuple[Evidence, ...]:
+    steps = {step for turn in query.turns for step, _, _ in layout.places.get(turn, ())}
     return tuple(Evidence(step) for step in sorted(steps))
 
 
@@ -92,29 +92,29 @@ def _meeting(record: Fields, reading: Reading) -> _Meeting:
             turns.append(Passage(f"{' '.join(turn.text('speaker').split())}: {content}"))
     if not turns:
         raise record.error("meeting_transcripts", "at least one turn that says something")
-    asked: dict[str, _Asked] = {}
+    unique: dict[str, _Query] = {}
     for key in ("general_query_list", "specific_query_list"):
         queries = record.children(key)
-        for one in reading.each(lambda entry: _query(entry, places), queries):
-            asked.setdefault(one.question.casefold(), one)
-    if not asked:
+        for query in reading.each(lambda entry: _query(entry, places), queries):
+            unique.setdefault(query.question.casefold(), query)
+    if not unique:
         raise record.error("general_query_list", "at least one query")
-    return _Meeting(tuple(turns), tuple(asked.values()))
+    return _Meeting(tuple(turns), tuple(unique.values()))
 
 
-def _query(entry: Fields, places: Sequence[int | None]) -> _Asked:
+def _query(entry: Fields, places: Sequence[int | None]) -> _Query:
     question = " ".join(entry.text("query").split())
     answer = " ".join(entry.text("answer").split())
-    told = [places[turn] for turn in _turns(entry, len(places))]
-    return _Asked(question, answer, frozenset(place for place in told if place is not None))
+    spoken = [places[turn] for turn in _turns(entry, len(places))]
+    return _Query(question, answer, frozenset(place for place in spoken if place is not None))
 
 
 def _turns(entry: Fields, count: int) -> list[int]:
     """Those of `count` turns that are in the spans; some ends are not numbers, such as "19 "."""
-    found: list[int] = []
+    turns: list[int] = []
     for span in entry.items("relevant_text_span", []):
         ends = [str(end).strip() for end in span] if isinstance(span, list) else []
         if len(ends) != 2 or not all(end.isdecimal() for end in ends):
             raise entry.error("relevant_text_span", "pairs of turn numbers", span)
-        found += range(int(ends[0]), min(int(ends[1]) + 1, count))
-    return found
+        turns += range(int(ends[0]), min(int(ends[1]) + 1, count))
+    return turns

@@ -24,11 +24,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
-from finemem_env.data.files import Reading, bucket, parsed, read_jsonl
+from finemem_env.data.files import bucket, each_record, parsed
 from finemem_env.data.packing import FINAL_QUESTIONS, Passage
 from finemem_env.data.passages import PassageSource
 from finemem_env.data.source import SourceConfig, SourceSpec
@@ -40,7 +39,7 @@ _FORMS = ("respondentQuestions", "initiatorQuestions")  # the later one decides
 
 
 @dataclass(frozen=True, slots=True)
-class _Talk:
+class _FilmTalk:
     """A conversation: its turns, and the part before the first suggestion with what followed."""
 
     id: str
@@ -60,24 +59,24 @@ class RedialSource(PassageSource):
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
-        training = parsed(_parse, self.file("redial/train_data.jsonl"), self.reading)
-        testing = parsed(_parse, self.file("redial/test_data.jsonl"), self.reading)
+        training = parsed(each_record(_talk), self.file("redial/train_data.jsonl"), self.reading)
+        testing = parsed(each_record(_talk), self.file("redial/test_data.jsonl"), self.reading)
         self._titles = _all_titles(training, testing)
         shown = tuple(talk for talk in training if bucket(talk.id, 10) != 9)
-        asked = {
+        pools = {
             "train": shown,
             "val": tuple(talk for talk in training if bucket(talk.id, 10) == 9),
             "test": testing,
         }
         self._shown = shown
-        self._asked = [talk for talk in asked[config.split] if talk.opening and talk.suggested]
+        self._asked = [talk for talk in pools[config.split] if talk.opening and talk.suggested]
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
         """Hold out the questions' conversations, pack others."""
         targets = self.targets(rng)
         order = rng.permutation(len(self._asked))[:FINAL_QUESTIONS].tolist()
-        asked = [self._asked[i] for i in order]
-        held_out = {talk.id for talk in asked}
+        talks = [self._asked[i] for i in order]
+        held_out = {talk.id for talk in talks}
         passages = (
             Passage(self._shown[i].text)
             for i in rng.permutation(len(self._shown)).tolist()
@@ -92,22 +91,18 @@ class RedialSource(PassageSource):
                 metric="recall@5",
                 metadata={"titles": self._titles, "forms": talk.suggested},
             )
-            for talk in asked
+            for talk in talks
         ]
         return self.compose(index, [chunk.text for chunk in layout.chunks], questions)
 
 
 @lru_cache(maxsize=4)
-def _all_titles(*files: tuple[_Talk, ...]) -> list[str]:
+def _all_titles(*files: tuple[_FilmTalk, ...]) -> list[str]:
     """One list that all questions share."""
     return sorted({title for talks in files for talk in talks for title in talk.titles})
 
 
-def _parse(path: Path, reading: Reading) -> tuple[_Talk, ...]:
-    return tuple(reading.each(_talk, read_jsonl(path, reading)))
-
-
-def _talk(record: Fields) -> _Talk:
+def _talk(record: Fields) -> _FilmTalk:
     mentions = record.get("movieMentions")
     films = {
         key: " ".join(str(title).split())
@@ -125,7 +120,8 @@ def _talk(record: Fields) -> _Talk:
         mine = str(message.get("senderWorkerId")) == seeker
         if not raw:
             continue
-        turns.append(f"{'User' if mine else 'Recommender'}: {_named(raw, films)}")
+        text = _FILM.sub(lambda match: films.get(match[1], match[0]), raw)
+        turns.append(f"{'User' if mine else 'Recommender'}: {text}")
         said = [key for key in _FILM.findall(raw) if key in films]
         if not mine:
             for key in said:
@@ -136,7 +132,7 @@ def _talk(record: Fields) -> _Talk:
             opening.append(turns[-1])
             named |= {films[key] for key in said}
     asks = any(turn.startswith("User") for turn in opening)
-    return _Talk(
+    return _FilmTalk(
         id=str(record.get("conversationId")),
         text="\n".join(turns),
         opening="\n".join(opening) if asks else "",
@@ -147,18 +143,14 @@ def _talk(record: Fields) -> _Talk:
 
 def _marks(record: Fields) -> dict[str, Mapping[str, int]]:
     """What the forms say of each film; an empty form is a list."""
-    found: dict[str, Mapping[str, int]] = {}
+    marks: dict[str, Mapping[str, int]] = {}
     for form in _FORMS:
         answers = record.get(form)
         for key, about in answers.items() if isinstance(answers, Mapping) else ():
             if isinstance(about, Mapping):
-                found[str(key)] = {
+                marks[str(key)] = {
                     mark: int(about[mark])
                     for mark in ("suggested", "seen", "liked")
                     if isinstance(about.get(mark), int)
                 }
-    return found
-
-
-def _named(text: str, films: Mapping[str, str]) -> str:
-    return _FILM.sub(lambda match: films.get(match[1], match[0]), text)
+    return marks

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from finemem_env.data.files import Reading, bucket, parsed, read_json
+from finemem_env.data.files import Reading, bucket, parsed, read_json, split_of
 from finemem_env.data.packing import Passage
 from finemem_env.data.passages import PassageSource
 from finemem_env.data.source import SourceConfig, SourceSpec
@@ -31,7 +31,7 @@ from finemem_env.types import Episode, Evidence, Question
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _SpanQuestion:
     """A question with its golds and where the first of them is written: [start, end).
 
     Without golds there is no answer, and the span is the paragraph that fails to give one.
@@ -48,7 +48,7 @@ class _Asked:
 class _Paragraph:
     article: str
     passage: Passage
-    asked: tuple[_Asked, ...]
+    asked: tuple[_SpanQuestion, ...]
 
 
 class SquadSource(PassageSource):
@@ -73,25 +73,24 @@ class SquadSource(PassageSource):
         order = rng.permutation(len(self._paragraphs)).tolist()
         layout = self.pack((self._paragraphs[i].passage for i in order), targets)
         questions = [
-            _question(asked, evidence)
+            _question(question, evidence)
             for number in layout.passages
-            for asked in self._paragraphs[order[number]].asked
-            if (evidence := layout.evidence(number, asked.start, asked.end))
+            for question in self._paragraphs[order[number]].asked
+            if (evidence := layout.evidence(number, question.start, question.end))
         ]
         return self.extractive(rng, index, layout, questions)
 
 
-def _question(asked: _Asked, evidence: tuple[Evidence, ...]) -> Question:
-    if asked.answers:
-        return Question(asked.id, asked.question, asked.answers, evidence=evidence)
-    return Question(asked.id, asked.question, (NO_ANSWER,), unanswerable=True)
+def _question(question: _SpanQuestion, evidence: tuple[Evidence, ...]) -> Question:
+    if question.answers:
+        return Question(question.id, question.question, question.answers, evidence=evidence)
+    return Question(question.id, question.question, (NO_ANSWER,), unanswerable=True)
 
 
 def _split(article: str, full: bool) -> str:
-    part = bucket(article, 10)
     if full:
-        return "val" if part < 5 else "test"
-    return "train" if part < 8 else "val" if part == 8 else "test"
+        return "val" if bucket(article, 10) < 5 else "test"
+    return split_of(article)
 
 
 def _parse(path: Path, reading: Reading) -> tuple[_Paragraph, ...]:
@@ -109,35 +108,35 @@ def _parse(path: Path, reading: Reading) -> tuple[_Paragraph, ...]:
         return reading.each(paragraph, enumerate(fields.items("paragraphs")))
 
     articles = reading.each(article, enumerate(content.items("data")))
-    found = tuple(paragraph for article in articles for paragraph in article)
-    if not found and not reading.flaws:
+    paragraphs = tuple(paragraph for article in articles for paragraph in article)
+    if not paragraphs and not reading.flaws:
         raise content.error("data", "paragraphs")
-    return found
+    return paragraphs
 
 
 def _paragraph(fields: Fields, title: str, reading: Reading) -> _Paragraph:
     context = fields.text("context")
 
-    def asked(numbered: tuple[int, object]) -> _Asked:
+    def asked(numbered: tuple[int, object]) -> _SpanQuestion:
         spot = f"{fields.where}.qas[{numbered[0]}]"
         return _asked(Fields(numbered[1], spot, hint=reading.hint), context)
 
-    found = reading.each(asked, enumerate(fields.items("qas")))
-    return _Paragraph(title, Passage(context, title.replace("_", " ")), tuple(found))
+    questions = reading.each(asked, enumerate(fields.items("qas")))
+    return _Paragraph(title, Passage(context, title.replace("_", " ")), tuple(questions))
 
 
-def _asked(record: Fields, context: str) -> _Asked:
+def _asked(record: Fields, context: str) -> _SpanQuestion:
     name, question = record.text("id"), record.text("question")
     golds = [
         Fields(gold, f"{record.where}.answers[{n}]", hint=record.hint)
         for n, gold in enumerate(record.items("answers"))
     ]
     if record.flag("is_impossible"):
-        return _Asked(name, question, (), 0, len(context))
+        return _SpanQuestion(name, question, (), 0, len(context))
     if not golds:
         raise record.error("answers", "at least one answer, or is_impossible (SQuAD 2.0)")
     texts = tuple(dict.fromkeys(gold.text("text") for gold in golds))
     start = golds[0].index("answer_start")
     if start is None or not context.startswith(texts[0], start):
         raise golds[0].error("answer_start", f"the offset of {texts[0]!r} in the context")
-    return _Asked(name, question, texts, start, start + len(texts[0]))
+    return _SpanQuestion(name, question, texts, start, start + len(texts[0]))

@@ -57,14 +57,14 @@ def _parse(path: Path, reading: Reading) -> tuple[_Story, ...]:
 
 def _story(record: Fields, reading: Reading) -> _Story:
     text = unwrapped(record.text("document"))
-    asked = enumerate(record.items("questions"))
+    entries = enumerate(record.items("questions"))
 
     def question(numbered: tuple[int, object]) -> Question:
         number, entry = numbered
         where = f"{record.where}: questions[{number}]"
         return _question(Fields(entry, where, hint=record.hint), number)
 
-    questions = reading.each(question, asked)
+    questions = reading.each(question, entries)
     if not questions:
         raise record.error("questions", "at least one question")
     about = Fields(record.mapping("metadata"), f"{record.where}: metadata", hint=record.hint)
@@ -76,7 +76,7 @@ def _story(record: Fields, reading: Reading) -> _Story:
 
 
 def _question(record: Fields, number: int) -> Question:
-    responses = [one.text("response_text") for one in record.children("responses")]
+    responses = [response.text("response_text") for response in record.children("responses")]
     if not responses:
         raise record.error("responses", "at least one response")
     return Question(

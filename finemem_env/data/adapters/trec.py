@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,7 +37,7 @@ class TrecSource(LabelledSource):
     def parts(self) -> Parts:
         """Nine tenths of the training file, the other tenth (shown in "test"), and TREC_10."""
         fine = bool(self.spec.options.get("fine"))
-        read = _parse_fine if fine else _parse_coarse
+        read = _parse_fine if fine else _parse
         training = parsed(read, self.file("trec/train_5500.label"), self.reading)
         test = parsed(read, self.file("trec/TREC_10.label"), self.reading)
         if self.config.split == "test":
@@ -52,28 +53,23 @@ class FineTrecSource(TrecSource):
     knobs: ClassVar[Mapping[str, object]] = {"labels": 20, "exclude": ""}
 
 
-def _parse_coarse(path: Path, reading: Reading) -> Pool:
-    return _parse(path, reading, fine=False)
-
-
-def _parse_fine(path: Path, reading: Reading) -> Pool:
-    return _parse(path, reading, fine=True)
-
-
-def _parse(path: Path, reading: Reading, *, fine: bool) -> Pool:
+def _parse(path: Path, reading: Reading, *, fine: bool = False) -> Pool:
     def pair(numbered: tuple[int, str]) -> tuple[str, str]:
         number, line = numbered
-        found = _LINE.fullmatch(line.strip())
-        if found is None:
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
             raise DataError(
                 f"{path}, line {number}: expected '<COARSE>:<fine> <question>', found "
                 f"{line[:60]!r}. {reading.hint}"
             )
-        return found[3], f"{found[1]}:{found[2]}" if fine else found[1]
+        return match[3], f"{match[1]}:{match[2]}" if fine else match[1]
 
     numbered = enumerate(read_lines(path, reading, encoding="latin-1"), start=1)
-    told = [one for one in numbered if one[1].strip()]
-    pairs = reading.each(pair, told)
-    if not told:
+    entries = [entry for entry in numbered if entry[1].strip()]
+    pairs = reading.each(pair, entries)
+    if not entries:
         raise DataError(f"{path}: expected at least one question, found none. {reading.hint}")
     return make_pool(pairs)
+
+
+_parse_fine = partial(_parse, fine=True)

@@ -13,6 +13,7 @@ from finemem_env.data.dialogue import (
     join_labels,
     pack_sentences,
 )
+from finemem_env.data.passages import dated_chunks
 from finemem_env.data.published.dialects import Published
 from finemem_env.data.source import SourceConfig
 from finemem_env.types import Chunk
@@ -51,7 +52,4 @@ def cut_context(
         else dialogue_chunk(text, day, rng, openings)
         for text, day in zip(texts, days, strict=True)
     )
-    chunks = tuple(
-        Chunk(f"c{i}", text, day) for i, (text, day) in enumerate(zip(wrapped, days, strict=True))
-    )
-    return chunks, chosen
+    return dated_chunks(wrapped, days), chosen

@@ -14,15 +14,22 @@ evidence and no questions about single chunks.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from finemem_env.data.dialogue import header_date
-from finemem_env.data.files import bucket
-from finemem_env.data.published.dialects import Published, judged_under, known_rule, plain_name
+from finemem_env.data.files import bucket, split_of
+from finemem_env.data.published.dialects import (
+    ORIGINAL,
+    Published,
+    judged_under,
+    known_rule,
+    plain_name,
+)
 from finemem_env.data.published.parquet import (
+    Check,
     ParquetRow,
     Rows,
     given_path,
@@ -36,16 +43,68 @@ from finemem_env.fields import Fields
 from finemem_env.types import Chunk, Episode, Question
 
 COLUMNS = ("chunks", "questions_and_answers", "data_source")
-HUB_KNOBS: dict[str, object] = {
-    "path": "",
-    "hub": "",
-    "revision": "",
-    "data_source": "",
-    "judged": True,
-}
 
 
-class MemalphaSource(BaseSource):
+class PublishedRows(BaseSource):
+    """A source of the rows of published files, or of a hub's copy of them."""
+
+    knobs: ClassVar[Mapping[str, object]] = {
+        "path": "",
+        "hub": "",
+        "revision": "",
+        "data_source": "",
+        "judged": True,
+    }
+
+    def path(self) -> str:
+        """The file or folder that was given, "" for none."""
+        return str(self.difficulty["path"] or self.config.path or "")
+
+    def hub_rows(self, split: str, columns: Sequence[str], check: Check | None = None) -> Rows:
+        """The rows of a split of the hub that was given."""
+        hub, revision = (str(self.difficulty[knob]) for knob in ("hub", "revision"))
+        return hub_rows(hub, revision, split, columns, self.reading, check)
+
+    def hold(self, rows: Sequence[Fields], read: Rows) -> None:
+        """Take `rows` as the episodes: some of those that were read."""
+        self.rows = tuple(rows)
+        self.size: int | None = len(self.rows)
+        self.provenance: Mapping[str, str] = read.provenance
+        self.data_sources = frozenset(map(name_of, self.rows))
+
+    def select(self, rows: Iterable[Fields]) -> list[Fields]:
+        """The rows that the environment's competency and the knobs leave.
+
+        Raises:
+            ConfigError: none is left; says what there is.
+        """
+        wanted = {name.strip() for name in str(self.difficulty["data_source"]).split(",")} - {""}
+        named = [(name_of(row), row) for row in rows]
+        rules = {name: known_rule(name, self.name) for name, _ in named}
+        judged = [] if self.difficulty["judged"] else judged_under(frozenset(rules), "own")
+        kept = [
+            row
+            for name, row in named
+            if self.config.competency in (None, rules[name].competency)
+            and name not in judged
+            and (not wanted or plain_name(name) in wanted)
+        ]
+        if not kept:
+            held = (f"{plain_name(name)} ({rules[name].competency})" for name in sorted(rules))
+            raise ConfigError(
+                f"source {self.name!r}: no instance of split {self.config.split!r} fits competency "
+                f"{self.config.competency or 'any'} and {dict(self.difficulty)}; there is "
+                f"{', '.join(held) or 'nothing'}."
+            )
+        return kept
+
+    def processed(self, row: Fields, index: int) -> Episode:
+        """The episode of a row that holds chunks as they were cut."""
+        about = {"data_source": plain_name(name_of(row)), **self.provenance}
+        return processed_episode(row, self.episode_id(index), self.name, about)
+
+
+class MemalphaSource(PublishedRows):
     """The instances of a split whose competency is the environment's.
 
     Knobs:
@@ -59,8 +118,6 @@ class MemalphaSource(BaseSource):
     test.parquet is "test"; train.parquet is "train", less the tenth of it that is "val".
     """
 
-    knobs: ClassVar[Mapping[str, object]] = HUB_KNOBS
-
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
         if config.num_chunks is not None or config.chunk_tokens is not None:
@@ -69,96 +126,55 @@ class MemalphaSource(BaseSource):
                 "do not apply."
             )
         read = self._read()
-        rows = [row for row in read.rows if self._split_of(row, read) in ("", config.split)]
-        self._rows = select(self, rows, _name)
-        self.size: int | None = len(self._rows)
-        self.provenance: Mapping[str, str] = read.provenance
-        self.data_sources = frozenset(map(_name, self._rows))
+        own = [row.fields for row in read.rows if self._split_of(row) in ("", config.split)]
+        self.hold(self.select(own), read)
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
         """Instance `index`, as it is."""
-        row = self._rows[index]
-        return processed_episode(
-            Fields(row.values, row.where, hint=self.hint),
-            self.episode_id(index),
-            self.name,
-            known_rule(_name(row), row.where),
-            {"data_source": _name(row), **self.provenance},
-        )
+        return self.processed(self.rows[index], index)
 
     def _read(self) -> Rows:
-        hub, path = str(self.difficulty["hub"]), self._path()
-        split = "test" if self.config.split == "test" else "train"
-        if hub:
-            revision = str(self.difficulty["revision"])
-            return hub_rows(hub, revision, split, COLUMNS, self.reading, check_processed)
+        path, split = self.path(), "test" if self.config.split == "test" else "train"
+        if self.difficulty["hub"]:
+            return self.hub_rows(split, COLUMNS, processed_episode)
         if not path:
-            found = self.files(f"memalpha/{split}.parquet")
+            files = self.files(f"memalpha/{split}.parquet")
         else:
             named = given_path(path, self.hint)
-            found = sorted(named.glob(f"**/{split}*.parquet")) if named.is_dir() else [named]
-        if not found:
+            files = sorted(named.glob(f"**/{split}*.parquet")) if named.is_dir() else [named]
+        if not files:
             raise DataError(f"{path}: expected {split}*.parquet in it. {self.hint}")
-        return local_rows(one_set(found, self.hint), COLUMNS, self.reading, check_processed)
+        return local_rows(one_set(files, self.hint), COLUMNS, self.reading, processed_episode)
 
-    def _path(self) -> str:
-        return str(self.difficulty["path"] or self.config.path or "")
-
-    def _split_of(self, row: ParquetRow, read: Rows) -> str:
+    def _split_of(self, row: ParquetRow) -> str:
         """The split a row belongs to, "" for any."""
-        part = bucket(row.sha256, 10)
-        if self._path().endswith(".parquet"):
-            return "train" if part < 8 else "val" if part == 8 else "test"
+        if self.path().endswith(".parquet"):
+            return split_of(row.sha256)
         if self.config.split == "test":
             return ""
-        return "val" if part == 9 else "train"
-
-
-def select(source: BaseSource, rows: list[Any], name_of: Any) -> list[Any]:  # noqa: ANN401
-    """The rows that the environment's competency and the source's knobs leave.
-
-    Raises:
-        ConfigError: none is left; says what there is.
-    """
-    wanted = {one.strip() for one in str(source.difficulty["data_source"]).split(",")} - {""}
-    names = frozenset(name_of(row) for row in rows)
-    judged = set() if source.difficulty["judged"] else set(judged_under(names, "own"))
-    chosen = []
-    for row in rows:
-        name = name_of(row)
-        rule = known_rule(name, source.name)
-        fits = source.config.competency in (None, rule.competency)
-        if fits and name not in judged and (not wanted or plain_name(name) in wanted):
-            chosen.append(row)
-    if not chosen:
-        held = ", ".join(
-            f"{plain_name(name)} ({known_rule(name, source.name).competency})"
-            for name in sorted(names)
-        )
-        raise ConfigError(
-            f"source {source.name!r}: no instance of split {source.config.split!r} fits competency "
-            f"{source.config.competency or 'any'} and {dict(source.difficulty)}; there is "
-            f"{held or 'nothing'}."
-        )
-    return chosen
+        return "val" if bucket(row.sha256, 10) == 9 else "train"
 
 
 def processed_episode(
-    row: Fields, episode_id: str, source: str, rule: Published, metadata: Mapping[str, object]
+    row: Fields,
+    episode_id: str = "checked",
+    source: str = "memalpha",
+    metadata: Mapping[str, object] | None = None,
 ) -> Episode:
     """The episode of one row of the processed schema.
 
     Raises:
         DataError: `chunks` or `questions_and_answers` are not what they should be.
     """
+    rule = known_rule(name_of(row), row.where)
     chunks = json_list(row, "chunks")
     if not chunks or not all(isinstance(text, str) and text.strip() for text in chunks):
         raise row.error("chunks", "a JSON list of texts that are not blank")
-    asked = [
+    entries = [
         Fields(entry, f"{row.where}: questions_and_answers[{i}]", hint=row.hint)
         for i, entry in enumerate(json_list(row, "questions_and_answers"))
     ]
-    questions = [_question(fields, i, rule) for i, fields in enumerate(asked)]
+    questions = [_question(fields, i, rule) for i, fields in enumerate(entries)]
     known = tuple(question for question in questions if question is not None)
     if not known:
         raise row.error("questions_and_answers", "at least one question with an answer")
@@ -170,22 +186,28 @@ def processed_episode(
         chunks=tuple(Chunk(f"c{i}", text, header_date(text)) for i, text in enumerate(chunks)),
         questions=known,
         metadata={
-            **metadata,
+            **(metadata or {}),
             "instance_id": row.get("instance_id"),
             **({"questions_without_answer": dropped} if dropped else {}),
         },
     )
 
 
-def check_processed(row: ParquetRow, hint: str) -> None:
-    """Raise a DataError for a row that gives no episode."""
-    fields = Fields(row.values, row.where, hint=hint)
-    processed_episode(fields, "checked", "memalpha", known_rule(_name(row), row.where), {})
+def name_of(row: Fields) -> str:
+    """The sub-dataset of a row of either schema.
 
-
-def _name(row: ParquetRow) -> str:
-    """The sub-dataset of a row."""
-    return str(row.values["data_source"])
+    Raises:
+        DataError: the row is of neither.
+    """
+    metadata = row.get("metadata")
+    if "context" in row and isinstance(metadata, Mapping) and metadata.get("source"):
+        return f"{metadata['source']}{ORIGINAL}"
+    if isinstance(row.get("data_source"), str):
+        return row.text("data_source", "")
+    raise DataError(
+        f"{row.where}: expected rows with a context and metadata.source, or with chunks and "
+        f"data_source; found the columns {', '.join(map(repr, row))}."
+    )
 
 
 def json_list(row: Fields, key: str) -> list[Any]:
@@ -224,7 +246,7 @@ def answer_texts(answer: object) -> tuple[str, ...]:
     if isinstance(answer, Mapping):
         answer = answer.get("text")
     if isinstance(answer, list):
-        return tuple(dict.fromkeys(text for one in answer for text in answer_texts(one)))
+        return tuple(dict.fromkeys(text for entry in answer for text in answer_texts(entry)))
     if isinstance(answer, str | int | float) and not isinstance(answer, bool):
         missing = answer != answer or not str(answer).strip()  # NaN, as tables have it
         return () if missing else (str(answer),)

@@ -20,31 +20,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
 from finemem_env.data.files import Reading, parsed, read_json
 from finemem_env.data.published.context import cut_context
-from finemem_env.data.published.dialects import ORIGINAL, Published, known_rule, plain_name
+from finemem_env.data.published.dialects import Published, known_rule, plain_name
 from finemem_env.data.published.memalpha import (
-    HUB_KNOBS,
+    PublishedRows,
     answer_texts,
-    check_processed,
+    name_of,
     processed_episode,
-    select,
 )
 from finemem_env.data.published.parquet import (
     ParquetRow,
     Rows,
     given_path,
     hub_file,
-    hub_rows,
     local_rows,
     one_set,
 )
 from finemem_env.data.sessions import date_prefix
-from finemem_env.data.source import BaseSource, SourceConfig, SourceSpec
+from finemem_env.data.source import SourceConfig, SourceSpec
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields
 from finemem_env.scoring.titles import title_of
@@ -60,7 +57,7 @@ _CACHED_EPISODES = 8
 _ENTITIES = "entity2id.json"
 
 
-class MemoryAgentBenchSource(BaseSource):
+class MemoryAgentBenchSource(PublishedRows):
     """The contexts of the environment's competency, cut at run time, with all their questions.
 
     Knobs as of `memalpha`, where `path` is a folder (the default is memoryagentbench/ in data_dir)
@@ -70,8 +67,6 @@ class MemoryAgentBenchSource(BaseSource):
     project's own protocols 512 tokens for single facts and 4,096 otherwise, as published. The
     recommendations of ReDial need entity2id.json beside the parquet files.
     """
-
-    knobs: ClassVar[Mapping[str, object]] = HUB_KNOBS
 
     def __init__(self, spec: SourceSpec, config: SourceConfig) -> None:
         super().__init__(spec, config)
@@ -83,14 +78,10 @@ class MemoryAgentBenchSource(BaseSource):
         if config.num_chunks is not None:
             raise ConfigError(f"source {self.name!r}: num_chunks does not apply; use chunk_tokens.")
         read = self._read()
-        named = self.sound(_known, read.rows)
-        chosen = select(self, named, _name)
-        if any(_name(row).startswith("recsys") for row in chosen):
+        chosen = self.select(self.sound(_known, read.rows))
+        if any(name_of(row).startswith("recsys") for row in chosen):
             self._titles()
-        self._rows = self.sound(self._checked, chosen)
-        self.size: int | None = len(self._rows)
-        self.provenance: Mapping[str, str] = read.provenance
-        self.data_sources = frozenset(map(_name, self._rows))
+        self.hold(self.sound(self._checked, chosen), read)
         self._built: dict[int, Episode] = {}
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
@@ -102,39 +93,35 @@ class MemoryAgentBenchSource(BaseSource):
         return self._built[index]
 
     def _build(self, rng: np.random.Generator, index: int) -> Episode:
-        row = self._rows[index]
-        fields, name = Fields(row.values, row.where, hint=self.hint), _name(row)
-        rule = known_rule(name, row.where)
-        about = {"data_source": plain_name(name), **self.provenance}
-        if "context" not in row.values:
-            return processed_episode(fields, self.episode_id(index), self.name, rule, about)
-        chunks, chosen = cut_context(fields.text("context"), rule, self.config, rng)
+        row = self.rows[index]
+        if "context" not in row:
+            return self.processed(row, index)
+        rule = known_rule(name_of(row), row.where)
+        about = {"data_source": plain_name(name_of(row)), **self.provenance}
+        chunks, chosen = cut_context(row.text("context"), rule, self.config, rng)
         return Episode(
             episode_id=self.episode_id(index),
             competency=rule.competency,
             source=self.name,
             chunks=chunks,
-            questions=self._questions(fields, rule, name),
+            questions=self._questions(row, rule),
             metadata={**about, "original": True, **chosen},
         )
 
-    def _checked(self, row: ParquetRow) -> ParquetRow:
+    def _checked(self, row: Fields) -> Fields:
         """`row`, found to be sound; only its context is not cut, which is slow."""
-        fields = Fields(row.values, row.where, hint=self.hint)
-        if "context" in row.values:
-            fields.text("context")
-            if not self._questions(fields, known_rule(_name(row), row.where), _name(row)):
-                raise fields.error("questions", "at least one question")
-        else:
-            check_processed(row, self.hint)
+        if "context" not in row:
+            processed_episode(row)
+        elif row.text("context") and not self._questions(row, known_rule(name_of(row), row.where)):
+            raise row.error("questions", "at least one question")
         return row
 
-    def _questions(self, row: Fields, rule: Published, name: str) -> tuple[Question, ...]:
-        asked = row.texts("questions")
+    def _questions(self, row: Fields, rule: Published) -> tuple[Question, ...]:
+        questions = row.texts("questions")
         golds = row.items("answers")
-        if len(golds) != len(asked):
-            raise row.error("answers", f"{len(asked)} lists of golds, one a question")
-        titles = self._titles() if name.startswith("recsys") else {}
+        if len(golds) != len(questions):
+            raise row.error("answers", f"{len(questions)} lists of golds, one a question")
+        titles = self._titles() if name_of(row).startswith("recsys") else {}
         extras = Fields(row.mapping("metadata"), f"{row.where}: metadata", hint=self.hint)
         return tuple(
             Question(
@@ -148,7 +135,7 @@ class MemoryAgentBenchSource(BaseSource):
                 metadata=_metadata(extras, i, titles),
                 unanswerable="_abs" in _listed(extras, "question_ids", i),
             )
-            for i, (question, answers) in enumerate(zip(asked, golds, strict=True))
+            for i, (question, answers) in enumerate(zip(questions, golds, strict=True))
         )
 
     def _titles(self) -> Mapping[str, str]:
@@ -165,83 +152,66 @@ class MemoryAgentBenchSource(BaseSource):
             )
         return parsed(_read_titles, path, self.reading)
 
-    def _path(self) -> str:
-        return str(self.difficulty["path"] or self.config.path or "")
-
     def _folder(self) -> Path:
-        path = self._path()
+        path = self.path()
         if path:
             named = given_path(path, self.hint)
             return named if named.is_dir() else named.parent
         return self.file("memoryagentbench")
 
     def _read(self) -> Rows:
-        path, hub = self._path(), str(self.difficulty["hub"])
+        path = self.path()
         parts = [PARTS[one] for one in PARTS if self.config.competency in (None, one)]
-        if hub:
-            return self._read_hub(hub, parts)
+        if self.difficulty["hub"]:
+            return self._read_hub(parts)
         if path.endswith(".parquet"):
             return local_rows([given_path(path, self.hint)], (), self.reading)
         folder = self._folder()
-        found = [
+        paths = [
             file
             for part in parts
             if (files := sorted(folder.glob(f"**/{part}[-.]*parquet")))
             for file in one_set(files, self.hint)
         ]
-        if not found and (files := sorted(folder.glob("**/test*.parquet"))):
-            found = one_set(files, self.hint)
-        if not found:
+        if not paths and (files := sorted(folder.glob("**/test*.parquet"))):
+            paths = one_set(files, self.hint)
+        if not paths:
             raise DataError(
                 f"{folder}: expected {parts[0]}-*.parquet (or test.parquet of the processed set) "
                 f"in it. {self.hint}"
             )
-        return local_rows(found, (), self.reading)
+        return local_rows(paths, (), self.reading)
 
-    def _read_hub(self, hub: str, parts: Sequence[str]) -> Rows:
+    def _read_hub(self, parts: Sequence[str]) -> Rows:
         """The original's splits, or the processed set's "test"."""
-        revision = str(self.difficulty["revision"])
         try:
-            read = [hub_rows(hub, revision, part, (), self.reading) for part in parts]
+            read = [self.hub_rows(part, ()) for part in parts]
         except DataError as error:
             try:
-                return hub_rows(hub, revision, "test", (), self.reading)
+                return self.hub_rows("test", ())
             except DataError:
                 raise error from None
-        rows = tuple(row for one in read for row in one.rows)
+        rows = tuple(row for split in read for row in split.rows)
         return Rows.of(rows, read[0].commit)
 
 
-def _name(row: ParquetRow) -> str:
-    """The sub-dataset of a row of either schema."""
-    metadata = row.values.get("metadata")
-    if "context" in row.values and isinstance(metadata, Mapping) and metadata.get("source"):
-        return f"{metadata['source']}{ORIGINAL}"
-    if isinstance(row.values.get("data_source"), str):
-        return str(row.values["data_source"])
-    raise DataError(
-        f"{row.where}: expected rows with a context and metadata.source, or with chunks and "
-        f"data_source; found the columns {', '.join(map(repr, row.values))}."
-    )
-
-
-def _known(row: ParquetRow) -> ParquetRow:
+def _known(row: ParquetRow) -> Fields:
     """`row`, found to be of a sub-dataset that has a rule."""
-    known_rule(_name(row), row.where)
-    return row
+    known_rule(name_of(row.fields), row.fields.where)
+    return row.fields
 
 
 def _golds(row: Fields, answers: object, titles: Mapping[str, str]) -> tuple[str, ...]:
-    found = answer_texts(answers)
-    if not found:
+    golds = answer_texts(answers)
+    if not golds:
         raise row.error("answers", "at least one gold a question", answers)
     if not titles:
-        return found
-    ids = [one.strip() for text in found for one in text.split(",")]
-    for one in ids:
-        if one not in titles:
-            raise row.error("answers", f"entity ids of {_ENTITIES}", one)
-    return tuple(dict.fromkeys(titles[one] for one in ids))
+        return golds
+    ids = [entity.strip() for text in golds for entity in text.split(",")]
+    for entity in ids:
+        if entity not in titles:
+            raise row.error("answers", f"entity ids of {_ENTITIES}", entity)
+    return tuple(dict.fromkeys(titles[entity] for entity in ids))
 
 
 def _listed(extras: Fields, key: str, number: int) -> str:
@@ -253,16 +223,16 @@ def _listed(extras: Fields, key: str, number: int) -> str:
 
 def _metadata(extras: Fields, number: int, titles: Mapping[str, str]) -> dict[str, object]:
     """What metrics need beside the golds: question type, key points, titles."""
-    found: dict[str, object] = {}
+    metadata: dict[str, object] = {}
     for key, plural in (("question_type", "question_types"), ("question_date", "question_dates")):
         if value := _listed(extras, plural, number):
-            found[key] = value
+            metadata[key] = value
     points = extras.get("keypoints")
     if isinstance(points, list) and points:
-        found["keypoints"] = [str(point) for point in points]
+        metadata["keypoints"] = [str(point) for point in points]
     if titles:
-        found["titles"] = _unique_titles(tuple(titles.values()))
-    return found
+        metadata["titles"] = _unique_titles(tuple(titles.values()))
+    return metadata
 
 
 @lru_cache(maxsize=2)

@@ -18,25 +18,21 @@ from typing import Any
 from finemem_env.data.files import Reading, parsed
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.extras import load
+from finemem_env.fields import Fields
 
 _WHAT = "parquet data"
 _SHARD = re.compile(r"-\d+-of-(\d+)(?=\.parquet$)")
 
-
-Check = Callable[["ParquetRow", str], None]
-"""Raises a DataError for a row that cannot be used; the text ends every error."""
+Check = Callable[[Fields], object]
+"""Raises a DataError for a row that cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetRow:
-    """One row: its values by column, the SHA-256 of them as JSON, and its file and number there.
+    """One row: its values by column, and the SHA-256 of them as JSON. Rows are counted from 0."""
 
-    Rows are counted from 0.
-    """
-
-    values: Mapping[str, Any]
+    fields: Fields
     sha256: str
-    where: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +61,9 @@ def given_path(path: str, hint: str) -> Path:
     Raises:
         DataError: neither is there.
     """
-    found = Path(path)
-    if found.is_dir() or (found.suffix == ".parquet" and found.is_file()):
-        return found
+    given = Path(path)
+    if given.is_dir() or (given.suffix == ".parquet" and given.is_file()):
+        return given
     raise DataError(f"{path}: expected a folder or a file *.parquet that exists. {hint}")
 
 
@@ -192,10 +188,10 @@ def hub_file(name: str, revision: str, file: str) -> Path:
         return Path(name) / file
     hub = load("huggingface_hub", _WHAT)
     try:
-        found = hub.hf_hub_download(name, file, repo_type="dataset", revision=revision)
+        local = hub.hf_hub_download(name, file, repo_type="dataset", revision=revision)
     except Exception as error:
         raise DataError(f"{name}: {file} cannot be loaded: {error}.") from error
-    return Path(found)
+    return Path(local)
 
 
 def _commit(name: str, revision: str) -> str:
@@ -214,16 +210,16 @@ def _rows(
 ) -> list[ParquetRow]:
     def made(numbered: tuple[int, Mapping[str, Any]]) -> ParquetRow:
         number, record = numbered
-        row = ParquetRow(record, _digest(record), f"{where}, row {number} (counted from 0)")
+        fields = Fields(record, f"{where}, row {number} (counted from 0)", hint=reading.hint)
         if check is not None:
-            check(row, reading.hint)
-        return row
+            check(fields)
+        return ParquetRow(fields, _digest(record))
 
     return reading.each(made, enumerate(records))
 
 
-def _check_columns(found: Iterable[str], wanted: Sequence[str], where: str, hint: str) -> None:
-    names = list(found)
+def _check_columns(present: Iterable[str], wanted: Sequence[str], where: str, hint: str) -> None:
+    names = list(present)
     for column in wanted:
         if column not in names:
             raise DataError(

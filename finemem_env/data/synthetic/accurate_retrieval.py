@@ -32,12 +32,12 @@ class AccurateRetrievalSource(SyntheticSource):
         """One sentence a fact, every fact asked about at its chunk, some again at the end."""
         places = [t for t, quota in enumerate(draft.quotas) for _ in range(quota.facts)]
         facts = make_facts(draft, len(places))
-        asked: list[list[Emitter]] = [[] for _ in draft.quotas]
+        emitters: list[list[Emitter]] = [[] for _ in draft.quotas]
         for fact, t in zip(facts, places, strict=True):
             fact.place([t], draft.namer)
-            asked[t].append(fixed(fact.sentence(0)))
+            emitters[t].append(fixed(fact.sentence(0)))
         draft.subjects.extend(facts)
-        draft.write(asked, draft.hearsay)
+        draft.write(emitters, draft.hearsay)
         plain_probes(draft, facts)
         half = len(draft.quotas) / 2
         early = [fact for fact in facts if fact.chunks[0] < half]

@@ -107,14 +107,14 @@ class SyntheticSource(BaseSource):
     ) -> list[Chunk]:
         pools = draft.small_talk if self.difficulty["misaligned_chunk_questions"] else draft.pools
         limit = self.integer("chunk_questions")
-        found = []
+        chunks = []
         for t, (date, sentences) in enumerate(zip(draft.dates(), draft.sentences, strict=True)):
             header = draft.language().date.format(date=date)
             probes = pools[t][:limit]
             questions = tuple(p.question(f"{name}/c{t}/q{i}", others) for i, p in enumerate(probes))
             text = f"{header}\n{self._join(sentences)}"
-            found.append(Chunk(f"{name}/c{t}", text, date, questions))
-        return found
+            chunks.append(Chunk(f"{name}/c{t}", text, date, questions))
+        return chunks
 
     def _join(self, sentences: Sequence[str]) -> str:
         if self.separate_lines:
@@ -139,14 +139,14 @@ class SyntheticSource(BaseSource):
     def _count_questions(self) -> int:
         """The number asked for, or the default as far as the text allows."""
         most = max(1, int(self.capacity / self.facts_per_question))
-        asked = self.integer("questions")
-        if asked > most:
+        wanted = self.integer("questions")
+        if wanted > most:
             raise ConfigError(
-                f"difficulty['questions'] of {self.name!r}: {asked} final questions, but "
+                f"difficulty['questions'] of {self.name!r}: {wanted} final questions, but "
                 f"{self.length} chunks of this size answer at most {most}. Raise num_chunks, "
                 f"chunk_tokens or facts_per_chunk."
             )
-        return asked or min(max(1, round(self.questions_per_chunk * self.length)), most)
+        return wanted or min(max(1, round(self.questions_per_chunk * self.length)), most)
 
     def _measure_scale(self) -> tuple[float, float]:
         """Default-sized chunks that the smallest and largest chunk of `chunk_tokens` hold."""

@@ -2,91 +2,70 @@
 
 from __future__ import annotations
 
-from finemem_env.data.synthetic.grammar import EventForm, Language, Noise, Relation
+from finemem_env.data.synthetic.grammar import EventForm, Language, Noise, relations
 
-_RELATIONS = (
-    Relation(
-        "locker",
-        "code",
+_RELATIONS = relations(
+    locker=(
         "{p}的储物柜密码是{v}。",
         "{p}的储物柜密码是什么？",
         "用什么密码能打开{p}的储物柜？",
         "谁的储物柜密码是{v}？",
     ),
-    Relation(
-        "key",
-        "word",
+    key=(
         "{p}把备用钥匙放在{v}。",
         "{p}把备用钥匙放在哪里？",
         "{p}的备用钥匙在什么地方？",
         "谁把备用钥匙放在{v}？",
     ),
-    Relation(
-        "home",
-        "word",
+    home=(
         "{p}的家乡是{v}。",
         "{p}的家乡是哪里？",
         "{p}来自哪个家乡？",
         "谁的家乡是{v}？",
     ),
-    Relation(
-        "boat",
-        "word",
+    boat=(
         "{p}有一条名叫{v}的船。",
         "{p}的船名叫什么？",
         "{p}有一条什么船？",
         "谁有一条名叫{v}的船？",
     ),
-    Relation(
-        "badge",
-        "code",
+    badge=(
         "{p}的工牌编号是{v}。",
         "{p}的工牌编号是什么？",
         "{p}的工牌上写着什么编号？",
         "谁的工牌编号是{v}？",
     ),
-    Relation(
-        "workshop",
-        "word",
+    workshop=(
         "{p}在{v}租了一间作坊。",
         "{p}在哪里租了一间作坊？",
         "{p}租的作坊在什么地方？",
         "谁在{v}租了一间作坊？",
     ),
-    Relation(
-        "horse",
-        "word",
+    horse=(
         "{p}的马叫做{v}。",
         "{p}的马叫做什么？",
         "{p}给马取了什么名字？",
         "谁的马叫做{v}？",
     ),
-    Relation(
-        "dialect",
-        "word",
+    dialect=(
         "{p}教授{v}方言。",
         "{p}教授什么方言？",
         "向{p}能学到什么方言？",
         "谁教授{v}方言？",
     ),
-    Relation(
-        "account",
-        "code",
+    account=(
         "{p}的账户号码是{v}。",
         "{p}的账户号码是什么？",
         "{p}的账户用什么号码？",
         "谁的账户号码是{v}？",
     ),
-    Relation(
-        "cart",
-        "word",
+    cart=(
         "{p}把推车停在{v}。",
         "{p}把推车停在哪里？",
         "{p}的推车在什么地方？",
         "谁把推车停在{v}？",
     ),
 )
-
 _COUNT = EventForm(
     "{tail}{p}{d}。",
     "统计：{p}{d}，共{n}。",

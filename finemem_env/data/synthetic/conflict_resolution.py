@@ -41,13 +41,13 @@ class ConflictResolutionSource(SyntheticSource):
         places = allot(draft.draw, several, room)
         rest = [t for t, left in enumerate(room) for _ in range(left)]
         draft.draw.shuffle(rest)
-        asked: list[list[Emitter]] = [[] for _ in draft.quotas]
+        emitters: list[list[Emitter]] = [[] for _ in draft.quotas]
         for fact, chunks in zip(facts, [*places, *([t] for t in rest)], strict=True):
             fact.place(chunks, draft.namer)
             for version, t in enumerate(chunks):
-                asked[t].append(fixed(fact.sentence(version)))
+                emitters[t].append(fixed(fact.sentence(version)))
         draft.subjects.extend(facts)
-        draft.write(asked, draft.hearsay)
+        draft.write(emitters, draft.hearsay)
         plain_probes(draft, facts)
         changed, stable = facts[: len(several)], facts[len(several) :]
         share = self.share("changed")
@@ -68,5 +68,5 @@ class ConflictResolutionSource(SyntheticSource):
             spare -= 1
             if extra[i] == most:
                 open_facts.remove(i)
-        found = sorted((1 + count for count in extra), reverse=True)
-        return found + [1] * (statements - sum(found))
+        counts = sorted((1 + count for count in extra), reverse=True)
+        return counts + [1] * (statements - sum(counts))

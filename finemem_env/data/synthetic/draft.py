@@ -125,19 +125,19 @@ class EpisodeDraft:
     def dates(self) -> list[str]:
         """ISO dates, one a chunk, strictly later from chunk to chunk."""
         day = _EPOCH + self.draw.below(3650)
-        found = []
+        dates = []
         for _ in self.quotas:
             day += 1 + self.draw.below(4)
-            found.append(datetime.date.fromordinal(day).isoformat())
-        return found
+            dates.append(datetime.date.fromordinal(day).isoformat())
+        return dates
 
-    def write(self, asked: Sequence[Sequence[Emitter]], distractor: Emitter) -> None:
-        """Fill every chunk: `asked[t]`, then distractors and small talk, in random order.
+    def write(self, facts: Sequence[Sequence[Emitter]], distractor: Emitter) -> None:
+        """Fill every chunk: `facts[t]`, then distractors and small talk, in random order.
 
         Emitters are called in reading order, so that one that counts its calls counts events.
         """
         for t, quota in enumerate(self.quotas):
-            emitters = [*asked[t], *[distractor] * quota.distractors]
+            emitters = [*facts[t], *[distractor] * quota.distractors]
             emitters += [self._chatter] * quota.noise
             self.draw.shuffle(emitters)
             self.sentences[t] = [emit(t) for emit in emitters]
@@ -175,9 +175,9 @@ class EpisodeDraft:
         """A person that facts are about, if this talk has not had them yet; else a new one."""
         if self.subjects:
             subject = self.draw.choice(self.subjects)
-            told = (template, subject.person)
-            if subject.language is language and told not in self._told:
-                self._told.add(told)
+            pair = (template, subject.person)
+            if subject.language is language and pair not in self._told:
+                self._told.add(pair)
                 return subject.person
         return self.namer.person(language.code)
 
@@ -198,7 +198,7 @@ def allot(draw: Draw, counts: Sequence[int], room: list[int]) -> list[list[int]]
     The emptiest chunks come first, ties at random: what fits at all is then found. `room` is used
     up in place.
     """
-    found: list[list[int]] = []
+    places: list[list[int]] = []
     for count in counts:
         chosen: list[int] = []
         while len(chosen) < count:
@@ -209,5 +209,5 @@ def allot(draw: Draw, counts: Sequence[int], room: list[int]) -> list[list[int]]
             for t in ranked[: count - len(chosen)]:
                 room[t] -= 1
                 chosen.append(t)
-        found.append(sorted(chosen))
-    return found
+        places.append(sorted(chosen))
+    return places

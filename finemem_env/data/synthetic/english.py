@@ -2,91 +2,70 @@
 
 from __future__ import annotations
 
-from finemem_env.data.synthetic.grammar import EventForm, Language, Noise, Relation
+from finemem_env.data.synthetic.grammar import EventForm, Language, Noise, relations
 
-_RELATIONS = (
-    Relation(
-        "locker",
-        "code",
+_RELATIONS = relations(
+    locker=(
         "The locker code of {p} is {v}.",
         "What is the locker code of {p}?",
         "Which code opens the locker of {p}?",
         "Whose locker code is {v}?",
     ),
-    Relation(
-        "key",
-        "word",
+    key=(
         "{p} keeps the spare key in {v}.",
         "Where does {p} keep the spare key?",
         "In which place is the spare key of {p}?",
         "Who keeps the spare key in {v}?",
     ),
-    Relation(
-        "home",
-        "word",
+    home=(
         "The home town of {p} is {v}.",
         "What is the home town of {p}?",
         "Which town is home to {p}?",
         "Whose home town is {v}?",
     ),
-    Relation(
-        "boat",
-        "word",
+    boat=(
         "{p} owns a boat named {v}.",
         "Which boat does {p} own?",
         "How is the boat of {p} named?",
         "Who owns a boat named {v}?",
     ),
-    Relation(
-        "badge",
-        "code",
+    badge=(
         "The badge number of {p} is {v}.",
         "What is the badge number of {p}?",
         "Which number is on the badge of {p}?",
         "Whose badge number is {v}?",
     ),
-    Relation(
-        "workshop",
-        "word",
+    workshop=(
         "{p} rents a workshop in {v}.",
         "Where does {p} rent a workshop?",
         "In which town is the workshop of {p}?",
         "Who rents a workshop in {v}?",
     ),
-    Relation(
-        "horse",
-        "word",
+    horse=(
         "The horse of {p} is called {v}.",
         "What is the horse of {p} called?",
         "Which name does the horse of {p} have?",
         "Whose horse is called {v}?",
     ),
-    Relation(
-        "dialect",
-        "word",
+    dialect=(
         "{p} teaches the {v} dialect.",
         "Which dialect does {p} teach?",
         "What dialect is taught by {p}?",
         "Who teaches the {v} dialect?",
     ),
-    Relation(
-        "account",
-        "code",
+    account=(
         "The account number of {p} is {v}.",
         "What is the account number of {p}?",
         "Which number has the account of {p}?",
         "Whose account number is {v}?",
     ),
-    Relation(
-        "cart",
-        "word",
+    cart=(
         "{p} parked the cart in {v}.",
         "Where has {p} parked the cart?",
         "In which place is the cart of {p}?",
         "Who parked the cart in {v}?",
     ),
 )
-
 _COUNT = EventForm(
     "{p} {d}{tail}.",
     "Tally: {p} {d} {n}.",

@@ -63,14 +63,14 @@ class Fact:
 
 def make_facts(draft: EpisodeDraft, count: int) -> list[Fact]:
     """`count` facts, one to three for a person, no person and relation twice; nothing placed."""
-    found: list[Fact] = []
-    while len(found) < count:
+    facts: list[Fact] = []
+    while len(facts) < count:
         language = draft.language()
         person = draft.namer.person(language.code)
         relations = draft.draw.sample(language.relations, 1 + draft.draw.below(_MOST_RELATIONS))
-        found += [Fact(language, relation, person) for relation in relations]
-    draft.draw.shuffle(found)
-    return found[:count]
+        facts += [Fact(language, relation, person) for relation in relations]
+    draft.draw.shuffle(facts)
+    return facts[:count]
 
 
 def plain_probes(draft: EpisodeDraft, facts: list[Fact]) -> None:

@@ -27,6 +27,18 @@ class Relation:
     inverse: str
 
 
+# What is asked about a person by a code; by an invented word everything else.
+_CODES = ("locker", "badge", "account")
+
+
+def relations(**wordings: tuple[str, str, str, str]) -> tuple[Relation, ...]:
+    """The relations by name, each with its statement, final, alternate and inverse question."""
+    return tuple(
+        Relation(name, "code" if name in _CODES else "word", *texts)
+        for name, texts in wordings.items()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class EventForm:
     """An event that is asked about only in sum. `tally` is the canonical sentence that answers.

@@ -29,7 +29,7 @@ Shape = Literal["fact", "count", "order", "team"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class _SentenceForm:
     """One recognisable sentence form. `name` is its relation, or "" for a form that adds up."""
 
     shape: Shape
@@ -51,29 +51,33 @@ def _compile(template: str, slots: dict[str, str]) -> re.Pattern[str]:
     return re.compile(pattern + re.escape(template[end:]))
 
 
-def _statements(language: Language) -> list[_Form]:
+def _statements(language: Language) -> list[_SentenceForm]:
     slots = {"p": language.person, "v": language.value, "tail": _any_of(language.tails)}
     deeds = slots | {"d": _any_of(language.deeds)}
     teams = slots | {"d": _any_of(language.teams)}
     return [
         *(
-            _Form("fact", relation.name, language, _compile(relation.statement, slots))
+            _SentenceForm("fact", relation.name, language, _compile(relation.statement, slots))
             for relation in language.relations
         ),
-        _Form("count", "", language, _compile(language.count.event, deeds)),
-        _Form("order", "", language, _compile(language.order.event, slots)),
-        _Form("team", "", language, _compile(language.team.event, teams)),
+        _SentenceForm("count", "", language, _compile(language.count.event, deeds)),
+        _SentenceForm("order", "", language, _compile(language.order.event, slots)),
+        _SentenceForm("team", "", language, _compile(language.team.event, teams)),
     ]
 
 
-def _tallies(language: Language) -> list[_Form]:
+def _tallies(language: Language) -> list[_SentenceForm]:
     several = f"{language.value}(?:{re.escape(language.comma)}{language.value})*"
     slots = {"p": language.person, "d": _any_of(language.deeds), "s": ".+?"}
     count = slots | {"n": rf"\d+{_any_of(language.times)}"}
     return [
-        _Form("count", "", language, _compile(language.count.tally, count)),
-        _Form("order", "", language, _compile(language.order.tally, slots | {"v": several})),
-        _Form("team", "", language, _compile(language.team.tally, slots | {"v": language.value})),
+        _SentenceForm("count", "", language, _compile(language.count.tally, count)),
+        _SentenceForm(
+            "order", "", language, _compile(language.order.tally, slots | {"v": several})
+        ),
+        _SentenceForm(
+            "team", "", language, _compile(language.team.tally, slots | {"v": language.value})
+        ),
     ]
 
 
@@ -85,7 +89,7 @@ ASKED_PATTERNS: tuple[re.Pattern[str], ...] = tuple(form.pattern for form in _AS
 TALLY_PATTERNS: tuple[re.Pattern[str], ...] = tuple(form.pattern for form in _TALLIES)
 
 
-def _find(forms: list[_Form], sentence: str) -> tuple[_Form, re.Match[str]] | None:
+def _find(forms: list[_SentenceForm], sentence: str) -> tuple[_SentenceForm, re.Match[str]] | None:
     for form in forms:
         match = form.pattern.fullmatch(sentence)
         if match:
@@ -116,10 +120,10 @@ def fact_key(sentence: str) -> tuple[str, str] | None:
     example = _example(sentence)
     if example is not None:
         return example[0], "label"
-    found = _find(_ASKED, sentence) or _find(_TALLIES, sentence)
-    if found is None:
+    hit = _find(_ASKED, sentence) or _find(_TALLIES, sentence)
+    if hit is None:
         return None
-    form, match = found
+    form, match = hit
     if form.shape == "count":
         return match["p"], match["d"]
     if form.shape == "team":
@@ -137,10 +141,10 @@ def merge(stored: str | None, sentence: str) -> str:
         stored: the stored sentence with `fact_key(sentence)`, None when there is none.
         sentence: a sentence just read.
     """
-    found = _find(_ASKED, sentence)
-    if found is None or found[0].shape == "fact":
+    hit = _find(_ASKED, sentence)
+    if hit is None or hit[0].shape == "fact":
         return sentence
-    form, event = found
+    form, event = hit
     before = None if stored is None else _tally_match(form.shape, stored)
     if form.shape == "count":
         return _count(form.language, event, before)

@@ -48,20 +48,20 @@ class LongRangeUnderstandingSource(SyntheticSource):
         """Spread the events, fill up with plain facts, and ask for the sums at the end."""
         room = [quota.facts for quota in draft.quotas]
         runs = self._runs(draft, sum(room))
-        asked: list[list[Emitter]] = [[] for _ in draft.quotas]
+        emitters: list[list[Emitter]] = [[] for _ in draft.quotas]
         for run, chunks in zip(
             runs, allot(draft.draw, [len(r.lines) for r in runs], room), strict=True
         ):
             for t in chunks:
-                asked[t].append(run.emit)
+                emitters[t].append(run.emit)
         places = [t for t, left in enumerate(room) for _ in range(left)]
         draft.draw.shuffle(places)
         facts = make_facts(draft, len(places))
         for fact, t in zip(facts, places, strict=True):
             fact.place([t], draft.namer)
-            asked[t].append(fixed(fact.sentence(0)))
+            emitters[t].append(fixed(fact.sentence(0)))
         draft.subjects.extend([*runs, *facts])
-        draft.write(asked, draft.hearsay)
+        draft.write(emitters, draft.hearsay)
         run_probes(draft, runs)
         plain_probes(draft, facts)
         tallied = round(self.share("aggregates") * self.questions)

@@ -35,7 +35,7 @@ _HEIGHTS = tuple(height for height in range(1, _MOST + 1) if height != CHART_TOK
 KINDS = ("sign", "chart", "dial")
 
 
-class _Asked(NamedTuple):
+class _MediumQuestion(NamedTuple):
     """What a medium answers: two wordings of a question, and the answer."""
 
     final: str
@@ -48,7 +48,7 @@ class _Drawn(NamedTuple):
 
     kind: str
     medium: Medium
-    asked: tuple[_Asked, ...]
+    asked: tuple[_MediumQuestion, ...]
     captioned: bool
 
 
@@ -85,14 +85,14 @@ class MediaSource(BaseSource):
                 "sentences_per_chunk with difficulty=…"
             )
         self.length = config.num_chunks or _CHUNKS
-        self._each, self._talk, asked = (
+        self._each, self._talk, count = (
             int(str(self.difficulty[knob]))
             for knob in ("media_per_chunk", "sentences_per_chunk", "questions")
         )
-        self.questions = asked or self.length * self._each
+        self.questions = count or self.length * self._each
         if self.questions > self.length * self._each:
             raise ConfigError(
-                f"difficulty['questions'] of {spec.name!r}: {asked} final questions, but there are "
+                f"difficulty['questions'] of {spec.name!r}: {count} final questions, but there are "
                 f"{self.length * self._each} media. Raise num_chunks or media_per_chunk."
             )
         chosen = str(self.difficulty["kinds"])
@@ -108,13 +108,13 @@ class MediaSource(BaseSource):
         number = index * len(SPLITS) + SPLITS.index(self.config.split)
         namer = Namer(draw, number % DISTINCT_NUMBERS)
         drawn = self._media(draw, namer)
-        codes = tuple(one.answer for media in drawn for d in media for one in d.asked)
+        codes = tuple(question.answer for media in drawn for d in media for question in d.asked)
         excluded = {"chart": tuple(map(str, range(_MOST + 1)))}
         name = self.episode_id(index)
         finals = [
-            self._question(draw.choice(one.asked), one, t, excluded.get(one.kind, codes))
+            self._question(draw.choice(medium.asked), medium, t, excluded.get(medium.kind, codes))
             for t, media in enumerate(drawn)
-            for one in media
+            for medium in media
         ]
         finals = draw.sample(finals, self.questions)
         chunks = []
@@ -129,7 +129,7 @@ class MediaSource(BaseSource):
             )
             talk = " ".join(_small_talk(draw, namer) for _ in range(self._talk))
             text = f"Date: {date}.\n{talk}"
-            pictures = tuple(one.medium for one in media)
+            pictures = tuple(medium.medium for medium in media)
             chunks.append(Chunk(f"{name}/c{t}", text, date, probes, media=pictures))
         return Episode(
             episode_id=name,
@@ -143,23 +143,28 @@ class MediaSource(BaseSource):
     def _media(self, draw: Draw, namer: Namer) -> list[list[_Drawn]]:
         """What every chunk shows; the captioned ones are a share of all, at random."""
         count = self.length * self._each
-        told = round(float(str(self.difficulty["captioned"])) * count)
-        flags = [True] * told + [False] * (count - told)
+        spelled = round(float(str(self.difficulty["captioned"])) * count)
+        flags = [True] * spelled + [False] * (count - spelled)
         draw.shuffle(flags)
         made = [_draw(draw.choice(self._kinds), draw, namer, captioned) for captioned in flags]
         return [made[t * self._each : (t + 1) * self._each] for t in range(self.length)]
 
     def _question(
-        self, asked: _Asked, one: _Drawn, t: int, excluded: tuple[str, ...], probe: str = ""
+        self,
+        question: _MediumQuestion,
+        medium: _Drawn,
+        t: int,
+        excluded: tuple[str, ...],
+        probe: str = "",
     ) -> Question:
         """A final question, or a chunk question whose id begins with `probe`."""
-        text = asked.probe if probe else asked.final
+        text = question.probe if probe else question.final
         return Question(
             id=f"{probe or 'q'}/{text}",
             question=text,
-            answers=(asked.answer,),
+            answers=(question.answer,),
             evidence=(Evidence(t),),
-            metadata={"medium": one.kind, "captioned": one.captioned},
+            metadata={"medium": medium.kind, "captioned": medium.captioned},
             excluded=excluded,
         )
 
@@ -189,21 +194,21 @@ def _draw(kind: str, draw: Draw, namer: Namer, captioned: bool) -> _Drawn:
         probe = f"What is the number that {person} dials?"
     caption = f"{about}: {code}." if captioned else f"{about}."
     medium = Medium("audio" if kind == "dial" else "image", caption, data)
-    return _Drawn(kind, medium, (_Asked(final, probe, code),), captioned)
+    return _Drawn(kind, medium, (_MediumQuestion(final, probe, code),), captioned)
 
 
 def _chart(draw: Draw, person: str, captioned: bool) -> _Drawn:
     start = draw.below(len(_DAYS) - _BARS + 1)
     bars = {day: draw.choice(_HEIGHTS) for day in _DAYS[start : start + _BARS]}
     about = f"Crates sold by {person}"
-    told = " ".join(f"{about}: {day} {height}." for day, height in bars.items())
-    asked = tuple(
-        _Asked(
+    caption = " ".join(f"{about}: {day} {height}." for day, height in bars.items())
+    questions = tuple(
+        _MediumQuestion(
             f"How many crates were sold by {person} on {day}?",
             f"On {day}, how many crates were sold by {person}?",
             str(height),
         )
         for day, height in bars.items()
     )
-    medium = Medium("image", told if captioned else f"{about}.", draw_chart(bars, _MOST))
-    return _Drawn("chart", medium, asked, captioned)
+    medium = Medium("image", caption if captioned else f"{about}.", draw_chart(bars, _MOST))
+    return _Drawn("chart", medium, questions, captioned)

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from finemem_env.media import write_png, write_wav
+from finemem_env.data.synthetic.png import write_png
+from finemem_env.data.synthetic.wav import write_wav
 
 # Five columns a glyph, the lowest bit on top.
 _GLYPHS = """

@@ -47,7 +47,7 @@ class EventRun:
 
     def chunk_probes(self) -> list[tuple[int, Probe, Probe]]:
         """(chunk, question, the same in other words) for each chunk that changes the answer."""
-        found = []
+        probes = []
         for k, (t, _) in enumerate(self.history):
             golds = self.answers[k]
             later = [
@@ -60,17 +60,17 @@ class EventRun:
             first, second = (
                 Probe(text, golds, evidence, until, kind=self.kind) for text in self.alternates
             )
-            found.append((t, first, second))
-        return found
+            probes.append((t, first, second))
+        return probes
 
 
 def run_probes(draft: EpisodeDraft, runs: list[EventRun]) -> None:
     """Add the chunk questions on all runs to the pools, every run's first wording first."""
-    found = [entry for run in runs for entry in run.chunk_probes()]
-    draft.draw.shuffle(found)
-    for t, first, _ in found:
+    probes = [entry for run in runs for entry in run.chunk_probes()]
+    draft.draw.shuffle(probes)
+    for t, first, _ in probes:
         draft.pools[t].append(first)
-    for t, _, second in found:
+    for t, _, second in probes:
         draft.pools[t].append(second)
 
 
@@ -158,9 +158,9 @@ def team_run(draft: EpisodeDraft) -> EventRun:
 def _completed(joins: list[tuple[str, str]]) -> list[str]:
     """Who joined both teams, in the order in which each got there."""
     seen: set[str] = set()
-    found = []
+    complete = []
     for person, _ in joins:
         if person in seen:
-            found.append(person)
+            complete.append(person)
         seen.add(person)
-    return found
+    return complete

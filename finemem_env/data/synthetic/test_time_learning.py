@@ -78,8 +78,8 @@ class TestTimeLearningSource(SyntheticSource):
         """Examples label by label, neighbours mixed; held-out texts spread over the labels."""
         places = [t for t, quota in enumerate(draft.quotas) for _ in range(quota.facts)]
         texts = _Texts(draft, self.integer("labels") or max(2, self.length))
-        asked = texts.examples(places)
-        draft.write(asked, texts.unverified)
+        emitters = texts.examples(places)
+        draft.write(emitters, texts.unverified)
         for t, pool in enumerate(draft.pools):
             present = [label for label in texts.labels if any(e.chunk == t for e in label.examples)]
             for i in range(self.integer("chunk_questions")):
@@ -114,15 +114,15 @@ class _Texts:
             part = order[start : start + window]
             draw.shuffle(part)
             order[start : start + window] = part
-        found: list[list[Emitter]] = [[] for _ in self.draft.quotas]
+        emitters: list[list[Emitter]] = [[] for _ in self.draft.quotas]
         for t, i in zip(places, order, strict=True):
             label = self.labels[i]
             first = len(label.examples) % _OWN
             own = (first, (first + 1) % _OWN)
             line = f"{self._text(label, own)} label: {label.name}"
             label.examples.append(_Example(t, own, line))
-            found[t].append(fixed(line))
-        return found
+            emitters[t].append(fixed(line))
+        return emitters
 
     def unverified(self, t: int) -> str:
         """A line with the words of one label and the name of another."""

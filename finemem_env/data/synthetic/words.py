@@ -91,13 +91,13 @@ class Alphabet:
         return self._spell(number, self.first_digits)
 
     def _spell(self, number: int, digits: int) -> str:
-        found, carry = "", 0
+        word, carry = "", 0
         for part in self.parts[:digits]:
             number, digit = divmod(number, len(part))
             # Each digit is shifted by those before it, so that neighbours look nothing alike.
-            found += part[(digit + carry) % len(part)]
+            word += part[(digit + carry) % len(part)]
             carry = carry * 31 + digit
-        return found.capitalize() if self.capital else found
+        return word.capitalize() if self.capital else word
 
 
 _ONSETS = tuple("bdfghjklmnprstvwyz")
@@ -147,8 +147,8 @@ class Namer:
             last = (number * _STEP + first * _MIX) % lasts
             if attempt > _PATIENCE:
                 last = self._draw.below(lasts)
-            given = alphabet.spell_first(first)
-            name = given + alphabet.separator + alphabet.spell(last)
+            first_name = alphabet.spell_first(first)
+            name = first_name + alphabet.separator + alphabet.spell(last)
             if self._take(name):
                 self.people.append(name)
                 return name
@@ -163,19 +163,19 @@ class Namer:
         """A new invented word, with a capital where the language has them."""
         alphabet = ALPHABETS[language]
         while True:
-            found = alphabet.spell(self._draw.below(alphabet.count))
-            if self._take(found):
-                self.words.append(found)
-                return found
+            word = alphabet.spell(self._draw.below(alphabet.count))
+            if self._take(word):
+                self.words.append(word)
+                return word
 
     def code(self) -> str:
         """A new code of two letters and three digits: one word to the package's own tokenizer."""
         while True:
             letters = self._draw.choice(_CODE_LETTERS) + self._draw.choice(_CODE_LETTERS)
-            found = f"{letters}{self._draw.below(1000):03d}"
-            if self._take(found):
-                self.words.append(found)
-                return found
+            code = f"{letters}{self._draw.below(1000):03d}"
+            if self._take(code):
+                self.words.append(code)
+                return code
 
     def _take(self, name: str) -> bool:
         if name in self._used:

@@ -16,8 +16,10 @@ from baselines.agents import AGENTS, CONFIGURED, STORES, make_agent
 from baselines.benchmark import main as benchmark
 from baselines.runs.folder import RunFolder
 from baselines.stores.clients import Client, Server
+from baselines.stores.embedders import make_embedder
 from baselines.stores.graphiti import fact_text, read_time
 from baselines.stores.library import Keys
+from baselines.stores.relay import Relay
 from finemem_env.backends.usage import Ledger
 from finemem_env.errors import ConfigError
 from tests.backends.servers import Response, StubServer
@@ -34,6 +36,7 @@ PACKAGES = {
     "llama_index": "llama_index",
     "txtai": "txtai",
     "graphiti": "graphiti_core",
+    "letta": "letta_client",
 }
 PLACE = {"name": "openai", "model": "stub", "base_url": "http://127.0.0.1:9/v1"}
 
@@ -164,6 +167,34 @@ def test_an_outage_that_a_library_swallows_is_raised() -> None:
     spent = ledger.spent()["manager"]
     assert (spent.calls, spent.prompt_tokens, spent.reply_tokens) == (4, 11, 4)
     assert spent.seconds > 0
+
+
+def test_what_a_relay_is_asked_is_counted_and_asked_once(server: MemoryServer) -> None:
+    import openai
+
+    ledger = Ledger()
+    with ledger.open():
+        one, embedder = client(server), make_embedder(PLACE | {"base_url": server.url}, "here")
+        relay = Relay(one, embedder)
+    with openai.OpenAI(base_url=relay.url, api_key="unused") as system:  # retries twice by itself
+        rows = system.embeddings.create(model="given", input=["a red key", "a gate"]).data
+        assert rows[1].embedding == pytest.approx(embedder.embed(["a gate"])[0])
+        messages: Any = [{"role": "user", "content": "Content for analysis: Mara"}]
+        reply = system.chat.completions.create(model="stub", messages=messages, temperature=0.5)
+        assert "Mara" in str(reply.choices[0].message.content)
+        assert server.seen[-1].json["temperature"] == 0.5
+        server.down = {"/chat/completions"}
+        with (
+            pytest.raises(openai.InternalServerError, match="503"),
+            one.watched(),
+            suppress(openai.InternalServerError),
+        ):
+            system.chat.completions.create(model="stub", messages=messages)
+    relay.close()
+    spent = ledger.spent()
+    assert (
+        (spent["embeddings"].calls, spent["manager"].calls) == (1, 2) == (1, len(server.seen) - 1)
+    )
 
 
 def test_keys_are_numbers_by_when_they_came() -> None:

@@ -14,6 +14,7 @@ import sys
 import threading
 from typing import Any
 
+from baselines.managers.scripted import pack
 from finemem_env.text import approx_tokens, split_sentences
 from tests.backends.servers import Response, Seen, ServerBase, chat_completion
 
@@ -78,9 +79,12 @@ class MemoryServer(ServerBase):
         form = body.get("response_format", {}).get("json_schema", {}).get("name")
         if form in GRAPHITI or form == "ExtractedEdges":
             return _json(GRAPHITI.get(form) or self._facts(last))
+        tools = [one["function"]["name"] for one in body.get("tools", [])]
+        if "archival_memory_insert" in tools:
+            return self._letta(body["messages"])
         if "## New Messages" in last:
             return self._mem0(last)
-        if body.get("tools"):
+        if tools:
             return self._langmem(last)
         if "Content for analysis:" in last:
             note = last.split("Content for analysis:")[1].strip()
@@ -127,6 +131,28 @@ class MemoryServer(ServerBase):
             for i, one in enumerate(self._sentences(told))
         ]
         return chat_completion(None, tool_calls=calls)
+
+    def _letta(self, messages: Any) -> bytes:  # noqa: ANN401
+        """One tool call after the other: the first sentence into the block, the rest archived."""
+        users = [i for i, one in enumerate(messages) if one["role"] == "user"]
+        turn = max(i for i in users if '"type": "' not in messages[i]["content"])  # no heartbeat
+        done = sum(one["role"] == "tool" for one in messages[turn:])
+        sentences = list(split_sentences(messages[turn]["content"]))
+        plan: list[tuple[str, dict[str, Any]]] = [
+            ("archival_memory_insert", {"content": piece})
+            for piece in pack(sentences[1:] or sentences, 80)
+        ]
+        if sentences[1:]:
+            plan.append(("memory_insert", {"label": "human", "new_str": sentences[0]}))
+        if done < len(plan):
+            name, given = plan[done]
+            given |= {"request_heartbeat": True}
+        else:
+            self.told.append(messages[turn]["content"])
+            name, given = "send_message", {"message": "Noted."}
+        function = {"name": name, "arguments": json.dumps({"thinking": "So be it.", **given})}
+        call = {"id": f"c{len(messages)}", "type": "function", "function": function}
+        return chat_completion(None, tool_calls=[call])
 
     def _evolve(self, prompt: str) -> bytes:
         """Every neighbour gets a new context, so that older notes change."""

@@ -1,6 +1,7 @@
 """Memory libraries as they are installed, against a loopback server: `tox run -e system-mem0`, …
 
-A library that is not installed is left out; $FINEMEM_SYSTEM names one that must be there.
+A library that is not installed is left out; $FINEMEM_SYSTEM names the one that must be there, and
+is then the only one: some bring others.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ MODULES = {
     "llama_index": "llama_index",
     "txtai": "txtai",
     "graphiti": "graphiti_core",
+    "letta": "letta_client",
 }
 ASKED = os.environ.get("FINEMEM_SYSTEM", "")
 KEYWORDS: dict[str, Any] = {"split": "test", "num_chunks": 3, "chunk_questions": 0}
-NAMES = [name for name, module in MODULES.items() if name == ASKED or find_spec(module)]
+NAMES = [ASKED] if ASKED else [name for name, module in MODULES.items() if find_spec(module)]
 if not NAMES:
     pytest.skip("needs a memory library: tox run -e system-mem0, ...", allow_module_level=True)
+REVISED = {"a_mem", "letta"}  # whose notes, and whose block, change
 every_system = pytest.mark.parametrize("name", NAMES)
 outages = pytest.mark.parametrize(
     ("name", "path"),
@@ -114,7 +117,7 @@ def test_it_finds_what_it_was_told_and_plays_the_same_twice(
     assert any(one.shown for one in trace.answers)
     written = {one["op"] for step in trace.steps for one in json.loads(step.action)}
     assert "INSERT" in written
-    assert ("UPDATE" in written) is (name == "a_mem")  # whose notes are revised
+    assert ("UPDATE" in written) is (name in REVISED)
 
 
 @outages
@@ -141,4 +144,19 @@ def test_what_was_refused_is_gone_from_it(name: str, server: MemoryServer) -> No
     assert len(found) == 1
     assert "4711" in dict(store.items())[found[0]]
     assert keys[0] not in store.search("The red key opens the cellar.", 10)
+    store.close()
+
+
+@pytest.mark.skipif("letta" not in NAMES, reason="letta is not installed")
+def test_an_edit_of_lettas_block_that_was_refused_is_taken_back(server: MemoryServer) -> None:
+    store: Any = load_reference("store", STORES["letta"].factory)(**arguments("letta", server))
+    store.add("It rains. The red key opens the cellar.", None)
+    (key, text), *passages = store.items()
+    assert text == "It rains."
+    store.add("It snows. Mara lives in Osta.", None)
+    assert (key, "It rains.\nIt snows.") in store.items()
+    store.forget([key])
+    assert store.items()[0] == (key, text)
+    assert len(store.items()) == len(passages) + 2
+    assert store.search("Where does Mara live?", 2)[0] == key  # always seen, so always found
     store.close()

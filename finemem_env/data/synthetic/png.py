@@ -33,11 +33,11 @@ def write_png(pixels: NDArray[np.uint8]) -> bytes:
 def _stored(raw: bytes) -> bytes:
     """A zlib stream of stored blocks."""
     blocks = [raw[start : start + _BLOCK] for start in range(0, len(raw), _BLOCK)]
-    found = b"\x78\x01"
+    stream = b"\x78\x01"
     for number, block in enumerate(blocks, start=1):
         size = len(block)
-        found += struct.pack("<BHH", number == len(blocks), size, size ^ 0xFFFF) + block
-    return found + struct.pack(">I", zlib.adler32(raw))
+        stream += struct.pack("<BHH", number == len(blocks), size, size ^ 0xFFFF) + block
+    return stream + struct.pack(">I", zlib.adler32(raw))
 
 
 def _part(name: bytes, body: bytes) -> bytes:
@@ -67,10 +67,10 @@ def read_png(data: bytes) -> NDArray[np.uint8]:
 
 
 def _idat(data: bytes) -> bytes:
-    place, found = 8, b""
+    place, compressed = 8, b""
     while place + 8 <= len(data):
         (size,), name = struct.unpack(">I", data[place : place + 4]), data[place + 4 : place + 8]
         if name == b"IDAT":
-            found += data[place + 8 : place + 8 + size]
+            compressed += data[place + 8 : place + 8 + size]
         place += 12 + size
-    return found
+    return compressed
