@@ -152,6 +152,29 @@ def parse_json(text: str | bytes, where: str, hint: str = "") -> object:
         raise DataError(f"{where}: expected JSON, found: {error}.{end}") from error
 
 
+def strict_json(text: str) -> object:
+    """What JSON text holds that says everything once and has no NaN.
+
+    Raises:
+        ValueError: it is not such.
+        RecursionError: nested too deep.
+    """
+    return cast(object, json.loads(text, parse_constant=_refuse, object_pairs_hook=_once))
+
+
+def _refuse(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} twice in one object")
+    return found
+
+
 def read_object(path: Path) -> Fields:
     """The JSON object that a file holds.
 

@@ -71,6 +71,14 @@ def test_a_million_characters_of_a_reply(before: str, unit: str) -> None:
     assert film_of(given[:SIZE], FILMS) in (None, *FILMS)
 
 
+def test_a_long_recommendation_is_looked_up_by_its_beginning() -> None:
+    titles = [f"Film number {i}" for i in range(40)]
+    for metric in ("recall@1", "mab/recall@1"):
+        question = Question("q", "?", ("Film number 7",), metric, metadata={"titles": titles})
+        assert score("Film number 7", question) == 1.0
+        assert score("a" * 200_000, question) == 0.0
+
+
 def test_the_first_closed_box_counts() -> None:
     assert first_boxed("\\boxed{a \\boxed{7} 8}") == "a \\boxed{7"
     assert first_boxed("7} \\boxed{8") == "7} \\boxed{8"

@@ -20,6 +20,7 @@ from finemem_env.backends import ChatRequest, Message, Sampling
 from finemem_env.backends.registry import make_backend
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.prompts import View
+from finemem_env.scoring import strip_reasoning
 from finemem_env.text import normalise, split_sentences
 from finemem_env.types import Op, Operation
 
@@ -99,7 +100,10 @@ class ModelWriter:
         (reply,) = self._backend.complete([chat])
         if reply.failure is not None:
             raise BackendError(f"{self._backend.model}: {reply.failure} {reply.detail}".rstrip())
-        lines = list(split_sentences(_after_thinking(reply.text)))
+        said = strip_reasoning(reply.text).strip()
+        if not said:  # it would empty the memory
+            raise BackendError(f"{self._backend.model}: a reply that is empty or only reasoning.")
+        lines = list(split_sentences(said))
         return _fitting(lines, limit, lines)
 
 
@@ -205,8 +209,3 @@ def _fitting(ranked: Sequence[str], limit: int, order: Sequence[str]) -> list[st
     """Those of `ranked`, best first, that fit into `limit` tokens, in the order of `order`."""
     kept = set(fitting(ranked, limit, joint=1))
     return [line for line in dict.fromkeys(order) if line in kept]
-
-
-def _after_thinking(text: str) -> str:
-    _, mark, rest = text.partition("</think>")
-    return (rest if mark else text).strip()

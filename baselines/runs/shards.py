@@ -5,6 +5,7 @@ Nothing is played and no data is read: config.json of a shard says what the whol
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,8 @@ from typing import Any
 
 from baselines.runs.folder import Key, RunFolder
 from baselines.tables.summary import AgentSummary
-from finemem_env.cli.shards import Shard, check_shards
-from finemem_env.errors import ConfigError
+from finemem_env.cli.shards import Shard, check_shards, shard
+from finemem_env.errors import ConfigError, DataError
 
 
 def merge(shards: Sequence[Path], output_dir: Path) -> list[AgentSummary]:
@@ -67,8 +68,10 @@ def planned(config: Mapping[str, Any]) -> list[Key]:
 def _part(name: str, config: Mapping[str, Any]) -> Shard:
     if config.get("shard") is None:
         raise ConfigError(f"{name} is a whole run, not a shard: it needs no merging.")
-    index, _, count = config["shard"].partition("/")
-    return Shard(int(index), int(count))
+    try:
+        return shard(str(config["shard"]))
+    except argparse.ArgumentTypeError as error:
+        raise DataError(f"{name}: config.json: shard: {error}") from error
 
 
 def _check_done(name: str, folder: RunFolder, own: Sequence[Key]) -> None:

@@ -177,15 +177,16 @@ def read_csv(
     """
     hint = reading.hint
     # strict: an unclosed quote would otherwise swallow the rest of the file without a word.
-    reader = csv.DictReader(
-        io.StringIO(_text(path, hint), newline=""), strict=True, delimiter=delimiter
-    )
+    text = _text(path, hint)
+    limit = csv.field_size_limit(len(text) + 1)  # a document may be a book
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
+        names = list(reader.fieldnames or ())
         for column in columns:
-            if column not in (reader.fieldnames or ()):
+            if names.count(column) != 1:
                 raise DataError(
-                    f"{path}: expected a column {column!r}, found "
-                    f"{', '.join(map(repr, reader.fieldnames or ())) or 'none'}. {hint}"
+                    f"{path}: expected {'a' if column not in names else 'one'} column {column!r}, "
+                    f"found {', '.join(map(repr, names)) or 'none'}. {hint}"
                 )
         rows = [
             Fields(row, f"{path}, row {number}", hint=hint)
@@ -193,6 +194,8 @@ def read_csv(
         ]
     except csv.Error as error:
         raise DataError(f"{path}: expected CSV, found: {error}. {hint}") from error
+    finally:
+        csv.field_size_limit(limit)
     if not rows:
         raise DataError(f"{path}: expected at least one row, found only the header. {hint}")
     return rows

@@ -37,7 +37,7 @@ from finemem_env.data.files import Reading
 from finemem_env.data.media import MEDIUM_KEYS, medium_dict, read_record
 from finemem_env.data.validation import validate
 from finemem_env.errors import DataError
-from finemem_env.fields import Fields
+from finemem_env.fields import Fields, strict_json
 from finemem_env.scoring.abstention import NO_ANSWER
 from finemem_env.types import AnswersMode, Chunk, Competency, Episode, Evidence, Question, Task
 
@@ -321,15 +321,11 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _decode(line: bytes, where: str) -> object:
     try:
-        return json.loads(line.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        return strict_json(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: expected UTF-8 text, found {error}.") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: expected a JSON object, found invalid JSON: {error}.") from error
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
 
 
 def write_episodes(

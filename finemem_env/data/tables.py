@@ -149,7 +149,7 @@ def _row(row: Fields, table: Table) -> _TableRow:
     if split and split not in SPLITS:
         raise row.error(table.split_column, f"one of {', '.join(SPLITS)}")
     return _TableRow(
-        episode=str(row.get(table.episode)) if table.episode else repr(document),
+        episode=_named(row, table.episode) if table.episode else repr(document),
         document=document,
         time=_optional(row, table.time),
         split=split,
@@ -158,8 +158,21 @@ def _row(row: Fields, table: Table) -> _TableRow:
 
 
 def _optional(row: Fields, column: str) -> str | None:
-    value = row.get(column) if column else None
+    value = _value(row, column) if column else None
     return str(value).strip() or None if value is not None else None
+
+
+def _named(row: Fields, column: str) -> str:
+    name = _optional(row, column)
+    if name is None:
+        raise row.error(column, "what names the row's episode")
+    return name
+
+
+def _value(row: Fields, column: str) -> object:
+    """What a row holds; None also for NaN, which tables have where there is nothing."""
+    value = row.get(column)
+    return None if value != value else value
 
 
 def _question(row: Fields, table: Table) -> Question:
@@ -187,7 +200,7 @@ def _parts(row: Fields, column: str, separator: str) -> tuple[str, ...]:
 
 
 def _flag(row: Fields, column: str) -> bool:
-    value = str(row.get(column) if row.get(column) is not None else "").strip().casefold()
+    value = (_optional(row, column) or "").casefold()
     if column and value not in (*_TRUE, *_FALSE):
         raise row.error(column, f"one of {', '.join((*_TRUE, *_FALSE))}")
     return bool(column) and value in _TRUE

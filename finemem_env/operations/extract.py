@@ -26,15 +26,18 @@ class Command(NamedTuple):
 
 
 # What matters outside JSON. `✿…✿` are the marks of Qwen's text protocol for tool calls.
-_MARK = re.compile(r"[\[{]|</?think>|✿(?:FUNCTION|RESULT|RETURN)✿")
+_MARK = re.compile(r"[\[{]|</?(?i:think(?:ing)?)>|✿(?:FUNCTION|RESULT|RETURN)✿")
 # The same, and whole lines that begin with the word of a short form; a brace leaves a line to JSON.
 _MARK_OR_COMMAND = re.compile(
-    r"(?:^|(?<=</think>))(?:[^\S\n]|[-*•>`_])*+(?:\d{1,3}[.)][^\S\n]++)?[*`_]*+"
+    r"(?:^|(?<=</(?i:think)>)|(?<=</(?i:thinking)>))(?:[^\S\n]|[-*•>`_])*+(?:\d{1,3}[.)][^\S\n]++)?[*`_]*+"
     r"(?P<word>(?i:KEEP|REPLACE|DROP|SKIP))\b(?P<rest>[^\n{]*+)$|" + _MARK.pattern,
     re.MULTILINE,
 )
 # What matters inside an object, where strings hide everything else. Possessive: no backtracking.
-_INSIDE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]|</?(?:tool_call|think)>|✿', re.DOTALL)
+_INSIDE = re.compile(
+    r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]|</?(?i:tool_call|think(?:ing)?)>|✿', re.DOTALL
+)
+_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 # A brace that opens an object (of a key, or empty), as opposed to one in prose or LaTeX.
 _OBJECT = re.compile(r"\{\s*(?:[\"'}]|\w+\s*:)")
 _FUNCTION = re.compile(r":?[^\S\n]*([^\n✿]*)(\s*✿ARGS✿:?\s*)?")
@@ -70,9 +73,9 @@ def find_values(text: str, *, commands: bool = False) -> list[object]:
     With `commands`, a `Command` for each line outside them that begins with the word of one.
 
     Thinking is left out: from `<think>` to `</think>` (or the end), and everything before a
-    `</think>` that nothing opened. A call of Qwen's text protocol (✿FUNCTION✿: name ✿ARGS✿: {…})
-    comes as {"name": …, "arguments": …}; its result marks end the reply. None of these marks
-    counts inside a JSON string.
+    `</think>` that nothing opened; `<thinking>` and capitals are the same. A call of Qwen's text
+    protocol (✿FUNCTION✿: name ✿ARGS✿: {…}) comes as {"name": …, "arguments": …}; its result marks
+    end the reply. None of these marks counts inside a JSON string.
     """
     return _Reply(text, _MARK_OR_COMMAND if commands else _MARK).values()
 
@@ -94,19 +97,19 @@ class _Reply:
 
     def _follow(self, mark: re.Match[str]) -> int:
         """Take what starts at `mark`; return where to go on."""
-        token, end = mark[0], mark.end()
+        token, end = mark[0].lower(), mark.end()
         if mark.lastgroup:
             self._found.append(Command(mark["word"], mark["rest"]))
             return end
         if token in "[{":
             return self._value(mark.start())
-        if token == "<think>":
-            close = self._text.find("</think>", end)
-            return close + len("</think>") if close >= 0 else len(self._text)
-        if token == "</think>":
+        if token.startswith("<think"):
+            close = _THOUGHT.search(self._text, end)
+            return close.end() if close else len(self._text)
+        if token.startswith("</think"):
             self._found.clear()
             return end
-        return self._call(end) if token == "✿FUNCTION✿" else len(self._text)
+        return self._call(end) if token == "✿function✿" else len(self._text)
 
     def _value(self, start: int) -> int:
         if self._valid:

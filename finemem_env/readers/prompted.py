@@ -2,7 +2,8 @@
 
 The model names the items that its answer rests on, which fills `Answer.used`; a reply that does not
 is still an answer, with `used` empty. A call that failed gives a failed answer, never a wrong one;
-so does a reply that is empty or nothing but reasoning, as one is that was cut while thinking.
+so does a reply that is empty or nothing but reasoning, as one is that was cut while thinking, and
+one that was cut before its answer.
 """
 
 from __future__ import annotations
@@ -84,9 +85,10 @@ class PromptedReader:
             for (number, count), reply in zip(shown.items(), replies, strict=True):
                 if reply.failure is Failure.TOO_LONG and count:
                     again[number] = count // 2
-                elif reply.failure is None and strip_reasoning(reply.text).strip():
+                elif reply.failure is None:
                     text, used = parse_reply(reply.text, count)
-                    answers[number] = Answer(text, used, tokens=reply.tokens)
+                    silent = not text and (reply.cut or not strip_reasoning(reply.text).strip())
+                    answers[number] = Answer(text, used, failed=silent, tokens=reply.tokens)
             shown = again
         return answers
 

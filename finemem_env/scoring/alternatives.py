@@ -10,7 +10,28 @@ from finemem_env.types import Question
 
 _Gram = tuple[str, ...]
 _OPENING = 4
-_OPPOSITES: dict[_Gram, str] = {("yes",): "no", ("no",): "yes"}
+# Yes and no in languages of many readers' data. What is an everyday word as well says yes or no at
+# the start or the end of an answer only.
+_PAIRS = """yes/no true/false ja/nein ja/nee ja/nej oui/non sí/no sì/no sim/não tak/nie evet/hayır
+ya/tidak có/không да/нет так/ні ναι/όχι نعم/لا بله/نه כן/לא हाँ/नहीं हां/नहीं হ্যাঁ/না ใช่/ไม่ใช่
+是/否 是/不是 是的/不是 对/不对 对/错 有/没有
+真/假 正确/错误 正しい/誤り はい/いいえ 예/아니오 예/아니요 네/아니요"""
+_EVERYDAY = frozenset(
+    map(" {} ".format, ("是", "有", "对", "错", "真", "假", "네", "예", "có", "không", "لا"))
+)
+
+
+def _opposites() -> dict[_Gram, frozenset[str]]:
+    """What takes back each of these words, as `Form.plain`."""
+    found: dict[_Gram, set[str]] = {}
+    for pair in _PAIRS.split():
+        one, two = map(form, pair.split("/"))
+        found.setdefault(one.tokens, set()).add(two.plain)
+        found.setdefault(two.tokens, set()).add(one.plain)
+    return {tokens: frozenset(others) for tokens, others in found.items()}
+
+
+_OPPOSITES = _opposites()
 
 
 class _Table(NamedTuple):
@@ -65,10 +86,23 @@ def takes_back(prediction: Form, gold: Form, golds: Sequence[Form]) -> bool:
     """Whether the gold is yes or no and the answer says the other one, no gold, as well.
 
     After an opening "yes", a "no" counts among the next words only ("yes or no"): what follows may
-    explain.
+    explain. "不是" holds the gold "是", and takes it back.
     """
-    other = _OPPOSITES.get(gold.tokens)
-    if other is None or any(answer.tokens == (other,) for answer in golds):
+    others = _OPPOSITES.get(gold.tokens, frozenset()).difference(one.plain for one in golds)
+    if not others:
         return False
-    opens = prediction.tokens[:1] == gold.tokens
-    return other in prediction.tokens[: _OPENING if opens else None]
+    tokens, size = prediction.tokens, len(gold.tokens)
+    opens = tokens[:size] == gold.tokens
+    near = f" {' '.join(tokens[: size + _OPENING - 1])} " if opens else prediction.plain
+    for other in others:
+        text = prediction.plain if other in _EVERYDAY else near
+        if other in gold.plain:
+            text = text.replace(gold.plain, " | ")
+        if other in (_ends(text) if other in _EVERYDAY else text):
+            return True
+    return False
+
+
+def _ends(text: str) -> set[str]:
+    tokens = text.split() or [""]
+    return {f" {tokens[0]} ", f" {tokens[-1]} "}

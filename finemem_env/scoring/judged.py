@@ -25,6 +25,7 @@ _CONTENT_TOKENS = 512  # and temperature 0.1: Mem-α's server
 _SHORT_TOKENS = 10  # MemoryAgentBench's yes or no
 _OWN_TOKENS = 64  # room for a sentence, since a reply that is cut is a failed call
 _LONG_TOKENS = 4096  # lists of key points
+_MOST = 1e9  # what a judge counts is less
 _OBJECT = re.compile(r"\{[^{}]*\}")
 _FIRST_WORD = re.compile(r"[^\W\d_]+")
 
@@ -134,7 +135,7 @@ def _read_summary(replies: Sequence[str], question: Question) -> float | None:
         _number(replies[2], "sentence_count"),
     ]
     read = [number for number in numbers if number is not None]
-    if len(read) < len(numbers) or not total:
+    if len(read) < len(numbers) or not total or read[0] not in (0.0, 1.0):
         return None
     fluency, recalled, supported, sentences = read
     recall = min(1.0, recalled / total)
@@ -146,21 +147,26 @@ def _read_summary(replies: Sequence[str], question: Question) -> float | None:
 
 def _number(reply: str, key: str) -> float | None:
     value = _last_object(reply).get(key)
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST:
         return float(value)
     return None
 
 
 def _last_object(reply: str) -> dict[str, object]:
-    """The last JSON object in a reply that has one."""
+    """The last JSON object in a reply that has one; {} for one that says a key twice."""
     for text in reversed(_OBJECT.findall(strip_reasoning(reply))):
         try:
-            value = json.loads(text)
-        except ValueError:
+            value = json.loads(text, object_pairs_hook=_unambiguous)
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             return value
     return {}
+
+
+def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else {}
 
 
 def _ask_nuggets(prediction: str, question: Question) -> tuple[JudgeRequest, ...]:

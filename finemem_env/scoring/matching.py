@@ -26,7 +26,7 @@ _APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
 # One that parts two words, as in French and Turkish, not the one of "can't".
 _PARTING = re.compile(r"(?<=\w)['’](?=\w)(?!(?:s|t|d|m|re|ve|ll)(?![^\W_]))")
 # Up to the last closing tag, since some chat templates open the tag in the prompt.
-_REASONING = re.compile(r"\A.*</think>|<think>.*\Z", re.DOTALL | re.IGNORECASE)
+_REASONING = re.compile(r"\A.*</think(?:ing)?>|<think(?:ing)?>.*\Z", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,10 @@ def contains(prediction: Form, gold: Form) -> bool:
 
 
 def strip_reasoning(prediction: str) -> str:
-    """The prediction without <think>…</think>; an unclosed one hides everything after it."""
-    if "think>" not in prediction.casefold():
+    """The prediction without <think>…</think>; an unclosed one hides everything after it.
+
+    <thinking> and capitals are the same.
+    """
+    if "think" not in prediction.casefold():
         return prediction
     return _REASONING.sub("", prediction)

@@ -156,8 +156,14 @@ def _substring(prediction: str, question: Question) -> float:
 
 
 def _f1(prediction: str, question: Question) -> float:
-    said = form(prediction)
-    return max(_token_f1(said, gold) for gold in _references(question))
+    return _best(_token_f1, prediction, question)
+
+
+def _best(compare: Callable[[Form, Form], float], prediction: str, question: Question) -> float:
+    """The best comparison with a reference that the answer does not take back."""
+    said, golds = form(prediction), _references(question)
+    kept = [gold for gold in golds if not takes_back(said, gold, golds)]
+    return max((compare(said, gold) for gold in kept), default=0.0)
 
 
 def _token_f1(prediction: Form, gold: Form) -> float:
@@ -178,14 +184,15 @@ def _keywords(prediction: str, question: Question) -> float:
 def _keyword_share(prediction: Form, answer: str) -> float:
     """Share of the keywords of one gold, separated by ";" or else ",", that are found."""
     separator = ";" if ";" in answer else _KEYWORD_COMMA
-    keywords = [part for part in re.split(separator, answer) if form(part).raw]
-    hits = sum(contains(prediction, form(keyword)) for keyword in keywords or [answer])
-    return hits / (len(keywords) or 1)
+    keywords = [one for one in map(form, re.split(separator, answer)) if one.raw] or [form(answer)]
+    return sum(
+        contains(prediction, keyword) and not takes_back(prediction, keyword, keywords)
+        for keyword in keywords
+    ) / len(keywords)
 
 
 def _rouge_l(prediction: str, question: Question) -> float:
-    said = form(prediction)
-    return max(_rouge_l_f1(said, gold) for gold in _references(question))
+    return _best(_rouge_l_f1, prediction, question)
 
 
 def _rouge_l_f1(prediction: Form, gold: Form) -> float:
@@ -198,8 +205,7 @@ def _rouge_l_f1(prediction: Form, gold: Form) -> float:
 
 def _rouge_l_content(prediction: str, question: Question) -> float:
     """The best F1 of content words, rescaled so that text on another story gets about nothing."""
-    said = form(prediction)
-    value = max(_content_f1(said, gold) for gold in _references(question))
+    value = _best(_content_f1, prediction, question)
     return max(0.0, value - _UNRELATED) / (1 - _UNRELATED)
 
 

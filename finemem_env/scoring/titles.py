@@ -8,6 +8,7 @@ from functools import lru_cache
 
 _PARENTHESES = re.compile(r"\([^()]*\)")
 _NUMBER = re.compile(r"^\d+[.)、]?\s*[-—–]?\s*")
+_LONGEST = 1024  # characters of a recommendation; no title is as long, and each costs its length
 _SEPARATORS = str.maketrans("_->", "   ")
 
 
@@ -35,7 +36,7 @@ def _cleaned(line: str) -> str:
 @lru_cache(maxsize=4096)
 def nearest_title(name: str, titles: tuple[str, ...]) -> str:
     """The title with the least edit distance to `name`, case aside; the first by name on a tie."""
-    wanted = name.lower()
+    wanted = name[:_LONGEST].lower()
     best, least = "", 1 << 30
     by_length = sorted(_unique(titles), key=lambda title: abs(len(title) - len(wanted)))
     for title in by_length:

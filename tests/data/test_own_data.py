@@ -110,6 +110,35 @@ def test_columns_may_have_any_name(tmp_path: Path) -> None:
     assert episode.metadata == {"split": "test"}
 
 
+def test_a_document_of_a_csv_may_be_a_book(tmp_path: Path) -> None:
+    rows = [{**ROWS[0], "document": "Mara lives in Osta. " * 8000}]
+    (episode,) = _convert(_csv(tmp_path / "mine.csv", rows))
+    assert sum(len(chunk.text) for chunk in episode.chunks) > 131_072
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("document,question,answer,answer\nMara lives in Osta.,Where?,Osta,Nalpis\n")
+    with pytest.raises(
+        DataError, match=r"expected one column 'answer', found .*'answer', 'answer'"
+    ):
+        _convert(path)
+
+
+def test_what_a_table_does_not_hold_is_not_called_nan_or_none(tmp_path: Path) -> None:
+    nan = float("nan")
+    with pytest.raises(DataError, match="line 1: answer: expected an answer"):
+        _convert(_jsonl(tmp_path / "a.jsonl", [{**ROWS[0], "answer": nan}]))
+    (episode,) = _convert(
+        _jsonl(tmp_path / "b.jsonl", [{**ROWS[0], "at": nan, "none": nan}]),
+        *("--time", "at", "--unanswerable", "none"),
+    )
+    assert (episode.chunks[0].time, episode.questions[0].unanswerable) == (None, False)
+    for value in (nan, None, " "):
+        with pytest.raises(DataError, match="line 1: of: expected what names the row's episode"):
+            _convert(_jsonl(tmp_path / "c.jsonl", [{**ROWS[0], "of": value}]), "--episode", "of")
+
+
 @pytest.mark.parametrize(
     "options, count",
     [((), 10), (("--num-chunks", "4"), 4), (("--chunk-tokens", "12"), 200)],

@@ -239,6 +239,14 @@ def test_questions_share_their_lists_of_excluded_values() -> None:
     assert from_dict(record) == episode
 
 
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, tiny_episode: Episode) -> None:
+    path = tmp_path / "e.jsonl"
+    line = canonical_line(tiny_episode)
+    path.write_bytes(line.replace(b"{", b'{"source":"other",', 1))
+    with pytest.raises(DataError, match="the key 'source' twice in one object"):
+        list(read_episodes(path))
+
+
 @pytest.mark.parametrize("excluded", [1, -1, True, "B", ["B", 3]])
 def test_excluded_names_texts_or_a_list_of_the_episode(excluded: object) -> None:
     question = {"id": "q", "question": "Who?", "answers": ["A"], "metric": "f1", "type": "fact"}

@@ -145,6 +145,7 @@ DIALECTS: dict[str, tuple[str, tuple[Parsed, ...]]] = {
     "two thoughts": (f"<think>a</think>\n<think>{UPDATE_JSON}</think>{DELETE_JSON}", (DELETE,)),
     "thinking opened by the prompt": (f"So {UPDATE_JSON}, no.</think>[{DELETE_JSON}]", (DELETE,)),
     "broken JSON in a thought": (f'So {{"op": </think>[{DELETE_JSON}]', (DELETE,)),
+    "thinking by another mark": (f"<Thinking>{UPDATE_JSON}</THINKING>\n{DELETE_JSON}", (DELETE,)),
     "thinking without an end": (f"<think>Then {DELETE_JSON}", NOTHING),
     "operations, then thinking without an end": (f"{DELETE_JSON} <think> {UPDATE_JSON}", (DELETE,)),
     "tags inside a string": (

@@ -202,6 +202,13 @@ def test_a_reader_that_says_nothing_failed_and_did_not_abstain(reply: str) -> No
     assert (said.text, said.failed) == ("", False)
 
 
+@pytest.mark.parametrize("reply", ["Answer:", "**Answer:** ", "Used: 1", "<think>a</think>Answer:"])
+def test_a_reader_that_was_cut_before_its_answer_did_not_abstain(reply: str) -> None:
+    reader = PromptedReader(FakeBackend(lambda _: Completion(reply, cut=True)))
+    (answer,) = reader.answer([ReadRequest("Where?", ("Mara lives in Osta.",))])
+    assert answer.failed
+
+
 def test_an_empty_reply_is_not_kept(tmp_path: Path) -> None:
     replies = iter(["", "In Osta"])
     backend = FakeBackend(lambda _: next(replies))

@@ -61,6 +61,42 @@ def test_yes_and_no_exclude_each_other(prediction: str, yes: float, no: float) -
     assert score(prediction, asked("no")) == no
 
 
+@pytest.mark.parametrize("metric", ["substring_exact_match", "keyword_fraction", "f1", "rouge_l"])
+@pytest.mark.parametrize(
+    "gold, right, wrong",
+    [
+        ("yes", "Yes.", "yes no"),
+        ("true", "True", "true or false"),
+        ("ja", "Ja.", "ja nein"),
+        ("sí", "Sí.", "Sí o no"),
+        ("да", "Да", "да нет"),
+        ("是", "是。", "是否"),
+        ("是", "是", "不是"),
+        ("不是", "不是", "是不是"),
+        ("否", "否", "是或否"),
+        ("はい", "はい。", "はい いいえ"),
+        ("예", "예.", "예 아니요"),
+        ("हाँ", "हाँ।", "हाँ नहीं"),
+        ("نعم", "نعم", "نعم لا"),
+        ("ใช่", "ใช่", "ไม่ใช่"),
+    ],
+)
+def test_yes_and_no_in_any_language_under_every_metric(
+    metric: str, gold: str, right: str, wrong: str
+) -> None:
+    question = Question("q", "?", (gold,), metric=metric)
+    assert score(right, question) == 1.0
+    assert score(wrong, question) == 0.0
+
+
+@pytest.mark.parametrize(
+    "gold, prediction",
+    [("否", "否，他是医生"), ("不是", "不是，他是医生"), ("没有", "没有，他有猫")],
+)
+def test_an_everyday_word_takes_nothing_back(gold: str, prediction: str) -> None:
+    assert score(prediction, Question("q", "?", (gold,), metric="substring_exact_match")) == 1.0
+
+
 def test_both_may_be_said_where_both_are_golds() -> None:
     both = Question("q", "?", ("yes", "no"), answers_mode="all", metric="substring_exact_match")
     assert score("no; yes", both) == 1.0

@@ -248,5 +248,6 @@ def answer_texts(answer: object) -> tuple[str, ...]:
     if isinstance(answer, list):
         return tuple(dict.fromkeys(text for entry in answer for text in answer_texts(entry)))
     if isinstance(answer, str | int | float) and not isinstance(answer, bool):
-        return (str(answer),) if str(answer).strip() else ()
+        missing = answer != answer or not str(answer).strip()  # NaN, as tables have it
+        return () if missing else (str(answer),)
     return ()

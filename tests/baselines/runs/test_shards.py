@@ -155,3 +155,12 @@ def test_a_shard_goes_on_and_belongs_to_its_folder(
 def test_a_shard_is_one_of_so_many(text: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         play(tmp_path / "run", "--shard", text)
+
+
+@pytest.mark.parametrize("part", ["x/y", "2", "3/2", "", 5])
+def test_a_part_that_is_none_is_one_line(
+    part: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"schema": "finemem-run/1", "shard": part}))
+    assert merge([str(tmp_path), "--output-dir", str(tmp_path / "merged")]) == 2
+    assert "config.json: shard: expected I/N with I from 1 to N" in capsys.readouterr().err
