@@ -16,6 +16,7 @@ from baselines.runs.folder import Key, RunFolder
 from baselines.tables.summary import AgentSummary
 from finemem_env.cli.shards import Shard, check_shards, shard
 from finemem_env.errors import ConfigError, DataError
+from finemem_env.fields import Fields
 
 
 def merge(shards: Sequence[Path], output_dir: Path) -> list[AgentSummary]:
@@ -51,16 +52,19 @@ def merge(shards: Sequence[Path], output_dir: Path) -> list[AgentSummary]:
 
 
 def planned(config: Mapping[str, Any]) -> list[Key]:
-    """The keys of all results of a run, in the order of a serial run."""
+    """The keys of all results of a run, in the order of a serial run.
+
+    Raises:
+        DataError: a config without budgets, agents and episodes.
+    """
+    run = Fields(config, "config.json")
+    budgets = [str(budget) for budget in run.items("budgets")]  # "" for the environment's own
+    agents = run.texts("agents")
     played: Counter[str] = Counter()
     keys = []
-    for episode in config["episodes"]:
-        task = episode.get("task", "")
-        keys += [
-            (task, budget, agent, played[task])
-            for budget in config["budgets"]
-            for agent in config["agents"]
-        ]
+    for episode in run.children("episodes"):
+        task = episode.text("task", "")
+        keys += [(task, budget, agent, played[task]) for budget in budgets for agent in agents]
         played[task] += 1
     return keys
 

@@ -196,6 +196,16 @@ def test_a_failed_call_raises_a_backend_error(backend: Scripted) -> None:
             act(name, observation("New."), backend={"name": "x"})
 
 
+@pytest.mark.parametrize("reply", ["", " \n", "<think>Mara lives in Osta.", "<think>hm</think>\n"])
+def test_a_reply_that_says_nothing_does_not_empty_the_memory(backend: Scripted, reply: str) -> None:
+    from finemem_env.errors import BackendError
+
+    backend.reply = Completion(reply)
+    for name in ("memagent", "mem1"):
+        with pytest.raises(BackendError, match="empty or only reasoning"):
+            act(name, observation("New.", ["Old note."]), backend={"name": "x"})
+
+
 def test_llm_passes_the_models_text_on(backend: Scripted) -> None:
     backend.reply = Completion('[{"op": "SKIP"}]')
     assert act("llm", observation("New."), backend={"name": "x"}) == [{"op": "SKIP"}]

@@ -164,3 +164,24 @@ def test_a_part_that_is_none_is_one_line(
     (tmp_path / "config.json").write_text(json.dumps({"schema": "finemem-run/1", "shard": part}))
     assert merge([str(tmp_path), "--output-dir", str(tmp_path / "merged")]) == 2
     assert "config.json: shard: expected I/N with I from 1 to N" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "part, value",
+    [(part, value) for part in ("episodes", "agents") for value in (None, 5, "abc", {}, [5])]
+    + [("budgets", value) for value in (None, 5, "abc", {})],
+)
+def test_a_config_of_another_form_is_one_line(
+    part: str, value: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {
+        "schema": "finemem-run/1",
+        "shard": "1/1",
+        "episodes": [],
+        "agents": [],
+        "budgets": [],
+    }
+    (tmp_path / "config.json").write_text(json.dumps({**config, part: value}))
+    assert merge([str(tmp_path), "--output-dir", str(tmp_path / "merged")]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"config.json: {part}" in line
