@@ -14,6 +14,7 @@ from finemem_env.scoring import METRICS, is_judged, score, strip_reasoning
 from finemem_env.scoring.films import film_of, recommendations
 from finemem_env.scoring.judged import content_verdict
 from finemem_env.scoring.mem_alpha import first_boxed
+from finemem_env.scoring.titles import edit_distance
 from finemem_env.text import approx_tokens, sentence_key, split_sentences, words
 from finemem_env.types import Question
 
@@ -71,12 +72,22 @@ def test_a_million_characters_of_a_reply(before: str, unit: str) -> None:
     assert film_of(given[:SIZE], FILMS) in (None, *FILMS)
 
 
-def test_a_long_recommendation_is_looked_up_by_its_beginning() -> None:
+def test_a_long_recommendation_is_looked_up_by_its_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[int] = []
+
+    def distance(one: str, two: str) -> int:
+        compared.append(len(one))
+        return edit_distance(one, two)
+
+    monkeypatch.setattr("finemem_env.scoring.titles.edit_distance", distance)
     titles = [f"Film number {i}" for i in range(40)]
     for metric in ("recall@1", "mab/recall@1"):
         question = Question("q", "?", ("Film number 7",), metric, metadata={"titles": titles})
         assert score("Film number 7", question) == 1.0
         assert score("a" * 200_000, question) == 0.0
+    assert 0 < max(compared) <= 1024
 
 
 def test_the_first_closed_box_counts() -> None:

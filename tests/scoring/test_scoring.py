@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from finemem_env.errors import ConfigError, DataError
-from finemem_env.scoring import METRICS, gold_prediction, score
+from finemem_env.scoring import METRICS, gold_prediction, score, strip_reasoning
 from finemem_env.scoring.matching import form
 from finemem_env.types import AnswersMode, Question
 
@@ -232,3 +232,11 @@ def test_what_cannot_be_scored_raises() -> None:
         score("x", asked("exactmatch", "x"))
     with pytest.raises(DataError, match="has no gold answer"):
         score("x", asked("f1"))
+
+
+@pytest.mark.parametrize("name", ["think", "thinking", "THINK", "Thinking"])
+def test_reasoning_is_no_part_of_an_answer(name: str) -> None:
+    assert strip_reasoning(f"<{name}>Rome?</{name}>Paris") == "Paris"
+    assert strip_reasoning(f"Rome?</{name}>Paris") == "Paris"
+    assert strip_reasoning(f"Paris<{name}>Rome?") == "Paris"
+    assert strip_reasoning("I think Paris") == "I think Paris"
