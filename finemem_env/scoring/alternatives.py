@@ -10,25 +10,24 @@ from finemem_env.types import Question
 
 _Gram = tuple[str, ...]
 _OPENING = 4
-# Yes and no in languages of many readers' data. What is an everyday word as well says yes or no at
-# the start or the end of an answer only.
-_PAIRS = """yes/no true/false ja/nein ja/nee ja/nej oui/non sí/no sì/no sim/não tak/nie evet/hayır
-ya/tidak có/không да/нет так/ні ναι/όχι نعم/لا بله/نه כן/לא हाँ/नहीं हां/नहीं হ্যাঁ/না ใช่/ไม่ใช่
-是/否 是/不是 是的/不是 对/不对 对/错 有/没有
-真/假 正确/错误 正しい/誤り はい/いいえ 예/아니오 예/아니요 네/아니요"""
-_EVERYDAY = frozenset(
-    map(" {} ".format, ("是", "有", "对", "错", "真", "假", "네", "예", "có", "không", "لا"))
-)
+# Yes and no in languages of many readers' data. A word with a star is an everyday word as well,
+# such as the "no" of Spanish verbs: it takes back at the start or the end of an answer only.
+_PAIRS = """yes/no true/false ja/nein ja/nee ja/nej oui/non sí/no* sì/no* sim/não* tak/nie*
+evet/hayır ya/tidak* có*/không* да/нет* так/ні ναι/όχι نعم/لا* بله/نه כן/לא* हाँ/नहीं* हां/नहीं* হ্যাঁ/না*
+ใช่/ไม่ใช่
+是*/否 是*/不是 是的/不是 对*/不对 对*/错* 有*/没有
+真*/假* 正确/错误 正しい/誤り はい/いいえ 예*/아니오 예*/아니요 네*/아니요"""
 
 
-def _opposites() -> dict[_Gram, frozenset[str]]:
-    """What takes back each of these words, as `Form.plain`."""
-    found: dict[_Gram, set[str]] = {}
+def _opposites() -> dict[_Gram, dict[str, bool]]:
+    """What takes back each of these words, as `Form.plain`, and whether it is an everyday word."""
+    opposites: dict[_Gram, dict[str, bool]] = {}
     for pair in _PAIRS.split():
-        one, two = map(form, pair.split("/"))
-        found.setdefault(one.tokens, set()).add(two.plain)
-        found.setdefault(two.tokens, set()).add(one.plain)
-    return {tokens: frozenset(others) for tokens, others in found.items()}
+        one, two = pair.split("/")
+        for gold, other in ((one, two), (two, one)):
+            others = opposites.setdefault(form(gold.rstrip("*")).tokens, {})
+            others[form(other.rstrip("*")).plain] = other.endswith("*")
+    return opposites
 
 
 _OPPOSITES = _opposites()
@@ -88,17 +87,18 @@ def takes_back(prediction: Form, gold: Form, golds: Sequence[Form]) -> bool:
     After an opening "yes", a "no" counts among the next words only ("yes or no"): what follows may
     explain. "不是" holds the gold "是", and takes it back.
     """
-    others = _OPPOSITES.get(gold.tokens, frozenset()).difference(one.plain for one in golds)
-    if not others:
+    others = _OPPOSITES.get(gold.tokens)
+    if others is None:
         return False
+    valid = {answer.plain for answer in golds}
     tokens, size = prediction.tokens, len(gold.tokens)
     opens = tokens[:size] == gold.tokens
     near = f" {' '.join(tokens[: size + _OPENING - 1])} " if opens else prediction.plain
-    for other in others:
-        text = prediction.plain if other in _EVERYDAY else near
+    for other, everyday in others.items():
+        text = prediction.plain if everyday else near
         if other in gold.plain:
             text = text.replace(gold.plain, " | ")
-        if other in (_ends(text) if other in _EVERYDAY else text):
+        if other not in valid and other in (_ends(text) if everyday else text):
             return True
     return False
 

@@ -111,3 +111,20 @@ def test_many_lists_of_many_values_are_not_kept(monkeypatch: pytest.MonkeyPatch)
         values = tuple(f"V{i}x{j}" for j in range(4))
         assert score(f"gold {values[3]}", asked("gold", excluded=values)) == 0.0
         assert sum(map(len, alternatives._TABLES)) <= 10
+
+
+@pytest.mark.parametrize(
+    "gold, answer",
+    [
+        ("sí", "Sí, no hay problema"),
+        ("sì", "Sì, no, non ancora letto"),
+        ("sim", "Sim, não há problema"),
+        ("tak", "Tak, nie ma problemu"),
+        ("да", "Да, нет проблем"),
+        ("ya", "Ya, dia tidak punya mobil"),
+        ("否", "否，他是医生"),
+    ],
+)
+def test_a_verb_that_is_negated_takes_nothing_back(gold: str, answer: str) -> None:
+    question = Question("q", "?", (gold,), metric="substring_exact_match")
+    assert score(answer, question) == 1.0
