@@ -17,7 +17,7 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -45,8 +45,9 @@ from finemem_env.rewards import REWARDS
 METHODS = (
     "outcome/return",
     "chunk/return",
+    "evidence-cited/reward_to_go",
     "fine-mem/reward_to_go",
-    "fine-mem-cited/reward_to_go",
+    "fine-mem-earned/reward_to_go",
 )
 # What may differ between the machines of an ablation.
 _MACHINE = ("save_every", "threads", "track", "sampler", "sampler_args")
@@ -54,13 +55,31 @@ EVAL_SEED = 3
 LONGER = 4
 LENGTHS = {"same": 1, "longer": LONGER}
 PLAYERS = ("skip", "oracle", "initial", "best")
+_SHARED = PLAYERS[:3]  # by all cells of a task
 
-# Credit matters where episodes are long, few questions pay, and the budget binds.
-_FEW: dict[str, Any] = {**CPU_ENV_ARGS, "num_chunks": 10, "memory_budget": 0.3}
+
+def _few(num_chunks: int, **difficulty: object) -> dict[str, Any]:
+    """Credit matters where episodes are long, few questions pay, and the budget binds."""
+    asked = {**CPU_ENV_ARGS["difficulty"], "questions": 3, **difficulty}
+    return {
+        **CPU_ENV_ARGS,
+        "num_chunks": num_chunks,
+        "memory_budget": 0.3,
+        "difficulty": asked,
+    }
+
+
 TASKS: dict[str, dict[str, Any]] = {
     "short": dict(CPU_ENV_ARGS),
-    "few": {**_FEW, "difficulty": {**CPU_ENV_ARGS["difficulty"], "questions": 3}},
+    "few": _few(10),
+    "long": _few(20),
+    "misaligned": _few(20, misaligned_chunk_questions=True),
 }
+_TASKS_HELP = (
+    "short: 6 chunks of the cpu preset; few: 10 chunks, 3 final questions in training, a tight "
+    "budget; long: the same with 20 chunks; misaligned: as long, and chunk questions ask what no "
+    "final question does (default: long)"
+)
 # Evaluations ask about everything, and often: the curves tell how many updates a method needs.
 _ASK_ALL = {"difficulty": {**CPU_ENV_ARGS["difficulty"], "questions": 0}}
 SETTINGS: dict[str, Any] = {
@@ -115,8 +134,22 @@ class Cell:
         return TrainConfig(**{**base, **own, **more})
 
 
-def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -> dict[str, Any]:
+def run_cell(
+    cell: Cell,
+    folder: Path,
+    base: Mapping[str, Any],
+    episodes: int,
+    like: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Train and score one cell, or read what it gave before.
+
+    Args:
+        cell: the cell.
+        folder: of the ablation.
+        base: settings of every cell.
+        episodes: an evaluation.
+        like: the record of another cell of this task: skip, oracle and the initial weights, which
+            no method changes, are taken from it and not played again.
 
     Returns:
         The cell, its evaluations during training, and per length ("same", "longer") and player
@@ -140,7 +173,8 @@ def run_cell(cell: Cell, folder: Path, base: Mapping[str, Any], episodes: int) -
     curve = read_curve(folder / cell.name, "eval/score")
     result: dict[str, Any] = {**dataclasses.asdict(cell), "curve": curve}
     for length, factor in LENGTHS.items():
-        result[length] = _score(config, folder / cell.name, factor, episodes)
+        known = {} if like is None else {name: like[length][name] for name in _SHARED}
+        result[length] = {**known, **_score(config, folder / cell.name, factor, episodes, known)}
     checkpoint.write_text(path, json.dumps(result) + "\n")
     return result
 
@@ -209,9 +243,9 @@ def _record(cell: Cell, path: Path) -> dict[str, Any]:
 
 
 def _score(
-    config: TrainConfig, folder: Path, factor: int, episodes: int
+    config: TrainConfig, folder: Path, factor: int, episodes: int, known: Container[str]
 ) -> dict[str, dict[str, list[float]]]:
-    """Initial and best weights, skip and oracle, on episodes `factor` times as long."""
+    """Of the `PLAYERS` that are not known, what they get on episodes `factor` times as long."""
     from agents.runs.evaluation import (
         evaluate_policy,
         held_out,
@@ -225,8 +259,10 @@ def _score(
     env_args["num_chunks"] = factor * env_args.get("num_chunks", 10)
     sampling = sampling_of(config, config.evaluation.eval_temperature)
     seeds = held_out(environment.env, env_args, episodes, episodes, EVAL_SEED)
-    results = play_references(environment.env, env_args, seeds=seeds, agents=("skip", "oracle"))
-    for label in ("initial", "best"):
+    missing = [name for name in PLAYERS if name not in known]
+    references = [name for name in missing if name in ("skip", "oracle")]
+    results = play_references(environment.env, env_args, seeds=seeds, agents=references)
+    for label in [name for name in missing if name not in references]:
         policy = load_run(folder, label, trust=True)[1]  # of our own config
         played = evaluate_policy(
             policy, environment.env, env_args, seeds=seeds, seed=EVAL_SEED, sampling=sampling
@@ -234,7 +270,7 @@ def _score(
         results += policy_results(label, played, seeds)
     return {
         label: _per_episode([result for result in results if result.agent == label])
-        for label in PLAYERS
+        for label in missing
     }
 
 
@@ -289,7 +325,8 @@ def _train_all(
     hint = "The same command goes on."
     with saving(options.folder, hint), Progress(len(cells), "cell") as progress:
         for cell in cells:
-            results.append(run_cell(cell, options.folder, base, options.episodes))
+            like = next((result for result in results if result["task"] == cell.task), None)
+            results.append(run_cell(cell, options.folder, base, options.episodes, like))
             if not options.shard:  # shards may share the folder, and the table is of all of them
                 _write(options.folder, results)
             progress(_state(cell, results[-1]))
@@ -315,9 +352,9 @@ def _parser() -> Parser:
     add(
         "--tasks",
         nargs="+",
-        default=["few"],
-        choices=sorted(TASKS),
-        help="few: 10 chunks, 3 final questions, a tight budget",
+        default=["long"],
+        choices=list(TASKS),
+        help=_TASKS_HELP,
     )
     add("--seeds", nargs="+", type=seed, default=[0, 1, 2], help="one cell each")
     add("--episodes", type=positive, default=40, help="per evaluation of a cell")
