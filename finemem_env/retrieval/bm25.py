@@ -111,7 +111,11 @@ class BM25:
         self._slot_ids = array("q")  # per slot; −1 when dead
         self._lengths = array("d")  # terms per slot
         self._total = 0  # terms of living items
-        self._with_df = [0]  # df -> number of terms with that df, kept for okapi only
+        # For okapi only: df when its floor was last asked for, the number of terms with each, and
+        # the terms of what came and went since. So many items in a row cost one look at each term.
+        self._dfs: dict[str, int] = {}
+        self._with_df: Counter[int] = Counter()
+        self._moved: list[Counter[str]] = []
         self._derived: _Derived | None = None
 
     def __len__(self) -> int:
@@ -260,13 +264,27 @@ class BM25:
         return floor if idf < 0 else idf
 
     def _idf_floor(self) -> float:
-        n, size = len(self._items), sum(self._with_df)
+        self._count_dfs()
+        n, size = len(self._items), self._with_df.total()
         total = math.fsum(
             terms * (math.log(n - df + 0.5) - math.log(df + 0.5))
-            for df, terms in enumerate(self._with_df)
+            for df, terms in self._with_df.items()
             if terms
         )
         return _EPSILON * total / size if size else 0.0
+
+    def _count_dfs(self) -> None:
+        dfs, with_df = self._dfs, self._with_df
+        for term in set().union(*self._moved):
+            old, new = dfs.get(term, 0), self._df(term) if term in self._postings else 0
+            with_df[old] -= 1
+            with_df[new] += 1
+            if new:
+                dfs[term] = new
+            else:
+                dfs.pop(term, None)
+        with_df.pop(0, None)
+        self._moved.clear()
 
     def _add(self, item_id: int, content: str, terms: _Terms) -> None:
         slot = len(self._slot_ids)
@@ -278,20 +296,14 @@ class BM25:
         for term, count in terms.counts.items():
             postings[term].append(place + count)
         if self._okapi:
-            self._with_df.append(0)
-            for df, number in Counter(map(self._df, terms.counts)).items():
-                self._with_df[df] += number
-                if df > 1:
-                    self._with_df[df - 1] -= number
+            self._moved.append(terms.counts)
 
     def _remove(self, item_id: int) -> None:
         slot, _, terms = self._items.pop(item_id)
         self._slot_ids[slot] = -1
         self._total -= len(terms.sequence)
         if self._okapi:
-            for df in map(self._df, terms.counts):
-                self._with_df[df] -= 1
-                self._with_df[df - 1] += df > 1
+            self._moved.append(terms.counts)
         for term in terms.counts:
             dead = self._dead.get(term, 0) + 1
             if dead < len(self._postings[term]):
@@ -306,7 +318,8 @@ class BM25:
         self._postings = defaultdict(self._postings.default_factory, postings)
         self._items, self._dead = dict(self._items), dict(self._dead)
         self._slot_ids, self._lengths = self._slot_ids[:], self._lengths[:]
-        self._with_df = list(self._with_df)
+        self._dfs, self._with_df = dict(self._dfs), Counter(self._with_df)
+        self._moved = list(self._moved)
         self._shared = False
 
     def _compact(self) -> None:
