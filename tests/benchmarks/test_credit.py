@@ -196,7 +196,8 @@ def test_command_line(
     assert credit.main(["--output", path, "--jobs", "1", "--seeds", "2", *column]) == 0
     printed = capsys.readouterr()
     assert "20 trainings of 20" in printed.err
-    assert "| task             | outcome, return, local 2 |" in printed.out
+    assert "| outcome, return, local 2 |" in printed.out
+    assert "chunk, return" not in printed.out
     assert credit.main(["--task", "short"]) == 2
     assert "unknown task" in capsys.readouterr().err
     assert credit.main(["--column", "outcome/returns"]) == 2
