@@ -4,9 +4,9 @@ A method is a reward preset and a form of credit, and `state` where the rollouts
 from one memory (docs/credit.md). A cell is one training run; its best weights are
 then scored on held-out episodes of the training length and four times longer, beside skip and
 oracle on the same episodes. A cell that is done is never run again, and one that was interrupted
-goes on from its checkpoint. After every cell the folder gets `table.md` and `curves.svg` of all
-cells so far. With --shard I/N the cells of one part are trained alone, in a folder of its own or in
-one for all; --merge then makes the whole of what the parts gave.
+goes on from its checkpoint. After every cell the folder gets `table.md` and `curves-TASK.svg` of
+all cells so far. With --shard I/N the cells of one part are trained alone, in a folder of its own
+or in one for all; --merge then makes the whole of what the parts gave.
 """
 
 from __future__ import annotations
@@ -285,9 +285,9 @@ def _per_episode(results: Sequence[Result]) -> dict[str, list[float]]:
 def _write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
     """The table and the curves of the cells so far."""
     (folder / "table.md").write_text(table(results) + "\n", encoding="utf-8")
-    curves = mean_curves(results)
-    chart = curve_chart(curves, "update", "held-out score, mean over seeds with 95 % interval")
-    save(chart, folder / "curves.svg")
+    for task, curves in mean_curves(results).items():
+        title = f"{task}: held-out score, mean over seeds with 95 % interval"
+        save(curve_chart(curves, "update", title), folder / f"curves-{task}.svg")
 
 
 @command

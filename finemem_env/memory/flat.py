@@ -166,11 +166,11 @@ class Memory:
 
     def _announce(self, parsed: Sequence[Parsed]) -> None:
         """Tell the provenance which items the step is about to edit, in whatever order."""
-        edited = dict.fromkeys(entry.item_id for entry in parsed if isinstance(entry, Operation))
-        for item_id in edited:
+        named = [entry.item_id for entry in parsed if isinstance(entry, Operation)]
+        for item_id in dict.fromkeys(named):
             item = None if item_id is None else self._items.get(item_id)
             if item is not None:
-                steps = tuple(sentence.step for sentence in item.sentences)
+                steps = tuple([sentence.step for sentence in item.sentences])
                 self._provenance.edits(self._forms[item.id].keys, steps)
 
     def _execute(
@@ -208,7 +208,8 @@ class Memory:
         if isinstance(content, RejectReason):
             return refused(operation, content, old)
         tokens = self._count_tokens(content)
-        tokens += sum(self._media[name].tokens for name in operation.media)
+        for name in operation.media:
+            tokens += self._media[name].tokens
         limit = self._item_limit(store)
         if limit is not None and tokens > limit:
             return refused(operation, RejectReason.CONTENT_TOO_LONG, old)
@@ -286,7 +287,8 @@ class Memory:
         self._ids[item.store + form.normal] = item.id
         self._provenance.add(form.keys, [sentence.step for sentence in item.sentences])
         self._tokens += item.tokens
-        self._keepers.update(item.media)
+        if item.media:
+            self._keepers.update(item.media)
 
     def _take(self, item: Item) -> None:
         """Undo `_put`, except that the item keeps its place in case it is updated."""
@@ -303,9 +305,9 @@ class Memory:
         removed, added = [], []
         for item_id, old in before.items():
             new = self._items.get(item_id)
-            if new == old:
-                continue
             if old is not None:
+                if new == old:
+                    continue
                 removed.append(old)
             if new is not None:
                 added.append(new)
@@ -321,7 +323,7 @@ def refused(
 
 def _form(content: str, sentences: Sequence[str], media: Sequence[str] = ()) -> _Identity:
     # A medium that is kept is more than its name in a text.
-    normal = normalise(content) + "".join(f"\0{name}" for name in media)
+    normal = "\0".join([normalise(content), *media])
     return _Identity(normal, tuple(map(sentence_key, sentences)))
 
 

@@ -99,8 +99,8 @@ class Workspace:
 
         Of a hierarchical memory at most `k` of each store, store after store, without the core.
         """
-        items = (self.memory.get(item_id) for item_id in self.retriever.search(query, k))
-        return tuple(item for item in items if item is not None)
+        items = map(self.memory.get, self.retriever.search(query, k))
+        return tuple([item for item in items if item is not None])
 
     def render(self, chunk: Chunk | None, chunk_tokens: int, index: int, total: int) -> str:
         """The observation before step `index` of `total` (-1: unknown); see `ObservationView`."""

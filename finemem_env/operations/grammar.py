@@ -92,6 +92,8 @@ def render(operations: Sequence[Operation]) -> str:
 
 def is_blank(content: str) -> bool:
     """Whether nothing in `content` can be seen: no letter, number, punctuation mark or symbol."""
+    if "!" <= content[:1] <= "~":
+        return False  # of ASCII the printable ones but the space
     return not any(unicodedata.category(mark)[0] in "LNPS" for mark in shown(content))
 
 

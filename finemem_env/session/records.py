@@ -84,9 +84,9 @@ def step_outcome(
     """The counts and scores of a step that its rewards are made of."""
     return rewards.StepOutcome(
         emitted=len(operations),
-        accepted=sum(1 for operation in operations if operation.accepted),
-        memory_full=sum(1 for one in operations if one.reason is RejectReason.MEMORY_FULL),
-        chunk_scores=tuple(None if one.answer.failed else one.score for one in chunk_answers),
+        accepted=len([one for one in operations if one.reason is None]),
+        memory_full=len([one for one in operations if one.reason is RejectReason.MEMORY_FULL]),
+        chunk_scores=tuple([None if one.answer.failed else one.score for one in chunk_answers]),
         content_scores=content,
     )
 
@@ -96,12 +96,14 @@ def final_outcome(asked: Asked, without: tuple[float | None, ...] = ()) -> rewar
     return rewards.FinalOutcome(
         score=asked.score,
         shown=tuple(
-            rewards.ShownItem(
-                step=item.step,
-                writers=item.writers,
-                sentence_steps=tuple(sentence.step for sentence in item.sentences),
-            )
-            for item in asked.items
+            [
+                rewards.ShownItem(
+                    step=item.step,
+                    writers=item.writers,
+                    sentence_steps=tuple([sentence.step for sentence in item.sentences]),
+                )
+                for item in asked.items
+            ]
         ),
         used=asked.answer.used,
         without=without,

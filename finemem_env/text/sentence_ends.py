@@ -117,6 +117,8 @@ def _belongs(line: str, begin: int, stop: int, following: int, danda: bool) -> b
     word = _JOINT.split(whole)[-1]
     if word in _ABBREVIATIONS:
         return True
+    if word[-1:] > "Z" and word[1:] and word.isascii():
+        return False  # several letters, and at the end no capital and no digit
     bare = _MARKS.sub("", word)
     if bare[-1:].isupper() and (not bare[-2:-1].isalnum() or _UNSPACED.match(bare[-2])):
         return True
