@@ -264,10 +264,11 @@ class _Owing:
 
 def test_an_evaluation_does_not_count_a_reply_that_is_owed_as_silence(policy: Policy) -> None:
     given: Any = (policy, "FineMem-AR-v0", {**PRESETS["cpu"]["env_args"], "num_chunks": 1})
-    how: Any = {"seeds": [3, 4], "seed": 0, "sampling": RolloutSampling(40, 0.0, instructions=False)}
+    greedy = RolloutSampling(40, 0.0, instructions=False)
 
     def texts() -> list[list[str]]:
-        return [[step.text for step in one.steps] for one in evaluate_policy(*given, **how)]
+        played = evaluate_policy(*given, seeds=[3, 4], seed=0, sampling=greedy)
+        return [[step.text for step in one.steps] for one in played]
 
     expected = texts()
     assert all(SKIP not in one for one in expected)
