@@ -35,7 +35,7 @@ from baselines.tables.results import Result
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import json_object, positive, seed
 from finemem_env.cli.progress import Progress, begin
-from finemem_env.cli.shards import add_parts, check_cells
+from finemem_env.cli.shards import add_parts, check_cells, check_there
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.extras import needs, require
 from finemem_env.fields import read_object
@@ -196,6 +196,7 @@ def merge(
     """
     if folder.exists() and folder not in parts:
         raise ConfigError(f"{folder} is there already: choose another folder.")
+    check_there(parts)
     there = {
         str(part): [cell.name for cell in cells if (part / cell.name / "cell.json").exists()]
         for part in parts

@@ -23,7 +23,7 @@ from benchmarks.resumed import Record, stored, work_off
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import positive
 from finemem_env.cli.progress import begin, tail
-from finemem_env.cli.shards import add_parts, check_cells
+from finemem_env.cli.shards import add_parts, check_cells, check_there
 from finemem_env.errors import ConfigError, DataError, nearest
 
 _CELL = ("task", "reward", "credit", "seed")  # what tells cells apart
@@ -52,7 +52,7 @@ def read_records(path: Path, budget: Budget | None = None) -> Iterator[Record]:
     """The finished cells of `path`, with a budget those run with it; a torn line is skipped."""
     for record in stored(path):
         with contextlib.suppress(DataError):
-            whole = set(_CELL) <= record.child("cell").mapping_of_all().keys()
+            whole = set(_CELL) <= set(record.child("cell")) and {"budget", "curve"} <= set(record)
             if whole and (budget is None or record.get("budget") == asdict(budget)):
                 yield record.mapping_of_all()
 
@@ -82,6 +82,7 @@ def merge(
     """
     if path.exists():
         raise ConfigError(f"{path} is there already: choose another file as --output.")
+    check_there(paths)
     parts = {str(part): list(read_records(part)) for part in paths}
     for name, records in parts.items():
         for record in records:
