@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import subprocess
 from collections import defaultdict
@@ -30,7 +31,15 @@ from finemem_env.data.schema import content_hash
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace
 
-__all__ = ["EPISODES", "AgentChoice", "RunConfig", "SuiteData", "run", "suite_data"]
+__all__ = [
+    "EPISODES",
+    "AgentChoice",
+    "RunConfig",
+    "SuiteData",
+    "planned_config",
+    "run",
+    "suite_data",
+]
 
 EPISODES = 20  # of an environment, where nothing else is said and there are so many
 
@@ -234,12 +243,23 @@ class SuiteData:
     data_hash: str
 
 
-def suite_data(suite: str) -> dict[str, SuiteData]:
-    """The data of every task of a suite."""
-    config = RunConfig(suite=suite)
+def planned_config(config: RunConfig) -> dict[str, Any]:
+    """The config.json that a run would leave here; nothing is played.
+
+    Raises:
+        ConfigError: unknown names or keywords.
+        DataError: the source's files are missing or malformed.
+    """
     check_data(config.tasks)
     with closing(Player()) as player:
-        _, record = _plan(config, player)
+        record = _plan(config, player)[1]
+    plain: dict[str, Any] = json.loads(json.dumps(record))
+    return plain
+
+
+def suite_data(suite: str) -> dict[str, SuiteData]:
+    """The data of every task of a suite."""
+    record = planned_config(RunConfig(suite=suite))
     seeds: dict[str, list[int]] = defaultdict(list)
     for episode in record["episodes"]:
         seeds[episode["task"]].append(episode["seed"])

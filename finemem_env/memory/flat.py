@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, NamedTuple, Self
 
 from finemem_env.media import stored_form
@@ -83,6 +83,11 @@ class Memory:
     def get(self, item_id: int) -> Item | None:
         """The item with this id, None when there is none (any more)."""
         return self._items.get(item_id)
+
+    def found(self, ids: Iterable[int]) -> tuple[Item, ...]:
+        """The items with these ids, without those that are not there."""
+        items = self._items
+        return tuple([items[item_id] for item_id in ids if item_id in items])
 
     def medium(self, name: str) -> Medium | None:
         """The picture or sound of this name, if an item keeps it or it can be kept now."""

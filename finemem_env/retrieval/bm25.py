@@ -199,13 +199,14 @@ class BM25:
 
     def _parts(self, term: str, postings: array[int], derived: _Derived) -> dict[int, float]:
         """The part of its score by slot, for the living items that hold a term."""
-        weight = self._idf(self._df(term), derived.floor)
+        dead = self._dead.get(term, 0)
+        weight = self._idf(len(postings) - dead, derived.floor)
         scale = _K1 + 1 if self._okapi else 1
-        norms, ids, some_dead = derived.listed, self._slot_ids, term in self._dead
+        norms, ids = derived.listed, self._slot_ids
         parts = {}
         for packed in postings:
             slot = packed >> _BITS
-            if some_dead and ids[slot] < 0:
+            if dead and ids[slot] < 0:
                 continue
             count = packed & _MASK
             parts[slot] = weight * (count * scale / (count + norms[slot]))
@@ -229,8 +230,8 @@ class BM25:
 
     def _held(self, terms: tuple[str, ...]) -> _Held:
         """The terms that items hold, with their postings, dead ones included."""
-        postings = self._postings
-        return [(term, postings[term]) for term in terms if term in postings]
+        find = self._postings.get  # which makes none
+        return [(term, held) for term in terms if (held := find(term)) is not None]
 
     def _score(self, held: _Held) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Per slot, score and whether a living item there shares a term; some term is held."""

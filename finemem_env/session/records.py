@@ -95,18 +95,14 @@ def final_outcome(asked: Asked, without: tuple[float | None, ...] = ()) -> rewar
     """A final question as attribution sees it; `without` are the leave-one-out scores."""
     return rewards.FinalOutcome(
         score=asked.score,
-        shown=tuple(
-            [
-                rewards.ShownItem(
-                    step=item.step,
-                    writers=item.writers,
-                    sentence_steps=tuple([sentence.step for sentence in item.sentences]),
-                )
-                for item in asked.items
-            ]
-        ),
+        shown=tuple(map(_shown_item, asked.items)),
         used=asked.answer.used,
         without=without,
         failed=asked.answer.failed,
         asked_after=asked.question.asked_after,
     )
+
+
+def _shown_item(item: Item) -> rewards.ShownItem:
+    steps = tuple([sentence.step for sentence in item.sentences])
+    return rewards.ShownItem(item.step, item.writers, steps)

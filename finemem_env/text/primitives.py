@@ -71,6 +71,8 @@ def split_words(folded: str) -> list[str]:
 
 def normalise(text: str) -> str:
     """Folded, white space collapsed: two texts with one normal form say the same."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.lower().split())
     return " ".join(fold(text).split())
 
 
