@@ -79,7 +79,7 @@ def names_another(prediction: str, question: Question) -> bool:
     return bool(others)
 
 
-def _named(table: _Table, tokens: _Gram) -> set[_Gram]:
+def _named(table: _Table, tokens: _Gram) -> frozenset[_Gram]:
     """The values of the table that are among these tokens."""
     starts = [
         (place, table.sizes[token]) for place, token in enumerate(tokens) if token in table.sizes
