@@ -58,6 +58,15 @@ class Interrupted(Exception):  # noqa: N818 - a request, not an error
     """SIGTERM or SIGINT came; the checkpoint is written."""
 
 
+def _check_curriculum(config: TrainConfig) -> None:
+    """Refuse a length that the source does not have now, not when its stage begins."""
+    for update in config.environment.stages:
+        try:
+            resolved_settings(config.environment.env, config.environment.training(update))
+        except ConfigError as error:
+            raise ConfigError(f"curriculum: {error}") from error
+
+
 @dataclass
 class Run:
     """One run: what is trained, where it is written, and how far it is."""
@@ -79,8 +88,14 @@ class Run:
         """Load the model, and the last checkpoint when resuming.
 
         Raises:
-            ConfigError: a folder that is in use, or holds a run with other settings.
+            ConfigError: a folder that is in use, or holds a run with other settings; fewer contexts
+                than processes, or a length of the curriculum that the source does not have.
         """
+        if config.sampling.contexts < world.size:
+            raise ConfigError(
+                f"contexts: expected at least one for each of {world.size} processes, got "
+                f"{config.sampling.contexts}."
+            )
         checkpoints = folder / "checkpoints"
         last = checkpoint.latest(checkpoints)
         if last is not None and not resume:
@@ -90,6 +105,7 @@ class Run:
                 f"not every process sees the same checkpoints in {folder}: a run on several "
                 "machines needs an --output-dir that all of them share."
             )
+        _check_curriculum(config)
         resolved = resolved_settings(config.environment.env, config.environment.training())
         episodes = HeldOut.of(config)  # refuses more than there are before anything is written
         if config.run.threads:

@@ -5,7 +5,7 @@ Behaves as N single environments, byte for byte, whatever the mode of restarting
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -94,11 +94,12 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
             if seeds[number] is not None:
                 self._rngs[number] = seeding.np_random(seeds[number])[0]
             self._start(int(number), chosen | ids[number])
-        infos: _Info = {}
-        for number in np.flatnonzero(mask):
-            info = make_info(self.sessions[number], self._versions[number], None)
-            infos = self._add_info(infos, info, int(number))
-        return self._observations(), infos
+        started = np.flatnonzero(mask).tolist()
+        infos = {
+            number: make_info(self.sessions[number], self._versions[number], None)
+            for number in started
+        }
+        return self._observations(), _batched(infos, self.num_envs)
 
     def step(self, actions: Iterable[str]) -> _Step:
         """One action per environment; a terminated one is restarted as `autoreset_mode` says.
@@ -132,7 +133,7 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
     def _collect(self, results: dict[int, StepResult]) -> _Step:
         rewards = np.zeros(self.num_envs)
         ends = np.zeros(self.num_envs, dtype=np.bool_)
-        infos: _Info = {}
+        infos: dict[int, _Info] = {}
         for number in range(self.num_envs):
             result = results.get(number)
             if result is None:
@@ -145,8 +146,9 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
                     final = {"final_obs": self.sessions[number].observe(), "final_info": info}
                     self._start(number, {})
                     info = final | make_info(self.sessions[number], self._versions[number], None)
-            infos = self._add_info(infos, info, number)
-        return self._observations(), rewards, ends, np.zeros_like(ends), infos
+            infos[number] = info
+        batched = _batched(infos, self.num_envs)
+        return self._observations(), rewards, ends, np.zeros_like(ends), batched
 
     def _start(self, number: int, options: dict[str, Any]) -> None:
         rng = self._rngs[number]
@@ -203,6 +205,31 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
                 f"{[type(text).__name__ for text in texts]}."
             )
         return texts
+
+
+def _batched(infos: Mapping[int, _Info], size: int) -> _Info:
+    """The infos of some of `size` environments as one, as Gymnasium's `_add_info` makes it.
+
+    For each key an array with the value of every environment, and under "_key" a mask of those
+    that have it; a value that is a dictionary is batched likewise.
+    """
+    batched: _Info = {}
+    for key in dict.fromkeys([key for info in infos.values() for key in info]):
+        values = {number: info[key] for number, info in infos.items() if key in info}
+        first = next(iter(values.values()))
+        if isinstance(first, dict) and key != "final_obs":
+            batched[key] = _batched(values, size)
+        else:
+            kind = type(first) if isinstance(first, bool | int | float | np.number) else object
+            batched[key] = array = (
+                np.empty(size, object) if kind is object else np.zeros(size, kind)
+            )
+            for number, value in values.items():
+                array[number] = value
+        batched[f"_{key}"] = mask = np.zeros(size, np.bool_)
+        for number in values:
+            mask[number] = True
+    return batched
 
 
 def _autoreset(mode: str | AutoresetMode) -> AutoresetMode:

@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, NamedTuple, Self
 
 from finemem_env.media import stored_form
@@ -83,6 +83,11 @@ class Memory:
     def get(self, item_id: int) -> Item | None:
         """The item with this id, None when there is none (any more)."""
         return self._items.get(item_id)
+
+    def found(self, ids: Iterable[int]) -> tuple[Item, ...]:
+        """The items with these ids, without those that are not there."""
+        items = self._items
+        return tuple([items[item_id] for item_id in ids if item_id in items])
 
     def medium(self, name: str) -> Medium | None:
         """The picture or sound of this name, if an item keeps it or it can be kept now."""
@@ -166,11 +171,11 @@ class Memory:
 
     def _announce(self, parsed: Sequence[Parsed]) -> None:
         """Tell the provenance which items the step is about to edit, in whatever order."""
-        edited = dict.fromkeys(entry.item_id for entry in parsed if isinstance(entry, Operation))
-        for item_id in edited:
+        named = [entry.item_id for entry in parsed if isinstance(entry, Operation)]
+        for item_id in dict.fromkeys(named):
             item = None if item_id is None else self._items.get(item_id)
             if item is not None:
-                steps = tuple(sentence.step for sentence in item.sentences)
+                steps = tuple([sentence.step for sentence in item.sentences])
                 self._provenance.edits(self._forms[item.id].keys, steps)
 
     def _execute(
@@ -208,7 +213,8 @@ class Memory:
         if isinstance(content, RejectReason):
             return refused(operation, content, old)
         tokens = self._count_tokens(content)
-        tokens += sum(self._media[name].tokens for name in operation.media)
+        for name in operation.media:
+            tokens += self._media[name].tokens
         limit = self._item_limit(store)
         if limit is not None and tokens > limit:
             return refused(operation, RejectReason.CONTENT_TOO_LONG, old)
@@ -286,7 +292,8 @@ class Memory:
         self._ids[item.store + form.normal] = item.id
         self._provenance.add(form.keys, [sentence.step for sentence in item.sentences])
         self._tokens += item.tokens
-        self._keepers.update(item.media)
+        if item.media:
+            self._keepers.update(item.media)
 
     def _take(self, item: Item) -> None:
         """Undo `_put`, except that the item keeps its place in case it is updated."""
@@ -303,9 +310,9 @@ class Memory:
         removed, added = [], []
         for item_id, old in before.items():
             new = self._items.get(item_id)
-            if new == old:
-                continue
             if old is not None:
+                if new == old:
+                    continue
                 removed.append(old)
             if new is not None:
                 added.append(new)
@@ -321,7 +328,7 @@ def refused(
 
 def _form(content: str, sentences: Sequence[str], media: Sequence[str] = ()) -> _Identity:
     # A medium that is kept is more than its name in a text.
-    normal = normalise(content) + "".join(f"\0{name}" for name in media)
+    normal = "\0".join([normalise(content), *media])
     return _Identity(normal, tuple(map(sentence_key, sentences)))
 
 

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from finemem_env.media import shown_form
 from finemem_env.memory.flat import Memory
@@ -30,8 +30,7 @@ from finemem_env.types import Chunk, Medium
 _FRAME_TOKENS = 80  # tags, counts and the line about hidden items, generously
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     text: str
     tokens: int
 

@@ -99,8 +99,7 @@ class Workspace:
 
         Of a hierarchical memory at most `k` of each store, store after store, without the core.
         """
-        items = (self.memory.get(item_id) for item_id in self.retriever.search(query, k))
-        return tuple(item for item in items if item is not None)
+        return self.memory.found(self.retriever.search(query, k))
 
     def render(self, chunk: Chunk | None, chunk_tokens: int, index: int, total: int) -> str:
         """The observation before step `index` of `total` (-1: unknown); see `ObservationView`."""

@@ -28,7 +28,7 @@ from finemem_env.text.folding import shown
 from finemem_env.types import Op, Operation, OperationResult, RejectReason
 
 _NAMES = {
-    **{op.value.casefold(): op for op in Op},
+    **{name: op for op in Op for name in (op.value, op.value.casefold())},
     "add": Op.INSERT,
     "noop": Op.SKIP,
     # Mem-α's tools (arXiv 2509.25911).
@@ -42,6 +42,7 @@ _STORE = ("store", "memory_type")
 _LINES, _MEDIA = "lines", "media"
 _CORE = "core"  # one text without an id (Mem-α)
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _TOO_LONG = OperationResult("", RejectReason.ACTION_TOO_LONG)
 _NOTHING = OperationResult("", RejectReason.NO_OPERATION)
 
@@ -87,11 +88,13 @@ def render(operations: Sequence[Operation]) -> str:
     That is: at least one operation, a SKIP only alone, content that is not blank, ids from 0. What
     has `lines` is written by their numbers, and read with the same sentences.
     """
-    return json.dumps([_record(op) for op in operations], ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode([_record(op) for op in operations])
 
 
 def is_blank(content: str) -> bool:
     """Whether nothing in `content` can be seen: no letter, number, punctuation mark or symbol."""
+    if "!" <= content[:1] <= "~":
+        return False  # of ASCII the printable ones but the space
     return not any(unicodedata.category(mark)[0] in "LNPS" for mark in shown(content))
 
 
@@ -122,7 +125,7 @@ def _read(call: Call | OperationResult, references: References | None) -> Parsed
     name, fields = call
     if not isinstance(name, str):
         return reject("", RejectReason.MISSING_FIELD if name is None else RejectReason.WRONG_TYPE)
-    op = _NAMES.get(normalise(name))
+    op = _NAMES.get(name) or _NAMES.get(normalise(name))
     if op is None:
         return reject(name, RejectReason.UNKNOWN_OPERATION)
     return Operation(op) if op is Op.SKIP else _edit(op, fields, references)

@@ -11,7 +11,18 @@ from itertools import pairwise
 from sys import intern
 from typing import NamedTuple
 
-from finemem_env.readers.lexicon import DATE, NUMBER, asked_kind, asks, is_asking, is_name, stem
+from finemem_env.readers.lexicon import (
+    ASKING,
+    DATE,
+    DATES,
+    NUMBER,
+    NUMERALS,
+    asked_kind,
+    asks,
+    is_closed,
+    is_name,
+    stem,
+)
 from finemem_env.readers.question_words import Kind
 from finemem_env.text import TextCache, approx_tokens, parse_example, split_sentences
 from finemem_env.text.folding import nfc
@@ -21,7 +32,7 @@ from finemem_env.text.unicode_tables import SYLLABLES, UNSPACED
 
 _SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})[.):]\s", re.IGNORECASE)
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?(?!\d)")
-_NAME = re.compile(r"(?<=\s)[\"'“‘„«(\[]*([^\W\d_a-z]\w+)")
+_NAME = re.compile(r"\s[\"'“‘„«(\[]*([^\W\d_a-z]\w+)")
 # Chinese and Japanese write a dot within a foreign name: the letters beside it belong to the name.
 _DOTTED = re.compile(f"[{SYLLABLES}]{{1,2}}(?=[·・])|(?<=[·・])[{SYLLABLES}]{{1,2}}")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
@@ -33,7 +44,7 @@ _TOLD = 0.25  # the same of its content words, where it tells no names
 _FUNCTION_SHARE = 0.15  # weight of a function word beside a content word
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # unchanged once made; frozen ones take twice as long to make
 class Candidate:
     """One sentence of an item that may answer a question.
 
@@ -82,13 +93,14 @@ class Hints(NamedTuple):
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One question: its stems in order of first use, with the weight each has beside its idf."""
 
+    closed: bool  # yes or no answers it
     terms: frozenset[str]
     exact: frozenset[str]
-    pairs: frozenset[tuple[str, str]]
+    pairs: frozenset[tuple[str, str]]  # of neighbours
+    twin: bool  # two neighbours are one stem
     shares: dict[str, float]  # stem → 1, less for function words
     heads: dict[str, float]  # content stem → nearness to the question word, at most 1
     kind: Kind | None
@@ -118,15 +130,35 @@ def _topic(sentence: str) -> frozenset[str]:
 
 
 def _date(text: str) -> tuple[int, ...] | None:
-    match = _ISO_DATE.search(text)
+    match = _ISO_DATE.search(text) if "-" in text else None
     return (1, *(int(part or 0) for part in match.groups())) if match else None
+
+
+class _Word(NamedTuple):
+    """A search term: what makes two match, and whether it says a number or a date."""
+
+    stem: str
+    number: bool
+    date: bool
+
+
+@lru_cache(maxsize=8192)
+def _word(term: str) -> _Word:
+    stemmed = stem(term)
+    if term.isascii() and term.isalpha():
+        return _Word(stemmed, term in NUMERALS, term in DATES)
+    return _Word(stemmed, NUMBER.search(term) is not None, DATE.fullmatch(term) is not None)
 
 
 def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candidate:
     text = nfc(text)
     terms = tuple(map(intern, search_terms(text)))
-    sequence = tuple(map(stem, terms))
-    numbers = [term for term, word in zip(sequence, terms, strict=True) if _is_number(word)]
+    read = list(map(_word, terms))
+    sequence = tuple([word.stem for word in read])
+    if text.isascii() and text.isprintable() and "_" not in text:  # terms are its whole words
+        dates = frozenset([word.stem for word in read if word.date])
+    else:
+        dates = stems(" ".join(DATE.findall(text)))
     return Candidate(
         index=index,
         text=text,
@@ -136,24 +168,19 @@ def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candid
         terms=frozenset(sequence),
         hints=Hints(
             name=tuple(stems(" ".join(_capitals(text)))),
-            date=tuple(stems(" ".join(DATE.findall(text)))),
-            number=tuple(set(numbers)),
+            date=tuple(dates),
+            number=tuple({word.stem for word in read if word.number}),
         ),
         asks=asks(text),
         heading=heading,
     )
 
 
-@lru_cache(maxsize=8192)
-def _is_number(word: str) -> bool:
-    return NUMBER.search(word) is not None
-
-
 def _candidates(item: str) -> tuple[Candidate, ...]:
     sentences = split_sentences(item)
-    heading = None
-    if sentences and len(search_terms(sentences[0])) <= _HEADING_WORDS:
-        heading = _date(sentences[0])
+    heading = _date(sentences[0]) if sentences else None
+    if heading and len(search_terms(sentences[0])) > _HEADING_WORDS:
+        heading = None
     return tuple(
         _candidate(i, clause, heading)
         for i, sentence in enumerate(sentences)
@@ -207,22 +234,22 @@ def _subject(question: str, content: Iterable[str]) -> tuple[frozenset[str], flo
 def _query(question: str) -> Query:
     question = nfc(question)
     placed = placed_terms(question)
-    sequence = [stem(term) for term, _ in placed]
-    terms = frozenset(term for term, _ in placed)
-    asked_at = next((place for term, place in placed if is_asking(term)), None)
-    if asked_at is None and question.isascii():
-        asked_at = 0.0
+    read = [(word, stem(word), place) for word, place in placed]
+    asked = [(term, place) for word, term, place in read if word in ASKING]
+    asked_at = asked[0][1] if asked else 0.0 if question.isascii() else None
     heads: dict[str, float] = {}
-    for (word, place), term in zip(placed, sequence, strict=True):
-        if word not in STOP:
-            near = 1.0 if asked_at is None else _HEAD ** abs(place - asked_at)
-            heads.setdefault(term, near)
-    asking = {stem(word) for word in terms if is_asking(word)}
-    subject, least = _subject(question, heads.keys() - asking)
+    for word, term, place in read:
+        if word not in STOP and term not in heads:
+            heads[term] = 1.0 if asked_at is None else _HEAD ** abs(place - asked_at)
+    sequence = [term for _, term, _ in read]
+    pairs = frozenset(pairwise(sequence))
+    subject, least = _subject(question, heads.keys() - {term for term, _ in asked})
     return Query(
+        closed=is_closed(question),
         terms=frozenset(sequence),
-        exact=terms,
-        pairs=frozenset(pairwise(sequence)),
+        exact=frozenset([word for word, _ in placed]),
+        pairs=pairs,
+        twin=any([one == other for one, other in pairs]),
         shares={term: 1.0 if term in heads else _FUNCTION_SHARE for term in sequence},
         heads=heads,
         kind=asked_kind(question),

@@ -23,7 +23,8 @@ _IRREGULAR = """
     keep kept, pay paid, run ran, sing sang sung, spend spent, tell told, die died death dead,
     born birth, man men, woman women, child children, person people, wife wives, beat beaten defeat
 """
-_ASKING = frozenset(("what", "which", "who", "whom", "whose", "when", "where", "how", "why"))
+_ENGLISH = ("what", "which", "who", "whom", "whose", "when", "where", "how", "why")
+ASKING = frozenset((*_ENGLISH, *QUESTION_WORDS))  # as search terms
 _SUFFIXES = ("ing", "ied", "ies", "ed", "es", "ly", "s", "e")
 _LETTERS = 5  # of the stem that are kept: founded, founder and foundation all become "found"
 
@@ -43,19 +44,21 @@ _QUESTION = re.compile(
     re.IGNORECASE,
 )
 _CLOSED = re.compile(
-    r"(?!.*\bor\b)\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b",
+    r"(?=\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b)(?!.*\bor\b)",
     re.IGNORECASE | re.DOTALL,
 )
-NUMBER = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|"
-    r"fifty|hundred|thousand|[mb]illion|half|third|quarter|dozen|once|twice)\b",
-    re.IGNORECASE,
-)
-DATE = re.compile(
-    r"\b(?:1\d{3}|20\d\d|\d+s|january|february|march|april|may|june|july|august|september|october|"
-    r"november|december|century|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b",
-    re.IGNORECASE,
-)
+_NUMERALS = """
+    one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred
+    thousand million billion half third quarter dozen once twice
+"""
+NUMERALS = frozenset(_NUMERALS.split())
+NUMBER = re.compile(rf"\d|\b(?:{'|'.join(sorted(NUMERALS))})\b", re.IGNORECASE)
+_DATES = """
+    january february march april may june july august september october november december century
+    monday tuesday wednesday thursday friday saturday sunday
+"""
+DATES = frozenset(_DATES.split())
+DATE = re.compile(rf"\b(?:1\d{{3}}|20\d\d|\d+s|{'|'.join(sorted(DATES))})\b", re.IGNORECASE)
 
 
 def _stripped(word: str) -> str:
@@ -82,11 +85,6 @@ def stem(word: str) -> str:
         return _stripped(word)[:_LETTERS] if word.isalpha() else word
     start = _OPENING.match(word)
     return start[1] if start else word
-
-
-def is_asking(term: str) -> bool:
-    """Whether a search term is a question word."""
-    return term in _ASKING or term in QUESTION_WORDS
 
 
 def asked_kind(question: str) -> Kind | None:

@@ -17,12 +17,12 @@ it ("Is the gate of Osta open → yes"): this reader draws no conclusions.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from math import fsum
 from typing import NamedTuple
 
-from finemem_env.readers.candidates import EXAMPLES, QUERIES, Example, stems
-from finemem_env.readers.lexicon import is_closed, verdict
+from finemem_env.readers.candidates import EXAMPLES, QUERIES, Candidate, Example, Query, stems
+from finemem_env.readers.lexicon import verdict
 from finemem_env.readers.selection import DECIMALS, Scored, best, bridge, idf, score_sentences
 from finemem_env.readers.windows import cut, trim
 from finemem_env.text import approx_tokens, normalise, split_sentences, tie_key, words
@@ -52,7 +52,7 @@ class LocalReader:
 
 
 def _answer(request: ReadRequest, texts: Sequence[str]) -> Answer:
-    if request.task in ("fact", "multi_hop") and is_closed(request.question):
+    if request.task in ("fact", "multi_hop") and QUERIES[request.question].closed:
         return _closed(request, texts)
     return _TASKS[request.task](request, texts)
 
@@ -68,7 +68,14 @@ def _fact(request: ReadRequest, texts: Sequence[str]) -> Answer:
         return _NOTHING
     chosen = best(request.question, scored)
     room = _room(chosen, request.answer_tokens, request)
-    return Answer(cut(chosen.candidate.text, room, query, weights), (_place(chosen),))
+    return Answer(_quoted(chosen.candidate, room, query, weights), (_place(chosen),))
+
+
+def _quoted(candidate: Candidate, room: int, query: Query, weights: Mapping[str, float]) -> str:
+    """What answers best of a sentence, in at most `room` tokens."""
+    if candidate.tokens <= room:
+        return candidate.text
+    return cut(candidate.text, room, query, weights)
 
 
 def _room(scored: Scored, room: int, request: ReadRequest) -> int:
@@ -95,9 +102,9 @@ def _multi_hop(request: ReadRequest, texts: Sequence[str]) -> Answer:
         return _fact(request, texts)
     second = best(request.question, others)
     share = max(room // 2, room - second.candidate.tokens)
-    head = cut(first.candidate.text, _room(first, share, request), query, weights)
+    head = _quoted(first.candidate, _room(first, share, request), query, weights)
     rest = _room(second, room - approx_tokens(head), request)
-    tail = cut(second.candidate.text, rest, query, weights)
+    tail = _quoted(second.candidate, rest, query, weights)
     return Answer(f"{head} {tail}".strip(), (_place(first), _place(second)))
 
 
@@ -170,7 +177,7 @@ def _nearest(question: str, texts: Sequence[str]) -> list[_Voter]:
     examples = list(lines.values())
     shared = [query.terms & example.terms for _, example in examples]
     counts = Counter([term for terms in shared for term in terms])
-    weigh = {term: idf(counts, len(examples), term) for term in counts}.__getitem__
+    weigh = {term: idf(df, len(examples)) for term, df in counts.items()}.__getitem__
     likeness = [
         round(fsum(map(weigh, terms)) / example.root, DECIMALS) if terms else 0.0
         for terms, (_, example) in zip(shared, examples, strict=True)

@@ -6,6 +6,7 @@ Sums over sets are exact (`fsum`), since their order changes from process to pro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from math import fsum, log
 from typing import NamedTuple
@@ -25,6 +26,7 @@ _CLOSE = 0.85  # share of the best match from which a sentence with a number or 
 _EQUAL = 0.98  # the same where nothing says which is newer
 _ALIKE = 0.5  # shared words over all words of two sentences that say the same of the same subject
 DECIMALS = 9  # scores this close are ties
+_NONE: frozenset[str] = frozenset()
 
 
 class Scored(NamedTuple):
@@ -39,9 +41,9 @@ class Scored(NamedTuple):
     score: float
 
 
-def idf(counts: Mapping[str, int], n: int, term: str) -> float:
-    """Weight of a term that `counts[term]` of `n` texts hold, none where it is not there."""
-    df = counts.get(term, 0)
+@lru_cache(maxsize=8192)
+def idf(df: int, n: int) -> float:
+    """Weight of a term that `df` of `n` texts hold."""
     return log(1 + (n - df + 0.5) / (df + 0.5))
 
 
@@ -59,29 +61,36 @@ def score_sentences(
         limit: longest answer, in `approx_tokens`.
     """
     found = [(rank, candidate) for rank, item in enumerate(items) for candidate in CANDIDATES[item]]
+    if _misses(query, found):
+        return [], {}
     shared = [query.terms & candidate.terms for _, candidate in found]
     counts: dict[str, int] = {}
     for terms in shared:
         for term in terms:
             counts[term] = counts.get(term, 0) + 1
-    if len(query.subject & counts.keys()) < query.least:
-        return [], {}
-    weights = {term: share * idf(counts, len(found), term) for term, share in query.shares.items()}
-    unit = log(1 + (len(found) - 0.5) / 1.5) if found else 1.0
-    weigh = weights.__getitem__
+    weights = {
+        term: share * idf(counts.get(term, 0), len(found)) for term, share in query.shares.items()
+    }
+    unit = idf(1, len(found)) if found else 1.0
     scored: list[Scored] = []
-    for i, (rank, candidate) in enumerate(found):
-        if candidate.asks:
-            continue
-        common = shared[i]
-        match = 0.0
-        if common or query.kind:
+    before, last = _NONE, -1  # what the sentence before shares, and its item
+    for (rank, candidate), common in zip(found, shared, strict=True):
+        if not candidate.asks:
             match = _match(query, candidate, common, weights, unit)
-        score = match - unit * (_RANK * rank + _LONG * (candidate.tokens > limit))
-        if i and shared[i - 1] and found[i - 1][0] == rank:
-            score += _BEFORE * fsum(map(weigh, shared[i - 1] - common))
-        scored.append(Scored(rank, candidate, match, score))
+            score = match - unit * (_RANK * rank + _LONG * (candidate.tokens > limit))
+            if before and last == rank:
+                score += _BEFORE * fsum([weights[term] for term in before - common])
+            scored.append(Scored(rank, candidate, match, score))
+        before, last = common, rank
     return scored, weights
+
+
+def _misses(query: Query, found: Sequence[tuple[int, Candidate]]) -> bool:
+    """Whether too little of the question's subject stands in the sentences."""
+    missing = query.subject
+    for _, candidate in found:
+        missing -= candidate.terms
+    return len(query.subject) - len(missing) < query.least
 
 
 def _match(
@@ -93,9 +102,9 @@ def _match(
 ) -> float:
     match = 0.0
     if shared:
-        match = fsum(map(weights.__getitem__, shared))
+        match = fsum([weights[term] for term in shared])
         match += _EXACT * unit * len(query.exact.intersection(candidate.words))
-        if len(shared) > 1 or any((term, term) in query.pairs for term in shared):
+        if len(shared) > 1 or query.twin:
             pairs = query.pairs.intersection(pairwise(candidate.sequence))
             match += _PAIR * fsum([weights[a] + weights[b] for a, b in pairs])
     if query.kind and not query.terms.issuperset(candidate.hints.of(query.kind)):
@@ -109,12 +118,17 @@ def best(question: str, scored: Sequence[Scored]) -> Scored:
     Rivals that carry serial numbers or dates lose to the largest of their kind. What remains is
     decided by a hash, never by age or place, so that keeping a superseded fact costs.
     """
-    top = round(max([one.score for one in scored]), DECIMALS)
-    near = [one for one in scored if one.score > top - 1e-6]  # few are left to be rounded
-    first = _drawn(question, [one for one in near if round(one.score, DECIMALS) >= top])
-    close = (_CLOSE if first.candidate.order else _EQUAL) * first.match
-    rivals = [sentence for sentence in scored if sentence.match >= close and alike(sentence, first)]
-    return _drawn(question, list(_current(rivals)))
+    most = max([one.score for one in scored])
+    near = [one for one in scored if one.score > most - 1e-6]  # few are left to be rounded
+    if len(near) > 1:
+        top = round(most, DECIMALS)
+        near = [one for one in near if round(one.score, DECIMALS) >= top]
+    first = _drawn(question, near)
+    rivals = [one for one in scored if one.match >= _CLOSE * first.match]
+    if len(rivals) > 1:
+        close = (_CLOSE if first.candidate.order else _EQUAL) * first.match
+        rivals = [one for one in rivals if one.match >= close and alike(one, first)]
+    return rivals[0] if len(rivals) == 1 else _drawn(question, list(_current(rivals)))
 
 
 def _current(rivals: Sequence[Scored]) -> Iterable[Scored]:
@@ -151,7 +165,7 @@ def bridge(
     wanted = {term: weights[term] for term in query.terms - first.candidate.terms}
     for term in {*hints.name, *hints.number} - query.terms:
         held = sum(term in sentence.candidate.terms for sentence in scored)
-        wanted[term] = idf({term: held}, len(scored), term)
+        wanted[term] = idf(held, len(scored))
     bridges = []
     for sentence in scored:
         match = fsum(map(wanted.__getitem__, wanted.keys() & sentence.candidate.terms))

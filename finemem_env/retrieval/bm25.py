@@ -16,7 +16,8 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
@@ -44,13 +45,14 @@ class _Terms:
 
     def __init__(self, sequence: list[str]) -> None:
         self.sequence = tuple(sequence)
-        self._counts: Counter[str] | None = None
+        self._counts: Mapping[str, int] | None = None
 
     @property
-    def counts(self) -> Counter[str]:
+    def counts(self) -> Mapping[str, int]:
         """How often each term occurs; counted when it is asked for, which no query does."""
         if self._counts is None:
-            self._counts = Counter(self.sequence)
+            once = dict.fromkeys(self.sequence, 1)
+            self._counts = once if len(once) == len(self.sequence) else Counter(self.sequence)
         return self._counts
 
 
@@ -58,13 +60,12 @@ _Held = list[tuple[str, "array[int]"]]
 
 
 class _Derived(NamedTuple):
-    """Of the present items: norm of every slot, twice; liveness; okapi's idf floor; `_parts`."""
+    """Of the present items: norm of every slot, twice; okapi's idf floor; `_parts` by term."""
 
     norms: NDArray[np.float64]
     listed: list[float]
-    alive: NDArray[np.bool_]
     floor: float
-    parts: dict[str, list[tuple[int, float]]]
+    parts: dict[str, dict[int, float]]
 
 
 _WORD_TERMS: TextCache[_Terms] = TextCache(lambda text: _Terms(search_terms(text)))
@@ -106,7 +107,7 @@ class BM25:
         self._clear()
 
     def _clear(self) -> None:
-        self._postings: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
+        self._postings: defaultdict[str, array[int]] = defaultdict(partial(array, "q"))
         self._dead: dict[str, int] = {}  # term -> its postings of removed items
         self._slot_ids = array("q")  # per slot; −1 when dead
         self._lengths = array("d")  # terms per slot
@@ -115,7 +116,7 @@ class BM25:
         # the terms of what came and went since. So many items in a row cost one look at each term.
         self._dfs: dict[str, int] = {}
         self._with_df: Counter[int] = Counter()
-        self._moved: list[Counter[str]] = []
+        self._moved: list[Mapping[str, int]] = []
         self._derived: _Derived | None = None
 
     def __len__(self) -> int:
@@ -172,7 +173,7 @@ class BM25:
         if len(slots) > 4 * k + 32:
             kept = ranked >= np.partition(ranked, len(ranked) - k)[len(ranked) - k]
             slots, ranked = slots[kept], ranked[kept]
-        return self._order(query, slots.tolist(), ranked.tolist())[:k]
+        return self._best(query, zip(slots.tolist(), ranked.tolist(), strict=True), k)
 
     def _search_few(self, query: str, held: _Held, k: int) -> list[int]:
         """What the arrays would give, to the last bit: the same operations in the same order."""
@@ -182,48 +183,55 @@ class BM25:
             parts = derived.parts.get(term)
             if parts is None:
                 parts = derived.parts[term] = self._parts(term, postings, derived)
-            for slot, part in parts:
+            if not scores:
+                scores = parts.copy()
+                continue
+            for slot, part in parts.items():
                 scores[slot] = scores.get(slot, 0.0) + part
-        found = [(score, slot) for slot, score in scores.items()]
-        if len(found) > k:
-            found.sort(reverse=True)
-            least = found[k - 1][0] - _TIE
-            found = [entry for entry in found if entry[0] >= least]
+        found: Iterable[tuple[int, float]] = scores.items()
+        if len(scores) > k:
+            least = sorted(scores.values())[-k] - _TIE
+            found = [entry for entry in found if entry[1] >= least]
         # Rounded as NumPy does it.
-        ranked = [round(score * _SCALE) / _SCALE for score, _ in found]
-        return self._order(query, [slot for _, slot in found], ranked)[:k]
-
-    def _parts(self, term: str, postings: array[int], derived: _Derived) -> list[tuple[int, float]]:
-        """(slot, part of its score) for the living items that hold a term."""
-        weight, norms, alive = (
-            self._idf(self._df(term), derived.floor),
-            derived.listed,
-            self._slot_ids,
+        return self._best(
+            query, [(slot, round(value * _SCALE) / _SCALE) for slot, value in found], k
         )
-        parts = []
+
+    def _parts(self, term: str, postings: array[int], derived: _Derived) -> dict[int, float]:
+        """The part of its score by slot, for the living items that hold a term."""
+        dead = self._dead.get(term, 0)
+        weight = self._idf(len(postings) - dead, derived.floor)
+        scale = _K1 + 1 if self._okapi else 1
+        norms, ids = derived.listed, self._slot_ids
+        parts = {}
         for packed in postings:
-            slot, count = packed >> _BITS, packed & _MASK
-            if alive[slot] >= 0:
-                numerator = count * (_K1 + 1) if self._okapi else count
-                parts.append((slot, weight * (numerator / (count + norms[slot]))))
+            slot = packed >> _BITS
+            if dead and ids[slot] < 0:
+                continue
+            count = packed & _MASK
+            parts[slot] = weight * (count * scale / (count + norms[slot]))
         return parts
 
-    def _order(self, query: str, slots: list[int], scores: list[float]) -> list[int]:
-        ids = [self._slot_ids[slot] for slot in slots]
-        if len(set(scores)) == len(scores):
-            return [item_id for _, item_id in sorted(zip(scores, ids, strict=True), reverse=True)]
-        seen = Counter(scores)
-        key = tie_keys(query)
-        keyed = [
-            (-score, key(self._items[item_id][1]) if seen[score] > 1 else b"", item_id)
-            for score, item_id in zip(scores, ids, strict=True)
-        ]
-        return [item_id for _, _, item_id in sorted(keyed)]
+    def _best(self, query: str, found: Iterable[tuple[int, float]], k: int) -> list[int]:
+        """Ids of the `k` best of (slot, score), best first; equal scores by `tie_key`, then age."""
+        equals: dict[float, list[int]] = {}
+        for slot, score in found:
+            equals.setdefault(score, []).append(self._slot_ids[slot])
+        best: list[int] = []
+        for score in sorted(equals, reverse=True):
+            ids = equals[score]
+            if len(ids) > 1:
+                key = tie_keys(query)
+                ids = [one for _, one in sorted([(key(self._items[one][1]), one) for one in ids])]
+            best += ids
+            if len(best) >= k:
+                break
+        return best[:k]
 
     def _held(self, terms: tuple[str, ...]) -> _Held:
         """The terms that items hold, with their postings, dead ones included."""
-        postings = self._postings
-        return [(term, postings[term]) for term in terms if term in postings]
+        find = self._postings.get  # which makes none
+        return [(term, held) for term in terms if (held := find(term)) is not None]
 
     def _score(self, held: _Held) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Per slot, score and whether a living item there shares a term; some term is held."""
@@ -240,16 +248,16 @@ class BM25:
         scores = cast(NDArray[np.float64], np.bincount(slots, parts, len(norms)))
         touched = np.zeros(len(norms), np.bool_)
         touched[slots] = True
-        touched &= derived.alive
+        if self._dead:
+            touched &= np.array(self._slot_ids) >= 0
         return scores, touched
 
     def _derive(self) -> _Derived:
-        """Norm and liveness per slot, and okapi's idf floor, for the present items."""
+        """Norm per slot, and okapi's idf floor, for the present items."""
         mean = self._total / len(self._items) or 1.0  # no item has a term: any norm does
         norms = _K1 * (1 - _B + _B * np.array(self._lengths) / mean)
-        alive = np.array(self._slot_ids) >= 0
         floor = self._idf_floor() if self._okapi else 0.0
-        self._derived = _Derived(norms, norms.tolist(), alive, floor, {})
+        self._derived = _Derived(norms, norms.tolist(), floor, {})
         return self._derived
 
     def _df(self, term: str) -> int:

@@ -148,6 +148,8 @@ def make_retriever(config: Mapping[str, object], *, bm25: str) -> Retriever:
         retriever = make(**options)
     except TypeError as error:
         raise ConfigError(f"retriever {name!r} with options {options}: {error}.") from error
+    if isinstance(retriever, BM25):
+        return retriever  # without the check of a protocol, which takes long
     if not isinstance(retriever, Retriever) or not isinstance(retriever.version, str):
         raise ConfigError(
             f"retriever {name!r}: expected an object with `version` (a string), `update(removed, "

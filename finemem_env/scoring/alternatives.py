@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from finemem_env.scoring.matching import Form, form, tokens_of
@@ -34,10 +34,10 @@ _OPPOSITES = _opposites()
 
 
 class _Table(NamedTuple):
-    """Values as tokens, and how many tokens a value has."""
+    """Values as tokens, and how many tokens those have that begin with a token."""
 
     grams: frozenset[_Gram]
-    sizes: tuple[int, ...]
+    sizes: dict[str, set[int]]
 
 
 class _Tables(dict[tuple[str, ...], _Table]):
@@ -51,7 +51,9 @@ class _Tables(dict[tuple[str, ...], _Table]):
 
     def __missing__(self, values: tuple[str, ...]) -> _Table:
         grams = frozenset(gram for gram in map(tokens_of, values) if gram)
-        table = _Table(grams, tuple(sorted(set(map(len, grams)))))
+        table = _Table(grams, {})
+        for gram in grams:
+            table.sizes.setdefault(gram[0], set()).add(len(gram))
         if self._held + len(values) > self._MOST:
             self.clear()
             self._held = 0
@@ -69,16 +71,21 @@ def names_another(prediction: str, question: Question) -> bool:
     What the question says, or a gold, may be said again: "A, B" within the gold "A, B, C".
     """
     table = _TABLES[question.excluded]
-    others = table.grams.intersection(_grams(form(prediction).tokens, table.sizes))
+    others = _named(table, form(prediction).tokens)
     for text in (question.question, *question.answers):
         if not others:
             return False
-        others = others.difference(_grams(form(text).tokens, table.sizes))
+        others -= _named(table, form(text).tokens)
     return bool(others)
 
 
-def _grams(tokens: _Gram, sizes: Iterable[int]) -> Iterable[_Gram]:
-    return (tokens[i : i + size] for size in sizes for i in range(len(tokens) - size + 1))
+def _named(table: _Table, tokens: _Gram) -> set[_Gram]:
+    """The values of the table that are among these tokens."""
+    starts = [
+        (place, table.sizes[token]) for place, token in enumerate(tokens) if token in table.sizes
+    ]
+    grams = [tokens[place : place + size] for place, sizes in starts for size in sizes]
+    return table.grams.intersection(grams)
 
 
 def takes_back(prediction: Form, gold: Form, golds: Sequence[Form]) -> bool:

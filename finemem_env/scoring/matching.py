@@ -11,7 +11,7 @@ ignored except at the end, where "a" is a name ("Vitamin A").
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from finemem_env.text import TextCache, normalise
 from finemem_env.text.primitives import split_words
@@ -29,8 +29,7 @@ _PARTING = re.compile(r"(?<=\w)['’](?=\w)(?!(?:s|t|d|m|re|ve|ll)(?![^\W_]))")
 _REASONING = re.compile(r"\A.*</think(?:ing)?>|<think(?:ing)?>.*\Z", re.DOTALL | re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """One text ready for comparison; `plain` keeps articles, `bare` drops all but a last one.
 
     In `apart`, apostrophes part words. All are tokens joined and framed by single spaces, so that
@@ -41,21 +40,19 @@ class Form:
     plain: str
     bare: str
     apart: str
-    tokens: tuple[str, ...] = field(compare=False)  # of `plain`
+    tokens: tuple[str, ...]  # of `plain`
 
 
 def _derive(text: str) -> Form:
     raw = normalise(text)
     tokens = _tokens(raw)
-    bare = [token for token in tokens[:-1] if token not in _ARTICLES] + tokens[-1:]
-    plain = apart = _framed(tokens)
-    if _has_apostrophe(raw):
+    bare = plain = apart = _framed(tokens)
+    if not _ARTICLES.isdisjoint(tokens):
+        kept = [token for token in tokens[:-1] if token not in _ARTICLES]
+        bare = _framed(kept + tokens[-1:])
+    if "'" in raw or "’" in raw:
         apart = _framed(_tokens(_PARTING.sub(" ", raw)))
-    return Form(raw, plain, _framed(bare), apart, tuple(tokens))
-
-
-def _has_apostrophe(text: str) -> bool:
-    return "'" in text or "’" in text
+    return Form(raw, plain, bare, apart, tuple(tokens))
 
 
 def _framed(tokens: list[str]) -> str:
@@ -64,7 +61,7 @@ def _framed(tokens: list[str]) -> str:
 
 def _tokens(text: str) -> list[str]:
     """Tokens of an NFKC case-folded text; each step is skipped where its mark does not occur."""
-    if _has_apostrophe(text):
+    if "'" in text or "’" in text:
         text = _APOSTROPHE.sub("", _POSSESSIVE.sub("", text))
     if "," in text:
         text = _THOUSANDS.sub("", text)
@@ -89,6 +86,8 @@ def form(text: str) -> Form:
 
 def tokens_of(text: str) -> tuple[str, ...]:
     """The tokens of `form(text)`, for texts so many that none is worth keeping."""
+    if text.isascii() and text.replace(" ", "").isalnum():
+        return tuple(text.lower().split())
     return tuple(_tokens(normalise(text)))
 
 

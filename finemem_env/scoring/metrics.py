@@ -58,9 +58,10 @@ def score(prediction: str, question: Question) -> float:
         ConfigError: unknown metric, or one that needs a judge.
         DataError: a question without gold answers, or without what its metric needs beside them.
     """
-    metric = METRICS.get(question.metric)
-    if metric is None:
-        raise ConfigError(nearest("metric", question.metric, METRICS))
+    try:
+        metric = METRICS[question.metric]
+    except KeyError:
+        raise ConfigError(nearest("metric", question.metric, METRICS)) from None
     if question.unanswerable:
         return float(abstains(strip_reasoning(prediction)))
     if metric.compare is None:

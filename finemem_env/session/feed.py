@@ -68,7 +68,7 @@ class EpisodeFeed:
         self.episode = _with_names(episode)
         media = bool(settings.media)
         self.chunk_tokens = tuple(
-            tokens_of(chunk, count_tokens, media) for chunk in self.episode.chunks
+            [tokens_of(chunk, count_tokens, media) for chunk in self.episode.chunks]
         )
         self.finals = draw_finals(episode.questions, settings.question_fraction, rng)
         self.drawn = draw_chunk_questions(

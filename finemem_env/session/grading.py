@@ -42,11 +42,14 @@ class Grader:
             () if answer.failed else judge_requests(answer.text, question)
             for answer, question in zip(answers, questions, strict=True)
         ]
-        replies: list[Answer] = []
-        if any(asked):
-            calls: list[Request] = [request for requests in asked for request in requests]
-            replies = list((yield calls))
-            self.remember(zip((r for requests in asked for r in requests), replies, strict=True))
+        calls = [request for requests in asked for request in requests]
+        if not calls:
+            return [
+                None if answer.failed else score(answer.text, question)
+                for answer, question in zip(answers, questions, strict=True)
+            ]
+        replies = list((yield [*calls]))
+        self.remember(zip(calls, replies, strict=True))
         scores: list[float | None] = []
         start = 0
         for answer, question, requests in zip(answers, questions, asked, strict=True):

@@ -156,14 +156,14 @@ def asked_record(asked: Asked) -> dict[str, Any]:
         "score": asked.score,
         "metric": asked.question.metric,
         "failed": asked.answer.failed,
-        "shown": tuple((item.id, item.step) for item in asked.items),
-        "used": tuple((i, -1 if s is None else s) for i, s in asked.answer.used),
-        "evidence": tuple((e.chunk, e.sentence or "") for e in asked.question.evidence),
+        "shown": tuple([(item.id, item.step) for item in asked.items]),
+        "used": tuple([(i, -1 if s is None else s) for i, s in asked.answer.used]),
+        "evidence": tuple([(e.chunk, e.sentence or "") for e in asked.question.evidence]),
     }
 
 
 def _asked(asked: tuple[Asked, ...]) -> tuple[dict[str, Any], ...]:
-    return tuple(asked_record(question) for question in asked)
+    return tuple(map(asked_record, asked))
 
 
 def _known(limit: int | None) -> int:

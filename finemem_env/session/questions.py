@@ -26,9 +26,11 @@ def draw_finals(
 def due_finals(questions: Sequence[Question], t: int, last: int) -> tuple[Question, ...]:
     """Final questions due after step t: those asked_after it, at the `last` step all others."""
     return tuple(
-        question
-        for question in questions
-        if t == (last if question.asked_after is None else question.asked_after)
+        [
+            question
+            for question in questions
+            if t == (last if question.asked_after is None else question.asked_after)
+        ]
     )
 
 

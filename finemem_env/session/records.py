@@ -84,9 +84,9 @@ def step_outcome(
     """The counts and scores of a step that its rewards are made of."""
     return rewards.StepOutcome(
         emitted=len(operations),
-        accepted=sum(1 for operation in operations if operation.accepted),
-        memory_full=sum(1 for one in operations if one.reason is RejectReason.MEMORY_FULL),
-        chunk_scores=tuple(None if one.answer.failed else one.score for one in chunk_answers),
+        accepted=len([one for one in operations if one.reason is None]),
+        memory_full=len([one for one in operations if one.reason is RejectReason.MEMORY_FULL]),
+        chunk_scores=tuple([None if one.answer.failed else one.score for one in chunk_answers]),
         content_scores=content,
     )
 
@@ -95,16 +95,14 @@ def final_outcome(asked: Asked, without: tuple[float | None, ...] = ()) -> rewar
     """A final question as attribution sees it; `without` are the leave-one-out scores."""
     return rewards.FinalOutcome(
         score=asked.score,
-        shown=tuple(
-            rewards.ShownItem(
-                step=item.step,
-                writers=item.writers,
-                sentence_steps=tuple(sentence.step for sentence in item.sentences),
-            )
-            for item in asked.items
-        ),
+        shown=tuple(map(_shown_item, asked.items)),
         used=asked.answer.used,
         without=without,
         failed=asked.answer.failed,
         asked_after=asked.question.asked_after,
     )
+
+
+def _shown_item(item: Item) -> rewards.ShownItem:
+    steps = tuple([sentence.step for sentence in item.sentences])
+    return rewards.ShownItem(item.step, item.writers, steps)

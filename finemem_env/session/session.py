@@ -266,9 +266,11 @@ class Session:
     def _request(self, question: Question, items: Sequence[Item]) -> ReadRequest:
         core = items[-1].content if items and items[-1].store == CORE else ""
         shown = [item for item in items if item.store != CORE]
-        media = tuple(self.memory.kept(item) for item in shown)
-        texts = tuple(item.content for item in shown)
-        return self.read_request(question, texts, core, media if any(media) else ())
+        texts = tuple([item.content for item in shown])
+        media: tuple[tuple[Medium, ...], ...] = ()
+        if any([item.media for item in shown]):
+            media = tuple(map(self.memory.kept, shown))
+        return self.read_request(question, texts, core, media)
 
     def read_request(
         self,

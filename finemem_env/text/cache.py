@@ -61,7 +61,7 @@ class TextCache(dict[str, T], Generic[T]):
         oldest = list(self)[: (len(self) + 1) // 2]
         for text in oldest:
             del self[text]
-        left = sum(len(text) + _ENTRY for text in self)
+        left = sum(map(len, self)) + _ENTRY * len(self)
         self._dropped_chars += self._chars - left
         if self._dropped_chars > self._max_chars or self._limit == self._max_chars:
             self._dropped.clear()

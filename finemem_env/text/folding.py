@@ -10,7 +10,7 @@ from finemem_env.text.unicode_tables import BLANK, IGNORED, MARK, MARKED, UNSEEN
 
 _Form = Literal["NFC", "NFKC"]
 
-_CONTROLS = bytes([*range(0x09), *range(0x0E, 0x1C), 0x7F])
+CONTROLS = bytes([*range(0x09), *range(0x0E, 0x1C), 0x7F])  # of ASCII, that nobody sees
 _UNSEEN = re.compile(f"[{UNSEEN}]")
 _IGNORED = re.compile(f"[{IGNORED}]+")
 _BLANK = re.compile(f"[{BLANK}]")
@@ -41,7 +41,7 @@ def nfc(text: str) -> str:
 def shown(text: str) -> str:
     """What can be seen of a text: no ignorable characters, a space for each that is shown blank."""
     if text.isascii():
-        return text if text.isprintable() else text.encode().translate(None, _CONTROLS).decode()
+        return text if text.isprintable() else text.encode().translate(None, CONTROLS).decode()
     return _BLANK.sub(" ", _IGNORED.sub("", text)) if _UNSEEN.search(text) else text
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from finemem_env.text.cache import TextCache
-from finemem_env.text.folding import fold, nfc
+from finemem_env.text.folding import CONTROLS, fold, nfc
 from finemem_env.text.sentence_ends import sentence_ends
 from finemem_env.text.unicode_tables import CJK, MARK, SYLLABLES, UNSPACED
 
@@ -19,12 +19,14 @@ _COUNTED = re.compile(rf"[{CJK}]|[^\W_{CJK}]+(?:{MARK}+[^\W_{CJK}]*)*|\S")
 _UNPARTED = SYLLABLES + UNSPACED
 _WORD = re.compile(rf"[{_UNPARTED}]{MARK}*|[^\W_{_UNPARTED}]+(?:{MARK}+[^\W_{_UNPARTED}]*)*")
 # The same on ASCII text by tables of bytes, several times as fast. Counted: letters and digits
-# become "a", white space " ", anything else ".". Split: what is no letter or digit becomes " ".
+# become "a", white space " ", anything else ".". Split: what is no letter or digit becomes " ";
+# folded on the way for what is not folded yet.
 _SPACES = b" \t\n\v\f\r\x1c\x1d\x1e\x1f"
 _KINDS = bytes(
     97 if chr(c).isalnum() and c < 128 else 32 if c in _SPACES else 46 for c in range(256)
 )
 _PARTED = bytes(c if kind == 97 else 32 for c, kind in enumerate(_KINDS))
+_FOLDED = _PARTED.lower()
 
 # A labelled example is one line: "<text> label: <label>", or "<text> -> <label>" (also =>, →).
 _LABEL = re.compile(r"\b(?:label|category)\s?[:=]|->|=>|→", re.IGNORECASE)
@@ -55,6 +57,8 @@ def words(text: str) -> list[str]:
     Where a script has no spaces between words (Chinese, Japanese, Thai, Khmer, …), or none before
     particles (Korean), each letter with its marks is a word.
     """
+    if text.isascii():
+        return text.encode().translate(_FOLDED, CONTROLS).decode().split()
     return split_words(fold(text))
 
 
@@ -67,6 +71,8 @@ def split_words(folded: str) -> list[str]:
 
 def normalise(text: str) -> str:
     """Folded, white space collapsed: two texts with one normal form say the same."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.lower().split())
     return " ".join(fold(text).split())
 
 
@@ -76,8 +82,7 @@ def sentence_key(sentence: str) -> str:
 
 
 def _key(sentence: str) -> str:
-    folded = fold(sentence)
-    return " ".join(split_words(folded)) or " ".join(folded.split())
+    return " ".join(words(sentence)) or normalise(sentence)
 
 
 def parse_example(line: str) -> tuple[str, str] | None:

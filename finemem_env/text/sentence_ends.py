@@ -95,15 +95,16 @@ def sentence_ends(line: str) -> Iterator[tuple[int, int]]:
         following = match.end()
         if line[stop - 1] in ".۔" and _belongs(line, begin, stop - 1, following, danda):
             continue
-        if _goes_on(line[following : following + 1]) and line[match.start()] not in SOLID_STOPS:
+        first = line[following : following + 1]
+        if first > "\x7f" and _goes_on(first) and line[match.start()] not in SOLID_STOPS:
             continue
         yield stop, following
         begin = following
 
 
 def _goes_on(first: str) -> bool:
-    """Whether a word of this first letter is inside a sentence."""
-    return first > "\x7f" and first.islower() and not _GEORGIAN.match(first)
+    """Whether a word of this first letter, which is not ASCII, is inside a sentence."""
+    return first.islower() and not _GEORGIAN.match(first)
 
 
 def _belongs(line: str, begin: int, stop: int, following: int, danda: bool) -> bool:
@@ -117,6 +118,8 @@ def _belongs(line: str, begin: int, stop: int, following: int, danda: bool) -> b
     word = _JOINT.split(whole)[-1]
     if word in _ABBREVIATIONS:
         return True
+    if word[-1:] > "Z" and word[1:] and word.isascii():
+        return False  # several letters, and at the end no capital and no digit
     bare = _MARKS.sub("", word)
     if bare[-1:].isupper() and (not bare[-2:-1].isalnum() or _UNSPACED.match(bare[-2])):
         return True

@@ -192,8 +192,16 @@ def test_command_line(
     out = capsys.readouterr().out
     assert "fine-mem-cited, to-go" in out
     assert "- long: updates needed: " in out
+    column = ["--column", "outcome/return, local 2"]
+    assert credit.main(["--output", path, "--jobs", "1", "--seeds", "2", *column]) == 0
+    printed = capsys.readouterr()
+    assert "20 trainings of 20" in printed.err
+    assert "| outcome, return, local 2 |" in printed.out
+    assert "chunk, return" not in printed.out
     assert credit.main(["--task", "short"]) == 2
     assert "unknown task" in capsys.readouterr().err
+    assert credit.main(["--column", "outcome/returns"]) == 2
+    assert "Did you mean 'outcome/return'" in capsys.readouterr().err
 
 
 def test_shards_of_the_study_are_put_together(

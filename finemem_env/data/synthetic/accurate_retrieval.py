@@ -35,7 +35,7 @@ class AccurateRetrievalSource(SyntheticSource):
         emitters: list[list[Emitter]] = [[] for _ in draft.quotas]
         for fact, t in zip(facts, places, strict=True):
             fact.place([t], draft.namer)
-            emitters[t].append(fixed(fact.sentence(0)))
+            emitters[t].append(fixed(fact.sentences[0]))
         draft.subjects.extend(facts)
         draft.write(emitters, draft.hearsay)
         plain_probes(draft, facts)

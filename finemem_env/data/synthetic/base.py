@@ -70,8 +70,7 @@ class SyntheticSource(BaseSource):
         kinds = get_args(Competency)
         number = (index % _DISTINCT) * len(SPLITS) + SPLITS.index(self.config.split)
         number = number * len(kinds) + kinds.index(self.spec.competency)
-        quotas = [self._quota(self._draw_scale(draw)) for _ in range(self.length)]
-        draft = EpisodeDraft(draw, Namer(draw, number), self._languages, quotas)
+        draft = EpisodeDraft(draw, Namer(draw, number), self._languages, self._quotas(draw))
         finals = self.compose(draft)
         draw.shuffle(finals)
         name = self.episode_id(index)
@@ -105,12 +104,12 @@ class SyntheticSource(BaseSource):
     def _chunks(
         self, draft: EpisodeDraft, name: str, others: Mapping[Kind, tuple[str, ...]]
     ) -> list[Chunk]:
-        pools = draft.small_talk if self.difficulty["misaligned_chunk_questions"] else draft.pools
+        misaligned = self.difficulty["misaligned_chunk_questions"]
         limit = self.integer("chunk_questions")
         chunks = []
         for t, (date, sentences) in enumerate(zip(draft.dates(), draft.sentences, strict=True)):
             header = draft.language().date.format(date=date)
-            probes = pools[t][:limit]
+            probes = (draft.small_talk(t) if misaligned else draft.pools[t])[:limit]
             questions = tuple(p.question(f"{name}/c{t}/q{i}", others) for i, p in enumerate(probes))
             text = f"{header}\n{self._join(sentences)}"
             chunks.append(Chunk(f"{name}/c{t}", text, date, questions))
@@ -119,6 +118,8 @@ class SyntheticSource(BaseSource):
     def _join(self, sentences: Sequence[str]) -> str:
         if self.separate_lines:
             return "\n".join(sentences)
+        if all(map(str.isascii, sentences)):
+            return " ".join(sentences)
         text = ""
         for sentence in sentences:
             text += f" {sentence}" if text and text[-1].isascii() else sentence
@@ -132,9 +133,12 @@ class SyntheticSource(BaseSource):
         distractors = min(rest, round(self.integer("distractors_per_chunk") * scale))
         return Quota(facts, distractors, rest - distractors)
 
-    def _draw_scale(self, draw: Draw) -> float:
+    def _quotas(self, draw: Draw) -> list[Quota]:
         low, high = self._scale
-        return low if low == high else low + (high - low) * draw.below(1 << 32) / (1 << 32)
+        if low == high:
+            return [self._quota(low)] * self.length
+        scales = [draw.below(1 << 32) / (1 << 32) for _ in range(self.length)]
+        return [self._quota(low + (high - low) * scale) for scale in scales]
 
     def _count_questions(self) -> int:
         """The number asked for, or the default as far as the text allows."""

@@ -44,8 +44,8 @@ class ConflictResolutionSource(SyntheticSource):
         emitters: list[list[Emitter]] = [[] for _ in draft.quotas]
         for fact, chunks in zip(facts, [*places, *([t] for t in rest)], strict=True):
             fact.place(chunks, draft.namer)
-            for version, t in enumerate(chunks):
-                emitters[t].append(fixed(fact.sentence(version)))
+            for sentence, t in zip(fact.sentences, chunks, strict=True):
+                emitters[t].append(fixed(sentence))
         draft.subjects.extend(facts)
         draft.write(emitters, draft.hearsay)
         plain_probes(draft, facts)

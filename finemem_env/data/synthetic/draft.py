@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from finemem_env.data.synthetic.grammar import Language
+from finemem_env.data.synthetic.grammar import Language, Noise
 from finemem_env.data.synthetic.words import Draw, Namer
 from finemem_env.types import Evidence, Question, Task
 
@@ -16,6 +16,7 @@ _EPOCH = datetime.date(2024, 1, 1).toordinal()
 _COUNTS = 21  # numbers from 0 that an answer to "how many" might list
 _HEARSAY = ("visitor", "visitor", "visitor", "rumour", "rumour", "wonder")
 Kind = Literal["value", "person", "count", "pair", "label"]
+_ASKED: dict[str, Kind] = {"word": "value", "person": "person"}  # by what talk is about
 Emitter = Callable[[int], str]  # chunk index → the sentence that stands there
 
 
@@ -49,7 +50,7 @@ class Probe(NamedTuple):
             type=self.task,
             asked_after=self.asked_after,
             valid_until=self.valid_until,
-            evidence=tuple(Evidence(chunk, sentence) for chunk, sentence in self.evidence),
+            evidence=tuple([Evidence(chunk, sentence) for chunk, sentence in self.evidence]),
             excluded=alternatives[self.kind],
         )
 
@@ -81,9 +82,9 @@ class Subject(Protocol):
 class EpisodeDraft:
     """An episode in the making. `quotas` has one entry a chunk; lists are per chunk.
 
-    `pools[t]` are candidates for the questions on chunk t and `small_talk[t]` those on what no
-    final question asks; earlier entries are preferred. `routes` and `pairs` are orders of places
-    and pairs of people that an answer might list.
+    `pools[t]` are candidates for the questions on chunk t; earlier entries are preferred, here and
+    in `small_talk`. `routes` and `pairs` are orders of places and pairs of people that an answer
+    might list.
     """
 
     draw: Draw
@@ -94,7 +95,7 @@ class EpisodeDraft:
     def __post_init__(self) -> None:
         """Start with nothing written."""
         self.pools: list[list[Probe]] = [[] for _ in self.quotas]
-        self.small_talk: list[list[Probe]] = [[] for _ in self.quotas]
+        self._talk: list[list[tuple[Noise, str, str, str]]] = [[] for _ in self.quotas]
         self.sentences: list[list[str]] = [[] for _ in self.quotas]
         self.subjects: list[Subject] = []
         self.routes: list[str] = []
@@ -165,11 +166,17 @@ class EpisodeDraft:
         a = a or self.namer.word(language.code)
         b = (self.namer.person if form.b == "person" else self.namer.word)(language.code)
         sentence = form.sentence.format(a=a, b=b)
-        spot = ((t, sentence),)
-        kinds: dict[str, Kind] = {"word": "value", "person": "person"}
-        self.small_talk[t].append(Probe(form.ask_b.format(a=a), (b,), spot, kind=kinds[form.b]))
-        self.small_talk[t].append(Probe(form.ask_a.format(b=b), (a,), spot, kind=kinds[form.a]))
+        self._talk[t].append((form, a, b, sentence))
         return sentence
+
+    def small_talk(self, t: int) -> list[Probe]:
+        """Candidates for the questions on what chunk `t` says that no final question asks."""
+        probes = []
+        for form, a, b, sentence in self._talk[t]:
+            spot = ((t, sentence),)
+            probes.append(Probe(form.ask_b.format(a=a), (b,), spot, kind=_ASKED[form.b]))
+            probes.append(Probe(form.ask_a.format(b=b), (a,), spot, kind=_ASKED[form.a]))
+        return probes
 
     def _somebody(self, template: str, language: Language) -> str:
         """A person that facts are about, if this talk has not had them yet; else a new one."""

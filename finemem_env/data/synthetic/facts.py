@@ -13,12 +13,16 @@ _MOST_RELATIONS = 3  # facts about one person
 
 @dataclass(slots=True)
 class Fact:
-    """One person's value for one relation; `values[i]` holds from chunk `chunks[i]` on."""
+    """One person's value for one relation.
+
+    `values[i]` holds from chunk `chunks[i]` on, where `sentences[i]` says so.
+    """
 
     language: Language
     relation: Relation
     person: str
     values: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
     chunks: list[int] = field(default_factory=list)
 
     @property
@@ -34,19 +38,17 @@ class Fact:
         """State it in each of these chunks, with a new value each time."""
         self.chunks = chunks
         self.values = [self._value(namer) for _ in chunks]
-
-    def sentence(self, version: int) -> str:
-        """The statement of its value number `version`."""
-        return self.relation.statement.format(p=self.person, v=self.values[version])
+        statement = self.relation.statement
+        self.sentences = [statement.format(p=self.person, v=value) for value in self.values]
 
     def final(self, asked_after: int | None = None) -> Probe:
         """The final question, which its last value answers."""
-        spot = ((self.chunks[-1], self.sentence(-1)),)
+        spot = ((self.chunks[-1], self.sentences[-1]),)
         return Probe(self.question, (self.values[-1],), spot, asked_after=asked_after)
 
     def chunk_probes(self, version: int) -> tuple[Probe, Probe]:
         """Two chunk questions on one version, good until the next one."""
-        spot = ((self.chunks[version], self.sentence(version)),)
+        spot = ((self.chunks[version], self.sentences[version]),)
         later = self.chunks[version + 1 :]
         until = later[0] - 1 if later else None
         value = self.values[version]

@@ -59,7 +59,7 @@ class LongRangeUnderstandingSource(SyntheticSource):
         facts = make_facts(draft, len(places))
         for fact, t in zip(facts, places, strict=True):
             fact.place([t], draft.namer)
-            emitters[t].append(fixed(fact.sentence(0)))
+            emitters[t].append(fixed(fact.sentences[0]))
         draft.subjects.extend([*runs, *facts])
         draft.write(emitters, draft.hearsay)
         run_probes(draft, runs)

@@ -42,7 +42,9 @@ class Draw:
 
     def choice(self, options: Sequence[_T]) -> _T:
         """One of `options`."""
-        return options[self.below(len(options))]
+        if not self._words:  # `below`, without a call
+            self._words = self._bits.random_raw(_BLOCK).tolist()
+        return options[(self._words.pop() * len(options)) >> 64]
 
     def shuffle(self, items: MutableSequence[_T]) -> None:
         """Shuffle in place."""
@@ -82,22 +84,29 @@ class Alphabet:
         """How many different first names there are."""
         return math.prod(map(len, self.parts[: self.first_digits]))
 
-    def spell(self, number: int) -> str:
-        """The word of `number`; different numbers below `count` give different words."""
-        return self._spell(number, len(self.parts))
-
     def spell_first(self, number: int) -> str:
         """The first name of `number`, below `first_count`."""
-        return self._spell(number, self.first_digits)
+        return self.spell(number, self.first_digits)
 
-    def _spell(self, number: int, digits: int) -> str:
+    def spell(self, number: int, digits: int | None = None) -> str:
+        """The word of `number`, of all or the first digits.
+
+        Different numbers below `count` give different words.
+        """
         word, carry = "", 0
-        for part in self.parts[:digits]:
-            number, digit = divmod(number, len(part))
+        for part, size in self._spelling[:digits]:
+            digit = number % size
+            number //= size
             # Each digit is shifted by those before it, so that neighbours look nothing alike.
-            word += part[(digit + carry) % len(part)]
+            word += part[(digit + carry) % size]
             carry = carry * 31 + digit
-        return word.capitalize() if self.capital else word
+        return word
+
+    @cached_property
+    def _spelling(self) -> tuple[tuple[tuple[str, ...], int], ...]:
+        """Each digit's spellings, those of the first as they begin a word, and their number."""
+        first = [part.capitalize() if self.capital else part for part in self.parts[0]]
+        return tuple([(part, len(part)) for part in (tuple(first), *self.parts[1:])])
 
 
 _ONSETS = tuple("bdfghjklmnprstvwyz")
