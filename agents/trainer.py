@@ -44,6 +44,7 @@ from agents.runs.samples import histograms, joined, sample
 from agents.runs.source import RolloutSource, sampling_of
 from agents.runs.tracking import Tracker
 from baselines.tables.summary import render_table, summarise
+from finemem_env.disk import write_whole
 from finemem_env.errors import BackendError, ConfigError, FineMemError
 
 __all__ = ["Interrupted", "Run", "TrainingError"]
@@ -134,10 +135,8 @@ class Run:
         if world.main:
             folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(config.as_dict(), indent=2)
-            checkpoint.write_text(folder / "config.json", text + "\n")
-            checkpoint.write_text(
-                folder / "environment.json", json.dumps(resolved, indent=2) + "\n"
-            )
+            write_whole(folder / "config.json", text + "\n")
+            write_whole(folder / "environment.json", json.dumps(resolved, indent=2) + "\n")
             first = position.update if last is not None else -1
             tracker = Tracker(folder, config.as_dict(), first=first, wandb=config.run.track)
         return cls(
@@ -372,8 +371,8 @@ class Run:
             rows = summarise(results)
             table = render_table(rows)
             record = [row.as_dict() for row in rows]
-            checkpoint.write_text(self.folder / "final.json", json.dumps(record, indent=2) + "\n")
-            checkpoint.write_text(self.folder / "final.txt", table + "\n")
+            write_whole(self.folder / "final.json", json.dumps(record, indent=2) + "\n")
+            write_whole(self.folder / "final.txt", table + "\n")
             final |= final_numbers(rows)
         self.close(final)
         return table

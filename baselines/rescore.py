@@ -28,6 +28,7 @@ from baselines.tables.results import Result, measured
 from baselines.tables.summary import render_table, summarise
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.progress import begin
+from finemem_env.disk import write_whole
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.rewards import REWARDS
 from finemem_env.trace import Trace, record_trace, replay
@@ -146,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin(f"the rewards of {options.run} again, from its traces", output)
     with closing(Rescorer(reward)) as rescorer:
         rows = list(_rescored(folder, rescorer))
-    with saving(output, f"{output} is not whole; the run is as it was."):
+    with saving(output, f"{output} is as it was, and so is the run."):
         _write(output, rows)
     for budget in dict.fromkeys(result.budget for _, result, _ in rows):
         if budget:
@@ -164,10 +165,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write(output: Path, rows: Sequence[_Row]) -> None:
     own_file(output)
     output.mkdir(parents=True, exist_ok=True)
-    with own_file(output / "results.jsonl").open("w", encoding="utf-8") as file:
-        for _, result, step_rewards in rows:
-            record = {**asdict(result), "step_rewards": step_rewards}
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    records = ({**asdict(again), "step_rewards": rewards} for _, again, rewards in rows)
+    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    write_whole(own_file(output / "results.jsonl"), "".join(lines))
 
 
 if __name__ == "__main__":

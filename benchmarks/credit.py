@@ -24,6 +24,7 @@ from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import positive
 from finemem_env.cli.progress import begin, tail
 from finemem_env.cli.shards import add_parts, check_cells, check_there
+from finemem_env.disk import write_whole
 from finemem_env.errors import ConfigError, DataError, nearest
 
 _CELL = ("task", "reward", "credit", "seed")  # what tells cells apart
@@ -96,10 +97,8 @@ def merge(
     check_cells(order, places)
     by_key = {_key(record["cell"]): record for records in parts.values() for record in records}
     records = [by_key[key] for key in order]
-    aside = path.with_name(f".{path.name}.merging")
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    aside.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    aside.replace(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, "".join(json.dumps(record) + "\n" for record in records))
     return records
 
 

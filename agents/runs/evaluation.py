@@ -26,6 +26,7 @@ from baselines.runs.episodes import distinct_seeds
 from baselines.runs.runner import run_episode
 from baselines.tables.results import Result, measured
 from finemem_env.backends.usage import MANAGER
+from finemem_env.disk import write_whole
 from finemem_env.errors import BackendError
 from finemem_env.registration import make_rollout_env
 from finemem_env.trace import record_trace, trace_line
@@ -161,7 +162,7 @@ def write_samples(
     ]
     path = folder / "samples" / f"update-{update:06d}.jsonl"
     path.parent.mkdir(exist_ok=True)
-    checkpoint.write_text(path, "".join(map(trace_line, traces)))
+    write_whole(path, "".join(map(trace_line, traces)))
 
 
 def play_references(

@@ -21,6 +21,7 @@ from typing import Any
 from baselines.runs.folder import CONFIG_SCHEMA, Key, RunFolder
 from baselines.tables.results import Result
 from finemem_env.backends.options import read_options
+from finemem_env.disk import check_output, write_whole
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields, parse_json
 from finemem_env.trace import Trace, parse_trace, trace_line, without_texts
@@ -44,9 +45,11 @@ def write_submission(run: Path, path: Path) -> None:
     The chunks that were read stay out of it: publishers' texts are not everyone's to pass on.
 
     Raises:
+        ConfigError: `path` is data of the run.
         DataError: there is no run.
     """
     folder = RunFolder(run)
+    check_output(path, run)
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "config": folder.whole_config(),
@@ -62,7 +65,7 @@ def write_submission(run: Path, path: Path) -> None:
     }
     record["sha256"] = _digest(record)
     text = json.dumps(record).encode("ascii")
-    path.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+    write_whole(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
 
 
 def read_submission(path: Path) -> Submission:
