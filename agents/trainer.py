@@ -20,7 +20,7 @@ from torch import nn
 from agents.learn import checkpoint
 from agents.learn.advantages import compute_advantages
 from agents.learn.checkpoint import Position
-from agents.learn.distributed import World, clip_gradients, gathered
+from agents.learn.distributed import World, clip_gradients, gathered, is_sharded
 from agents.learn.loss import Denominators
 from agents.learn.minibatches import count_tokens, split_rows
 from agents.learn.rollout import resolved_settings, rows_of
@@ -169,7 +169,8 @@ class Run:
                     values |= self._evaluate()
             except BackendError:  # what was trained is right, whatever became of the engines
                 self._log(values)
-                self._save()
+                if not is_sharded(self.scorer):  # every process would have to hand over its part
+                    self._save()
                 raise
             self._log(values)
             stopped = self.world.any(self.stop())
