@@ -23,7 +23,7 @@ from finemem_env.readers.question_words import Kind
 from finemem_env.text import TextCache, approx_tokens, parse_example, split_sentences
 from finemem_env.text.folding import nfc
 from finemem_env.text.function_words import STOP
-from finemem_env.text.search_terms import placed_terms, search_terms
+from finemem_env.text.search_terms import TERMS, placed_terms, search_terms
 from finemem_env.text.unicode_tables import SYLLABLES, UNSPACED
 
 _SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})[.):]\s", re.IGNORECASE)
@@ -132,7 +132,7 @@ def _date(text: str) -> tuple[int, ...] | None:
 
 def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candidate:
     text = nfc(text)
-    terms = tuple(map(intern, search_terms(text)))
+    terms = tuple(map(intern, TERMS[text]))
     read = list(map(read_word, terms))
     sequence = tuple([word.stem for word in read])
     if text.isascii() and text.isprintable() and "_" not in text:  # terms are its whole words

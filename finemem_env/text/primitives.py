@@ -71,14 +71,9 @@ def split_words(folded: str) -> list[str]:
 
 def normalise(text: str) -> str:
     """Folded, white space collapsed: two texts with one normal form say the same."""
-    if text.isascii() and text.isprintable():
-        return " ".join(text.lower().split())
+    if text.isascii() and text.isprintable() and "  " not in text:  # its only white space
+        return text.lower().strip(" ")
     return " ".join(fold(text).split())
-
-
-def sentence_key(sentence: str) -> str:
-    """What makes two sentences the same for provenance: their words, punctuation and case aside."""
-    return " ".join(words(sentence)) or normalise(sentence)
 
 
 def parse_example(line: str) -> tuple[str, str] | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from finemem_env.text import words
+from finemem_env.text.cache import TextCache
 from finemem_env.text.folding import fold
-from finemem_env.text.primitives import split_words
+from finemem_env.text.primitives import normalise, split_words, words
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
 SYLLABLE, LETTER = 0.5, 0.3  # a letter of a script without spaces, as a share of a word
@@ -68,10 +68,20 @@ def search_terms(text: str) -> list[str]:
     return [term for run in _RUN.finditer(folded) for _, term in _terms(run)]
 
 
+TERMS: TextCache[tuple[str, ...]] = TextCache(lambda text: tuple(search_terms(text)))
+
+
+def sentence_key(sentence: str) -> str:
+    """What makes two sentences the same for provenance: their words, punctuation and case aside."""
+    # What is compared is searched as well, and ASCII words are search terms.
+    found = TERMS[sentence] if sentence.isascii() else words(sentence)
+    return " ".join(found) or normalise(sentence)
+
+
 def placed_terms(text: str) -> list[tuple[str, float]]:
     """`search_terms` with the place of each, in words from the start of the text."""
     if text.isascii():
-        return [(word, float(place)) for place, word in enumerate(words(text))]
+        return [(word, float(place)) for place, word in enumerate(TERMS[text])]
     placed: list[tuple[str, float]] = []
     start = 0.0
     for run in _RUN.finditer(unvaried(text)):
