@@ -196,7 +196,8 @@ def _examples(item: str) -> tuple[Example, ...]:
 
 def _capitals(text: str) -> list[str]:
     """The words inside its sentences, in NFC, that are written with a capital."""
-    return [word for word in _NAME.findall(text) if is_name(word)]
+    found: list[str] = _NAME.findall(text)
+    return found if text.isascii() else [word for word in found if is_name(word)]
 
 
 def _subject(question: str, content: Iterable[str]) -> tuple[frozenset[str], float]:
