@@ -4,9 +4,9 @@ A method is a reward preset and a form of credit, and `state` where the rollouts
 from one memory (docs/credit.md). A cell is one training run; its best weights are
 then scored on held-out episodes of the training length and four times longer, beside skip and
 oracle on the same episodes. A cell that is done is never run again, and one that was interrupted
-goes on from its checkpoint. After every cell the folder gets `table.md` and `curves.svg` of all
-cells so far. With --shard I/N the cells of one part are trained alone, in a folder of its own or in
-one for all; --merge then makes the whole of what the parts gave.
+goes on from its checkpoint. After every cell the folder gets `table.md` and `curves-TASK.svg` of
+all cells so far. With --shard I/N the cells of one part are trained alone, in a folder of its own
+or in one for all; --merge then makes the whole of what the parts gave.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from baselines.tables.results import Result
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import json_object, positive, seed
 from finemem_env.cli.progress import Progress, begin
-from finemem_env.cli.shards import add_parts, check_cells
+from finemem_env.cli.shards import add_parts, check_cells, check_there
+from finemem_env.disk import claimed, write_whole
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.extras import needs, require
 from finemem_env.fields import read_object
@@ -156,7 +157,7 @@ def run_cell(
         (skip, oracle, initial, best) the score and memory tokens of every episode.
 
     Raises:
-        ConfigError: it was run before with other settings.
+        ConfigError: it was run before with other settings, or is run by another process now.
         DataError: what it gave before is no record of this cell.
     """
     path = folder / cell.name / "cell.json"
@@ -164,19 +165,22 @@ def run_cell(
         return _finished(cell, folder / cell.name, base, episodes)
     config = cell.config(base)
     with needs("an ablation", "train"):
-        from agents.learn import checkpoint
         from agents.learn.distributed import World
         from agents.trainer import Run
-    run = Run.start(config, folder / cell.name, resume=True, world=World())
-    run.train()
-    run.finish()
-    curve = read_curve(folder / cell.name, "eval/score")
-    result: dict[str, Any] = {**dataclasses.asdict(cell), "curve": curve}
-    for length, factor in LENGTHS.items():
-        known = {} if like is None else {name: like[length][name] for name in _SHARED}
-        result[length] = {**known, **_score(config, folder / cell.name, factor, episodes, known)}
-    checkpoint.write_text(path, json.dumps(result) + "\n")
-    return result
+    with claimed(folder / cell.name):
+        run = Run.start(config, folder / cell.name, resume=True, world=World())
+        run.train()
+        run.finish()
+        curve = read_curve(folder / cell.name, "eval/score")
+        result: dict[str, Any] = {**dataclasses.asdict(cell), "curve": curve}
+        for length, factor in LENGTHS.items():
+            known = {} if like is None else {name: like[length][name] for name in _SHARED}
+            result[length] = {
+                **known,
+                **_score(config, folder / cell.name, factor, episodes, known),
+            }
+        write_whole(path, json.dumps(result) + "\n")
+        return result
 
 
 def merge(
@@ -196,6 +200,7 @@ def merge(
     """
     if folder.exists() and folder not in parts:
         raise ConfigError(f"{folder} is there already: choose another folder.")
+    check_there(parts)
     there = {
         str(part): [cell.name for cell in cells if (part / cell.name / "cell.json").exists()]
         for part in parts
@@ -283,10 +288,10 @@ def _per_episode(results: Sequence[Result]) -> dict[str, list[float]]:
 
 def _write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
     """The table and the curves of the cells so far."""
-    (folder / "table.md").write_text(table(results) + "\n", encoding="utf-8")
-    curves = mean_curves(results)
-    chart = curve_chart(curves, "update", "held-out score, mean over seeds with 95 % interval")
-    save(chart, folder / "curves.svg")
+    write_whole(folder / "table.md", table(results) + "\n")
+    for task, curves in mean_curves(results).items():
+        title = f"{task}: held-out score, mean over seeds with 95 % interval"
+        save(curve_chart(curves, "update", title), folder / f"curves-{task}.svg")
 
 
 @command

@@ -58,9 +58,13 @@ def export(run: Path, folder: Path, which: str = "best", *, trust: bool = False)
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: expected a new or empty folder.")
     config, policy = load_run(run, which, trust=trust)
-    folder.mkdir(parents=True, exist_ok=True)
-    policy.save(folder)
-    (folder / "README.md").write_text(_card(config, run, folder, which), encoding="utf-8")
+    from agents.learn.checkpoint import put_folder
+
+    def write(aside: Path) -> None:
+        policy.save(aside)
+        (aside / "README.md").write_text(_card(config, run, folder, which), encoding="utf-8")
+
+    put_folder(folder, write, "export again; the run is as it was.")
 
 
 def _card(config: TrainConfig, run: Path, folder: Path, which: str) -> str:

@@ -6,6 +6,7 @@ keep what will be asked. The loop itself is `agents/trainer.py`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
@@ -18,6 +19,7 @@ from agents.runs.options import Chosen, add_arguments, parse_config
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.options import add_verbose
 from finemem_env.cli.progress import Progress, begin
+from finemem_env.disk import claimed
 from finemem_env.extras import needs
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from agents.learn.distributed import World
     world = World.start()
     try:
-        with saving(folder, f"Go on with --resume --output-dir {folder}."):
+        own = claimed(folder) if world.main else contextlib.nullcontext()
+        with own, saving(folder, f"Go on with --resume --output-dir {folder}."):
             return _run(chosen, folder, world, resume=options.resume, verbose=options.verbose)
     finally:
         world.stop()

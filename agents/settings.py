@@ -88,6 +88,11 @@ class EnvironmentConfig:
         chunks = None if update is None else self.chunks(update)
         return keywords if chunks is None else keywords | {"num_chunks": chunks}
 
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The first update of every stage of the curriculum; none without one."""
+        return tuple(first for first, _ in parse_curriculum(self.curriculum))
+
     def chunks(self, update: int) -> int | None:
         """Chunks of a training episode by the curriculum; None without one."""
         return chunks_at(parse_curriculum(self.curriculum), update)

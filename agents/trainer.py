@@ -44,6 +44,7 @@ from agents.runs.samples import histograms, joined, sample
 from agents.runs.source import RolloutSource, sampling_of
 from agents.runs.tracking import Tracker
 from baselines.tables.summary import render_table, summarise
+from finemem_env.disk import write_whole
 from finemem_env.errors import ConfigError, FineMemError
 
 __all__ = ["Interrupted", "Run", "TrainingError"]
@@ -55,6 +56,15 @@ class TrainingError(FineMemError):
 
 class Interrupted(Exception):  # noqa: N818 - a request, not an error
     """SIGTERM or SIGINT came; the checkpoint is written."""
+
+
+def _check_curriculum(config: TrainConfig) -> None:
+    """Refuse a length that the source does not have now, not when its stage begins."""
+    for update in config.environment.stages:
+        try:
+            resolved_settings(config.environment.env, config.environment.training(update))
+        except ConfigError as error:
+            raise ConfigError(f"curriculum: {error}") from error
 
 
 @dataclass
@@ -78,8 +88,14 @@ class Run:
         """Load the model, and the last checkpoint when resuming.
 
         Raises:
-            ConfigError: a folder that is in use, or holds a run with other settings.
+            ConfigError: a folder that is in use, or holds a run with other settings; fewer contexts
+                than processes, or a length of the curriculum that the source does not have.
         """
+        if config.sampling.contexts < world.size:
+            raise ConfigError(
+                f"contexts: expected at least one for each of {world.size} processes, got "
+                f"{config.sampling.contexts}."
+            )
         checkpoints = folder / "checkpoints"
         last = checkpoint.latest(checkpoints)
         if last is not None and not resume:
@@ -89,6 +105,7 @@ class Run:
                 f"not every process sees the same checkpoints in {folder}: a run on several "
                 "machines needs an --output-dir that all of them share."
             )
+        _check_curriculum(config)
         resolved = resolved_settings(config.environment.env, config.environment.training())
         episodes = HeldOut.of(config)  # refuses more than there are before anything is written
         if config.run.threads:
@@ -118,10 +135,8 @@ class Run:
         if world.main:
             folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(config.as_dict(), indent=2)
-            checkpoint.write_text(folder / "config.json", text + "\n")
-            checkpoint.write_text(
-                folder / "environment.json", json.dumps(resolved, indent=2) + "\n"
-            )
+            write_whole(folder / "config.json", text + "\n")
+            write_whole(folder / "environment.json", json.dumps(resolved, indent=2) + "\n")
             first = position.update if last is not None else -1
             tracker = Tracker(folder, config.as_dict(), first=first, wandb=config.run.track)
         return cls(
@@ -344,8 +359,8 @@ class Run:
             rows = summarise(results)
             table = render_table(rows)
             record = [row.as_dict() for row in rows]
-            checkpoint.write_text(self.folder / "final.json", json.dumps(record, indent=2) + "\n")
-            checkpoint.write_text(self.folder / "final.txt", table + "\n")
+            write_whole(self.folder / "final.json", json.dumps(record, indent=2) + "\n")
+            write_whole(self.folder / "final.txt", table + "\n")
             final |= final_numbers(rows)
         self.close(final)
         return table

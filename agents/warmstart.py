@@ -42,6 +42,7 @@ from agents.settings import ModelConfig
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import above_zero, positive, seed
 from finemem_env.data.synthetic.kinds import is_asked_kind
+from finemem_env.disk import write_whole
 from finemem_env.extras import needs
 from finemem_env.operations import parse, render
 from finemem_env.prompts import parse_observation
@@ -304,7 +305,7 @@ def write_record(folder: Path, config: WarmStart, count: int = 128) -> dict[str,
         "scores": scores,
         **record,
     }
-    (folder / "warmstart.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / "warmstart.json", json.dumps(record, indent=2) + "\n")
     return scores
 
 

@@ -37,6 +37,7 @@ from finemem_env.backends.usage import READER, Ledger
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.options import name_or_object
 from finemem_env.cli.tables import interval, number, text_table
+from finemem_env.disk import write_whole
 from finemem_env.errors import ConfigError
 from finemem_env.readers import make_reader
 from finemem_env.trace import Trace, replay
@@ -175,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = options.run / "readers.json"
     with saving(output, "the run is as it was."):
         text = json.dumps(list(map(_plain, rows)), indent=2, allow_nan=False) + "\n"
-        own_file(output).write_text(text, encoding="utf-8")
+        write_whole(own_file(output), text)
     print(f"written to {output}")
     return 0
 

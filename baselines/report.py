@@ -22,6 +22,7 @@ from baselines.tables.curves import run_table
 from baselines.tables.drawing import check_ending, save, stacked
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.tables import text_table
+from finemem_env.disk import check_output, write_whole
 from finemem_env.errors import ConfigError
 
 
@@ -39,12 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.plot is not None:
         check_ending(options.plot)
+    output = options.output or options.runs[0] / "report.html"
+    check_output(output, *options.runs)
     report = load(options.runs, options.reference)
     _print(report)
-    output = options.output or options.runs[0] / "report.html"
     with saving(output, f"{output} is not whole."):
         episodes = None if options.no_episodes else write_episodes(report, output)
-        output.write_text(page(report, episodes), encoding="utf-8")
+        write_whole(output, page(report, episodes))
     print(f"written to {output}")
     if options.plot is not None:
         _plot(report, options.plot, options.chart)

@@ -12,7 +12,6 @@ models are refused before anything is played, unless --trust-settings says that 
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -22,19 +21,20 @@ from pathlib import Path
 from baselines.agents import answers_itself, searches_itself
 from baselines.reaching import add_trust, refuse_envs
 from baselines.runs.folder import RunFolder, own_file
-from baselines.runs.player import Player
+from baselines.runs.player import Job, Player
 from baselines.runs.runner import session_of
+from baselines.runs.same import differing
 from baselines.tables.results import Result, measured
 from baselines.tables.summary import render_table, summarise
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.progress import begin
+from finemem_env.disk import write_whole
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.rewards import REWARDS
-from finemem_env.trace import Trace, replay
+from finemem_env.trace import Trace, record_trace, replay
 
 _OWN = "own"
 _OVERRIDES = ("reward", "attribution", "beta", "weights")
-_TOLERANCE = 1e-9
 
 
 @dataclass(slots=True)
@@ -43,17 +43,16 @@ class Rescorer:
 
     Args:
         reward: preset to score under; None: what the trace's environment says.
-        trust: take stored answers; otherwise every question is put to the reader again.
-        versions: those behind the last episode that was scored.
+        trust: take stored answers; otherwise every question is put to the reader again, where
+            the reader is the local one and no agent answered in its place.
     """
 
     reward: str | None = None
     trust: bool = True
-    versions: Mapping[str, str] = field(default_factory=dict)
-    _player: Player = field(default_factory=Player)
+    player: Player = field(default_factory=Player)
 
-    def __call__(self, trace: Trace, result: Result) -> tuple[Result, tuple[float, ...]]:
-        """`result` with its scores computed anew, and the attributed reward of every step.
+    def __call__(self, trace: Trace, result: Result) -> tuple[Result, Trace]:
+        """`result` with its scores computed anew, and the trace of that.
 
         Raises:
             DataError: the trace is not of this episode.
@@ -63,10 +62,9 @@ class Rescorer:
         if self.reward is not None:
             keywords = {key: value for key, value in keywords.items() if key not in _OVERRIDES}
             keywords["reward"] = self.reward
-        env = self._player.made(trace.env["id"], keywords)
+        env = self.player.made(trace.env["id"], keywords)
         _, info = env.reset(seed=trace.seed)
-        self.versions = info["versions"]
-        session = session_of(env)
+        session, versions = session_of(env), info["versions"]
         if session.episode.episode_id != trace.episode_id:
             raise DataError(
                 f"{result.agent}, episode {result.episode}: the trace is of {trace.episode_id!r}, "
@@ -74,25 +72,45 @@ class Rescorer:
             )
         factory = getattr(env.unwrapped, "factory", None)
         reader, judge = getattr(factory, "reader", None), getattr(factory, "judge", None)
+        own = answers_itself(trace.versions)
+        trust = self.trust or own or not is_local(versions)
         search = not searches_itself(trace.versions)
-        last = replay(trace, session, reader, judge, trust=self.trust, search=search)
-        fields = measured(session, hidden=answers_itself(trace.versions))
-        return replace(result, **fields), last.step_rewards
+        replay(trace, session, reader, judge, trust=trust, search=search)
+        fields = measured(session, hidden=own)
+        anew = record_trace(
+            session,
+            agent=trace.agent,
+            episode=trace.episode,
+            seed=trace.seed,
+            env=trace.env,
+            versions=versions,
+        )
+        return replace(result, competency=anew.competency, **fields), anew
+
+    def plays(self, job: Job) -> bool:
+        """Whether an agent of ours gets the same again: no model reads or grades."""
+        versions = self._begun(job)[0]
+        return is_local(versions) and "judge" not in versions
+
+    def failed(self, job: Job) -> Result:
+        """The result of a job whose agent broke."""
+        place = job.choice.label, job.index, job.seed, job.episode_id, self._begun(job)[1]
+        return Result(*place, "failed", task=job.task.name, budget=job.budget)
+
+    def _begun(self, job: Job) -> tuple[Mapping[str, str], str]:
+        """Versions and competency of a job's episode."""
+        env = self.player.env(job.task, job.budget)
+        _, info = env.reset(seed=job.seed)
+        return info["versions"], session_of(env).episode.competency
 
     def close(self) -> None:
         """Close the environments."""
-        self._player.close()
+        self.player.close()
 
 
-def largest_difference(first: Result, second: Result) -> float:
-    """The largest difference between the scores of two results of one episode."""
-    pairs = [
-        (getattr(first, name), getattr(second, name))
-        for name in ("score", "r_chunk", "r_fmt", "compression", "episode_return")
-    ]
-    return max(
-        math.inf if (a is None) != (b is None) else abs((a or 0.0) - (b or 0.0)) for a, b in pairs
-    )
+def is_local(versions: Mapping[str, str]) -> bool:
+    """Whether the reader is the local one, which says the same again."""
+    return versions.get("reader", "").startswith("local/")
 
 
 _Row = tuple[Result, Result, tuple[float, ...]]  # stored, computed anew, attributed rewards
@@ -104,7 +122,8 @@ def _rescored(folder: RunFolder, rescorer: Rescorer) -> Iterator[_Row]:
     for key, trace in folder.traces():
         if key in results:
             stored = results.pop(key)
-            yield stored, *rescorer(trace, stored)
+            again, anew = rescorer(trace, stored)
+            yield stored, again, anew.step_rewards
     for stored in results.values():
         yield stored, stored, ()
 
@@ -128,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin(f"the rewards of {options.run} again, from its traces", output)
     with closing(Rescorer(reward)) as rescorer:
         rows = list(_rescored(folder, rescorer))
-    with saving(output, f"{output} is not whole; the run is as it was."):
+    with saving(output, f"{output} is as it was, and so is the run."):
         _write(output, rows)
     for budget in dict.fromkeys(result.budget for _, result, _ in rows):
         if budget:
@@ -138,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"written to {output}")
     if reward is not None:
         return 0
-    off = [stored for stored, again, _ in rows if largest_difference(stored, again) > _TOLERANCE]
+    off = [stored for stored, again, _ in rows if differing(stored, again)]
     print(f"{len(rows)} episodes, {len(off)} of them with other rewards than the run reports")
     return 1 if off else 0
 
@@ -146,10 +165,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write(output: Path, rows: Sequence[_Row]) -> None:
     own_file(output)
     output.mkdir(parents=True, exist_ok=True)
-    with own_file(output / "results.jsonl").open("w", encoding="utf-8") as file:
-        for _, result, step_rewards in rows:
-            record = {**asdict(result), "step_rewards": step_rewards}
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    records = ({**asdict(again), "step_rewards": rewards} for _, again, rewards in rows)
+    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    write_whole(own_file(output / "results.jsonl"), "".join(lines))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("file", type=Path, help="what to write, .json or .json.gz")
     options = parser.parse_args(arguments)
-    with saving(options.file, f"{options.file} is not whole."):
+    with saving(options.file, f"{options.file} is not written; the run is as it was."):
         write_submission(options.run, options.file)
     print(f"written to {options.file} ({options.file.stat().st_size / 1e6:.1f} MB)")
     return 0

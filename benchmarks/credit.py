@@ -23,20 +23,29 @@ from benchmarks.resumed import Record, stored, work_off
 from finemem_env.cli.frame import Parser, command, program, saving
 from finemem_env.cli.options import positive
 from finemem_env.cli.progress import begin, tail
-from finemem_env.cli.shards import add_parts, check_cells
+from finemem_env.cli.shards import add_parts, check_cells, check_there
+from finemem_env.disk import write_whole
 from finemem_env.errors import ConfigError, DataError, nearest
 
 _CELL = ("task", "reward", "credit", "seed")  # what tells cells apart
 
 
-def cells(tasks: Sequence[str], seeds: int) -> list[CreditCell]:
+COLUMNS = {
+    f"{reward}/{credit}": (reward, credit)
+    for credit, rewards in CREDITS.items()
+    for reward in rewards
+}
+
+
+def cells(
+    tasks: Sequence[str], seeds: int, columns: Sequence[str] = tuple(COLUMNS)
+) -> list[CreditCell]:
     """Every cell of these tasks, seed by seed, so that a run cut short is a smaller study."""
     return [
-        CreditCell(task, reward, credit, seed)
+        CreditCell(task, *COLUMNS[column], seed)
         for seed in range(seeds)
         for task in tasks
-        for credit, rewards in CREDITS.items()
-        for reward in rewards
+        for column in columns
     ]
 
 
@@ -44,7 +53,7 @@ def read_records(path: Path, budget: Budget | None = None) -> Iterator[Record]:
     """The finished cells of `path`, with a budget those run with it; a torn line is skipped."""
     for record in stored(path):
         with contextlib.suppress(DataError):
-            whole = set(_CELL) <= record.child("cell").mapping_of_all().keys()
+            whole = set(_CELL) <= set(record.child("cell")) and {"budget", "curve"} <= set(record)
             if whole and (budget is None or record.get("budget") == asdict(budget)):
                 yield record.mapping_of_all()
 
@@ -74,6 +83,7 @@ def merge(
     """
     if path.exists():
         raise ConfigError(f"{path} is there already: choose another file as --output.")
+    check_there(paths)
     parts = {str(part): list(read_records(part)) for part in paths}
     for name, records in parts.items():
         for record in records:
@@ -87,10 +97,8 @@ def merge(
     check_cells(order, places)
     by_key = {_key(record["cell"]): record for records in parts.values() for record in records}
     records = [by_key[key] for key in order]
-    aside = path.with_name(f".{path.name}.merging")
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    aside.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    aside.replace(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, "".join(json.dumps(record) + "\n" for record in records))
     return records
 
 
@@ -102,10 +110,14 @@ def _key(cell: Record) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train the cells that are missing; print tables and findings."""
     options = _parser().parse_args(arguments)
-    for name in options.task or ():
-        if name not in TASKS:
-            raise ConfigError(nearest("task", name, TASKS))
-    wanted = cells(options.task or list(TASKS), options.seeds)
+    for kind, names, known in (
+        ("task", options.task, TASKS),
+        ("column", options.column, COLUMNS),
+    ):
+        for name in names or ():
+            if name not in known:
+                raise ConfigError(nearest(kind, name, known))
+    wanted = cells(options.task or list(TASKS), options.seeds, options.column or list(COLUMNS))
     budget, output, shard = Budget(updates=options.updates), options.output, options.shard
     hint = f"Finished cells are kept in {output}: the same command goes on."
     with saving(output, hint):
@@ -125,13 +137,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     tasks = "\n".join(f"  {name:<22} {task.description}" for name, task in TASKS.items())
+    columns = "\n".join(f"  {name}" for name in COLUMNS)
     parser = program(
         "benchmarks.credit",
         "Credit study without a language model.",
-        f"tasks (each changes the reference in what its name says):\n{tasks}",
+        f"tasks (each changes the reference in what its name says):\n{tasks}\n\n"
+        f"columns:\n{columns}",
     )
     add = parser.add_argument
     add("--task", action="append", help="may be repeated (default: all)")
+    add("--column", action="append", help="may be repeated (default: all)")
     add("--seeds", type=positive, default=10, help="runs a cell")
     add("--updates", type=positive, default=30, help="updates a run")
     add("--jobs", type=positive, default=2, help="processes")

@@ -6,6 +6,7 @@ Random weights are spread, so that a context that is lost shows in the logits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from agents.model.batching import Row, micro_batches
 from agents.model.logprobs import Scorer, score_rows
 from finemem_env.backends import Sampling
 from finemem_env.backends.local import abilities, checkpoint_layers, sample
+from finemem_env.backends.sampler import Sample
 
 SPREAD = 6.0
 TOKENS = 6
@@ -83,6 +85,30 @@ def check_sampling(model: Any) -> None:  # noqa: ANN401
         reply = own[0, len(rows[number]) :].tolist()
         if reply != list(samples[number].token_ids):
             raise WrongError(f"sampled {list(samples[number].token_ids)}, generate gives {reply}")
+    _check_small_batches(model, samples)
+
+
+def _check_small_batches(model: Any, samples: Sequence[Sample]) -> None:  # noqa: ANN401
+    """Two rows at a time, which end at different steps, give the beginnings of `samples`."""
+    rows, groups = prompts()
+    end = samples[0].token_ids[1]
+    found = sample(
+        model,
+        rows,
+        Sampling(0.0, max_tokens=TOKENS),
+        stop_ids=(end,),
+        groups=groups,
+        batch_tokens=2 * (max(map(len, rows)) + TOKENS),
+    )
+    for one, whole in zip(found, samples, strict=True):
+        length = len(one.token_ids)
+        if one.token_ids != whole.token_ids[:length] or one.finished != (end in whole.token_ids):
+            raise WrongError(f"in small batches {one.token_ids}, in one {whole.token_ids}")
+        _equal(
+            "log-probabilities in small batches",
+            torch.tensor(one.logprobs),
+            torch.tensor(whole.logprobs[:length]),
+        )
 
 
 def check_training(model: Any, *, saving: bool = False) -> None:  # noqa: ANN401

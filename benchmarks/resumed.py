@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from finemem_env.cli.progress import Progress
+from finemem_env.disk import hold
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields, parse_json
 
@@ -42,10 +43,14 @@ def work_off(
         processes: how many work at a time; records come in the order in which they end.
         unit: of the progress bar.
         told: what is shown of a record beside the bar.
+
+    Raises:
+        ConfigError: another process is adding to `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     torn = path.exists() and not path.read_bytes().endswith(b"\n")
     with path.open("a", encoding="utf-8") as file, Progress(len(jobs), unit) as advance:
+        hold(file.fileno(), path)
         file.write("\n" if torn else "")
         for record in _each(jobs, work, processes):
             file.write(json.dumps(record) + "\n")

@@ -5,10 +5,18 @@ Nothing is timed: at a million characters a quadratic scan takes hours, a linear
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
+from baselines.managers.notes import _SENTENCE_END
+from finemem_env.data.adapters.beam import _MARK
+from finemem_env.data.dialogue import header_date
+from finemem_env.data.synthetic.png import _idat
+from finemem_env.fields import strict_json
 from finemem_env.operations import parse
 from finemem_env.operations.extract import find_values
+from finemem_env.readers.lexicon import stem
 from finemem_env.readers.prompted import parse_reply
 from finemem_env.scoring import METRICS, is_judged, score, strip_reasoning
 from finemem_env.scoring.films import film_of, recommendations
@@ -94,6 +102,34 @@ def test_the_first_closed_box_counts() -> None:
     assert first_boxed("\\boxed{a \\boxed{7} 8}") == "a \\boxed{7"
     assert first_boxed("7} \\boxed{8") == "7} \\boxed{8"
     assert first_boxed("so \\boxed{ 7 }, \\boxed{8}") == " 7 "
+
+
+LONG = 200_000
+
+
+def test_words_of_an_agent_are_stemmed_once() -> None:
+    for word in ("\u05d4" * LONG + "1", "\u0627\u0644" * LONG + "1", "\u0434\u0301" * LONG + "_"):
+        assert stem.__wrapped__(word) == word
+    assert stem("\u05e9\u05d1\u05d1\u05d9\u05ea\u05d9") == stem("\u05d1\u05d9\u05ea\u05d9")
+    assert stem("\u0648\u0627\u0644\u0643\u062a\u0627\u0628") == "\u0643\u062a\u0627\u0628"
+
+
+def test_marks_of_publishers_are_looked_for_once() -> None:
+    assert _MARK.sub("", "a" + " " * LONG + "b ->-> 1,2") == "a" + " " * LONG + "b"
+    assert header_date("[" + "2024-01-01 " * LONG) is None
+    assert header_date("[Dialogue at 2024-01-01 09:30 on 2024-01-02 10:00]\nHello") == "2024-01-02"
+    assert _SENTENCE_END.sub(" ", "." * LONG + "a. b") == "." * LONG + "a  b"
+
+
+def test_a_key_that_is_there_twice_is_counted_once() -> None:
+    keys = ", ".join(f'"k{i}": 1' for i in range(LONG))
+    with pytest.raises(ValueError, match="the key 'k7' twice"):
+        strict_json(f'{{{keys}, "k7": 1}}')
+
+
+def test_a_picture_in_very_many_parts_is_joined_once() -> None:
+    part = struct.pack(">I", 1) + b"IDATx" + bytes(4)
+    assert _idat(bytes(8) + part * LONG) == b"x" * LONG
 
 
 def test_replies_are_read_as_before() -> None:

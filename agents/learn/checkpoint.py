@@ -11,7 +11,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from finemem_env.fields import read_object
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 _PARTS = ("settings", "position", "optimizer", "random")  # of the state
 KEPT = 2  # newest checkpoints
+_GO_ON = "go on with --resume; earlier checkpoints are intact."
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ def save(
         save_file(tensors, aside / OPTIMIZER)
         (aside / STATE).write_text(json.dumps(state))
 
-    _replace(target, fill)
+    put_folder(target, fill, _GO_ON)
     prune(folder, KEPT)
     return target
 
@@ -112,18 +113,7 @@ def save_weights(target: Path, model: nn.Module, record: Mapping[str, Any]) -> N
         save_file(trained(model), aside / WEIGHTS)
         (aside / STATE).write_text(json.dumps(dict(record)))
 
-    _replace(target, write)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file aside and rename it, so that a full disk leaves the earlier one."""
-    aside = path.with_name(f".{path.name}.writing")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
+    put_folder(target, write, _GO_ON)
 
 
 def latest(folder: Path) -> Path | None:
@@ -199,8 +189,12 @@ def _complete(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
 
 
-def _replace(target: Path, write: Any) -> None:  # noqa: ANN401 - a function of a folder
-    """Let `write` fill a folder aside, sync it, and put it in the place of `target`."""
+def put_folder(target: Path, write: Callable[[Path], None], remedy: str) -> None:
+    """Let `write` fill a folder aside, sync it, and put it in the place of `target`.
+
+    Raises:
+        ConfigError: the disk is full or not writable; it ends with `remedy`.
+    """
     aside = target.with_name(f".{target.name}.writing")
     try:
         shutil.rmtree(aside, ignore_errors=True)
@@ -218,8 +212,7 @@ def _replace(target: Path, write: Any) -> None:  # noqa: ANN401 - a function of 
     except Exception as error:  # safetensors raises its own type for a full disk
         shutil.rmtree(aside, ignore_errors=True)
         raise ConfigError(
-            f"{target}: the checkpoint could not be written ({error}). Free some space and go on "
-            "with --resume; earlier checkpoints are intact."
+            f"{target}: could not be written ({error}). Free some space and {remedy}"
         ) from error
 
 

@@ -31,6 +31,7 @@ from agents.model.batching import Row, micro_batches
 from agents.model.policy import Policy, load_policy
 from agents.settings import ModelConfig, OptimizerConfig
 from finemem_env.backends.options import read_options
+from finemem_env.disk import write_whole
 from finemem_env.fields import read_object
 from finemem_env.registration import make_rollout_env
 
@@ -131,7 +132,7 @@ def imitate(
         log(_line(position.update, losses, totals))
         stopped = stop() and position.update < config.steps
         if stopped or position.update % config.save_every == 0:
-            checkpoint.write_text(folder / "totals.json", json.dumps(asdict(totals)))
+            write_whole(folder / "totals.json", json.dumps(asdict(totals)))
             checkpoint.save(
                 folder / "checkpoints", policy.model, optimizer, position, config.fixed()
             )
@@ -161,7 +162,7 @@ def _finish(policy: Policy, config: Imitation, folder: Path, totals: _Totals) ->
         "seconds": totals.seconds,
         "replies": replies,
     }
-    checkpoint.write_text(folder / "warmstart.json", json.dumps(record, indent=2) + "\n")
+    write_whole(folder / "warmstart.json", json.dumps(record, indent=2) + "\n")
     return record
 
 

@@ -49,6 +49,12 @@ def make_engines(
     if options is None:
         return None
     shared = isinstance(options, ServerOptions)
+    if isinstance(options, EngineOptions) and options.devices > 1 and world.size > 1:
+        raise ConfigError(
+            f"sampler_args: devices: expected 1 with {world.size} processes, each of which has an "
+            f"engine of its own, got {options.devices}. Such a model is for a server: vllm serve "
+            "--tensor-parallel-size N, and --sampler http://…."
+        )
     with world.agreed():
         if isinstance(options, ServerOptions):
             addresses = server_addresses(sampling.sampler)

@@ -7,7 +7,7 @@ are the same for all seeds, so both are resampled as one block): with few seeds 
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,12 +56,18 @@ def table(records: Sequence[Record]) -> str:
     return markdown_table(_COLUMNS, rows)
 
 
-def mean_curves(records: Sequence[Record]) -> dict[str, list[tuple[int, Estimate]]]:
-    """Held-out score by update, mean and interval over the seeds, per task and method."""
-    return {
-        f"{task}: {reward}, {credit}": mean_curve(record["curve"] for record in group)
-        for (task, reward, credit), group in _grouped(records).items()
-    }
+def mean_curves(records: Sequence[Record]) -> dict[str, dict[str, list[tuple[int, Estimate]]]]:
+    """Held-out score by update, mean and interval over the seeds, per task and method.
+
+    A method is called by its reward alone where no other one of the task has this reward.
+    """
+    curves: dict[str, dict[str, list[tuple[int, Estimate]]]] = {}
+    grouped = _grouped(records)
+    rewards = Counter((task, reward) for task, reward, _ in grouped)
+    for (task, reward, credit), group in grouped.items():
+        name = reward if rewards[task, reward] == 1 else f"{reward}, {credit}"
+        curves.setdefault(task, {})[name] = mean_curve(record["curve"] for record in group)
+    return curves
 
 
 def normalised(group: Sequence[Record], length: str, player: str) -> Floats:

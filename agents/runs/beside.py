@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.learn import checkpoint
 from agents.runs.evaluation import play_references
 from baselines.tables.summary import AgentSummary, summarise
+from finemem_env.disk import write_whole
 from finemem_env.fields import read_object
 
 LINES = ("skip", "fifo", "salience", "oracle")
@@ -52,7 +52,7 @@ def reference_lines(
         }
         for row in rows
     }
-    checkpoint.write_text(path, json.dumps({**played, "lines": lines}, indent=2) + "\n")
+    write_whole(path, json.dumps({**played, "lines": lines}, indent=2) + "\n")
     return lines
 
 

@@ -7,6 +7,7 @@ that the benchmark would report for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from baselines.runs.episodes import distinct_seeds
 from baselines.runs.runner import run_episode
 from baselines.tables.results import Result, measured
 from finemem_env.backends.usage import MANAGER
+from finemem_env.disk import write_whole
+from finemem_env.errors import BackendError
 from finemem_env.registration import make_rollout_env
 from finemem_env.trace import record_trace, trace_line
 
@@ -32,6 +35,7 @@ REFERENCES = ("skip", "fifo", "rag", "salience", "selective", "oracle")
 EVAL_SEED, FINAL_SEED = 1, 2  # beside the run's seed: other episodes than those of training
 _WIDTH = 64  # episodes that a policy plays in step
 _SAMPLES = 3  # episodes whose traces an evaluation leaves
+_ATTEMPTS = 3  # at an episode for which an engine owes replies
 
 
 def held_out(
@@ -88,14 +92,37 @@ def evaluate_policy(
     seed: int,
     sampling: RolloutSampling,
 ) -> list[Rollout]:
-    """One rollout of the episode of each of `seeds`, in order; `seed` is that of the sampling."""
-    rollouts: list[Rollout] = []
-    for first in range(0, len(seeds), _WIDTH):
-        part = seeds[first : first + _WIDTH]
-        env = make_rollout_env(env_id, dict(env_args), len(part))
-        rollouts += roll_out(policy, env, part, sampling, seed)
-        env.close()
-    return rollouts
+    """One rollout of the episode of each of `seeds`, in order; `seed` is that of the sampling.
+
+    An episode for which an engine owes replies is played again: it would be scored as if the policy
+    had kept silent.
+
+    Raises:
+        BackendError: engines give no replies, however often they are asked.
+    """
+    found: dict[int, Rollout] = {}
+    owed = list(range(len(seeds)))
+    for _ in range(_ATTEMPTS):
+        for first in range(0, len(owed), _WIDTH):
+            part = owed[first : first + _WIDTH]
+            env = make_rollout_env(env_id, dict(env_args), len(part))
+            own = [seeds[number] for number in part]
+            found |= zip(part, roll_out(policy, env, own, sampling, seed), strict=True)
+            env.close()
+        owed = [number for number in owed if _lacks(policy, found[number], sampling)]
+        if not owed:
+            return [found[number] for number in range(len(seeds))]
+    raise BackendError(
+        f"evaluation: {len(owed)} of {len(seeds)} episodes lack replies of the sampler. Bring it "
+        "back and go on with --resume."
+    )
+
+
+def _lacks(policy: Policy, rollout: Rollout, sampling: RolloutSampling) -> bool:
+    """Whether a reply is missing whose prompt leaves room for one."""
+    context = math.inf if policy.context is None else policy.context
+    room = context - sampling.max_new_tokens
+    return any(step.completion is None and len(step.prompt) <= room for step in rollout.steps)
 
 
 def policy_results(label: str, rollouts: Sequence[Rollout], seeds: Sequence[int]) -> list[Result]:
@@ -135,7 +162,7 @@ def write_samples(
     ]
     path = folder / "samples" / f"update-{update:06d}.jsonl"
     path.parent.mkdir(exist_ok=True)
-    checkpoint.write_text(path, "".join(map(trace_line, traces)))
+    write_whole(path, "".join(map(trace_line, traces)))
 
 
 def play_references(

@@ -21,7 +21,6 @@ from agents.learn.rollout import (
 )
 from agents.model.policy import Policy
 from agents.runs.config import TrainConfig
-from finemem_env.errors import ConfigError
 from finemem_env.registration import make_rollout_env
 
 
@@ -59,7 +58,7 @@ class RolloutSource:
         """The rollouts of an update; every process calls this.
 
         Raises:
-            ConfigError: fewer contexts than processes, or no prompt that fits.
+            ConfigError: no prompt that fits.
             BackendError: no engine replies.
         """
         start = time.perf_counter()
@@ -103,10 +102,6 @@ class RolloutSource:
             for context in range(config.sampling.contexts)
             if context % world.size == world.rank
         ]
-        if not share:
-            raise ConfigError(
-                f"contexts: expected at least one for each of {world.size} processes."
-            )
         group = range(config.sampling.group_size)
         base = [config.run.seed, number]
         seeds = [seed_of([*base, context]) for context in share for _ in group]

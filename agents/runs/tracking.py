@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from baselines.tables.drawing import Drawing
+from finemem_env.disk import write_whole
 from finemem_env.extras import load, needs
 from finemem_env.fields import whole_lines
 
@@ -168,4 +169,4 @@ def _forget(path: Path, first: int) -> None:
     """Drop the lines of updates that will be done again, and a line cut off by a kill."""
     if path.exists():
         kept = [line for line, record in whole_lines(path) if record.count("update") <= first]
-        path.write_text("".join(kept), encoding="utf-8")
+        write_whole(path, "".join(kept))

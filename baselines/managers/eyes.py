@@ -53,9 +53,12 @@ def sign(pixels: NDArray[np.uint8]) -> Iterator[str]:
 
 
 def bars(pixels: NDArray[np.uint8]) -> Iterator[str]:
-    """Label and height of each bar, in the units of the ticks."""
+    """Label and height of each bar that stands on a line, in the units of the ticks."""
     ticks = np.flatnonzero((pixels == TICK).any(axis=1))
-    base = int(np.flatnonzero((pixels == INK).all(axis=1))[0])
+    floor = np.flatnonzero((pixels == INK).all(axis=1))
+    if not len(floor):
+        return
+    base = int(floor[0])
     unit = float(np.diff(ticks)[0]) / TICKS if len(ticks) > 1 else 1.0
     for left, right in _runs((pixels == BAR).any(axis=0)):
         height = int((pixels[:, left] == BAR).sum())

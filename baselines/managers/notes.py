@@ -25,7 +25,9 @@ _COMMON = 0.15  # share of the questions that hold a common word
 _RAREST = 3  # words that stand for a labelled text
 _GOLDS = 4  # most golds whose words are tried
 
-_SENTENCE_END = re.compile(rf"[{SPACED_STOPS}]+(?=\s|$)|[{SOLID_STOPS}]+|[\r\n]+")
+_SENTENCE_END = re.compile(
+    rf"(?<![{SPACED_STOPS}])[{SPACED_STOPS}]+(?=\s|$)|[{SOLID_STOPS}]+|[\r\n]+"
+)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from baselines.reporting.contents import Report
+from finemem_env.disk import write_whole
 from finemem_env.inspect import Choice, Tally
 from finemem_env.view import Collection, collect, page
 
@@ -45,7 +46,7 @@ def write_episodes(report: Report, output: Path) -> Episodes:
             title = " ".join(filter(None, [folder.path.resolve().name, task, budget]))
             name = re.sub(r"[^\w.-]+", "-", f"{number}-{task or 'episodes'}") + ".html"
             collection = collect(path, Choice(), 10**9)
-            (target / name).write_text(page(title, collection), encoding="utf-8")
+            write_whole(target / name, page(title, collection))
             _note(episodes, report, number, task, collection, f"{target.name}/{name}")
     return episodes
 

@@ -19,6 +19,7 @@ from baselines.tables.curves import curves, headline
 from baselines.tables.results import Result
 from baselines.tables.summary import AgentSummary, summarise
 from finemem_env.backends.options import read_options
+from finemem_env.disk import write_whole
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.fields import Fields, read_object, whole_lines
 from finemem_env.trace import Trace, read_traces, trace_line
@@ -242,9 +243,7 @@ def _append(path: Path, line: str) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     """Replace the file as a whole: a reader sees the old text or the new one."""
-    aside = own_file(path.with_name(path.name + ".tmp"))
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
+    write_whole(own_file(path), text)
 
 
 def _short(value: object, limit: int = 120) -> str:

@@ -14,6 +14,7 @@ from baselines.runs.choice import AgentChoice
 from baselines.runs.runner import Clock, run_episode
 from baselines.suites import UNLIMITED, Task
 from baselines.tables.results import Result
+from finemem_env.errors import ConfigError
 from finemem_env.testing import canonical
 from finemem_env.trace import Trace
 
@@ -37,10 +38,17 @@ class Job:
 
 
 def environment_args(task: Task, budget: str) -> dict[str, Any]:
-    """Keywords of the environment of `task` under a named budget ("": the protocol's)."""
+    """Keywords of the environment of `task` under a named budget ("": the protocol's).
+
+    Raises:
+        ConfigError: a budget that is no share.
+    """
     if not budget:
         return dict(task.env_args)
-    value = UNLIMITED if budget == UNLIMITED else float(budget)
+    try:
+        value = UNLIMITED if budget == UNLIMITED else float(budget)
+    except ValueError as error:
+        raise ConfigError(f"budget: expected a share or {UNLIMITED!r}, got {budget!r}.") from error
     return {**task.env_args, "memory_budget": value}
 
 

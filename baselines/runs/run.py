@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import subprocess
 from collections import defaultdict
@@ -27,10 +28,19 @@ from baselines.tables.summary import AgentSummary
 from finemem_env.cli.progress import Progress, begin, tail
 from finemem_env.cli.shards import Shard
 from finemem_env.data.schema import content_hash
+from finemem_env.disk import claimed
 from finemem_env.errors import DataError
 from finemem_env.trace import Trace
 
-__all__ = ["EPISODES", "AgentChoice", "RunConfig", "SuiteData", "run", "suite_data"]
+__all__ = [
+    "EPISODES",
+    "AgentChoice",
+    "RunConfig",
+    "SuiteData",
+    "planned_config",
+    "run",
+    "suite_data",
+]
 
 EPISODES = 20  # of an environment, where nothing else is said and there are so many
 
@@ -103,7 +113,8 @@ def run(
         shard: play this part alone; `runs.shards.merge` puts the parts together.
 
     Raises:
-        ConfigError: unknown names or keywords, a folder that holds another run.
+        ConfigError: unknown names or keywords, a folder that holds another run, or that another
+            process writes to.
         DataError: the source's files are missing, malformed, or not those of the suite.
     """
     if config.suite is not None:
@@ -115,23 +126,24 @@ def run(
         _check_hashes(config.tasks, record["task_hashes"])
         if shard is not None:
             planned, record = shard.take(planned), {**record, "shard": str(shard)}
-        folder = RunFolder(output_dir)
-        results = folder.start(record, resume=resume)
-        done = {result.key for result in results}
-        open_ = [job for job in planned if job.key not in done]
-        if progress is not None:
-            progress.total = len(planned)
-            progress.skip(len(planned) - len(open_))
-            begin(_what(config, planned, open_), output_dir, tail(output_dir / "results.jsonl"))
-        for job, result, trace in _play(open_, player, jobs, time_limit):
-            folder.add(result, trace)
-            results.append(result)
+        with claimed(output_dir):
+            folder = RunFolder(output_dir)
+            results = folder.start(record, resume=resume)
+            done = {result.key for result in results}
+            open_ = [job for job in planned if job.key not in done]
             if progress is not None:
-                progress(_state(job, results))
-    order = {job.key: rank for rank, job in enumerate(planned)}
-    results.sort(key=lambda result: order[result.key])
-    folder.sort(order)
-    return folder.finish(results, record)
+                progress.total = len(planned)
+                progress.skip(len(planned) - len(open_))
+                begin(_what(config, planned, open_), output_dir, tail(output_dir / "results.jsonl"))
+            for job, result, trace in _play(open_, player, jobs, time_limit):
+                folder.add(result, trace)
+                results.append(result)
+                if progress is not None:
+                    progress(_state(job, results))
+            order = {job.key: rank for rank, job in enumerate(planned)}
+            results.sort(key=lambda result: order[result.key])
+            folder.sort(order)
+            return folder.finish(results, record)
 
 
 def _what(config: RunConfig, planned: Sequence[Job], open_: Sequence[Job]) -> str:
@@ -234,12 +246,23 @@ class SuiteData:
     data_hash: str
 
 
-def suite_data(suite: str) -> dict[str, SuiteData]:
-    """The data of every task of a suite."""
-    config = RunConfig(suite=suite)
+def planned_config(config: RunConfig) -> dict[str, Any]:
+    """The config.json that a run would leave here; nothing is played.
+
+    Raises:
+        ConfigError: unknown names or keywords.
+        DataError: the source's files are missing or malformed.
+    """
     check_data(config.tasks)
     with closing(Player()) as player:
-        _, record = _plan(config, player)
+        record = _plan(config, player)[1]
+    plain: dict[str, Any] = json.loads(json.dumps(record))
+    return plain
+
+
+def suite_data(suite: str) -> dict[str, SuiteData]:
+    """The data of every task of a suite."""
+    record = planned_config(RunConfig(suite=suite))
     seeds: dict[str, list[int]] = defaultdict(list)
     for episode in record["episodes"]:
         seeds[episode["task"]].append(episode["seed"])

@@ -24,7 +24,7 @@ from baselines.agents import (
     PrivilegedAgent,
     answers_itself,
 )
-from baselines.tables.results import Result, measured
+from baselines.tables.results import Result, Status, measured
 from finemem_env.backends.usage import Ledger
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.session import Session, public
@@ -89,7 +89,7 @@ def run_episode(
                 action = clock.agent(_act, agent, observation, public(info))
                 observation, _, _, _, info = stepping(env.step, action)
         except (AgentError, ModelError) as error:
-            status = "failed" if isinstance(error, AgentError) else "invalid"
+            status: Status = "failed" if isinstance(error, AgentError) else "invalid"
             return Result(**place, status=status, error=str(error), usage=clock.usage()), None
         versions = info["versions"]
         trace = record_trace(

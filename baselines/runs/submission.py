@@ -18,14 +18,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from baselines.runs.folder import Key, RunFolder
+from baselines.runs.folder import CONFIG_SCHEMA, Key, RunFolder
 from baselines.tables.results import Result
 from finemem_env.backends.options import read_options
+from finemem_env.disk import check_output, write_whole
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields, parse_json
 from finemem_env.trace import Trace, parse_trace, trace_line, without_texts
 
 SCHEMA = "finemem-submission/1"
+_MOST = 2**31  # bytes, unpacked: a stranger's file of a megabyte may unpack to a thousand times it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,11 @@ def write_submission(run: Path, path: Path) -> None:
     The chunks that were read stay out of it: publishers' texts are not everyone's to pass on.
 
     Raises:
+        ConfigError: `path` is data of the run.
         DataError: there is no run.
     """
     folder = RunFolder(run)
+    check_output(path, run)
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "config": folder.whole_config(),
@@ -61,7 +65,7 @@ def write_submission(run: Path, path: Path) -> None:
     }
     record["sha256"] = _digest(record)
     text = json.dumps(record).encode("ascii")
-    path.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+    write_whole(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
 
 
 def read_submission(path: Path) -> Submission:
@@ -70,11 +74,14 @@ def read_submission(path: Path) -> Submission:
     Raises:
         DataError: an unreadable file, another schema, or a checksum that is not the content's.
     """
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        raw = path.read_bytes()
-        text = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        with opened(path, "rb") as file:
+            text = file.read(_MOST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read as a submission: {error!r}.") from error
+    if len(text) > _MOST:
+        raise DataError(f"{path}: holds more than {_MOST:,} bytes, which no run does.")
     record = Fields(parse_json(text, str(path)), str(path))
     if record.get("schema") != SCHEMA:
         raise record.error("schema", repr(SCHEMA))
@@ -89,11 +96,23 @@ def read_submission(path: Path) -> Submission:
         key = (entry.text("task", ""), entry.text("budget", ""), trace.agent, trace.episode)
         traces[key] = trace
     config = record.child("config")
-    for name in ("budgets", "agents", "episodes"):
-        config.items(name)
-    for name in ("versions", "task_hashes"):
-        config.child(name)
+    _check_config(config)
     return Submission(config.mapping_of_all(), tuple(results), traces)
+
+
+def _check_config(config: Fields) -> None:
+    if config.get("schema") != CONFIG_SCHEMA:
+        raise config.error("schema", repr(CONFIG_SCHEMA))
+    config.texts("agents")
+    if not all(isinstance(budget, str) for budget in config.items("budgets")):
+        raise config.error("budgets", "a list of texts")
+    for episode in config.children("episodes"):
+        episode.text("task", "")
+    for name in ("versions", "task_hashes"):
+        if not all(
+            isinstance(value, str) for value in config.child(name).mapping_of_all().values()
+        ):
+            raise config.error(name, "an object of texts")
 
 
 def _digest(record: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from finemem_env.cli.tables import html
 from finemem_env.console import visible
+from finemem_env.disk import write_whole
 from finemem_env.errors import ConfigError
 from finemem_env.extras import needs
 
@@ -117,7 +118,7 @@ def save(drawing: Drawing, path: Path) -> None:
     """
     check_ending(path)
     png = path.suffix.casefold() == ".png"
-    path.write_bytes(drawing.png() if png else drawing.svg().encode("utf-8"))
+    write_whole(path, drawing.png() if png else drawing.svg())
 
 
 def stacked(drawings: Sequence[Drawing]) -> Drawing:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from finemem_env.session import Session
+
+Status = Literal["ok", "failed", "invalid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Result:
     seed: int
     episode_id: str
     competency: str
-    status: str = "ok"
+    status: Status = "ok"
     error: str = ""
     score: float = 0.0
     r_chunk: float | None = None

@@ -25,6 +25,8 @@ _FIRST = Patience(concurrency=1, timeout=10.0, deadline=30.0)  # of asking what 
 _GLANCE = Patience(concurrency=1, timeout=5.0, deadline=5.0)
 # Calls that were given up may still run for a moment, and hold the cache.
 _RESET_WAITS = (0.0, 0.5, 2.0, 5.0)
+# What reading an answer of another form raises.
+_OTHER = (AttributeError, LookupError, TypeError, ValueError)
 
 
 class ServerSampler:
@@ -122,7 +124,7 @@ class ServerSampler:
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         choices = self._run(calls)
-        return [None if choice is None else _server_sample(choice) for choice in choices]
+        return [None if choice is None else self._read_sample(choice) for choice in choices]
 
     def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log-probability of every token but the first, temperature 1.
@@ -134,13 +136,16 @@ class ServerSampler:
         choices = self._run([self._call(ids, {"max_tokens": 1}, extra) for ids in sequences])
         if any(choice is None for choice in choices):
             raise BackendError(f"server {self._address.url} gave no log-probabilities in time.")
-        return [
-            [
-                column[str(token)]["logprob"]
-                for column, token in columns(choice.prompt_logprobs, sequence)
+        try:
+            return [
+                [
+                    float(column[str(token)]["logprob"])
+                    for column, token in columns(choice.prompt_logprobs, sequence)
+                ]
+                for choice, sequence in zip(choices, sequences, strict=True)
             ]
-            for choice, sequence in zip(choices, sequences, strict=True)
-        ]
+        except _OTHER as error:
+            raise self._strange("log-probabilities of the prompt's tokens") from error
 
     def update(self, folder: Path) -> None:
         """Let the server read the weights of a folder that it sees under the same path.
@@ -176,6 +181,21 @@ class ServerSampler:
     def _run(self, calls: Sequence[Mapping[str, object]]) -> list[Any]:
         outcomes = self._transport.run(calls, lambda client: client.completions.create)
         return [None if isinstance(reply, Refused) else reply for reply, _ in outcomes]
+
+    def _read_sample(self, choice: Any) -> Sample:  # noqa: ANN401
+        try:
+            ids, logprobs = tuple(choice.token_ids), tuple(choice.logprobs.token_logprobs)
+            if len(ids) != len(logprobs):
+                raise ValueError(f"{len(ids)} tokens and {len(logprobs)} log-probabilities")
+            return Sample(ids, tuple(map(finite, logprobs)), choice.finish_reason == "stop")
+        except _OTHER as error:
+            raise self._strange("token ids with a log-probability each") from error
+
+    def _strange(self, missing: str) -> BackendError:
+        return BackendError(
+            f"server {self._address.url} answered without {missing}: expected a vLLM server "
+            "(0.32 was tried) whose answers reach the trainer unchanged."
+        )
 
     def _post(self, path: str, body: Mapping[str, object]) -> object:
         transport: Transport[object] = Transport(
@@ -231,13 +251,10 @@ def _poster(client: Any) -> Any:  # noqa: ANN401
 
 
 def _read_completion(reply: Any) -> Any:  # noqa: ANN401
-    """The only choice of a text completion."""
+    """The only choice of a text completion; one that the server broke off is none."""
     choices = getattr(reply, "choices", None)
     if not choices:
         return Refused(Failure.EMPTY, "the reply holds no choice")
+    if choices[0].finish_reason not in ("stop", "length"):
+        return Refused(Failure.SERVER, f"the reply ended with {choices[0].finish_reason!r}")
     return choices[0]
-
-
-def _server_sample(choice: Any) -> Sample:  # noqa: ANN401
-    logprobs = tuple(map(finite, choice.logprobs.token_logprobs))
-    return Sample(tuple(choice.token_ids), logprobs, choice.finish_reason == "stop")

@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         DataError: the source's files are missing or malformed.
     """
     options = _parser().parse_args(arguments)
-    out = check_out(options)
+    read = [options.source] if isinstance(options.source, str) else []
+    out = check_out(options, *read)
     sources = split_sources(
         source_config(options, data_dir=options.data_dir),
         options.split,

@@ -21,6 +21,7 @@ from finemem_env.cli.options import at_least, model, positive
 from finemem_env.cli.progress import Progress, begin
 from finemem_env.cli.tables import number, text_table
 from finemem_env.data.schema import read_episodes
+from finemem_env.disk import check_output
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.readers import make_reader
 from finemem_env.readers.models import split_options, with_cache
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out
     if out.exists() and not options.force:
         raise ConfigError(f"--out: {out} is there already; --force replaces it.")
+    check_output(out, options.episodes)
     verifier = make_reader(options.verifier)
     generator = make_generator(options.generator, options.ask)
     begin(f"questions about every chunk of {options.episodes}", out)

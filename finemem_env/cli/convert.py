@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         DataError: the data are missing or malformed.
     """
     options = _parser().parse_args(arguments)
-    out = check_out(options)
+    out = check_out(options, options.path)
     config = source_config(options, path=Path(options.path))
     if options.source is None:
         _convert_table(options, config, out)

@@ -97,6 +97,17 @@ def check_shards(parts: Mapping[str, Shard]) -> None:
         )
 
 
+def check_there(parts: Sequence[Path]) -> None:
+    """Refuse a part that is not there, such as a mistyped one.
+
+    Raises:
+        ConfigError: there is none at one of these places.
+    """
+    for part in parts:
+        if not part.exists():
+            raise ConfigError(f"{part}: expected what a shard gave, and there is nothing.")
+
+
 def check_cells(wanted: Collection[Hashable], parts: Mapping[str, Sequence[Hashable]]) -> None:
     """Refuse cells of a study that are missing or there twice.
 

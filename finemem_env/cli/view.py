@@ -15,6 +15,7 @@ from pathlib import Path
 
 from finemem_env.cli.frame import program, saving
 from finemem_env.cli.options import add_choice, at_least, positive
+from finemem_env.disk import check_output, write_whole
 from finemem_env.inspect import Choice, RecordedTraces
 from finemem_env.view import Collection, collect, data_json, make_server, page
 
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     add("--serve", action="store_true", help="follow the run: its newest episodes, until Ctrl-C")
     add("--port", type=at_least(0), default=0, help="of --serve; 0 takes a free one")
     options = parser.parse_args(arguments)
+    if options.output is not None:
+        check_output(options.output, options.run)
     choice = Choice(options.agent, options.task, options.budget, options.episode)
     gather = partial(collect, options.run, choice, options.most, newest=options.serve)
     if options.serve:
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     beside = run / "view.html" if run.is_dir() else run.with_name(f"{run.stem}.html")
     out: Path = options.output or beside
     with saving(out, f"{out} is not written."):
-        out.write_text(page(options.run.name, collection), encoding="utf-8")
+        write_whole(out, page(options.run.name, collection))
     if collection.note:
         print(collection.note)
     print(f"written to {out}")

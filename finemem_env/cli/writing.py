@@ -18,6 +18,7 @@ from finemem_env.data.exclude import Exclusion
 from finemem_env.data.registry import left_out
 from finemem_env.data.schema import write_episodes
 from finemem_env.data.source import SPLITS, Source, SourceConfig
+from finemem_env.disk import check_output
 from finemem_env.errors import ConfigError
 from finemem_env.types import Episode
 
@@ -38,13 +39,14 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="replace FILE if it is there")
 
 
-def check_out(options: argparse.Namespace) -> Path:
-    """The file to write.
+def check_out(options: argparse.Namespace, *read: str) -> Path:
+    """The file to write, which is none of those that are `read`.
 
     Raises:
-        ConfigError: another ending, or it is there already.
+        ConfigError: another ending, it is there already, or it is one of those.
     """
     out: Path = options.out
+    check_output(out, *(Path(path) for path in read if Path(path).is_file()))
     if not out.name.endswith((".jsonl", ".jsonl.gz")):
         raise ConfigError(f"--out: expected a name ending in .jsonl or .jsonl.gz, got {out}.")
     if out.exists() and not options.force:

@@ -20,7 +20,8 @@ import numpy as np
 from finemem_env.data.packing import sentence_spans
 
 _FIRST_DAY = datetime.date(2024, 1, 1)
-_DATE = re.compile(r"\[[^\]\n]*\b(\d{4}-\d{2}-\d{2})(?: \d{2}:\d{2})?[^\]\n]*\]")
+_HEADER = re.compile(r"\[([^\]\n]*+)\]")
+_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}")
 _LABEL_LINE = re.compile(r"\n[ \t]*(labels?[ \t]?:)", re.IGNORECASE)
 
 READING = (
@@ -128,5 +129,6 @@ def book_chunk(text: str, date: str) -> str:
 
 def header_date(chunk: str) -> str | None:
     """The date in the first line of a wrapped chunk, None where there is none."""
-    match = _DATE.match(chunk)
-    return match[1] if match else None
+    header = _HEADER.match(chunk)
+    dates = _DATE.findall(header[1]) if header else []
+    return dates[-1] if dates else None

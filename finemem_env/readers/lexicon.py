@@ -33,10 +33,10 @@ _MARKS = ("?", "？", "؟")
 _GREEK_MARKS = (";", "\u037e")
 _GREEK_QUESTION = re.compile("[\u0370-\u03ff\u1f00-\u1fff][\u0300-\u0345]?[;\u037e]\\Z")
 # In other alphabets: the first letters, after the article of Arabic and the particles that Hebrew
-# writes before a word.
+# writes before a word. Nothing is tried again over the length of a word, which an agent may write.
 _OPENING = re.compile(
-    rf"(?:[وبكف]?ال(?=[^\W\d_]{{3}})|[הובכלמש]+(?=[א-ת]{{3}}))?((?:[^\W\d_]{MARK}*){{1,4}})"
-    rf"(?:[^\W\d_]|{MARK})*\Z"
+    rf"(?=(?:[^\W\d_]|{MARK})++\Z)"
+    rf"(?:[وبكف]?ال(?=[^\W\d_]{{3}})|[הובכלמש]{{1,16}}(?=[א-ת]{{3}}))?((?:[^\W\d_]{MARK}*+){{1,4}})"
 )
 _QUESTION = re.compile(
     r"\b(?:(?P<name>who|whom|whose|where)|"

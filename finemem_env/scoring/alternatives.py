@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from finemem_env.scoring.matching import Form, form, tokens_of
+from finemem_env.scoring.matching import Form, form, tokens_of, without_articles
 from finemem_env.types import Question
 
 _Gram = tuple[str, ...]
@@ -34,9 +34,12 @@ _OPPOSITES = _opposites()
 
 
 class _Table(NamedTuple):
-    """Values as tokens, and how many tokens those have that begin with a token."""
+    """Values by their tokens, with and without articles; how many tokens those have, by the first.
 
-    grams: frozenset[_Gram]
+    A value goes by its tokens with articles.
+    """
+
+    grams: dict[_Gram, _Gram]
     sizes: dict[str, set[int]]
 
 
@@ -50,7 +53,8 @@ class _Tables(dict[tuple[str, ...], _Table]):
         self._held = 0
 
     def __missing__(self, values: tuple[str, ...]) -> _Table:
-        grams = frozenset(gram for gram in map(tokens_of, values) if gram)
+        whole = [gram for gram in map(tokens_of, values) if gram]
+        grams = {without_articles(gram): gram for gram in whole} | {gram: gram for gram in whole}
         table = _Table(grams, {})
         for gram in grams:
             table.sizes.setdefault(gram[0], set()).add(len(gram))
@@ -66,26 +70,35 @@ _TABLES = _Tables()
 
 
 def names_another(prediction: str, question: Question) -> bool:
-    """Whether the answer holds a value of `question.excluded`, on token borders.
+    """Whether the answer holds a value of `question.excluded`, as it may hold a gold.
 
     What the question says, or a gold, may be said again: "A, B" within the gold "A, B, C".
     """
     table = _TABLES[question.excluded]
-    others = _named(table, form(prediction).tokens)
+    others = _named(table, form(prediction))
     for text in (question.question, *question.answers):
         if not others:
             return False
-        others -= _named(table, form(text).tokens)
+        others -= _named(table, form(text))
     return bool(others)
 
 
-def _named(table: _Table, tokens: _Gram) -> frozenset[_Gram]:
-    """The values of the table that are among these tokens."""
+def _named(table: _Table, text: Form) -> set[_Gram]:
+    """The values of the table that are in this text, wherever `contains` would find them."""
+    found = _among(table, text.tokens)
+    if text.bare is not text.plain:
+        found |= _among(table, tuple(text.bare.split()))
+    if text.apart is not text.plain:
+        found |= _among(table, tuple(text.apart.split()))
+    return found
+
+
+def _among(table: _Table, tokens: _Gram) -> set[_Gram]:
     starts = [
         (place, table.sizes[token]) for place, token in enumerate(tokens) if token in table.sizes
     ]
-    grams = [tokens[place : place + size] for place, sizes in starts for size in sizes]
-    return table.grams.intersection(grams)
+    grams = (tokens[place : place + size] for place, sizes in starts for size in sizes)
+    return {table.grams[gram] for gram in grams if gram in table.grams}
 
 
 def takes_back(prediction: Form, gold: Form, golds: Sequence[Form]) -> bool:
@@ -98,11 +111,17 @@ def takes_back(prediction: Form, gold: Form, golds: Sequence[Form]) -> bool:
     if others is None:
         return False
     valid = {answer.plain for answer in golds}
-    tokens, size = prediction.tokens, len(gold.tokens)
-    opens = tokens[:size] == gold.tokens
-    near = f" {' '.join(tokens[: size + _OPENING - 1])} " if opens else prediction.plain
+    texts = dict.fromkeys((prediction.plain, prediction.apart))
+    return any(_says_other(text, gold, others, valid) for text in texts)
+
+
+def _says_other(plain: str, gold: Form, others: dict[str, bool], valid: set[str]) -> bool:
+    """The same of one form of the answer."""
+    tokens, size = plain.split(), len(gold.tokens)
+    opens = tuple(tokens[:size]) == gold.tokens
+    near = f" {' '.join(tokens[: size + _OPENING - 1])} " if opens else plain
     for other, everyday in others.items():
-        text = prediction.plain if everyday else near
+        text = plain if everyday else near
         if other in gold.plain:
             text = text.replace(gold.plain, " | ")
         if other not in valid and other in (_ends(text) if everyday else text):

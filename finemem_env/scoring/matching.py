@@ -48,8 +48,7 @@ def _derive(text: str) -> Form:
     tokens = _tokens(raw)
     bare = plain = apart = _framed(tokens)
     if not _ARTICLES.isdisjoint(tokens):
-        kept = [token for token in tokens[:-1] if token not in _ARTICLES]
-        bare = _framed(kept + tokens[-1:])
+        bare = _framed(list(without_articles(tuple(tokens))))
     if "'" in raw or "’" in raw:
         apart = _framed(_tokens(_PARTING.sub(" ", raw)))
     return Form(raw, plain, bare, apart, tuple(tokens))
@@ -82,6 +81,11 @@ _FORMS: TextCache[Form] = TextCache(_derive)
 def form(text: str) -> Form:
     """The normal form of `text`, cached."""
     return _FORMS[text]
+
+
+def without_articles(tokens: tuple[str, ...]) -> tuple[str, ...]:
+    """The tokens but for articles before the last one."""
+    return (*(token for token in tokens[:-1] if token not in _ARTICLES), *tokens[-1:])
 
 
 def tokens_of(text: str) -> tuple[str, ...]:

@@ -149,23 +149,6 @@ def test_a_full_disk_is_one_line(
     assert "metrics.jsonl: No space left on device." in errors
 
 
-def test_a_text_that_cannot_be_written_leaves_the_earlier_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "config.json"
-    checkpoint.write_text(path, "one")
-
-    def fail(aside: Path, text: str, **_: object) -> None:
-        aside.write_bytes(text[:1].encode())
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_text", fail)
-    with pytest.raises(OSError, match="No space"):
-        checkpoint.write_text(path, "two")
-    assert [one.name for one in tmp_path.iterdir()] == ["config.json"]
-    assert path.read_text() == "one"
-
-
 def test_weights_change_and_the_best_are_kept(whole: Run) -> None:
     fresh = Run.start(small(), whole.folder / "fresh", resume=False, world=World())
     assert not equal(weights(whole), weights(fresh))

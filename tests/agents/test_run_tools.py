@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,9 @@ def test_plot_draws_a_line_per_run(
 def test_shards_of_an_ablation_are_put_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fake(cell: ablation.Cell, folder: Path, base: dict[str, Any], count: int) -> dict[str, Any]:
+    def fake(
+        cell: ablation.Cell, folder: Path, base: dict[str, Any], count: int, _like: object
+    ) -> dict[str, Any]:
         played = {"scores": [cell.seed / 2] * count, "memory": [9.0] * count}
         length = dict.fromkeys(("skip", "oracle", "initial", "best"), played)
         record = {**dataclasses.asdict(cell), "curve": [[0, 0.1]], "same": length, "longer": length}
@@ -175,11 +178,12 @@ def test_shards_of_an_ablation_are_put_together(
     for file in files:
         assert (tmp_path / "merged" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     for name, more, said in (
-        ("new", ["--merge", one], "2 of 4 cells are missing, the first few-"),
+        ("new", ["--merge", one], "2 of 4 cells are missing, the first long-"),
         ("new", ["--merge", one, two, str(tmp_path / "whole")], "is there twice"),
         ("new", ["--merge", one, two, "--set", '{"lr": 1.0}'], "with other settings"),
         ("new", ["--merge", one, two, "--episodes", "3"], "with other settings"),
         ("whole", ["--merge", one, two], "is there already"),
+        ("new", ["--merge", one, "nowhere"], "nowhere: expected what a shard gave"),
     ):
         assert study(name, *more) == 2
         assert said in capsys.readouterr().err
@@ -199,7 +203,17 @@ def test_an_ablation_goes_on_cell_by_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {key: SMALL[key] for key in SMALL if key != "env_args"}
-    arguments = [str(tmp_path), "--seeds", "0", "--episodes", "1", "--set", json.dumps(settings)]
+    arguments = [
+        str(tmp_path),
+        "--tasks",
+        "few",
+        "--seeds",
+        "0",
+        "--episodes",
+        "1",
+        "--set",
+        json.dumps(settings),
+    ]
     monkeypatch.setitem(ablation.TASKS, "few", {**SMALL["env_args"], "num_chunks": 1})
     monkeypatch.setattr(ablation_report, "RESAMPLES", 10)
     assert ablation.main([*arguments, "--methods", "outcome/return"]) == 0
@@ -213,10 +227,12 @@ def test_an_ablation_goes_on_cell_by_cell(
     text = (tmp_path / "table.md").read_text()
     assert "| few | outcome, return | 1 |" in text
     assert "| few | fine-mem, step | 1 |" in text
-    chart = (tmp_path / "curves.svg").read_text()
-    assert [
-        chart.count(f">few: {one}</text>") for one in ("outcome, return", "fine-mem, step")
-    ] == [1, 1]
+    second = json.loads((tmp_path / "few-fine-mem-step-0" / "cell.json").read_text())
+    for length, name in product(("same", "longer"), ("skip", "oracle", "initial")):
+        assert second[length][name] == record[length][name]
+    assert second["same"].keys() == record["same"].keys()
+    chart = (tmp_path / "curves-few.svg").read_text()
+    assert [chart.count(f">{one}</text>") for one in ("outcome", "fine-mem")] == [1, 1]
     assert ablation.main([*arguments, "--methods", "outcome/returns"]) == 2
     assert "did you mean 'return'" in capsys.readouterr().err.casefold()
 

@@ -151,10 +151,14 @@ def test_a_batch_that_does_not_fit_the_memory_is_halved(
             raise torch.OutOfMemoryError("full")
         return run(job, units)  # type: ignore[no-any-return]
 
+    def full(job: object, units: object) -> None:
+        raise torch.OutOfMemoryError("full")
+
     sampling = Sampling(1.0, max_tokens=2, seed=0)
     prompts = [[*range(10, 40), number] for number in range(4)]
     whole = sampler.sample(prompts, sampling, SampleOptions(groups=[0, 0, 0, 1]))
     monkeypatch.setattr(sampling_module._Job, "run", tight)
+    monkeypatch.setattr(sampling_module.Continuous, "run", full)
     halved = sampler.sample(prompts, sampling, SampleOptions(groups=[0, 0, 0, 1]))
     assert [one.token_ids for one in halved] == [one.token_ids for one in whole]
     assert max(sizes) == 3

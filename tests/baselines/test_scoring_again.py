@@ -136,7 +136,7 @@ def _double(record: dict[str, Any]) -> None:
     ("change", "problem"),
     [
         (_raise_score, "reports score 1.0"),
-        (_forge_answers, "its actions give 0.0"),
+        (_forge_answers, "playing it gives score 0.0"),
         (_drop_result, "oracle episode 0: missing"),
         (_drop_trace, "no trace"),
         (_double, "twice"),
@@ -253,7 +253,7 @@ def test_a_suite_played_under_other_settings_is_not_verified(
         record["traces"][0]["trace"]["env"]["memory_budget"] = 0.9
 
     assert verify.main([str(tamper(tmp_path / "run", generous, tmp_path))]) == 1
-    assert "the suite says" in capsys.readouterr().out
+    assert "the config says" in capsys.readouterr().out
 
 
 def test_the_report_is_one_page_with_everything(

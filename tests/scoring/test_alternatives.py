@@ -128,3 +128,33 @@ def test_many_lists_of_many_values_are_not_kept(monkeypatch: pytest.MonkeyPatch)
 def test_a_verb_that_is_negated_takes_nothing_back(gold: str, answer: str) -> None:
     question = Question("q", "?", (gold,), metric="substring_exact_match")
     assert score(answer, question) == 1.0
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "home town l'Holres l'Tasdel",
+        "Tasdel'Holres'Nalpis",
+        "d’Holres d’Nalpis",
+        "Holres, l'Nalpis",
+    ],
+)
+def test_an_apostrophe_hides_no_other_value(listed: str) -> None:
+    question = asked("Holres", excluded=("Tasdel", "Nalpis"))
+    assert score("l'Holres", question) == 1.0
+    assert score(listed, question) == 0.0
+
+
+def test_an_article_hides_no_other_value() -> None:
+    question = asked("Nikjim Zatwib", excluded=("Sassax Tonnup", "The Wexfon"))
+    assert score("Nikjim the Zatwib", question) == 1.0
+    assert score("Nikjim the Zatwib, Sassax the Tonnup", question) == 0.0
+    assert score("Wexfon and Nikjim Zatwib", question) == 0.0
+    told = asked("Nikjim", excluded=("The Wexfon",), question="Who knows Wexfon?")
+    assert score("Wexfon knows Nikjim", told) == 1.0
+
+
+@pytest.mark.parametrize("gold", ["yes", "no"])
+def test_an_apostrophe_hides_no_other_answer(gold: str) -> None:
+    assert score("l'yes l'no", asked(gold)) == 0.0
+    assert score(f"l'{gold}", asked(gold)) == 1.0

@@ -7,6 +7,8 @@ prefix was read, so a layer that is computed again in the backward pass gets the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -49,6 +51,60 @@ class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     def _show(self) -> tuple[Tensor, Tensor]:
         self.keys = self.all_keys[:, :, : self.length]
         self.values = self.all_values[:, :, : self.length]
+        return self.keys, self.values
+
+
+@dataclass(slots=True)
+class Place:
+    """Where the rows of a packed cache stand.
+
+    `at` (B,): positions of their next tokens. `width`: positions that a pass is shown, the one that
+    it writes included. `capacity`: positions that there are.
+    """
+
+    at: Tensor
+    width: int
+    capacity: int
+
+
+class _PackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Keys and values (B, heads, capacity, d), every row written at a place of its own."""
+
+    def __init__(self, layers: Sequence[Any], place: Place) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        first = layers[0].keys
+        self.dtype, self.device, self.is_initialized = first.dtype, first.device, True
+        self.place = place
+        self.all_keys = _one_below_the_other([layer.keys for layer in layers], place.capacity)
+        self.all_values = _one_below_the_other([layer.values for layer in layers], place.capacity)
+        self._show()
+
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        *args: Any,  # noqa: ANN401 - transformers' signature
+        **kwargs: Any,  # noqa: ANN401
+    ) -> tuple[Tensor, Tensor]:
+        """Write one state per row and return all that are shown."""
+        at = self.place.at[:, None, None, None]
+        self.all_keys.scatter_(2, at.expand_as(key_states), key_states)
+        self.all_values.scatter_(2, at.expand_as(value_states), value_states)
+        return self._show()
+
+    def get_seq_length(self) -> int:
+        """What a pass is shown beside its own token."""
+        return self.place.width - 1
+
+    def select(self, rows: Tensor) -> None:
+        """Keep the batch rows `rows`."""
+        self.all_keys = self.all_keys.index_select(0, rows)
+        self.all_values = self.all_values.index_select(0, rows)
+        self._show()
+
+    def _show(self) -> tuple[Tensor, Tensor]:
+        self.keys = self.all_keys[:, :, : self.place.width]
+        self.values = self.all_values[:, :, : self.place.width]
         return self.keys, self.values
 
 
@@ -129,11 +185,44 @@ def select_rows(cache: Cache, rows: Tensor) -> None:
     """Give the cache the batch rows `rows`, repeats allowed, in place; gradients flow back."""
     layers: list[Any] = cache.layers
     for layer in layers:
-        if isinstance(layer, FixedLayer):
+        if isinstance(layer, FixedLayer | _PackedLayer):
             layer.select(rows)
         else:
             layer.keys = layer.keys.index_select(0, rows)
             layer.values = layer.values.index_select(0, rows)
+
+
+def pack(cache: Cache, mask: Tensor) -> None:
+    """Move the positions that `mask` (B, L) has to the front of every row, in place."""
+    width = int(mask.sum(dim=1).max())
+    order = (~mask).int().argsort(dim=1, stable=True)[:, None, :width, None]
+    layers: list[Any] = cache.layers
+    for layer in layers:
+        for name in ("keys", "values"):
+            states = getattr(layer, name)
+            index = order.expand(-1, states.shape[1], -1, states.shape[3])
+            setattr(layer, name, states.gather(2, index))
+
+
+def join(model: Any, caches: Sequence[Cache], place: Place) -> Cache:  # noqa: ANN401
+    """The rows of packed caches in one, which goes by `place`."""
+    cache = new_cache(model)
+    cache.layers = [
+        _PackedLayer(layers, place)
+        for layers in zip(*(other.layers for other in caches), strict=True)
+    ]
+    return cache
+
+
+def _one_below_the_other(parts: Sequence[Tensor], capacity: int) -> Tensor:
+    """The rows of all parts (B, heads, L, d), with `capacity` positions."""
+    _, heads, _, size = parts[0].shape
+    room = parts[0].new_zeros((sum(map(len, parts)), heads, capacity, size))
+    start = 0
+    for part in parts:
+        room[start : start + len(part), :, : part.shape[2]] = part
+        start += len(part)
+    return room
 
 
 def _with_room(states: Tensor, spare: int) -> Tensor:

@@ -135,7 +135,7 @@ class _Decoder:
             fix_capacity(state.cache, limit)
         state = _with_room(state, limit)
         for step in range(limit):
-            tokens, chosen = _pick(state.logits, self.draws[rows, step], self.sampling)
+            tokens, chosen = pick(state.logits, self.draws[rows, step], self.sampling)
             ids[rows, step], logprobs[rows, step] = tokens, chosen
             stopped |= torch.isin(tokens, self.stop)
             if step + 1 == limit:
@@ -149,7 +149,7 @@ class _Decoder:
                     state = _select(state, keep)
                     tokens, rows, stopped = tokens[keep], rows[keep], stopped[keep]
             state = self._forward(state, tokens, step)
-        return self._replies(ids, logprobs)
+        return cut(ids, logprobs, self.stop)
 
     def _forward(self, state: Prefilled, tokens: Tensor, step: int) -> Prefilled:
         """Feed one token per row."""
@@ -164,20 +164,21 @@ class _Decoder:
         ).logits[:, -1]
         return Prefilled(state.cache, logits, state.mask, state.positions + 1)
 
-    def _replies(self, ids: Tensor, logprobs: Tensor) -> list[Sample]:
-        """Cut every row after its first stop token."""
-        stops = torch.isin(ids, self.stop)
-        first = torch.where(stops.any(dim=1), stops.int().argmax(dim=1) + 1, ids.shape[1])
-        return [
-            Sample(tuple(row[:end]), tuple(values[:end]), finished)
-            for row, values, end, finished in zip(
-                ids.tolist(),
-                logprobs.tolist(),
-                first.tolist(),
-                stops.any(dim=1).tolist(),
-                strict=True,
-            )
-        ]
+
+def cut(ids: Tensor, logprobs: Tensor, stop: Tensor) -> list[Sample]:
+    """Replies of rows (R, max_tokens), each cut after its first token of `stop`."""
+    stops = torch.isin(ids, stop)
+    first = torch.where(stops.any(dim=1), stops.int().argmax(dim=1) + 1, ids.shape[1])
+    return [
+        Sample(tuple(row[:end]), tuple(values[:end]), finished)
+        for row, values, end, finished in zip(
+            ids.tolist(),
+            logprobs.tolist(),
+            first.tolist(),
+            stops.any(dim=1).tolist(),
+            strict=True,
+        )
+    ]
 
 
 def _with_room(state: Prefilled, spare: int) -> Prefilled:
@@ -194,7 +195,7 @@ def _select(state: Prefilled, keep: Tensor) -> Prefilled:
     return Prefilled(state.cache, state.logits[keep], state.mask[keep], state.positions[keep])
 
 
-def _pick(logits: Tensor, draws: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+def pick(logits: Tensor, draws: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """Token per row by inversion of the distribution function, and its log-probability."""
     logits = logits.float()
     if sampling.temperature > 0:

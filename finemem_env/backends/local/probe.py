@@ -17,6 +17,7 @@ from torch import Tensor
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.local.cache import is_plain
 from finemem_env.backends.local.causal_lm import FAULTS, known_inputs, new_cache, refused
+from finemem_env.backends.local.continuous import Continuous
 from finemem_env.backends.local.decoding import decode, prefill
 from finemem_env.backends.local.prefix import Unit
 from finemem_env.errors import ConfigError
@@ -26,6 +27,7 @@ _PROMPTS = ((3, 10, 17, 24, 31, 38, 5, 9), (3, 10, 17, 24, 31, 38, 7), (1, 6, 11
 _ALONE = tuple(Unit((row,), 0) for row in range(3))
 _SHARED = (Unit((0, 1), 6), Unit((2,), 3))
 _TOKENS = 3
+_ROOM = 100  # cache positions, enough for all three
 # Names of a window that a class applies by the index in the sequence, beside its cache.
 _WINDOWS = ("attention_window_size", "window_size")
 # Names of how many keys an indexer selects: more than a short prompt has, so no trial shows it.
@@ -34,7 +36,10 @@ _SELECTIONS = ("index_topk",)
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """`share`: rows may attend to a prefix computed once. `full_mask`: takes masks of 4 dimensions.
+    """What rows of a batch may do.
+
+    `share`: attend to a prefix computed once. `full_mask`: have masks of all four dimensions.
+    `refill`: join a batch that is under way.
 
     Prefixes are not shared with sliding windows or recurrent layers, whose caches are more than a
     list of keys, nor without `position_ids`: such models count positions by the index in the
@@ -43,6 +48,7 @@ class Abilities:
 
     share: bool
     full_mask: bool
+    refill: bool
 
 
 _KNOWN: weakref.WeakKeyDictionary[Any, Abilities] = weakref.WeakKeyDictionary()
@@ -89,22 +95,42 @@ def _tried(model: Any) -> Abilities:  # noqa: ANN401
         and not any(getattr(model.config, name, None) for name in _WINDOWS)
         and _works(model, prompts, _SHARED, full_mask=full_mask)
     )
-    return Abilities(share, full_mask)
+    refill = share and _works(model, prompts, _SHARED, full_mask=full_mask, refill=True)
+    return Abilities(share, full_mask, refill)
 
 
-def _works(model: Any, prompts: list[list[int]], units: Sequence[Unit], *, full_mask: bool) -> bool:  # noqa: ANN401
+def _works(
+    model: Any,  # noqa: ANN401
+    prompts: list[list[int]],
+    units: Sequence[Unit],
+    *,
+    full_mask: bool,
+    refill: bool = False,
+) -> bool:
     try:
-        return _right(model, prompts, units, full_mask=full_mask)
+        return _right(model, prompts, units, full_mask=full_mask, refill=refill)
     except FAULTS:
         return False
 
 
-def _right(model: Any, prompts: list[list[int]], units: Sequence[Unit], *, full_mask: bool) -> bool:  # noqa: ANN401
+def _right(
+    model: Any,  # noqa: ANN401
+    prompts: list[list[int]],
+    units: Sequence[Unit],
+    *,
+    full_mask: bool,
+    refill: bool = False,
+) -> bool:
     """Whether decoding reports the log-probabilities that a plain forward pass gives."""
     sampling = Sampling(1.0, max_tokens=_TOKENS)
     draws = torch.linspace(0.1, 0.9, len(prompts) * _TOKENS).reshape(len(prompts), _TOKENS)
-    state = prefill(model, prompts, units, 0)
-    replies = decode(model, state, sampling, draws, full_mask=full_mask)
+    if refill:  # their ends differ, as those of rows of different age do
+        replies = Continuous(
+            model, prompts, sampling, draws, batch_tokens=_ROOM, full_mask=full_mask
+        ).run(units)
+    else:
+        state = prefill(model, prompts, units, 0)
+        replies = decode(model, state, sampling, draws, full_mask=full_mask)
     # What the context does is the measure of an error: to a model that forgot it, it does nothing.
     allowed = 0.1 if model.dtype == torch.float32 else 0.5
     written = [[*prompt, *reply.token_ids] for prompt, reply in zip(prompts, replies, strict=True)]

@@ -1,8 +1,9 @@
 """Batched sampling with exact token ids and the log-probability each was drawn with.
 
-All rows decode together; rows that are done leave the batch. Rows of one group share the prompt
-prefix they have in common, so instructions and chunk are read once per group. Draws depend on the
-seed, the row and the token position only.
+All rows decode together; rows that are done leave the batch, and where a batch does not hold all,
+waiting ones take their places. Rows of one group share the prompt prefix they have in common, so
+instructions and chunk are read once per group. Draws depend on the seed, the row and the token
+position only.
 
 Training draws from the full distribution at the temperature: top-p would make the recorded log-
 probabilities those of another distribution than the one that training differentiates.
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.local.causal_lm import base_causal_lm
+from finemem_env.backends.local.continuous import Continuous
 from finemem_env.backends.local.decoding import decode, prefill
 from finemem_env.backends.local.prefix import Unit, find_units
 from finemem_env.backends.local.probe import abilities
@@ -37,6 +39,7 @@ def sample(
     batch_tokens: int | None = None,
     groups: Sequence[Hashable | None] | None = None,
     share: bool = True,
+    refill: bool = True,
 ) -> list[Sample]:
     """One reply per prompt, in order.
 
@@ -50,6 +53,7 @@ def sample(
         batch_tokens: cache positions (rows x length) of one batch; None: one batch.
         groups: rows of equal group may share a prefix; None: rows with nothing known in common.
         share: False computes every prompt in full.
+        refill: False decodes batch after batch, each until its longest reply is done.
 
     Raises:
         ConfigError: an empty prompt, or a model class that cannot be sampled here.
@@ -65,8 +69,11 @@ def sample(
         sharing = share and groups is not None and abilities(inner).share
         labels = list(groups) if sharing and groups is not None else [None] * len(prompts)
         units = find_units(prompts, labels)
+        batches = list(_batches(units, prompts, sampling.max_tokens, batch_tokens))
         done: dict[int, Sample] = {}
-        for batch in _batches(units, prompts, sampling.max_tokens, batch_tokens):
+        if refill and batch_tokens is not None and len(batches) > 1 and abilities(inner).refill:
+            done |= job.refilled([unit for batch in batches for unit in batch], batch_tokens)
+        for batch in () if done else batches:
             done |= job.insist(batch)
     finally:
         inner.train(training)
@@ -92,6 +99,23 @@ class _Job:
     draws: Tensor  # (rows, max_tokens)
     stop_ids: tuple[int, ...]
     pad_id: int
+
+    def refilled(self, units: Sequence[Unit], batch_tokens: int) -> Mapping[int, Sample]:
+        """The replies by row; none where the device's memory does not hold a batch."""
+        batch = Continuous(
+            self.model,
+            self.prompts,
+            self.sampling,
+            self.draws,
+            self.stop_ids,
+            self.pad_id,
+            batch_tokens=batch_tokens,
+            full_mask=abilities(self.model).full_mask,
+        )
+        try:
+            return dict(enumerate(batch.run(units)))
+        except torch.OutOfMemoryError:
+            return {}
 
     def insist(self, units: Sequence[Unit]) -> Mapping[int, Sample]:
         """The replies of a batch by row, in halves where the device's memory does not hold it."""

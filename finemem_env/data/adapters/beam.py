@@ -41,7 +41,7 @@ from finemem_env.types import Episode, Question
 _QUESTIONS = "probing_questions/probing_questions.json"
 _CHATS = ("chat_trunecated.json", "chat.json")  # the first that is there
 _SIZES = ("100K", "500K", "1M", "10M")
-_MARK = re.compile(r"\s*->->[\s\d,]*\Z")
+_MARK = re.compile(r"(?<!\s)\s*->->[\s\d,]*\Z")
 _GOLDS = ("answer", "ideal_answer", "ideal_response", "ideal_summary", "expected_compliance")
 _ANSWER_TOKENS = {"summarization": 600}
 _SHORT_ANSWER_TOKENS = 300

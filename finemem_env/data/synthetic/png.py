@@ -67,10 +67,10 @@ def read_png(data: bytes) -> NDArray[np.uint8]:
 
 
 def _idat(data: bytes) -> bytes:
-    place, compressed = 8, b""
+    place, parts = 8, []
     while place + 8 <= len(data):
         (size,), name = struct.unpack(">I", data[place : place + 4]), data[place + 4 : place + 8]
         if name == b"IDAT":
-            compressed += data[place + 8 : place + 8 + size]
+            parts.append(data[place + 8 : place + 8 + size])
         place += 12 + size
-    return compressed
+    return b"".join(parts)

@@ -18,7 +18,7 @@ from finemem_env.backends import Sampling
 from finemem_env.backends.local import abilities, sample, with_cache
 from finemem_env.backends.local.cache import fix_capacity, is_plain, select_rows
 from finemem_env.backends.local.causal_lm import new_cache
-from finemem_env.backends.local.decoding import SHRINK, _pick
+from finemem_env.backends.local.decoding import SHRINK, pick
 from finemem_env.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -175,6 +175,41 @@ def test_finished_rows_leave_the_batch(make_model: MakeModel) -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_waiting_rows_take_the_places_of_finished_ones(make_model: MakeModel) -> None:
+    """The same replies in fewer passes: no batch waits for its longest row."""
+    model: Any = make_model()
+    abilities(model)  # tried before what is counted
+    forward, sizes = model.forward, list[int]()
+
+    def spy(**inputs: Any) -> object:  # noqa: ANN401
+        sizes.append(len(inputs["input_ids"]))
+        return forward(**inputs)
+
+    model.forward = spy
+    prompts, groups = make_prompts()
+    prompts, groups = [*prompts, (5, 6, 7)], [*groups, 9]  # one that shares nothing
+    positions = 4 * (max(map(len, prompts)) + 30)  # four rows: one group
+
+    def draw(**options: Any) -> tuple[list[Sample], list[int]]:  # noqa: ANN401
+        sizes.clear()
+        how = Sampling(1.0, max_tokens=30, seed=1)
+        found = sample(model, prompts, how, stop_ids=range(3, 20), groups=groups, **options)
+        return found, list(sizes)
+
+    whole, _ = draw()
+    lengths = [len(reply.token_ids) for reply in whole]
+    assert min(lengths) < 5
+    assert max(lengths) == 30
+    _, passes = draw(batch_tokens=positions, refill=False)
+    filled, fewer = draw(batch_tokens=positions)
+    assert max(fewer) <= 4
+    assert len(fewer) < 0.75 * len(passes)
+    for reply, own in zip(filled, whole, strict=True):
+        assert reply.token_ids == own.token_ids
+        assert reply.finished == own.finished
+        assert reply.logprobs == pytest.approx(own.logprobs, abs=1e-4)
+
+
 def test_mode_of_the_model_is_kept(make_model: MakeModel) -> None:
     model: Any = make_model()
     for training in (True, False):
@@ -183,17 +218,17 @@ def test_mode_of_the_model_is_kept(make_model: MakeModel) -> None:
         assert model.training == training
 
 
-def test_pick_follows_the_distribution() -> None:
+def testpick_follows_the_distribution() -> None:
     """Evenly spread draws give every token its share, and none to impossible ones."""
     logits = torch.tensor([[2.0, 0.0, -torch.inf, 1.0, -torch.inf]])
     draws = (torch.arange(10_000) + 0.5) / 10_000
-    tokens, logprobs = _pick(logits.expand(10_000, -1), draws, Sampling(0.5))
+    tokens, logprobs = pick(logits.expand(10_000, -1), draws, Sampling(0.5))
     shares = torch.bincount(tokens, minlength=5) / 10_000
     expected = torch.softmax(logits[0] / 0.5, dim=-1)
     torch.testing.assert_close(shares, expected, atol=2e-4, rtol=0)
     torch.testing.assert_close(logprobs.exp(), expected[tokens])
     for edge in (0.0, 1.0 - 2**-24):
-        token, _ = _pick(logits, torch.tensor([edge]), Sampling(1.0))
+        token, _ = pick(logits, torch.tensor([edge]), Sampling(1.0))
         assert int(token) in (0, 3)
 
 
@@ -220,7 +255,7 @@ def test_fixed_cache_equals_the_growing_one(make_model: MakeModel) -> None:
 def test_top_p_draws_from_the_nucleus_and_reports_the_whole(make_model: MakeModel) -> None:
     logits = torch.tensor([[2.0, 0.0, 1.5, 1.0]])
     draws = (torch.arange(10_000) + 0.5) / 10_000
-    tokens, logprobs = _pick(logits.expand(10_000, -1), draws, Sampling(1.0, top_p=0.7))
+    tokens, logprobs = pick(logits.expand(10_000, -1), draws, Sampling(1.0, top_p=0.7))
     whole = torch.softmax(logits[0], dim=-1)
     assert whole[0] < 0.7 < whole[0] + whole[2]
     shares = torch.bincount(tokens, minlength=4) / 10_000

@@ -75,6 +75,15 @@ def test_the_first_evaluation_that_reaches_a_score() -> None:
 
 
 def test_curves_are_means_over_seeds() -> None:
-    curve = mean_curves(RECORDS)["few: outcome, return"]
+    curve = mean_curves(RECORDS)["few"]["outcome"]
     assert [update for update, _ in curve] == [0, 10, 20]
     assert [score.value for _, score in curve] == pytest.approx([0.1, 0.25, 0.5])
+
+
+def test_two_methods_of_one_reward_are_told_apart_in_the_curves() -> None:
+    local = [one | {"compare": "state"} for one in RECORDS[:2]]
+    assert list(mean_curves([*RECORDS, *local])["few"]) == [
+        "outcome, return",
+        "fine-mem",
+        "outcome, return, state",
+    ]

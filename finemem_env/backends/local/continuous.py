@@ -1,0 +1,184 @@
+"""Continuous batching: rows that wait take the places of those that are done.
+
+Batch after batch, every batch waits for its longest reply. Here the keys of a row lie at the front
+of its line of the cache without a gap, so that rows of any age stand side by side.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers.cache_utils import Cache
+
+from finemem_env.backends.base import Sampling
+from finemem_env.backends.local.cache import Place, join, pack, select_rows
+from finemem_env.backends.local.causal_lm import known_inputs, with_cache
+from finemem_env.backends.local.decoding import SHRINK, SYNC_EVERY, cut, pick, prefill
+from finemem_env.backends.local.prefix import Unit
+from finemem_env.backends.sampler import Sample
+
+
+@dataclass(slots=True)
+class _Rows:
+    """n rows that are decoded together."""
+
+    cache: Cache
+    place: Place
+    logits: Tensor  # (n, V) of the next token
+    numbers: Tensor  # (n,)
+    made: Tensor  # (n,) tokens of the reply so far; max_tokens when it is complete
+
+
+class Continuous:
+    """Decodes rows in a batch that is filled up whenever enough of it is done.
+
+    Args:
+        model: a transformers causal LM with a plain cache that takes positions.
+        prompts: token ids of all R rows.
+        sampling: temperature and top-p.
+        draws: (R, max_tokens) uniform numbers.
+        stop_ids: tokens that end a reply.
+        pad_id: fills up prompts.
+        batch_tokens: most cache positions (rows x length) at a time, max_tokens of each row for
+            its reply; a single row may take more.
+        full_mask: hand masks over with all four dimensions.
+    """
+
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        draws: Tensor,
+        stop_ids: Sequence[int] = (),
+        pad_id: int = 0,
+        *,
+        batch_tokens: int,
+        full_mask: bool = False,
+    ) -> None:
+        self.model, self.prompts, self.sampling = model, prompts, sampling
+        self.pad_id, self.batch_tokens, self.full_mask = pad_id, batch_tokens, full_mask
+        self.limit = draws.shape[1]
+        # The last column takes what is drawn between a row's end and the next look at it.
+        self.draws = pad(draws, (0, 1)).to(model.device)
+        self.ids = torch.zeros(self.draws.shape, dtype=torch.long, device=model.device)
+        self.logprobs = torch.zeros_like(self.draws)
+        self.stop = torch.tensor(list(stop_ids), dtype=torch.long, device=model.device)
+
+    def run(self, units: Sequence[Unit]) -> list[Sample]:
+        """The replies of all rows; they are begun in the order of `units`."""
+        waiting, rows = deque(units), None
+        while (rows := self._fill(rows, waiting)) is not None:
+            rows = self._decode(rows)
+        return cut(self.ids[:, :-1], self.logprobs[:, :-1], self.stop)
+
+    def _fill(self, rows: _Rows | None, waiting: deque[Unit]) -> _Rows | None:
+        """The rows, with those of `waiting` that there is room for; None where there are none."""
+        units = self._next([] if rows is None else rows.numbers.tolist(), waiting)
+        if not units:
+            return rows
+        new = self._read(units)
+        parts = [new] if rows is None else [rows, new]
+        numbers = torch.cat([part.numbers for part in parts])
+        place = Place(
+            torch.cat([part.place.at for part in parts]),
+            max(part.place.width for part in parts),
+            self._capacity(numbers.tolist()),
+        )
+        return _Rows(
+            join(self.model, [part.cache for part in parts], place),
+            place,
+            torch.cat([part.logits for part in parts]),
+            numbers,
+            torch.cat([part.made for part in parts]),
+        )
+
+    def _next(self, numbers: list[int], waiting: deque[Unit]) -> list[Unit]:
+        """Units of one kind that fit beside the rows `numbers`, taken from those that wait.
+
+        A part of a unit reads its prefix again: only one that fills more than half a batch is cut.
+        """
+        units: list[Unit] = []
+        while waiting and (not units or bool(units[0].prefix) == bool(waiting[0].prefix)):
+            rows, prefix = waiting[0].rows, waiting[0].prefix
+            room = self._holds([*numbers, *rows]) - len(numbers)
+            if len(rows) > room and 2 * len(rows) <= self._holds(rows):
+                break
+            room = room if numbers else max(room, 1)
+            if room <= 0:
+                break
+            waiting.popleft()
+            if len(rows) > room:
+                waiting.appendleft(Unit(rows[room:], prefix))
+            units.append(Unit(rows[:room], prefix))
+            numbers = [*numbers, *rows[:room]]
+        return units
+
+    def _holds(self, numbers: Sequence[int]) -> int:
+        """How many rows as long as the longest of these a batch holds."""
+        return self.batch_tokens // self._capacity(numbers)
+
+    def _capacity(self, numbers: Sequence[int]) -> int:
+        """Cache positions that each of these rows takes."""
+        return max(len(self.prompts[i]) for i in numbers) + self.limit
+
+    def _read(self, units: Sequence[Unit]) -> _Rows:
+        """Rows whose prompts were read."""
+        state = prefill(self.model, self.prompts, units, self.pad_id)
+        pack(state.cache, state.mask)
+        numbers = torch.tensor([i for unit in units for i in unit.rows], device=self.model.device)
+        place = Place(state.positions, int(state.positions.max()), 0)
+        return _Rows(state.cache, place, state.logits, numbers, torch.zeros_like(numbers))
+
+    def _decode(self, rows: _Rows) -> _Rows | None:
+        """Decode until enough rows are done; the others, or None where there are none."""
+        step = 0
+        while True:
+            tokens = self._draw(rows)
+            step += 1
+            if tokens.device.type == "cpu" or step % SYNC_EVERY == 0:
+                keep = (rows.made < self.limit).nonzero().squeeze(-1)
+                if not len(keep):
+                    return None
+                if len(keep) <= SHRINK * len(tokens):
+                    _select(rows, keep)
+                    self._forward(rows, tokens[keep])
+                    return rows
+            self._forward(rows, tokens)
+
+    def _draw(self, rows: _Rows) -> Tensor:
+        """The next token of every row, noted."""
+        here = rows.numbers, rows.made
+        tokens, self.logprobs[here] = pick(rows.logits, self.draws[here], self.sampling)
+        self.ids[here] = tokens
+        more = (rows.made + 1).clamp(max=self.limit)
+        rows.made = more.masked_fill(torch.isin(tokens, self.stop), self.limit)
+        return tokens
+
+    def _forward(self, rows: _Rows, tokens: Tensor) -> None:
+        """Feed one token per row."""
+        place = rows.place
+        place.width = min(place.width + 1, place.capacity)
+        seen = torch.arange(place.width, device=tokens.device) <= place.at[:, None]
+        rows.logits = self.model(
+            input_ids=tokens[:, None],
+            attention_mask=seen[:, None, None] if self.full_mask else seen,
+            use_cache=True,
+            **known_inputs(self.model, position_ids=place.at[:, None]),
+            **with_cache(self.model, rows.cache),
+        ).logits[:, -1]
+        place.at = (place.at + 1).clamp(max=place.capacity - 1)
+
+
+def _select(rows: _Rows, keep: Tensor) -> None:
+    """Drop the other rows."""
+    select_rows(rows.cache, keep)
+    rows.place.at = rows.place.at[keep]
+    rows.place.width = int(rows.place.at.max())
+    rows.logits, rows.numbers, rows.made = rows.logits[keep], rows.numbers[keep], rows.made[keep]
