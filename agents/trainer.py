@@ -20,7 +20,7 @@ from torch import nn
 from agents.learn import checkpoint
 from agents.learn.advantages import compute_advantages
 from agents.learn.checkpoint import Position
-from agents.learn.distributed import World, clip_gradients, gathered
+from agents.learn.distributed import World, clip_gradients, gathered, is_sharded
 from agents.learn.loss import Denominators
 from agents.learn.minibatches import count_tokens, split_rows
 from agents.learn.rollout import resolved_settings, rows_of
@@ -45,7 +45,7 @@ from agents.runs.source import RolloutSource, sampling_of
 from agents.runs.tracking import Tracker
 from baselines.tables.summary import render_table, summarise
 from finemem_env.disk import write_whole
-from finemem_env.errors import ConfigError, FineMemError
+from finemem_env.errors import BackendError, ConfigError, FineMemError
 
 __all__ = ["Interrupted", "Run", "TrainingError"]
 
@@ -151,20 +151,28 @@ class Run:
         Raises:
             Interrupted: a signal came; the update in progress is finished and saved.
             TrainingError: loss or gradient are not finite.
+            BackendError: no engine is left; the updates that were done are saved.
         """
         config, position = self.config, self.position
         if position.best_update < 0:
             self._evaluate()
             self._save()
         while position.update < config.optimizer.updates:
-            values = self.update(position.update)
-            position.update += 1
-            last = position.update == config.optimizer.updates
+            done, values = position.update, dict[str, float]()
+            last = done + 1 == config.optimizer.updates
             every = config.evaluation.eval_every
-            if last or (every and position.update % every == 0):
-                values |= self._evaluate()
-            if self.tracker is not None:
-                self.tracker.log(position.update, values)
+            try:
+                values |= self.update(done)
+                position.update += 1
+                self._hand_over(values)
+                if last or (every and position.update % every == 0):
+                    values |= self._evaluate()
+            except BackendError:  # what was trained is right, whatever became of the engines
+                self._log(values)
+                if not is_sharded(self.scorer):  # every process would have to hand over its part
+                    self._save()
+                raise
+            self._log(values)
             stopped = self.world.any(self.stop())
             if last or stopped or position.update % config.run.save_every == 0:
                 self._save()
@@ -172,10 +180,12 @@ class Run:
             if stopped and not last:
                 raise Interrupted
         if position.evaluated < position.update:  # it was to go on longer, and ends here now
-            values = self._evaluate()
-            if self.tracker is not None:
-                self.tracker.log(position.update, values)
+            self._log(self._evaluate())
             self._save()
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        if self.tracker is not None and values:
+            self.tracker.log(self.position.update, values)
 
     def update(self, number: int) -> dict[str, float]:
         """One update: rollouts, advantages, optimizer steps. Returns what to log."""
@@ -194,20 +204,23 @@ class Run:
         sums = rollout_sums(batch.rollouts) | reward_sums(batch.rollouts, advantages)
         self.source.begin(number + 1)
         stats, norm = self._optimise(rows, number)
-        optimised = time.perf_counter()
-        self.source.finish()
-        engines = self.source.engines
-        synced = {} if engines is None else engines.refresh(self.scorer)
         end = time.perf_counter()
-        seconds = {"update": optimised - rolled, "total": end - start, "wait": batch.wait}
+        seconds = {"update": end - rolled, "total": end - start, "wait": batch.wait}
         sums |= time_sums(batch.clock, seconds, sum(len(row.completion) for row in rows))
         return {
             **means(self.world.gather(sums)),
             **{f"train/{key}": value for key, value in self._train_values(stats).items()},
             "train/grad_norm": norm,
             "train/lr": self.config.optimizer.rate(number),
-            **synced,
         }
+
+    def _hand_over(self, values: dict[str, float]) -> None:
+        """Give the new weights to the engines, which first end what they draw ahead."""
+        start = time.perf_counter()
+        self.source.finish()
+        if self.source.engines is not None:
+            values |= self.source.engines.refresh(self.scorer)
+        values["time/total"] += time.perf_counter() - start
 
     def _optimise(self, rows: Sequence[Row], number: int) -> tuple[LossStats, float]:
         """The optimizer steps on one rollout batch; the gradient norm is their mean."""

@@ -137,6 +137,11 @@ class World:
         return result.to(tensor.device)
 
 
+def is_sharded(module: nn.Module) -> bool:
+    """Whether its weights are split over the processes."""
+    return isinstance(module, FSDPModule)
+
+
 @contextlib.contextmanager
 def gathered(module: nn.Module) -> Iterator[None]:
     """Whole weights in every process, for what is not in step: sampling, evaluation, saving.

@@ -8,7 +8,8 @@ importance ratio corrects.
 
 One of several servers that gives no replies loses the rows that it had, is named, and gets weights
 and rows again once it answers. One that was started anew in the middle of an update has other
-weights until the next hand-over: what it drew is dropped.
+weights until the next hand-over: what it drew is dropped. Both may have been started with other
+options as well, so that their draws are compared again.
 """
 
 from __future__ import annotations
@@ -69,11 +70,12 @@ class Engine:
 
 @dataclass(slots=True)
 class _Held:
-    """An engine in use; `away` ones get no rows."""
+    """An engine in use; `away` ones get no rows. `anew`: it may be another one than was checked."""
 
     engine: Engine
     sync: WeightSync
     away: bool = False
+    anew: bool = False
 
 
 class Engines:
@@ -104,6 +106,7 @@ class Engines:
         self.probe = _probe(policy, self.context_tokens)
         self._policy, self._folder = policy, folder.absolute()
         self._world, self._shared = world or World(), shared
+        self._temperature: float | None = None  # at which draws were compared
         self._held = [
             _Held(engine, WeightSync(engine.sampler, self._folder, self.probe, tolerance))
             for engine in engines
@@ -179,6 +182,7 @@ class Engines:
                 self._live()
         if self._shared:
             self._follow([world.gather([held.away for held in self._held])[0]])
+            self._check_anew(model if scorer is None else scorer)
         largest = world.largest(torch.tensor(difference, dtype=torch.float64))
         return {"train/sampler_difference": float(largest)}
 
@@ -196,6 +200,8 @@ class Engines:
             forgetful = frozenset(number for number, lost in enumerate(forgot) if lost)
         states = self._world.gather((forgetful, [held.away for held in self._held]))
         self._follow([away for _, away in states])
+        for number in states[0][0]:
+            self._held[number].anew = True
         return frozenset(states[0][0])
 
     def compare_draws(self, temperature: float, scorer: nn.Module | None = None) -> None:
@@ -209,9 +215,28 @@ class Engines:
             BackendError: they differ by more than the tolerance.
         """
         module = self._policy.model if scorer is None else scorer
+        self._temperature = temperature
         with gathered(module), self._world.agreed():
             for held in self._live() if self._tends else ():
                 self._compare_draws(held.engine, temperature)
+
+    def _check_anew(self, module: nn.Module) -> None:
+        """Compare the draws of servers that came back or were started anew; every process calls."""
+        again = [held for held in self._held if held.anew and not held.away]
+        if not again or self._temperature is None:
+            return
+        with gathered(module), self._world.agreed():
+            for held in again if self._tends else ():
+                try:
+                    self._compare_draws(held.engine, self._temperature)
+                except BackendError as error:
+                    if len(self._held) == 1:
+                        raise
+                    self._lose(held, str(error))
+            self._live()
+        for held in again:
+            held.anew = False
+        self._follow([self._world.gather([held.away for held in self._held])[0]])
 
     def _compare_draws(self, engine: Engine, temperature: float) -> None:
         policy = self._policy
@@ -315,6 +340,7 @@ class Engines:
         """What any process found away is away for all."""
         for held, away in zip(self._held, zip(*states, strict=True), strict=True):
             held.away = any(away)
+            held.anew |= held.away
 
 
 def _together(call: Callable[[_In], _Out], items: Sequence[_In]) -> list[_Out]:

@@ -26,12 +26,13 @@ def _json(value: object) -> Response:
 class EngineServer(ServerBase):
     """A reply depends on its prompt, its seed and the weights alone.
 
-    `dead` resets every connection; `restart` brings the first weights back; `delay` is the seconds
-    that every reply takes.
+    `dead` resets every connection; `restart` brings the first weights back; `raw` reports
+    log-probabilities of temperature 1 whatever it draws at; `delay` is the seconds that every reply
+    takes.
     """
 
     def __init__(self, folder: Path, delay: float = 0.0) -> None:
-        self.folder, self.delay, self.dead = folder, delay, False
+        self.folder, self.delay, self.dead, self.raw = folder, delay, False, False
         self._one = threading.Lock()
         self.restart()
         super().__init__()
@@ -85,9 +86,13 @@ class EngineServer(ServerBase):
         (one,) = self.sampler.sample(
             [body["prompt"]], sampling, SampleOptions(body["stop_token_ids"])
         )
+        logprobs = list(one.logprobs)
+        if self.raw:
+            (whole,) = self.sampler.logprobs([[*body["prompt"], *one.token_ids]])
+            logprobs = whole[len(body["prompt"]) - 1 :]
         return {
             "token_ids": one.token_ids,
-            "logprobs": {"token_logprobs": one.logprobs},
+            "logprobs": {"token_logprobs": logprobs},
             "finish_reason": "stop" if one.finished else "length",
         }
 

@@ -23,6 +23,7 @@ import torch
 from agents.assets import tiny_folder
 from agents.grpo import main
 from agents.learn import samplers
+from agents.learn.checkpoint import latest
 from agents.learn.distributed import World
 from agents.learn.engines import Engines
 from agents.learn.rollout import SKIP, RolloutSampling
@@ -341,7 +342,25 @@ def test_an_engine_that_keeps_its_weights_stops_the_run(
     engines[0].fault = "keeps its weights"
     with pytest.raises(BackendError, match="weight update refused"):
         run.train()
-    assert run.position.update == 0
+    assert _kept(run) == (1, [0, 1])
+
+
+def test_an_engine_that_goes_away_costs_no_update_that_was_done(
+    engines: list[Engine], tmp_path: Path
+) -> None:
+    config = TrainConfig(**SMALL | {"save_every": 99})
+    run = Run.start(config, tmp_path / "run", resume=False, world=World())
+    with pytest.raises(BackendError, match="gave none of 3 replies"):
+        run.train(lambda values: setattr(engines[0], "fault", "away"))
+    assert _kept(run) == (1, [0, 1])
+
+
+def _kept(run: Run) -> tuple[int, list[int]]:
+    """The update of the last checkpoint, and those that were logged."""
+    last = latest(run.folder / "checkpoints")
+    assert last is not None
+    lines = (run.folder / "metrics.jsonl").read_text().splitlines()
+    return int(last.name), [json.loads(line)["update"] for line in lines]
 
 
 # several servers
@@ -361,7 +380,7 @@ def servers(
     monkeypatch.setattr("finemem_env.backends.retry._FIRST_WAIT", 0.01)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     for server in pair:
-        server.dead = False
+        server.dead = server.raw = False
         server.seen.clear()
     return pair
 
@@ -451,6 +470,38 @@ def test_what_a_server_drew_that_was_started_anew_is_dropped(
     assert f"{servers[1].url} was started anew" in capsys.readouterr().err
     engines.refresh()
     assert engines.settle() == frozenset()
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_server_that_comes_back_with_other_options_is_left_out(
+    policy: Policy,
+    servers: tuple[EngineServer, EngineServer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    gone: bool,
+) -> None:
+    monkeypatch.setattr("agents.learn.engines.PROBE_REPLY", 4)
+    engines = connected(policy, tmp_path / "sampler", *servers)
+    engines.compare_draws(0.5)
+    shake(policy)
+    engines.refresh()
+    servers[1].dead = gone
+    draw(engines)
+    servers[1].dead = False
+    servers[1].restart()
+    servers[1].raw = True
+    assert engines.settle() == (frozenset() if gone else frozenset({1}))
+    engines.refresh()
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"warning: {servers[1].url} is left out")
+    assert said.endswith("needs --logprobs-mode processed_logprobs.")
+    count = servers[1].paths().count("draw")
+    assert None not in draw(engines)
+    servers[1].raw = False
+    engines.refresh()
+    assert "is back and has the present weights" in capsys.readouterr().err
+    assert servers[1].paths().count("draw") == count + 2  # of the probe
 
 
 def test_with_overlap_the_next_rollouts_are_drawn_while_an_update_is_computed(
