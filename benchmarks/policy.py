@@ -23,6 +23,7 @@ KindOf = Callable[[int, str], str]
 
 UPDATE = "update"  # the choice to UPDATE the item on the same subject, not to INSERT beside it
 BROKEN = "broken"  # the choice to misspell an operation, which the environment then rejects
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +60,31 @@ class KindPolicy:
     def act(self, observation: str, kind_of: KindOf, rng: np.random.Generator) -> Decision:
         """Decide on every sentence of the chunk in `observation`."""
         view = parse_observation(observation)
-        coins = _Coins(self._index, self.probabilities, rng)
+        coins = _Coins(self._index, self.probabilities.tolist(), rng)
         keys = _subjects(view) if UPDATE in self._index else {}
         operations = []
         for sentence in split_sentences(view.chunk or ""):
             if coins.toss(kind_of(view.chunk_index, sentence)):
                 operations.append(_store(sentence, keys, coins))
-        text = json.dumps(operations or [{"op": "SKIP"}], ensure_ascii=False)
-        return Decision(text, coins.score)
+        return Decision(_JSON.encode(operations or [{"op": "SKIP"}]), np.array(coins.score))
 
 
 class _Coins:
     """The coin tosses of one step, and the gradient of their log-probability."""
 
     def __init__(
-        self, index: dict[str, int], probabilities: Floats, rng: np.random.Generator
+        self, index: dict[str, int], probabilities: list[float], rng: np.random.Generator
     ) -> None:
         self._index, self._chances, self._rng = index, probabilities, rng
-        self.score = np.zeros(len(index))
+        self.score = [0.0] * len(index)
 
     def toss(self, name: str) -> bool:
         """True with the probability of `name`; always False for a name without a logit."""
         i = self._index.get(name)
         if i is None:
             return False
-        chance = float(self._chances[i])
-        yes = bool(self._rng.random() < chance)
+        chance = self._chances[i]
+        yes = self._rng.random() < chance
         self.score[i] += yes - chance
         return yes
 

@@ -105,7 +105,8 @@ def play(
             score.append(decision.score)
         observations, *_ = env.step([decision.action for decision in decisions])
         if len(scores[0]) == local_steps and not env.sessions[0].terminated:
-            rollouts += _rollouts(seeds, end_here(env.sessions, env.factory.reader), scores)
+            ended = end_here(env.sessions, env.factory.reader, env.factory.judge)
+            rollouts += _rollouts(seeds, ended, scores)
             observations = _share_memory(env, seeds)
             scores = [[] for _ in seeds]
     return rollouts + _rollouts(seeds, env.sessions, scores)

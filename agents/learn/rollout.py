@@ -13,9 +13,10 @@ it gets no advantage.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,7 +30,7 @@ from finemem_env.backends.sampler import Sample, SampleOptions
 from finemem_env.errors import ConfigError
 from finemem_env.registration import make_rollout_env
 from finemem_env.session import Session, StepResult, end_here, run_step
-from finemem_env.types import Answer, Reader, ReadRequest
+from finemem_env.types import Answer, Judge, JudgeRequest, Reader, ReadRequest
 from finemem_env.vector import MemoryVectorEnv
 
 SKIP = '[{"op":"SKIP"}]'
@@ -114,19 +115,34 @@ class RolloutClock:
     reader: float = 0.0
 
 
-class _TimedReader:
-    """The environment's reader, with the time it takes."""
+class _Asked:
+    """The environment's reader and judge, with the time they take: asked in place of both."""
 
-    def __init__(self, reader: Reader, clock: RolloutClock) -> None:
+    def __init__(self, reader: Reader, judge: Judge | None, clock: RolloutClock) -> None:
         self.version = reader.version
-        self._reader = reader
-        self._clock = clock
+        self._reader, self._judge, self._clock = reader, judge, clock
+
+    @property
+    def judged(self) -> _Asked | None:
+        """Itself where there is a judge."""
+        return None if self._judge is None else self
 
     def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
         """Answer, and count the seconds."""
+        with self._timed():
+            return self._reader.answer(requests)
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[Answer]:
+        """Grade, and count the seconds."""
+        assert self._judge is not None
+        with self._timed():
+            return self._judge.judge(requests)
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
         start = time.perf_counter()
         try:
-            return self._reader.answer(requests)
+            yield
         finally:
             self._clock.reader += time.perf_counter() - start
 
@@ -163,7 +179,7 @@ def roll_out(
         seeds: reset seed of every episode.
         sampling: how replies are drawn.
         seed: of all draws.
-        clock: collects the seconds of sampling, environment and reader.
+        clock: collects the seconds of sampling, environment, and reader with judge.
         draws: one seed per episode, from which engines draw its replies whatever the batch; None:
             from `seed` and the episode's place.
         local_steps: k ≥ 1, for local re-rollouts; None plays whole episodes.
@@ -173,7 +189,8 @@ def roll_out(
     """
     clock = clock or RolloutClock()
     start = time.perf_counter()
-    rollouts, reader = _begin(env, seeds), _TimedReader(env.factory.reader, clock)
+    asked = _Asked(env.factory.reader, env.factory.judge, clock)
+    rollouts = _begin(env, seeds)
     clock.environment += time.perf_counter() - start
     batches = np.random.SeedSequence([seed, len(seeds)])
     own = [[seed, place] if draws is None else [draws[place]] for place in range(len(seeds))]
@@ -194,9 +211,10 @@ def roll_out(
         sampled = time.perf_counter()
         for rollout, row in zip(live, rows, strict=True):
             rollout.steps.append(row)
-        run_step([rollout.session for rollout in live], [row.text for row in rows], reader)
+        sessions, texts = [rollout.session for rollout in live], [row.text for row in rows]
+        run_step(sessions, texts, asked, asked.judged)
         if len(live[0].steps) == local_steps:
-            live = _restart(live, reader)
+            live = _restart(live, asked)
             rollouts += live
         clock.sample += sampled - middle
         busy = time.perf_counter() - start - (sampled - middle)
@@ -216,7 +234,7 @@ def _begin(env: MemoryVectorEnv, seeds: Sequence[int]) -> list[Rollout]:
     return rollouts
 
 
-def _restart(over: Sequence[Rollout], reader: Reader) -> list[Rollout]:
+def _restart(over: Sequence[Rollout], asked: _Asked) -> list[Rollout]:
     """The continuations that follow those that are over, and the ends of these.
 
     All of a context go on from the memory of its first: drawn like any other, so that memories are
@@ -235,7 +253,7 @@ def _restart(over: Sequence[Rollout], reader: Reader) -> list[Rollout]:
         )
         for rollout in going
     ]
-    ended = end_here([rollout.session for rollout in going], reader)
+    ended = end_here([rollout.session for rollout in going], asked, asked.judged)
     for rollout, session in zip(going, ended, strict=True):
         rollout.session = session
     return following

@@ -3,20 +3,20 @@
 Per GPU, with P weights and n GPUs that split weights, gradients and AdamW (`--shard`):
 
     state       full: 16·P/n bytes (float32); LoRA: 2·P, and 16 bytes for each adapter weight
-    sampling    state, the whole weights again where they are split, and the cache of a batch
-    update      state, the input of every block (checkpointing), one block, and a chunk of logits
+    copies      full: 2·P, the whole weights in bfloat16, which autocast keeps during a pass
+    sampling    state, the whole weights again where they are split, copies, the cache of a batch
+    update      state, copies, the input of every block (checkpointing), one block, some logits
 
     prefill     2·P floating point operations a prompt token
-    decoding    one pass over weights and cache for every token of a reply, batch after batch
+    decoding    passes over 2·P bytes and the cache, each a token of every row of a full batch
     update      8·P operations a token (forward, forward again, backward); LoRA 6·P
 
 Attention is added to the operations. Not counted: communication between GPUs, the shared prefix of
-a group, replies longer than the average, and the reader, which runs elsewhere.
+a group, rows that a batch is short of before it is filled up, and the reader, which runs elsewhere.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -92,14 +92,16 @@ GPUS = {
 class TrainingPlan:
     """How it is trained; the defaults are those of the presets `paper` (full) and `gpu-4b-lora`.
 
-    `arithmetic`: share of the peak that prefill and update reach. `reading`: share of the bandwidth
-    that decoding reaches. `launch`: seconds a decoded token costs besides, in Python and kernels.
+    `max_new_tokens`: cache positions that every row has for its reply. `arithmetic`: share of the
+    peak that prefill and update reach. `reading`: share of the bandwidth that decoding reaches.
+    `launch`: seconds a decoded token costs besides, in Python and kernels.
     """
 
     way: Way
     rank: int = 32
     sample_tokens: int = 262_144
     micro_tokens: int = 32_768
+    max_new_tokens: int = 2048
     arithmetic: float = 0.4
     reading: float = 0.6
     launch: float = 0.025
@@ -107,7 +109,9 @@ class TrainingPlan:
     @classmethod
     def of(cls, way: Way) -> TrainingPlan:
         """The plan of a preset."""
-        return cls(way) if way == "full" else cls(way, sample_tokens=131_072, micro_tokens=16_384)
+        if way == "full":
+            return cls(way)
+        return cls(way, sample_tokens=131_072, micro_tokens=16_384, max_new_tokens=1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +153,11 @@ def estimate(
     size, length = 4 if full else 2, manager.prompt + manager.reply
     weights = size * model.weights
     state = 16 * model.weights / count if full else weights + 16 * model.adapters(plan.rank)
-    rows = manager.calls / count / steps  # of one generation batch
-    batches = math.ceil(rows * length / plan.sample_tokens)
-    held = min(rows * length, plan.sample_tokens)
-    sampling = state + (weights if full and count > 1 else 0) + held * model.cache_bytes
+    copies = 2 * model.weights if full else 0
+    rows, room = manager.calls / count / steps, manager.prompt + plan.max_new_tokens  # of a step
+    held = min(rows, max(1.0, plan.sample_tokens / room))  # rows that are decoded at a time
+    gathered = weights if full and count > 1 else 0
+    sampling = state + gathered + copies + held * room * model.cache_bytes
     block = 2 * (2 * model.hidden + 2 * model.heads * model.head_dim + 3 * model.intermediate)
     kept = plan.micro_tokens * (model.layers * model.hidden * size + 2 * block)
     tokens = manager.calls * length / count
@@ -160,12 +165,12 @@ def estimate(
     speed = gpu.peak * plan.arithmetic
     forward = 2 * model.weights + attention
     prefill = (manager.calls / count) * manager.prompt * forward / speed
-    passes = steps * batches * manager.reply
-    read = (weights + held * model.cache_bytes) / (gpu.bandwidth * plan.reading)
+    passes = steps * manager.reply * rows / held
+    read = (2 * model.weights + held * length * model.cache_bytes) / (gpu.bandwidth * plan.reading)
     return UpdateEstimate(
         state=state,
         sampling=sampling,
-        update=state + kept + _LOGITS,
+        update=state + copies + kept + _LOGITS,
         prefill_seconds=prefill,
         decode_seconds=passes * (plan.launch + read),
         update_seconds=tokens * forward * (4 if full else 3) / speed,

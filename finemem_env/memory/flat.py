@@ -17,7 +17,7 @@ from finemem_env.media import stored_form
 from finemem_env.memory.items import Change, Item, MemorySnapshot, Sentence, dump, load
 from finemem_env.memory.provenance import Provenance
 from finemem_env.operations import MAX_ACTION_CHARS, Parsed, is_blank
-from finemem_env.text import normalise, sentence_key, split_sentences
+from finemem_env.text import TextCache, normalise, sentence_key, split_sentences
 from finemem_env.text.sentence_ends import STOPS
 from finemem_env.types import Medium, Op, Operation, OperationResult, RejectReason
 
@@ -147,8 +147,8 @@ class Memory:
         self._next_id, self.budget = snapshot["next_id"], snapshot["budget"]
         self._media = {medium.name: medium for medium in media}
         for item in items:
-            sentences = [sentence.text for sentence in item.sentences]
-            self._put(item, _form(item.content, sentences, item.media))
+            keys = tuple([sentence_key(sentence.text) for sentence in item.sentences])
+            self._put(item, _form(item.content, item.media)._replace(keys=keys))
 
     def fork(self) -> Self:
         """A copy that goes on exactly as this one would, and apart from it."""
@@ -218,8 +218,7 @@ class Memory:
         limit = self._item_limit(store)
         if limit is not None and tokens > limit:
             return refused(operation, RejectReason.CONTENT_TOO_LONG, old)
-        sentences = split_sentences(content)
-        form = _form(content, sentences, operation.media)
+        form = _form(content, operation.media)
         reason = self._refusal(form, tokens, old, store)
         if reason is not None:
             return refused(operation, reason, old)
@@ -230,13 +229,14 @@ class Memory:
             self._take(old)
         start = before.setdefault(item_id, old)
         steps = self._provenance.anchor(form.keys, step)
+        # Of the item at the start of the step: an edit that the step takes back wrote nothing.
+        writers = steps if start is None else (*start.writers, *steps)
         item = Item(
             id=item_id,
             content=content,
             step=max(steps),
-            # Of the item at the start of the step: an edit that the step takes back wrote nothing.
-            writers=tuple(sorted({*steps, *(() if start is None else start.writers)})),
-            sentences=tuple(map(Sentence, sentences, steps)),
+            writers=tuple(sorted({*writers})) if len(writers) > 1 else writers,
+            sentences=tuple(map(Sentence, split_sentences(content), steps)),
             tokens=tokens,
             store=store,
             media=operation.media,
@@ -326,10 +326,17 @@ def refused(
     return OperationResult(operation.op.value, reason, None if item is None else item.id)
 
 
-def _form(content: str, sentences: Sequence[str], media: Sequence[str] = ()) -> _Identity:
+def _form(content: str, media: Sequence[str] = ()) -> _Identity:
+    form = _FORMS[content]
     # A medium that is kept is more than its name in a text.
-    normal = "\0".join([normalise(content), *media])
-    return _Identity(normal, tuple(map(sentence_key, sentences)))
+    return form._replace(normal="\0".join([form.normal, *media])) if media else form
+
+
+def _derive(content: str) -> _Identity:
+    return _Identity(normalise(content), tuple(map(sentence_key, split_sentences(content))))
+
+
+_FORMS: TextCache[_Identity] = TextCache(_derive)
 
 
 def _says_the_same(one: _Identity, other: _Identity) -> bool:
@@ -339,8 +346,7 @@ def _says_the_same(one: _Identity, other: _Identity) -> bool:
 
 def says_the_same(text: str, other: str) -> bool:
     """Whether an UPDATE from one to the other would change nothing."""
-    one, two = (_form(each, split_sentences(each)) for each in (text, other))
-    return _says_the_same(one, two)
+    return _says_the_same(_FORMS[text], _FORMS[other])
 
 
 def _words(form: _Identity) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from heapq import nlargest
 from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple, Self
 
 from finemem_env.media import shown_form
@@ -211,8 +213,8 @@ class ObservationView:
 
     def _choose(self, chunk: _ShownChunk, memory: Memory, retriever: Retriever) -> Iterable[int]:
         if self._kind == "recent":
-            newest = sorted(memory.items(), key=lambda item: (-item.step, -item.id))
-            ranked = [item.id for item in newest[: self._count]]
+            newest = nlargest(self._count, memory.items(), key=attrgetter("step", "id"))
+            ranked = [item.id for item in newest]
         elif self._kind == "relevant":
             ranked = retriever.search(chunk.text, self._count)
         else:

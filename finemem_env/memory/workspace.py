@@ -21,7 +21,7 @@ from finemem_env.memory.items import Change, Item, MemorySnapshot
 from finemem_env.memory.view import ObservationView, StoreView
 from finemem_env.operations import Parsed
 from finemem_env.prompts import instructions_for
-from finemem_env.retrieval import Retriever, StoreRetriever, make_retriever
+from finemem_env.retrieval import Retriever, StoreRetriever, copy_retriever, make_retriever
 from finemem_env.settings import Settings
 from finemem_env.types import Chunk, Medium
 
@@ -135,7 +135,7 @@ class Workspace:
         if isinstance(self.retriever, StoreRetriever) and isinstance(memory, HierarchicalMemory):
             other.retriever = self.retriever.fork(memory.store_of)
         else:
-            other.retriever = copy.deepcopy(self.retriever)
+            other.retriever = copy_retriever(self.retriever)
         return other
 
     def _follow(self, change: Change) -> None:

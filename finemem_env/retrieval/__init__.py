@@ -10,6 +10,7 @@ from finemem_env.retrieval.retrievers import (
     Retriever,
     RetrieverSpec,
     StoreRetriever,
+    copy_retriever,
     make_retriever,
 )
 
@@ -19,6 +20,7 @@ __all__ = [
     "Retriever",
     "RetrieverSpec",
     "StoreRetriever",
+    "copy_retriever",
     "encode",
     "make_retriever",
 ]

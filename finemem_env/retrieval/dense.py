@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +41,16 @@ class Dense:
         self._matrix: tuple[list[int], NDArray[np.float32]] | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle and copy without the model, which is loaded again where it is needed."""
+        """Pickle without the model, which is loaded again where it is needed."""
         contents = [(key, text) for key, (text, _) in self._items.items()]
         return rebuild, (Dense, (self._model,), contents)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """A copy that encodes nothing again."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._items = dict(self._items)
+        return other
 
     def update(self, removed: Sequence[tuple[int, str]], added: Sequence[tuple[int, str]]) -> None:
         """Take items out and put items in; the pairs are (item id, content)."""

@@ -106,10 +106,26 @@ class StoreRetriever:
     def fork(self, store_of: Callable[[int], str]) -> StoreRetriever:
         """A copy for a copy of the memory, whose `store_of` it is given."""
         other = copy.copy(self)
-        other._retrievers = copy.deepcopy(self._retrievers)
+        other._retrievers = {store: copy_retriever(one) for store, one in self._retrievers.items()}
         other._stores = dict(self._stores)
         other._store_of = store_of
         return other
+
+
+def copy_retriever(retriever: Retriever) -> Retriever:
+    """A copy that goes on apart from this one.
+
+    Raises:
+        ConfigError: one that cannot be copied, such as one that holds a connection.
+    """
+    try:
+        return copy.deepcopy(retriever)
+    except Exception as error:  # whatever a class of one's own raises
+        raise ConfigError(
+            f"retriever: a copy of the memory needs one of its {type(retriever).__name__}, which "
+            f"cannot be copied ({error}). Give its class a __deepcopy__ that shares what need not "
+            "be copied."
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

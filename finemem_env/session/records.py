@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from finemem_env import rewards
 from finemem_env.memory import Item
@@ -105,4 +106,7 @@ def final_outcome(asked: Asked, without: tuple[float | None, ...] = ()) -> rewar
 
 def _shown_item(item: Item) -> rewards.ShownItem:
     steps = tuple([sentence.step for sentence in item.sentences])
-    return rewards.ShownItem(item.step, item.writers, steps)
+    return _of_steps(item.step, item.writers, steps)
+
+
+_of_steps = lru_cache(maxsize=4096)(rewards.ShownItem)  # most items are of one sentence

@@ -122,7 +122,7 @@ class Session:
     @property
     def terminated(self) -> bool:
         """Whether every chunk was read and acted upon, or `end` was called."""
-        return self._ended or self.step_index >= len(self.episode.chunks)
+        return self._ended or self.step_index >= len(self.feed.episode.chunks)
 
     def observe(self) -> str:
         """The observation before the current step, or the closing view of the memory."""
@@ -142,7 +142,7 @@ class Session:
 
     @property
     def _chunk(self) -> Chunk | None:
-        return None if self.terminated else self.episode.chunks[self.step_index]
+        return None if self.terminated else self.feed.episode.chunks[self.step_index]
 
     def fork(self) -> Session:
         """A copy that goes on exactly as this one would, with the same questions, apart from it.
@@ -256,12 +256,12 @@ class Session:
         return prefix + question.question
 
     def _retrieve(self, question: Question) -> tuple[Item, ...]:
-        ranked = self.workspace.search(self.query(question), self.settings.top_k)
-        items: Sequence[Item] = ranked
-        core = self.memory.core
+        items = self.workspace.search(self.query(question), self.settings.top_k)
+        core = self.workspace.memory.core
         if self.settings.max_read_tokens is not None:
-            items = within(items, self.settings.max_read_tokens - (core.tokens if core else 0))
-        return (*items, core) if core else tuple(items)
+            room = self.settings.max_read_tokens - (core.tokens if core else 0)
+            items = tuple(within(items, room))
+        return (*items, core) if core else items
 
     def _request(self, question: Question, items: Sequence[Item]) -> ReadRequest:
         core = items[-1].content if items and items[-1].store == CORE else ""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agents.curriculum import chunks_at, parse_curriculum
 from agents.settings import EnvironmentConfig
+from finemem_env.data.registry import load_source
+from finemem_env.data.schema import write_episodes
+from finemem_env.data.source import SourceConfig
 from finemem_env.errors import ConfigError
 
 
@@ -43,3 +48,18 @@ def test_training_gets_the_length_and_evaluation_keeps_its_own() -> None:
     assert [config.training(update)["num_chunks"] for update in (0, 1, 2, 3)] == [1, 1, 5, 5]
     assert config.evaluation("val")["num_chunks"] == 9
     assert config.training()["num_chunks"] == 9
+
+
+def test_a_length_that_the_source_does_not_have_is_refused_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the agents need torch")
+    pytest.importorskip("transformers", reason="the agents need transformers")
+    pytest.importorskip("tensorboard", reason="the agents need tensorboard")
+    from agents.learn.distributed import World
+    from agents.runs.config import TrainConfig
+    from agents.trainer import Run
+
+    path = tmp_path / "own.jsonl"
+    write_episodes(path, [load_source("synthetic_ar", SourceConfig(num_chunks=2)).episode(0)])
+    config = TrainConfig(source=str(path), curriculum="1:1,2", final_episodes=0)
+    with pytest.raises(ConfigError, match=r"^curriculum: .*num_chunks"):
+        Run.start(config, tmp_path / "run", resume=False, world=World())

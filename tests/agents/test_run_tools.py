@@ -183,6 +183,7 @@ def test_shards_of_an_ablation_are_put_together(
         ("new", ["--merge", one, two, "--set", '{"lr": 1.0}'], "with other settings"),
         ("new", ["--merge", one, two, "--episodes", "3"], "with other settings"),
         ("whole", ["--merge", one, two], "is there already"),
+        ("new", ["--merge", one, "nowhere"], "nowhere: expected what a shard gave"),
     ):
         assert study(name, *more) == 2
         assert said in capsys.readouterr().err

@@ -27,6 +27,10 @@ def _json(value: object, status: int = 200) -> Response:
     return Response(json.dumps(value).encode(), status)
 
 
+def _completion(choice: dict[str, object]) -> Response:
+    return _json({"id": "c", "object": "text_completion", "choices": [choice]})
+
+
 class Scripted(ServerBase):
     """A vLLM server of one model; `special` answers some paths differently."""
 
@@ -41,7 +45,7 @@ class Scripted(ServerBase):
         if path == "/v1/models":
             return _json({"object": "list", "data": [{"id": "tiny", "max_model_len": 512}]})
         if path == "/v1/completions":
-            return _json({"id": "c", "object": "text_completion", "choices": [_choice(seen.json)]})
+            return _completion(_choice(seen.json))
         return _json({"success": True})
 
     def bodies(self, path: str) -> list[Any]:
@@ -145,6 +149,47 @@ def test_one_of_several_models_must_be_named() -> None:
         with pytest.raises(BackendError, match=r"serves \['a', 'b'\]: name one as model"):
             connect(server)
         assert connect(server, model="b").model == "b"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"token_ids": None},  # as of a server that is not asked for them
+        {"logprobs": None},
+        {"logprobs": {"token_logprobs": [-0.25]}},
+        {"logprobs": {"token_logprobs": ["a", "b"]}},
+    ],
+)
+def test_a_reply_of_another_form_is_one_line_that_names_the_server(
+    server: Scripted, changed: dict[str, object]
+) -> None:
+    sampler = connect(server)
+    server.special["/v1/completions"] = lambda seen: _completion(_choice(seen.json) | changed)
+    with pytest.raises(BackendError, match=r"server http.* answered without token ids"):
+        sampler.sample([[1, 2]], Sampling(1.0, max_tokens=4))
+    sampler.close()
+
+
+@pytest.mark.parametrize("table", [None, [None], [None, {"9": {"logprob": -1.0}}], [None, {}]])
+def test_a_probe_of_another_form_is_one_line_that_names_the_server(
+    server: Scripted, table: object
+) -> None:
+    sampler = connect(server)
+    answer = {"prompt_logprobs": table}
+    server.special["/v1/completions"] = lambda seen: _completion(_choice(seen.json) | answer)
+    with pytest.raises(BackendError, match=r"server http.* answered without log-probabilities"):
+        sampler.logprobs([[4, 5]])
+    sampler.close()
+
+
+def test_a_reply_that_the_server_broke_off_is_none(server: Scripted) -> None:
+    sampler = connect(server)
+    broken = {"finish_reason": "abort"}
+    server.special["/v1/completions"] = lambda seen: _completion(_choice(seen.json) | broken)
+    found: list[Sample | None] = sampler.sample([[1, 2]], Sampling(1.0, max_tokens=4))
+    sampler.close()
+    assert found == [None]
+    assert len(server.bodies("/v1/completions")) == 5
 
 
 def test_a_server_that_goes_away_gives_no_replies_instead_of_wrong_ones(server: Scripted) -> None:

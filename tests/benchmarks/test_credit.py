@@ -222,6 +222,8 @@ def test_shards_of_the_study_are_put_together(
     for number, part in enumerate(parts, 1):
         assert study(part, "--shard", f"{number}/3") == 0
     assert "shard 3/3 is done: 11 cells" in capsys.readouterr().out
+    with open(parts[0], "a", encoding="utf-8") as file:  # of a version without budgets, and torn
+        file.write(json.dumps({"cell": asdict(credit.cells(["long"], 1)[0])}) + '\n{"cell": {"ta')
     assert study(tmp_path / "merged", "--merge", *parts) == 0
     assert (tmp_path / "merged").read_bytes() == (tmp_path / "whole").read_bytes()
     assert capsys.readouterr().out == printed
@@ -232,6 +234,7 @@ def test_shards_of_the_study_are_put_together(
         (new, parts[:2], "11 of 34 cells are missing, the first long/"),
         (new, [*parts, again], f"is there twice, in {parts[2]} and {again}: give it once"),
         (new, [*parts, "--updates", "3"], "cells of other settings"),
+        (new, [*parts, "nowhere.jsonl"], "nowhere.jsonl: expected what a shard gave"),
     ):
         assert study(output, "--merge", *more) == 2
         assert said in capsys.readouterr().err

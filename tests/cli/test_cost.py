@@ -125,18 +125,20 @@ def test_an_update_by_hand() -> None:
     assert (model.block_weights, model.weights, model.adapters(1)) == (160, 200, 68)
     gpu = Gpu(1e9, 1000.0, 100.0)
     call = ModelCalls("manager", 6, 3, 2)  # 3 rows at each of 2 steps
-    plan = TrainingPlan("full", sample_tokens=10, arithmetic=1.0, reading=1.0, launch=1.0)
+    plan = TrainingPlan(
+        "full", sample_tokens=10, max_new_tokens=2, arithmetic=1.0, reading=1.0, launch=1.0
+    )
     one = estimate(model, gpu, 1, call, 2, plan)
     assert one.state == 200 * 16
-    # Rows of 5 tokens, two in a batch: 2 batches, whose cache has 10 tokens of 16 bytes.
-    assert one.sampling == 3200 + 160
+    # Rows of 5 tokens, two at a time: a cache of 10 tokens of 16 bytes, beside bfloat16 weights.
+    assert one.sampling == 3200 + 400 + 160
     attention = 2 * 4 * 5
     assert one.prefill_seconds == pytest.approx(6 * 3 * (400 + attention) / 1000)
-    assert one.decode_seconds == pytest.approx(2 * 2 * 2 * (1 + (800 + 160) / 100))
+    assert one.decode_seconds == pytest.approx(2 * 2 * 3 / 2 * (1 + (400 + 160) / 100))
     assert one.update_seconds == pytest.approx(30 * 4 * (400 + attention) / 1000)
     two = estimate(model, gpu, 2, call, 2, plan)
     assert two.state == 1600
-    assert two.sampling == 1600 + 800 + 7.5 * 16  # the whole weights, and one row and a half
+    assert two.sampling == 1600 + 800 + 400 + 7.5 * 16  # whole weights, one row and a half
     assert two.update_seconds == one.update_seconds / 2
     adapted = estimate(model, gpu, 1, call, 2, TrainingPlan("lora", rank=1))
     assert adapted.state == 400 + 68 * 16
@@ -147,6 +149,7 @@ def test_plans_are_those_of_the_presets() -> None:
         plan = TrainingPlan.of(way)  # type: ignore[arg-type]
         assert plan.sample_tokens == preset["sample_tokens"]
         assert plan.micro_tokens == preset["micro_tokens"]
+        assert plan.max_new_tokens == preset["max_new_tokens"]
         assert plan.rank == preset.get("lora_rank", plan.rank)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,26 @@ def test_a_fork_goes_on_as_the_original_and_apart_from_it(kind: str) -> None:
     assert _seen(workspace, 20) == before
     expected = _play(workspace, kind, np.random.default_rng(1), range(20, 40))
     assert _play(fork, kind, np.random.default_rng(1), range(20, 40)) == expected
+
+
+class _Connected:
+    """A retriever that cannot be copied."""
+
+    version = "connected/1"
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def update(self, removed: object, added: object) -> None: ...
+
+    def search(self, query: str, k: int) -> list[int]:
+        return []
+
+
+def test_a_retriever_that_cannot_be_copied_is_named() -> None:
+    workspace = Workspace(_workspace("flat").settings, approx_tokens, retriever=_Connected())
+    with pytest.raises(ConfigError, match=r"its _Connected, which cannot be copied .*__deepcopy__"):
+        workspace.fork()
 
 
 @pytest.mark.parametrize("kind", KINDS)

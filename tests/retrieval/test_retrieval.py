@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
 from finemem_env.errors import ConfigError
-from finemem_env.retrieval import BM25, Retriever, bm25, make_retriever
+from finemem_env.retrieval import BM25, Retriever, bm25, copy_retriever, make_retriever
 from finemem_env.text import TextCache, tie_key, words
 
 VOCABULARY = ["the", "cat", "dog", "sat", "on", "mat", "Zürich", "東", "京", "x1", "ran", "…"]
@@ -307,6 +307,21 @@ def test_dense_ranks_by_cosine_and_encodes_each_text_once(fake_encoder: type[Fak
     assert fake_encoder.batches[1:] == [["ab"]]
     assert pickle.loads(pickle.dumps(index)).search("ab", 1) == [1]
     assert index.search("ab", 0) == []
+
+
+def test_a_copy_of_dense_goes_on_apart_and_encodes_nothing(
+    fake_encoder: type[FakeEncoder],
+) -> None:
+    index = make_retriever({"name": "dense", "model": "letters"}, bm25="lucene")
+    index.update((), [(0, "aab"), (1, "bbc")])
+    index.search("ab", 1)
+    done = len(fake_encoder.batches)
+    index._vectors.clear()  # type: ignore[attr-defined]  # as a full cache drops old texts
+    other = copy_retriever(index)
+    assert len(fake_encoder.batches) == done
+    other.update([(0, "aab")], ())
+    assert index.search("aab", 2) == [0, 1]
+    assert other.search("aab", 2) == [1]
 
 
 def test_dense_without_model_or_extra_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

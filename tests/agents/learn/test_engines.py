@@ -25,9 +25,11 @@ from agents.grpo import main
 from agents.learn import samplers
 from agents.learn.distributed import World
 from agents.learn.engines import Engines
+from agents.learn.rollout import SKIP, RolloutSampling
 from agents.learn.samplers import make_engines
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import PRESETS, TrainConfig
+from agents.runs.evaluation import evaluate_policy
 from agents.settings import EngineOptions, ModelConfig, SamplingConfig, ServerOptions, check_sampler
 from agents.trainer import Run
 from finemem_env.backends import Sampling
@@ -240,6 +242,52 @@ def test_a_row_without_a_reply_is_none_and_a_batch_without_any_is_an_error(
     with pytest.raises(BackendError, match=r"none of 2 replies in time.*--resume"):
         sampler.sample(prompts, Sampling(1.0, max_tokens=4, seed=0))
     assert sampler.sample([], Sampling()) == []
+
+
+class _Owing:
+    """The policy's own model, which gives no reply to the first row of its first `times` calls."""
+
+    context_tokens = None
+
+    def __init__(self, policy: Policy, times: int) -> None:
+        self.own, self.times = policy.own, times
+
+    def sample(
+        self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN
+    ) -> list[Sample | None]:
+        found: list[Sample | None] = [*self.own.sample(prompts, sampling, options)]
+        self.times -= 1
+        return [None, *found[1:]] if self.times >= 0 else found
+
+    logprobs = update = None  # of no use to an evaluation
+
+
+def test_an_evaluation_does_not_count_a_reply_that_is_owed_as_silence(policy: Policy) -> None:
+    given: Any = (policy, "FineMem-AR-v0", {**PRESETS["cpu"]["env_args"], "num_chunks": 1})
+    greedy = RolloutSampling(40, 0.0, instructions=False)
+
+    def texts() -> list[list[str]]:
+        played = evaluate_policy(*given, seeds=[3, 4], seed=0, sampling=greedy)
+        return [[step.text for step in one.steps] for one in played]
+
+    expected = texts()
+    assert all(SKIP not in one for one in expected)
+    policy.sampler = _Owing(policy, 1)  # type: ignore[assignment]
+    assert texts() == expected
+    policy.sampler = _Owing(policy, 99)  # type: ignore[assignment]
+    with pytest.raises(BackendError, match=r"1 of 2 episodes lack replies.*--resume"):
+        texts()
+
+
+def test_what_cannot_be_played_by_several_processes_is_refused_at_once(tmp_path: Path) -> None:
+    two = World(0, 2)
+    with pytest.raises(ConfigError, match="contexts: expected at least one for each of 2"):
+        Run.start(TrainConfig(**SMALL), tmp_path / "run", resume=False, world=two)
+    parallel = SamplingConfig(sampler="vllm", sampler_args={"devices": 2})
+    nothing: Any = None
+    with pytest.raises(ConfigError, match="devices: expected 1 with 2 processes"):
+        make_engines(nothing, parallel, "float32", tmp_path, two)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_vllm_the_error_names_the_alternatives(

@@ -18,14 +18,22 @@ from agents.model.policy import Policy, load_policy
 from agents.runs.config import PRESETS, TrainConfig
 from agents.runs.metrics import Sums, means, reward_sums, rollout_sums, time_sums
 from finemem_env import MemoryEnv
+from finemem_env.data.registry import load_source
+from finemem_env.data.schema import write_episodes
+from finemem_env.data.source import SourceConfig
 from finemem_env.errors import ConfigError
 from finemem_env.registration import make_rollout_env
 from finemem_env.session import end_here
+from finemem_env.types import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from agents.learn.rollout import Rollout
     from finemem_env.backends import Sampling as BackendSampling
     from finemem_env.backends.sampler import Sample, SampleOptions, TokenRows
+    from finemem_env.types import JudgeRequest
 
 ENV = "FineMem-AR-v0"
 ARGS: dict[str, Any] = {**PRESETS["cpu"]["env_args"], "num_chunks": 3}
@@ -131,6 +139,32 @@ def test_the_plain_environment_gives_the_rewards_of_continuations(local: list[Ro
                 following = branch
             elif rollout is local[first + 1]:
                 shared = following
+
+
+class _Judge:
+    """Finds everything right, and counts."""
+
+    version, calls = "right/1", 0
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[Answer]:
+        self.calls += len(requests)
+        return [Answer("yes") for _ in requests]
+
+
+@pytest.mark.parametrize("local_steps", [None, 1])
+def test_the_judge_of_the_environment_grades(
+    policy: Policy, tmp_path: Path, local_steps: int | None
+) -> None:
+    episode = load_source("synthetic_ar", SourceConfig(num_chunks=2)).episode(0)
+    asked = [dataclasses.replace(one, metric="judge") for one in episode.questions]
+    path = tmp_path / "judged.jsonl"
+    write_episodes(path, [dataclasses.replace(episode, questions=tuple(asked))])
+    judge, clock = _Judge(), RolloutClock()
+    env = make_rollout_env(ENV, {"source": str(path), "judge": judge}, 2)
+    # An end of continuations asks what has been read, the last of them everything.
+    roll_out(policy, env, [5, 5], CUT, seed=1, clock=clock, local_steps=local_steps)
+    assert judge.calls > 2 * len(asked) if local_steps else judge.calls == 2 * len(asked)
+    assert clock.reader > 0
 
 
 def test_rows_of_continuations_are_grouped_by_memory_and_step(local: list[Rollout]) -> None:
