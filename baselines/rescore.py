@@ -30,6 +30,7 @@ from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.progress import begin
 from finemem_env.disk import write_whole
 from finemem_env.errors import ConfigError, DataError, nearest
+from finemem_env.fields import Fields
 from finemem_env.rewards import REWARDS
 from finemem_env.trace import Trace, record_trace, replay
 
@@ -58,11 +59,12 @@ class Rescorer:
             DataError: the trace is not of this episode.
             ReaderError: something must be read and the reader cannot be had.
         """
+        env_id = Fields(trace.env, f"{result.agent}, episode {result.episode}: env").text("id")
         keywords = {key: value for key, value in trace.env.items() if key != "id"}
         if self.reward is not None:
             keywords = {key: value for key, value in keywords.items() if key not in _OVERRIDES}
             keywords["reward"] = self.reward
-        env = self.player.made(trace.env["id"], keywords)
+        env = self.player.made(env_id, keywords)
         _, info = env.reset(seed=trace.seed)
         session, versions = session_of(env), info["versions"]
         if session.episode.episode_id != trace.episode_id:

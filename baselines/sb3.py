@@ -45,6 +45,7 @@ from finemem_env.cli.options import (
     positive,
 )
 from finemem_env.cli.progress import Progress, begin
+from finemem_env.disk import claimed
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.extras import load
 from finemem_env.fields import read_object
@@ -344,7 +345,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = {name: getattr(options, name) for name in names}
     config = Sb3Config(env_id(options), env_args(options), **chosen)
     folder = options.output_dir
-    path = train(config, folder, verbose=options.verbose, resume=options.resume)
+    with claimed(folder):
+        path = train(config, folder, verbose=options.verbose, resume=options.resume)
     if options.verbose:
         environment = json.loads((folder / _SETTINGS).read_text("utf-8"))["environment"]
         print(f"settings: {json.dumps(environment, ensure_ascii=False)}")

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from benchmarks.credit_report import findings, table
+from benchmarks.credit_report import findings, paired, table
 from benchmarks.credit_run import CREDITS, Budget, CreditCell, train
 from benchmarks.credit_tasks import TASKS
 from benchmarks.resumed import Record, stored, work_off
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"shard {shard} is done: {len(records)} cells in {output}; --merge puts all together")
         return 0
     print(table(records))
-    print()
+    print(f"\n{both}\n" if (both := paired(records)) else "")
     for line in findings(records):
         print(f"- {line}")
     return 0

@@ -81,6 +81,39 @@ def table(records: Sequence[Record]) -> str:
     return "\n\n".join(parts)
 
 
+def paired(records: Sequence[Record]) -> str:
+    """Local re-rollouts against the same reward and credit at one step: seeds faster, slower.
+
+    Faster is fewer updates to the threshold of `summarise`; "" where no seed has both.
+    """
+    summaries = summarise(records)
+    runs = {tuple(record["cell"].values()): record["curve"] for record in records}
+    counts: dict[str, dict[str, list[int]]] = {}
+    for (task, reward, credit, seed), curve in runs.items():
+        step, _, local = credit.partition(", ")
+        if not local or (task, reward, step, seed) not in runs:
+            continue
+        best = max(row["score"] for group, row in summaries.items() if group[0] == task)
+        before = updates_to(runs[task, reward, step, seed], TARGET * best)
+        after = updates_to(curve, TARGET * best)
+        place = counts.setdefault(f"{reward}, {credit}", {}).setdefault(task, [0, 0, 0])
+        for i, counted in enumerate((after < before, after > before, True)):
+            place[i] += counted
+    if not counts:
+        return ""
+    rows = [
+        [task, *(_counted(column.get(task)) for column in counts.values())]
+        for task in TASKS
+        if any(task in column for column in counts.values())
+    ]
+    title = "Seeds in which local re-rollouts need fewer updates than the same at one step / more:"
+    return f"{title}\n\n{markdown_table(['task', *counts], rows, padded=True)}"
+
+
+def _counted(counts: Sequence[int] | None) -> str:
+    return "" if counts is None else f"{counts[0]} / {counts[1]} of {counts[2]}"
+
+
 def findings(records: Sequence[Record]) -> list[str]:
     """One line a task: who gets to 90 % of its best score, fastest first, and who does not."""
     summaries = summarise(records)

@@ -94,6 +94,8 @@ class SessionFactory:
         make_retriever(self.settings.retriever, bm25=self.settings.bm25)  # refuses bad options now
         self.retriever: Callable[[], Retriever] | None = None
         self.count_tokens = make_counter(self.settings.tokenizer)
+        if difficulty is not None and not isinstance(difficulty, Mapping):
+            raise ConfigError(f"difficulty: expected a mapping of knobs, got {difficulty!r}.")
         config = SourceConfig(
             split=split,
             data_dir=Path(data_dir) if data_dir is not None else None,

@@ -12,8 +12,9 @@ from baselines import benchmark, report, submit
 from baselines.runs.choice import AgentChoice
 from baselines.runs.run import RunConfig, run
 from baselines.tables.drawing import Drawing, save
+from benchmarks.resumed import work_off
 from finemem_env.__main__ import main as programs
-from finemem_env.disk import check_output, claimed, write_whole
+from finemem_env.disk import check_output, claimed, hold, write_whole
 from finemem_env.errors import ConfigError
 
 SMALL = {"split": "test", "num_chunks": 2, "difficulty": {"facts_per_chunk": 4}}
@@ -110,6 +111,17 @@ def test_a_second_process_on_one_run_is_refused(
         assert "another process writes there now" in capsys.readouterr().err
     assert not folder.exists()
     assert benchmark.main(words) == 0
+
+
+def test_a_second_process_adds_nothing_to_a_file(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    path = tmp_path / "cells.jsonl"
+    with path.open("ab") as file:
+        hold(file.fileno(), path)
+        with pytest.raises(ConfigError, match="another process"):
+            list(work_off([1], lambda _: {"a": 1}, path, 1, "cell", str))
+    assert path.read_bytes() == b""
+    assert list(work_off([1], lambda _: {"a": 1}, path, 1, "cell", str)) == [{"a": 1}]
 
 
 def test_a_chart_is_written_whole(tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from baselines.runs.folder import RunFolder
+from baselines.runs.folder import RunFolder, check_config
 from baselines.tables.curves import Curve, curves, headline
 from baselines.tables.intervals import Estimate, Play, estimate
 from baselines.tables.paired import Difference, Leak, closed_book, paired_differences
 from baselines.tables.results import Result
 from baselines.tables.summary import CEILING, FLOOR, AgentSummary, summarise
 from finemem_env.errors import ConfigError, DataError
+from finemem_env.fields import Fields
 from finemem_env.trace import Trace
 
 
@@ -56,6 +57,8 @@ def load(runs: Sequence[Path], reference: str | None = None) -> Report:
     """
     folders = [RunFolder(path) for path in runs]
     configs = [folder.whole_config() for folder in folders]
+    for folder, config in zip(folders, configs, strict=True):
+        check_config(Fields(config, f"{folder.path}: config.json"))
     for config in configs[1:]:
         if config["task_hashes"] != configs[0]["task_hashes"]:
             played = "; ".join(map(_played, runs, configs))

@@ -100,7 +100,7 @@ def _facts(report: Report) -> str:
         f"<p>{html(budget)} {len(config['episodes'])} episodes per agent and budget, seed "
         f"{html(config['seed'])}, "
         f"data <code>{html(str(config['data_hash'])[:16])}</code>, commit "
-        f"<code>{html(str(config['git_commit'])[:12])}</code>.<br>{html(versions)}</p>"
+        f"<code>{html(str(config.get('git_commit'))[:12])}</code>.<br>{html(versions)}</p>"
     )
 
 

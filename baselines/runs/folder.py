@@ -9,8 +9,9 @@ leaves a folder that can be resumed: a trace without a result, or half a line, i
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ class RunFolder:
 
     def results(self) -> list[Result]:
         """Every finished line of results.jsonl."""
-        return [_result(record) for _, record in whole_lines(self._results)]
+        return [read_result(record) for _, record in whole_lines(self._results)]
 
     def traces(self, only: str | None = None) -> Iterator[tuple[Key, Trace]]:
         """Every trace with the key of its result; `only` those of one budget."""
@@ -131,7 +132,7 @@ class RunFolder:
     def fill(self, parts: Sequence[RunFolder], order: Sequence[Key]) -> None:
         """Take the results and traces of other folders, in the order of a serial run."""
         results = {
-            _result(record).key: line
+            read_result(record).key: line
             for part in parts
             for line, record in whole_lines(part._results)
         }
@@ -157,7 +158,7 @@ class RunFolder:
     def sort(self, order: Mapping[Key, int]) -> None:
         """Bring results and traces into the order of a serial run."""
         lines = whole_lines(self._results)
-        records = [(order[_result(record).key], line) for line, record in lines]
+        records = [(order[read_result(record).key], line) for line, record in lines]
         _write_text(self._results, "".join(line for _, line in sorted(records)))
         for (task, budget), path in self.trace_files().items():
             ranked = [
@@ -198,7 +199,7 @@ class RunFolder:
 
     def _keep_finished(self) -> list[Result]:
         """Drop failed and half-written lines, and traces that no kept result belongs to."""
-        lines = ((_result(record), line) for line, record in whole_lines(self._results))
+        lines = ((read_result(record), line) for line, record in whole_lines(self._results))
         kept = {result.key: (result, line) for result, line in lines if result.status == "ok"}
         traces: dict[Key, str] = {}
         for (task, budget), path in self.trace_files().items():
@@ -213,8 +214,47 @@ class RunFolder:
         return [result for result, _ in kept.values()]
 
 
-def _result(record: Fields) -> Result:
+def check_config(config: Fields) -> None:
+    """The form of a run's config.json, for what may be a stranger's.
+
+    Raises:
+        DataError: a part that is missing or of another type.
+    """
+    if config.get("schema") != CONFIG_SCHEMA:
+        raise config.error("schema", repr(CONFIG_SCHEMA))
+    if config.get("suite") is not None or "suite" not in config:
+        config.text("suite")
+    for name, one, several in (
+        ("env", config.text, config.texts),
+        ("env_args", config.child, config.children),
+    ):
+        read: Callable[[str], object] = several if isinstance(config.get(name), list) else one
+        read(name)
+    config.texts("agents")
+    config.child("settings")
+    config.text("data_hash")
+    if not all(isinstance(budget, str) for budget in config.items("budgets")):
+        raise config.error("budgets", "a list of texts")
+    for episode in config.children("episodes"):
+        episode.text("task", "")
+    for name in ("versions", "task_hashes"):
+        if not all(
+            isinstance(value, str) for value in config.child(name).mapping_of_all().values()
+        ):
+            raise config.error(name, "an object of texts")
+
+
+def read_result(record: Fields) -> Result:
+    """A line of results.jsonl.
+
+    Raises:
+        ConfigError: another field, or one of another type.
+        DataError: a number that is none.
+    """
     stored = {key: value for key, value in record.mapping_of_all().items() if key != "schema"}
+    for key, value in stored.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise record.error(key, "a finite number")
     return read_options(Result, stored, record.where)
 
 

@@ -18,9 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from baselines.runs.folder import CONFIG_SCHEMA, Key, RunFolder
+from baselines.runs.folder import Key, RunFolder, check_config, read_result
 from baselines.tables.results import Result
-from finemem_env.backends.options import read_options
 from finemem_env.disk import check_output, write_whole
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields, parse_json
@@ -87,32 +86,15 @@ def read_submission(path: Path) -> Submission:
         raise record.error("schema", repr(SCHEMA))
     if record.get("sha256") != _digest(record.mapping_of_all()):
         raise DataError(f"{path}: the checksum is not that of the content.")
-    results = [
-        read_options(Result, row.mapping_of_all(), row.where) for row in record.children("results")
-    ]
+    results = list(map(read_result, record.children("results")))
     traces = {}
     for entry in record.children("traces"):
         trace = parse_trace(entry.get("trace"), f"{entry.where}: trace")
         key = (entry.text("task", ""), entry.text("budget", ""), trace.agent, trace.episode)
         traces[key] = trace
     config = record.child("config")
-    _check_config(config)
+    check_config(config)
     return Submission(config.mapping_of_all(), tuple(results), traces)
-
-
-def _check_config(config: Fields) -> None:
-    if config.get("schema") != CONFIG_SCHEMA:
-        raise config.error("schema", repr(CONFIG_SCHEMA))
-    config.texts("agents")
-    if not all(isinstance(budget, str) for budget in config.items("budgets")):
-        raise config.error("budgets", "a list of texts")
-    for episode in config.children("episodes"):
-        episode.text("task", "")
-    for name in ("versions", "task_hashes"):
-        if not all(
-            isinstance(value, str) for value in config.child(name).mapping_of_all().values()
-        ):
-            raise config.error(name, "an object of texts")
 
 
 def _digest(record: Mapping[str, Any]) -> str:

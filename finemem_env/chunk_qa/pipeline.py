@@ -20,6 +20,7 @@ from typing import Any
 from finemem_env.chunk_qa.candidates import CandidateQuestion, ChunkJob, Generator, sound
 from finemem_env.chunk_qa.selection import choose
 from finemem_env.data.schema import read_episodes, write_episodes
+from finemem_env.disk import hold
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.scoring import score
 from finemem_env.types import Episode, Reader, ReadRequest
@@ -107,7 +108,7 @@ def write_chunk_questions(
         each: called with chunks done and in all.
 
     Raises:
-        ConfigError: a progress file of other settings is in the way.
+        ConfigError: a progress file of other settings is in the way, or another process adds to it.
         DataError: the source is missing or malformed.
         BackendError: some calls failed; what was done is kept, and running again goes on.
     """
@@ -216,7 +217,8 @@ class _Progress:
 
     def __enter__(self) -> _Progress:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("r+b" if self._kept else "wb")
+        self._file = self.path.open("r+b" if self._kept else "ab")
+        hold(self._file.fileno(), self.path)
         self._file.truncate(self._kept)
         self._file.seek(self._kept)
         if not self._kept:

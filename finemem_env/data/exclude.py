@@ -1,9 +1,9 @@
 """Questions that are never asked, by id: those with a gold that is known to be wrong, for instance.
 
-A file of ids is text with one id a line ("#" starts a comment), or JSON: a list, or one value a
-line (.jsonl), of ids or of objects with a "question_id" or "id", as audits of data sets publish
-them. An id is that of the question, or "<episode id>/<question id>" where questions of several
-episodes share ids.
+A file of ids is text with one id a line ("#" at its start or after a space begins a comment), or
+JSON: a list, or one value a line (.jsonl), of ids or of objects with a "question_id" or "id", as
+audits of data sets publish them. An id is that of the question, or "<episode id>/<question id>"
+where questions of several episodes share ids.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from finemem_env.fields import parse_json
 from finemem_env.types import Episode, Question
 
 _KEYS = ("question_id", "id")
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*")  # "1_0_0#0" is an id
 
 
 @dataclass(slots=True)
@@ -88,7 +90,7 @@ def _read(path: Path) -> list[str]:
         values = [parse_json(line, str(path)) for line in text.splitlines() if line.strip()]
         ids = _ids(values, str(path))
     else:
-        lines = (line.partition("#")[0].strip() for line in text.splitlines())
+        lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
         ids = [line for line in lines if line]
     if not ids:
         raise DataError(f"{path}: expected at least one question id, found none.")

@@ -51,6 +51,7 @@ _AUTO_CHUNKS = 10
 _LEAST_AUTO = 128
 # Indices of unbounded sources are drawn below this bound.
 DRAW_BOUND = 2**31
+_MOST_CHUNKS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,10 @@ class SourceConfig:
             raise ConfigError(nearest("on_error", self.on_error, get_args(OnError)))
         if self.num_chunks is not None and not _positive(self.num_chunks):
             raise ConfigError(f"num_chunks: expected an integer ≥ 1, got {self.num_chunks!r}.")
+        if self.num_chunks is not None and self.num_chunks > _MOST_CHUNKS:
+            raise ConfigError(
+                f"num_chunks: expected at most {_MOST_CHUNKS}, got {self.num_chunks}."
+            )
         if self.chunk_tokens is not None and not isinstance(self.chunk_tokens, AutoTokens):
             _token_pair(self.chunk_tokens)
         if not isinstance(self.difficulty, Mapping):

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from sys import intern
 from typing import NamedTuple
@@ -14,20 +13,17 @@ from typing import NamedTuple
 from finemem_env.readers.lexicon import (
     ASKING,
     DATE,
-    DATES,
-    NUMBER,
-    NUMERALS,
     asked_kind,
     asks,
     is_closed,
     is_name,
-    stem,
+    read_word,
 )
 from finemem_env.readers.question_words import Kind
 from finemem_env.text import TextCache, approx_tokens, parse_example, split_sentences
 from finemem_env.text.folding import nfc
 from finemem_env.text.function_words import STOP
-from finemem_env.text.search_terms import placed_terms, search_terms
+from finemem_env.text.search_terms import TERMS, placed_terms, search_terms
 from finemem_env.text.unicode_tables import SYLLABLES, UNSPACED
 
 _SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})[.):]\s", re.IGNORECASE)
@@ -121,7 +117,7 @@ class Example:
 
 def stems(text: str) -> frozenset[str]:
     """The distinct stems of a text."""
-    return frozenset(map(stem, search_terms(text)))
+    return frozenset([read_word(term).stem for term in search_terms(text)])
 
 
 def _topic(sentence: str) -> frozenset[str]:
@@ -134,26 +130,10 @@ def _date(text: str) -> tuple[int, ...] | None:
     return (1, *(int(part or 0) for part in match.groups())) if match else None
 
 
-class _Word(NamedTuple):
-    """A search term: what makes two match, and whether it says a number or a date."""
-
-    stem: str
-    number: bool
-    date: bool
-
-
-@lru_cache(maxsize=8192)
-def _word(term: str) -> _Word:
-    stemmed = stem(term)
-    if term.isascii() and term.isalpha():
-        return _Word(stemmed, term in NUMERALS, term in DATES)
-    return _Word(stemmed, NUMBER.search(term) is not None, DATE.fullmatch(term) is not None)
-
-
 def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candidate:
     text = nfc(text)
-    terms = tuple(map(intern, search_terms(text)))
-    read = list(map(_word, terms))
+    terms = tuple(map(intern, TERMS[text]))
+    read = list(map(read_word, terms))
     sequence = tuple([word.stem for word in read])
     if text.isascii() and text.isprintable() and "_" not in text:  # terms are its whole words
         dates = frozenset([word.stem for word in read if word.date])
@@ -216,7 +196,8 @@ def _examples(item: str) -> tuple[Example, ...]:
 
 def _capitals(text: str) -> list[str]:
     """The words inside its sentences, in NFC, that are written with a capital."""
-    return [word for word in _NAME.findall(text) if is_name(word)]
+    found: list[str] = _NAME.findall(text)
+    return found if text.isascii() else [word for word in found if is_name(word)]
 
 
 def _subject(question: str, content: Iterable[str]) -> tuple[frozenset[str], float]:
@@ -234,7 +215,7 @@ def _subject(question: str, content: Iterable[str]) -> tuple[frozenset[str], flo
 def _query(question: str) -> Query:
     question = nfc(question)
     placed = placed_terms(question)
-    read = [(word, stem(word), place) for word, place in placed]
+    read = [(word, read_word(word).stem, place) for word, place in placed]
     asked = [(term, place) for word, term, place in read if word in ASKING]
     asked_at = asked[0][1] if asked else 0.0 if question.isascii() else None
     heads: dict[str, float] = {}

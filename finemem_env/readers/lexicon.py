@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from finemem_env.readers.question_words import QUESTION_WORDS, Kind
 from finemem_env.text.search_terms import search_terms
@@ -47,21 +48,23 @@ _CLOSED = re.compile(
     r"(?=\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b)(?!.*\bor\b)",
     re.IGNORECASE | re.DOTALL,
 )
-_NUMERALS = """
+_NUMBERS = """
     one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred
     thousand million billion half third quarter dozen once twice
 """
-NUMERALS = frozenset(_NUMERALS.split())
-NUMBER = re.compile(rf"\d|\b(?:{'|'.join(sorted(NUMERALS))})\b", re.IGNORECASE)
-_DATES = """
+_NUMERALS = frozenset(_NUMBERS.split())
+NUMBER = re.compile(rf"\d|\b(?:{'|'.join(sorted(_NUMERALS))})\b", re.IGNORECASE)
+_TIMES = """
     january february march april may june july august september october november december century
     monday tuesday wednesday thursday friday saturday sunday
 """
-DATES = frozenset(_DATES.split())
-DATE = re.compile(rf"\b(?:1\d{{3}}|20\d\d|\d+s|{'|'.join(sorted(DATES))})\b", re.IGNORECASE)
+_DATES = frozenset(_TIMES.split())
+DATE = re.compile(rf"\b(?:1\d{{3}}|20\d\d|\d+s|{'|'.join(sorted(_DATES))})\b", re.IGNORECASE)
 
 
 def _stripped(word: str) -> str:
+    if not word.endswith(_SUFFIXES):
+        return word
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 3 and not word.endswith("ss"):
             return word[: -len(suffix)] + ("y" if suffix in ("ied", "ies") else "")
@@ -71,13 +74,33 @@ def _stripped(word: str) -> str:
 _FAMILY = {form: group.split()[0] for group in _IRREGULAR.split(",") for form in group.split()}
 
 
-@lru_cache(maxsize=8192)
-def stem(word: str) -> str:
-    """What makes two case-folded words match: founded, founder and foundation are one.
+class Word(NamedTuple):
+    """A search term: its stem, and whether it says a number or a date.
 
-    In other alphabets than English, a word's first letters, in Arabic without the article. Words
-    with a digit stay whole.
+    The stem is what makes two words match: founded, founder and foundation are one. In other
+    alphabets than English it is a word's first letters, in Arabic without the article. Words with a
+    digit stay whole.
     """
+
+    stem: str
+    number: bool
+    date: bool
+
+
+@lru_cache(maxsize=8192)
+def read_word(term: str) -> Word:
+    """What is known of a search term."""
+    if term.isascii() and term.isalpha():
+        return Word(_stem(term), term in _NUMERALS, term in _DATES)
+    return Word(_stem(term), NUMBER.search(term) is not None, DATE.fullmatch(term) is not None)
+
+
+def stem(term: str) -> str:
+    """What makes a search term match another."""
+    return read_word(term).stem
+
+
+def _stem(word: str) -> str:
     family = _FAMILY.get(word)
     if family is not None:
         return family

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Self, cast
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.text import TextCache, tie_keys
-from finemem_env.text.search_terms import search_terms
+from finemem_env.text.search_terms import TERMS, search_terms
 
 _K1 = 1.5
 _B = 0.75
@@ -38,24 +38,6 @@ _BITS = 24  # a posting holds slot and count in one integer: no term is in an it
 _MASK = (1 << _BITS) - 1
 
 
-class _Terms:
-    """A text's terms: counts for an item, the sequence for a query."""
-
-    __slots__ = ("_counts", "sequence")
-
-    def __init__(self, sequence: list[str]) -> None:
-        self.sequence = tuple(sequence)
-        self._counts: Mapping[str, int] | None = None
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """How often each term occurs; counted when it is asked for, which no query does."""
-        if self._counts is None:
-            once = dict.fromkeys(self.sequence, 1)
-            self._counts = once if len(once) == len(self.sequence) else Counter(self.sequence)
-        return self._counts
-
-
 _Held = list[tuple[str, "array[int]"]]
 
 
@@ -66,9 +48,6 @@ class _Derived(NamedTuple):
     listed: list[float]
     floor: float
     parts: dict[str, dict[int, float]]
-
-
-_WORD_TERMS: TextCache[_Terms] = TextCache(lambda text: _Terms(search_terms(text)))
 
 
 class BM25:
@@ -98,11 +77,12 @@ class BM25:
         self._made: tuple[object, ...] = (variant, tokenize)
         self._okapi = variant == "okapi"
         self._terms = (
-            _WORD_TERMS
+            TERMS
             if tokenize is search_terms
-            else TextCache[_Terms](lambda text: _Terms(tokenize(text)))
+            else TextCache[tuple[str, ...]](lambda text: tuple(tokenize(text)))
         )
-        self._items: dict[int, tuple[int, str, _Terms]] = {}  # id -> (slot, content, terms)
+        # id -> (slot, content, terms)
+        self._items: dict[int, tuple[int, str, tuple[str, ...]]] = {}
         self._shared = False  # whether a copy holds the same postings
         self._clear()
 
@@ -116,7 +96,7 @@ class BM25:
         # the terms of what came and went since. So many items in a row cost one look at each term.
         self._dfs: dict[str, int] = {}
         self._with_df: Counter[int] = Counter()
-        self._moved: list[Mapping[str, int]] = []
+        self._moved: list[tuple[str, ...]] = []
         self._derived: _Derived | None = None
 
     def __len__(self) -> int:
@@ -154,7 +134,7 @@ class BM25:
         """BM25 of every item, 0.0 where no term is shared; in insertion order."""
         if not self._items:
             return {}
-        held = self._held(self._terms[query].sequence)
+        held = self._held(self._terms[query])
         if not held:
             return dict.fromkeys(self._items, 0.0)
         values = self._score(held)[0].tolist()
@@ -164,7 +144,7 @@ class BM25:
         """Ids of at most `k` items that share a term with `query`, best first."""
         if not self._items or k <= 0:
             return []
-        held = self._held(self._terms[query].sequence)
+        held = self._held(self._terms[query])
         if sum([len(postings) for _, postings in held]) <= _FEW:
             return self._search_few(query, held, k)
         scores, shared = self._score(held)
@@ -294,25 +274,29 @@ class BM25:
         with_df.pop(0, None)
         self._moved.clear()
 
-    def _add(self, item_id: int, content: str, terms: _Terms) -> None:
+    def _add(self, item_id: int, content: str, terms: tuple[str, ...]) -> None:
         slot = len(self._slot_ids)
         self._items[item_id] = slot, content, terms
         self._slot_ids.append(item_id)
-        self._lengths.append(len(terms.sequence))
-        self._total += len(terms.sequence)
+        self._lengths.append(len(terms))
+        self._total += len(terms)
         postings, place = self._postings, slot << _BITS
-        for term, count in terms.counts.items():
-            postings[term].append(place + count)
+        for term in terms:
+            held = postings[term]
+            if held and held[-1] >= place:  # once more in this item
+                held[-1] += 1
+            else:
+                held.append(place + 1)
         if self._okapi:
-            self._moved.append(terms.counts)
+            self._moved.append(terms)
 
     def _remove(self, item_id: int) -> None:
         slot, _, terms = self._items.pop(item_id)
         self._slot_ids[slot] = -1
-        self._total -= len(terms.sequence)
+        self._total -= len(terms)
         if self._okapi:
-            self._moved.append(terms.counts)
-        for term in terms.counts:
+            self._moved.append(terms)
+        for term in set(terms):
             dead = self._dead.get(term, 0) + 1
             if dead < len(self._postings[term]):
                 self._dead[term] = dead

@@ -5,7 +5,8 @@ and "3" is not in "3.5" or "1,300". Case, Unicode width, thousands separators, t
 abbreviations, possessive 's, and punctuation do not matter. Where a script does not part words by
 spaces (`text.words`), each letter with its marks is a token, so that words inside a run of them are
 found; a name is also found behind or before an apostrophe ("l'Aquila", "Ankara'da"). Articles are
-ignored except at the end, where "a" is a name ("Vitamin A").
+ignored except at the end, where "a" is a name ("Vitamin A"). Spellings that writers of one language
+exchange are one: vowel signs of Arabic and Hebrew, digits, accents that capitals lack.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from finemem_env.text import TextCache, normalise
 from finemem_env.text.primitives import split_words
+from finemem_env.text.search_terms import exchanged
 from finemem_env.text.unicode_tables import MARK
 
 _ARTICLES = frozenset(("a", "an", "the"))
@@ -45,12 +47,13 @@ class Form(NamedTuple):
 
 def _derive(text: str) -> Form:
     raw = normalise(text)
-    tokens = _tokens(raw)
+    told = raw if raw.isascii() else exchanged(raw)
+    tokens = _tokens(told)
     bare = plain = apart = _framed(tokens)
     if not _ARTICLES.isdisjoint(tokens):
         bare = _framed(list(without_articles(tuple(tokens))))
-    if "'" in raw or "’" in raw:
-        apart = _framed(_tokens(_PARTING.sub(" ", raw)))
+    if "'" in told or "’" in told:
+        apart = _framed(_tokens(_PARTING.sub(" ", told)))
     return Form(raw, plain, bare, apart, tuple(tokens))
 
 
@@ -92,7 +95,7 @@ def tokens_of(text: str) -> tuple[str, ...]:
     """The tokens of `form(text)`, for texts so many that none is worth keeping."""
     if text.isascii() and text.replace(" ", "").isalnum():
         return tuple(text.lower().split())
-    return tuple(_tokens(normalise(text)))
+    return tuple(_tokens(exchanged(normalise(text))))
 
 
 def equal(prediction: Form, gold: Form) -> bool:

@@ -98,4 +98,5 @@ def draw_chunk_questions(
 def _draw(pool: list[Question], count: int, rng: np.random.Generator) -> tuple[Question, ...]:
     if len(pool) <= count:
         return tuple(pool)
-    return tuple(pool[i] for i in rng.choice(len(pool), size=count, replace=False, shuffle=False))
+    chosen = rng.choice(len(pool), size=count, replace=False, shuffle=False)
+    return tuple([pool[i] for i in chosen.tolist()])

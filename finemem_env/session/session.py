@@ -264,12 +264,13 @@ class Session:
         return (*items, core) if core else items
 
     def _request(self, question: Question, items: Sequence[Item]) -> ReadRequest:
-        core = items[-1].content if items and items[-1].store == CORE else ""
-        shown = [item for item in items if item.store != CORE]
-        texts = tuple([item.content for item in shown])
+        core = ""
+        if items and items[-1].store == CORE:
+            core, items = items[-1].content, items[:-1]
+        texts = tuple([item.content for item in items])
         media: tuple[tuple[Medium, ...], ...] = ()
-        if any([item.media for item in shown]):
-            media = tuple(map(self.memory.kept, shown))
+        if any([item.media for item in items]):
+            media = tuple(map(self.memory.kept, items))
         return self.read_request(question, texts, core, media)
 
     def read_request(

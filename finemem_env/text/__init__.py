@@ -9,10 +9,10 @@ from finemem_env.text.primitives import (
     approx_tokens,
     normalise,
     parse_example,
-    sentence_key,
     split_sentences,
     words,
 )
+from finemem_env.text.search_terms import sentence_key
 from finemem_env.text.ties import tie_key, tie_keys
 from finemem_env.text.tokens import make_counter
 

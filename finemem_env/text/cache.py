@@ -42,7 +42,8 @@ class TextCache(dict[str, T], Generic[T]):
     def store(self, text: str, value: T) -> T:
         """Remember a value that the caller derived, for instance as one of a batch."""
         self._came += 1
-        self._came_back += hash(text) in self._dropped
+        if self._dropped and hash(text) in self._dropped:
+            self._came_back += 1
         size = len(text) + _ENTRY
         if self._chars + size > self._limit:
             self._make_room()

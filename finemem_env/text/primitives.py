@@ -71,24 +71,19 @@ def split_words(folded: str) -> list[str]:
 
 def normalise(text: str) -> str:
     """Folded, white space collapsed: two texts with one normal form say the same."""
-    if text.isascii() and text.isprintable():
-        return " ".join(text.lower().split())
+    if text.isascii() and text.isprintable() and "  " not in text:  # its only white space
+        return text.lower().strip(" ")
     return " ".join(fold(text).split())
-
-
-def sentence_key(sentence: str) -> str:
-    """What makes two sentences the same for provenance: their words, punctuation and case aside."""
-    return _KEYS[sentence]
-
-
-def _key(sentence: str) -> str:
-    return " ".join(words(sentence)) or normalise(sentence)
 
 
 def parse_example(line: str) -> tuple[str, str] | None:
     """(text, label) of a labelled example line, or None for any other line."""
-    if not (":" in line or ">" in line or "=" in line or "→" in line):
-        return None
+    if not ("->" in line or "=>" in line or "→" in line):
+        if ":" not in line and "=" not in line:
+            return None
+        folded = line.lower()
+        if "label" not in folded and "category" not in folded:
+            return None
     marks = list(_LABEL.finditer(line))
     if not marks:
         return None
@@ -126,5 +121,4 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-_KEYS: TextCache[str] = TextCache(_key)
 _SENTENCES: TextCache[tuple[str, ...]] = TextCache(_split)

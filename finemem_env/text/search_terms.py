@@ -1,7 +1,7 @@
 """What a search matches: the one rule for BM25 and the local reader.
 
-Wider than `text.words`, by which answers are scored: spelling variants that writers of one language
-exchange or leave out are one, and scripts without spaces are searched by neighbouring letters.
+Wider than `text.words`: spelling variants that writers of one language exchange or leave out are
+one, as in answers that are scored, and scripts without spaces are searched by neighbouring letters.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from finemem_env.text import words
+from finemem_env.text.cache import TextCache
 from finemem_env.text.folding import fold
-from finemem_env.text.primitives import split_words
+from finemem_env.text.primitives import normalise, split_words, words
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
 SYLLABLE, LETTER = 0.5, 0.3  # a letter of a script without spaces, as a share of a word
@@ -33,6 +33,8 @@ def _variants() -> dict[int, str | None]:
     variants |= dict.fromkeys(
         (*range(0x64B, 0x653), 0x670, *range(0x591, 0x5BE), 0x5BF, 0x5C1, 0x5C2, 0x5C7)
     )
+    # Marks of Armenian over the vowel of a word that is asked about, called or stressed.
+    variants |= dict.fromkeys((0x55B, 0x55C, 0x55E))
     # Digits: Arabic, Persian, and those of India and Thailand.
     for zero in (0x660, 0x6F0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xBE6, 0xC66, 0xCE6, 0xE50):
         variants |= {zero + digit: str(digit) for digit in range(10)}
@@ -47,9 +49,14 @@ def unvaried(text: str) -> str:
     """The text folded, with spelling variants made one.
 
     Turkish ı is i, since a capital I may be either; Russian ё is е; Greek accents, which capitals
-    do not have, vowel signs of Arabic and Hebrew, and the forms of alif and of digits do not count.
+    do not have, vowel signs of Arabic and Hebrew, the forms of alif and of digits, and the marks in
+    Armenian words do not count.
     """
-    folded = fold(text)
+    return exchanged(fold(text))
+
+
+def exchanged(folded: str) -> str:
+    """The same of a text that is folded."""
     return folded.translate(_VARIANTS) if _VARIED.search(folded) else folded
 
 
@@ -68,10 +75,20 @@ def search_terms(text: str) -> list[str]:
     return [term for run in _RUN.finditer(folded) for _, term in _terms(run)]
 
 
+TERMS: TextCache[tuple[str, ...]] = TextCache(lambda text: tuple(search_terms(text)))
+
+
+def sentence_key(sentence: str) -> str:
+    """What makes two sentences the same for provenance: their words, punctuation and case aside."""
+    # What is compared is searched as well, and ASCII words are search terms.
+    found = TERMS[sentence] if sentence.isascii() else words(sentence)
+    return " ".join(found) or normalise(sentence)
+
+
 def placed_terms(text: str) -> list[tuple[str, float]]:
     """`search_terms` with the place of each, in words from the start of the text."""
     if text.isascii():
-        return [(word, float(place)) for place, word in enumerate(words(text))]
+        return [(word, float(place)) for place, word in enumerate(TERMS[text])]
     placed: list[tuple[str, float]] = []
     start = 0.0
     for run in _RUN.finditer(unvaried(text)):

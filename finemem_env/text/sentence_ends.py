@@ -68,6 +68,13 @@ _SHORT = """
     திரு டாக்டர் ড ডা মো
 """
 _ABBREVIATIONS = frozenset(_SHORT.split())
+# Verbs and other short words that end sentences in languages of India, where an initial is a letter
+# with its vowel as well. Hindi is often written with full stops, Gujarati always.
+_LAST_WORDS = """
+    है हैं हूँ हूं हो था थे थी थीं ना छ छु છે છો છું હા ના હો ਹੈ ਹਾਂ ਸੀ ਨਾ না হ্যাঁ ය වේ යි වූ නෑ வா போ தா நீ
+    రా పో లే ಬಾ ಹೋ വാ പോ
+"""
+_FINAL = frozenset(_LAST_WORDS.split())
 _GERMAN_MONTHS = """
     Januar Jänner Februar Feber März April Mai Juni Juli August September Oktober November Dezember
 """
@@ -116,8 +123,8 @@ def _belongs(line: str, begin: int, stop: int, following: int, danda: bool) -> b
         return True  # Thai has no full stops, and where there are dandas they are the full stops
     whole = nfc(before.split()[-1]).lstrip(_OPENING)
     word = _JOINT.split(whole)[-1]
-    if word in _ABBREVIATIONS:
-        return True
+    if word in _ABBREVIATIONS or word in _FINAL:
+        return word not in _FINAL
     if word[-1:] > "Z" and word[1:] and word.isascii():
         return False  # several letters, and at the end no capital and no digit
     bare = _MARKS.sub("", word)

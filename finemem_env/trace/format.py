@@ -44,6 +44,7 @@ TRACE_SCHEMA = "finemem-trace/2"
 _FIRST_SCHEMA = "finemem-trace/1"
 _SECOND_ANSWER = ("type", "metric", "evidence", "credit", "query", "asked_after", "left_out")
 _T = TypeVar("_T")
+_MOST = 1e300  # of a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +230,12 @@ def parse_trace(record: object, where: str = "trace") -> Trace:
         agent=_need(found, "agent", str),
         episode=_need(found, "episode", int),
         seed=_need(found, "seed", int),
-        env=found.mapping("env"),
+        env=_plain(found, "env"),
         episode_id=found.text("episode_id"),
         competency=cast(Competency, found.option("competency", get_args(Competency))),
         source=found.text("source"),
-        settings=found.mapping("settings"),
-        versions=cast("dict[str, str]", found.mapping("versions")),
+        settings=_plain(found, "settings"),
+        versions=_texts(found, "versions"),
         steps=tuple(_step(one, first) for one in found.children("steps", _keys(TraceStep))),
         answers=_answers(found, first),
         step_rewards=_numbers(found, "step_rewards"),
@@ -256,7 +257,7 @@ def _step(found: Fields, first: bool) -> TraceStep:
         action=_need(found, "action", str),
         operations=tuple(_operation(found, entry) for entry in found.items("operations")),
         reward=_need(found, "reward", float),
-        terms=cast("dict[str, float]", found.mapping("terms")),
+        terms=_terms(found, "terms"),
         answers=_answers(found, first),
         judged=_judged(found),
         memory_tokens=None if first else _need(found, "memory_tokens", int),
@@ -340,9 +341,9 @@ def _keys(record: type) -> list[str]:
 def _need(found: Fields, key: str, kind: type[_T]) -> _T:
     """The value of a key that must be there; an int will do where a float is expected."""
     value = found.get(key)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
+    if kind is float and _is_number(value):
+        value = float(cast(float, value))
+    if type(value) is not kind or (kind is float and not _is_number(value)):
         raise found.error(key, f"a value of type {kind.__name__}")
     return value
 
@@ -366,7 +367,41 @@ def _each(
 
 
 def _numbers(found: Fields, key: str) -> tuple[float, ...]:
-    return tuple(map(float, _each(found, key, lambda one: type(one) in (int, float), "numbers")))
+    return tuple(map(float, _each(found, key, _is_number, "numbers")))
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and -_MOST < cast(float, value) < _MOST
+
+
+def _is_plain(value: object) -> bool:
+    """Whether what JSON text was read from can be written as JSON again: no NaN is in it."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _plain(found: Fields, key: str) -> dict[str, object]:
+    value = found.mapping(key)
+    if not _is_plain(value):
+        raise found.error(key, "an object of finite numbers, nested less deep")
+    return value
+
+
+def _texts(found: Fields, key: str) -> dict[str, str]:
+    value = found.mapping(key)
+    if not all(isinstance(text, str) for text in value.values()):
+        raise found.error(key, "an object of texts")
+    return cast("dict[str, str]", value)
+
+
+def _terms(found: Fields, key: str) -> dict[str, float]:
+    value = found.mapping(key)
+    if not all(map(_is_number, value.values())):
+        raise found.error(key, "an object of numbers")
+    return cast("dict[str, float]", value)
 
 
 def _is_citation(value: object) -> bool:
@@ -374,7 +409,7 @@ def _is_citation(value: object) -> bool:
 
 
 def _is_score(value: object) -> bool:
-    return value is None or type(value) in (int, float)
+    return value is None or _is_number(value)
 
 
 def _is_reply(value: object) -> bool:
@@ -386,4 +421,6 @@ def _is_evidence(value: object) -> bool:
 
 
 def _is_credit(value: object) -> bool:
-    return isinstance(value, list) and list(map(type, value)) in ([int, float], [int, int])
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    return type(value[0]) is int and _is_number(value[1])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from baselines import verify
+from baselines import inspect, report, rescore, verify
 from baselines.runs.choice import AgentChoice
 from baselines.runs.run import RunConfig, run
 from baselines.runs.submission import _digest, write_submission
@@ -43,7 +43,6 @@ def test_nothing_changed_is_verified(record: str, tmp_path: Path) -> None:
         (("results", 1, "status"), "invalid", "status invalid; its actions give status ok"),
         (("results", 1, "memory_tokens"), 1, "memory_tokens 1;"),
         (("results", 1, "early"), 0.75, "early 0.75"),
-        (("results", 1, "score"), float("nan"), "reports score"),
         (("results", 1, "competency"), "CR", "competency CR"),
         (("results", 1, "episode_id"), "another", "its seed or episode is not the config's"),
         (("config", "versions", "reader"), "openai/gpt", "config: versions is not what planning"),
@@ -142,3 +141,75 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(
     (tmp_path / "s.json.gz").write_bytes(gzip.compress(b" " * 100_000))
     assert verify.main([str(tmp_path / "s.json.gz")]) == 2
     assert "more than 1,000 bytes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "said"),
+    [
+        (("results", 1, "score"), float("nan"), "score: expected a finite number"),
+        (("results", 1, "status"), "fine", "status must be 'ok' or 'failed' or 'invalid'"),
+        (("traces", 1, "trace", "steps", 0, "reward"), float("nan"), "reward: expected a value of"),
+        (("traces", 1, "trace", "steps", 0, "reward"), 10**400, "reward: expected a value of"),
+        (
+            ("traces", 1, "trace", "steps", 0, "terms", "format"),
+            "x",
+            "terms: expected an object of",
+        ),
+        (("traces", 1, "trace", "step_rewards", 0), float("inf"), "step_rewards: expected a list"),
+        (("traces", 1, "trace", "settings", "top_k"), float("nan"), "settings: expected an object"),
+        (("traces", 1, "trace", "versions", "reader"), 3, "versions: expected an object of texts"),
+        (("config", "settings"), [1], "config: settings: expected an object"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(
+    record: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    where: tuple[str | int, ...],
+    value: object,
+    said: str,
+) -> None:
+    changed = json.loads(record)
+    place = changed
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = value
+    assert verified(changed, tmp_path) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda run: report.main([str(run), "--no-episodes"]),
+        lambda run: rescore.main([str(run)]),
+        lambda run: inspect.main([str(run)]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("config.json", lambda one: one.pop("versions")),
+        ("config.json", lambda one: one.update(episodes=True)),
+        ("config.json", lambda one: one.update(settings=None)),
+        ("results.jsonl", lambda one: one.update(score=float("nan"))),
+        ("traces.jsonl", lambda one: one["versions"].update(reader=None)),
+        ("traces.jsonl", lambda one: one["env"].update(difficulty=[[1]])),
+        ("traces.jsonl", lambda one: one["env"].update(num_chunks=10**29)),
+        ("traces.jsonl", lambda one: one.pop("env")),
+    ],
+)
+def test_a_forged_run_is_no_traceback(
+    tmp_path: Path,
+    program: Any,  # noqa: ANN401
+    file: str,
+    change: Any,  # noqa: ANN401
+) -> None:
+    folder = tmp_path / "run"
+    run(RunConfig(env_args=SMALL, agents=(AgentChoice("skip"),), episodes=1), folder)
+    text = json.loads((folder / file).read_text())
+    change(text)
+    (folder / file).write_text(json.dumps(text) + "\n")
+    assert program(folder) in (0, 1, 2)

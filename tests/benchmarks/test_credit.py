@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 
 from benchmarks import credit
-from benchmarks.credit_report import final_score, findings, summarise, table, updates_to
+from benchmarks.credit_report import (
+    final_score,
+    findings,
+    paired,
+    summarise,
+    table,
+    updates_to,
+)
 from benchmarks.credit_run import CREDITS, STUDIED, Adam, Budget, CreditCell, Form, reward_of, train
 from benchmarks.credit_tasks import KINDS, TASKS, kind_of
 from benchmarks.dark_room import ESTIMATORS, dark_groups, mean_advantage
@@ -151,6 +158,19 @@ def test_summary_by_hand() -> None:
     assert findings(runs)[0] == (
         "reference: updates needed: chunk/step 10; not there, score: outcome/step 0.83"
     )
+
+
+def test_local_re_rollouts_are_compared_seed_by_seed() -> None:
+    """FAST is there after 10 updates, LATE never: its end is .7, and .9 of the best mean .82."""
+    scores = {("return", 0): LATE, ("return, local 2", 0): FAST}
+    scores |= {("return", 1): FAST, ("return, local 2", 1): FAST}
+    scores |= {("return", 2): FAST, ("return, local 2", 2): LATE, ("return, local 2", 3): FAST}
+    scores |= {("return", 4): LATE, ("return, local 2", 4): FAST}
+    cells = {CreditCell("reference", "outcome", *key): curve for key, curve in scores.items()}
+    text = paired([record(cell, curve) for cell, curve in cells.items()])
+    assert "| outcome, return, local 2 |" in text
+    assert "| reference | 2 / 1 of 4               |" in text
+    assert not paired([record(CreditCell("reference", "outcome", "return", 0), FAST)])
 
 
 def test_cells_come_seed_by_seed() -> None:

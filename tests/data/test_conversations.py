@@ -16,7 +16,7 @@ from finemem_env.data.schema import from_dict, to_dict
 from finemem_env.data.source import Source, SourceConfig
 from finemem_env.errors import ConfigError, DataError
 from finemem_env.scoring import gold_prediction, judge_requests, judged_score, score
-from finemem_env.types import Medium, Question
+from finemem_env.types import Episode, Medium, Question
 from tests.media.test_media import PNG
 
 
@@ -172,7 +172,7 @@ def test_locomo_splits_as_memory_r1_does(locomo: Path) -> None:
     assert _load("locomo", locomo, "val").episode(0).questions[0].id == "locomo_1_qa0"
     _write(locomo / "locomo/locomo10.json", [_dialogue(0)])
     assert _load("locomo", locomo).size == 1
-    with pytest.raises(ConfigError, match=r"1 conversation\(s\) are all for split 'test'"):
+    with pytest.raises(ConfigError, match=r"1 conversation\(s\) with none for split 'train'"):
         _load("locomo", locomo, "train")
 
 
@@ -196,6 +196,25 @@ def test_locomo_categories_can_be_chosen(locomo: Path) -> None:
     assert [question.id for question in episode.questions] == ["locomo_2_qa1", "locomo_2_qa4"]
     with pytest.raises(ConfigError, match="expected some of 1,2,3,4,5, got '6'"):
         _load("locomo", locomo, difficulty={"categories": "6"})
+
+
+def test_what_is_left_out_of_locomo_moves_no_conversation_to_another_split(locomo: Path) -> None:
+    told = [_dialogue(number) for number in range(5)]
+    told[0]["qa"] = [entry for entry in told[0]["qa"] if entry["category"] != 5]
+    _write(locomo / "locomo/locomo10.json", told)
+    chosen = {"categories": "5"}
+    val = _load("locomo", locomo, "val", difficulty=chosen).episode(0)
+    assert val.metadata["conversation"] == "conv-1"
+    with pytest.raises(ConfigError, match="none for split 'train'"):
+        _load("locomo", locomo, "train", difficulty=chosen)
+    told[0] = {"sample_id": "conv-0"}
+    _write(locomo / "locomo/locomo10.json", told)
+    with pytest.raises(ConfigError, match="none for split 'train'"):
+        _load("locomo", locomo, "train", on_error="skip")
+    test = _load("locomo", locomo, on_error="skip")
+    assert [test.episode(i).metadata["conversation"] for i in range(test.size or 0)] == [
+        "conv-2", "conv-3", "conv-4",
+    ]  # fmt: skip
 
 
 def test_locomo_in_a_file_for_each_conversation(locomo: Path) -> None:
@@ -365,6 +384,21 @@ def test_beam_other_nestings(beam: Path) -> None:
         assert _load("beam", beam, chunk_tokens=64).episode(0) == expected
     _write(folder / "chat_trunecated.json", _chat()[:2])  # the publisher's spelling
     assert len(_load("beam", beam, chunk_tokens=64).episode(0).chunks) == 2
+
+
+def test_a_day_that_begins_within_a_batch_is_told(beam: Path) -> None:
+    chat = _chat()
+    chat[1]["turns"][1][0]["time_anchor"] = "March-20-2024"
+    _write(beam / "beam/chats/100K/1/chat.json", chat)
+    episode = _load("beam", beam, chunk_tokens=32).episode(0)
+    (told,) = (chunk for chunk in episode.chunks if "tool1" in chunk.text)
+    assert "March-20-2024]\n<User> And tool1?" in told.text
+    (entry,) = _asked(episode, "information_extraction-0").evidence
+    assert "sprint 1" in episode.chunks[entry.chunk].text
+
+
+def _asked(episode: Episode, name: str) -> Question:
+    return next(one for one in episode.questions if one.id.endswith(f"/{name}"))
 
 
 def test_an_id_that_is_used_twice_is_no_evidence(beam: Path) -> None:

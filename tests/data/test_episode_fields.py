@@ -341,3 +341,10 @@ def test_build_leaves_them_out_and_counts(
 def test_a_stream_takes_no_exclude() -> None:
     with pytest.raises(ConfigError, match="exclude: it does not apply to a stream"):
         MemoryEnv(source=["A chunk."], exclude=["q0"])
+
+
+def test_a_hash_within_an_id_is_no_comment(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("1_0_0#0  # a dialogue\n# nothing\ne0/q1\n")
+    exclusion = Exclusion.of(str(tmp_path / "ids.txt"))
+    assert exclusion is not None
+    assert exclusion.ids == {"1_0_0#0", "e0/q1"}

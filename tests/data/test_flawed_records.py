@@ -74,6 +74,8 @@ DEFECTS: list[tuple[str, str, Callable[[Path], object], str, str]] = [
      lambda p: _edit_line(p, 1, lambda d: d["labels"].pop()), "line 2: labels", "train"),
     ("squality", "squality/train.jsonl",
      lambda p: _edit_line(p, 0, lambda d: d.update(questions=[])), "line 1: questions", "train"),
+    ("booksum_squality", "squality/train.jsonl",
+     lambda p: _edit_line(p, 0, lambda d: d.update(questions=[])), "line 1: questions", "train"),
     ("qmsum", "qmsum/train.jsonl",
      lambda p: _edit_line(p, 0, lambda d: d.update(meeting_transcripts=[])), "line 1: meet",
      "train"),
@@ -121,6 +123,17 @@ def test_every_adapter_says_where_and_can_leave_it_out(
     (flaw,) = left_out(source)
     assert flaw.startswith(file)
     assert place in flaw
+
+
+def test_an_index_behind_the_last_sentence_leaves_its_paragraph_needed(root: Path) -> None:
+    path = root / "hotpotqa/hotpot_train_v1.1.json"
+    _edit(path, lambda d: d[3]["supporting_facts"].append(["Title tra3 5", 99]))
+    source: Any = _load("hotpotqa", root, "train", difficulty={"distractors": 0})
+    (record,) = (one for one in source._records if one.id == "tra3")
+    assert [passage.title for passage in record.gold] == [
+        "Title tra3 2", "Title tra3 5", "Title tra3 7",
+    ]  # fmt: skip
+    assert len(record.support) == 2
 
 
 def test_a_sound_file_leaves_nothing_out(root: Path) -> None:

@@ -131,3 +131,39 @@ def test_what_is_ignorable_is_what_unicode_says() -> None:
     by_table = {letter for letter in assigned if ours.match(letter)}
     by_regex = {letter for letter in assigned if ignorable.match(letter)}
     assert by_regex - by_table == set()
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ("मारा ओस्टा में रहती है.", "उसके पास बिल्ली है.", "मैं खुश हूँ.", "ठीक."),
+        ("ए. पी. जे. अब्दुल कलाम आए.", "वह गए."),
+        ("મારા ઓસ્ટામાં રહે છે.", "તેની પાસે બિલાડી છે.", "હું ત્યાં છું.", "ના."),
+        ("මාරා ඔස්ටා හි ජීවත් වේ.", "ඇයට පූසෙක් ඇත.", "ඒ ඇය ය.", "හොඳයි."),
+        ("மாரா வா.", "அவள் போ.", "நீ யார்."),
+    ],
+)
+def test_full_stops_end_sentences_of_india_behind_short_verbs(sentences: tuple[str, ...]) -> None:
+    assert split_sentences(" ".join(sentences)) == sentences
+
+
+@pytest.mark.parametrize(
+    ("prediction", "gold"),
+    [
+        ("تَسْكُنُ في أُوسْتَا", "أوستا"),
+        ("اوستا", "أوستا"),
+        ("אוסטה", "אוֹסְטָה"),
+        ("في عام ٢٠٢٠", "2020"),
+        ("सन् २०२० में", "2020"),
+        ("ΟΔΥΣΣΕΥΣ", "Οδυσσεύς"),
+        ("IĞDIR", "Iğdır"),
+        ("Артем", "Артём"),
+        ("ايران", "ایران"),
+        ("Որտե՞ղ է Օ՛ստան", "Օստան"),
+    ],
+)
+def test_spellings_that_are_exchanged_answer_alike(prediction: str, gold: str) -> None:
+    assert score(prediction, Question("q", "?", (gold,), "substring_exact_match")) == 1.0
+    assert score(gold, Question("q", "?", (gold,), excluded=(prediction,))) == 1.0
+    other = Question("q", "?", ("Mara",), excluded=(gold,))
+    assert score(f"Mara {prediction}", other) == 0.0

@@ -146,17 +146,25 @@ def _batches(content: object) -> Iterator[list[object]]:
 def _sessions(
     content: object, where: str, reading: Reading
 ) -> tuple[tuple[TalkSession, ...], dict[int, Place]]:
-    """A session a batch, and where each message went; an id that is used twice has no place."""
+    """A session a batch and day, and where each message went; an id used twice has no place."""
     sessions: list[TalkSession] = []
     places: dict[int, Place] = {}
     twice: set[int] = set()
-    date = ""
+    date, turns = "", list[str]()
+
+    def close() -> None:
+        if turns:
+            header = f"[Dialogue between User and Assistant on {date}]"
+            sessions.append(TalkSession(header if date else "[Dialogue]", date, tuple(turns)))
+            turns.clear()
+
     for number, batch in enumerate(_batches(content)):
-        turns: list[str] = []
         for entry in batch:
             message = Fields(entry, f"{where}: batch {number}", hint=reading.hint)
-            if not turns:
-                date = str(message.get("time_anchor") or "").strip() or date
+            anchor = str(message.get("time_anchor") or "").strip() or date
+            if anchor != date:  # another day begins, within a batch as well
+                close()
+                date = anchor
             speaker = message.option("role", ("user", "assistant")).capitalize()
             text = _MARK.sub("", message.text("content", "")).strip()
             name = message.index("id")
@@ -165,9 +173,7 @@ def _sessions(
                 places[name] = (len(sessions), len(turns))
             if text:
                 turns.append(f"<{speaker}> {text}")
-        if turns:
-            header = f"[Dialogue between User and Assistant on {date}]"
-            sessions.append(TalkSession(header if date else "[Dialogue]", date, tuple(turns)))
+        close()
     if not sessions:
         raise Fields({}, where, hint=reading.hint).error("turns", "messages that say something")
     return tuple(sessions), {name: at for name, at in places.items() if name not in twice}

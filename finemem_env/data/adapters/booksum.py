@@ -102,6 +102,8 @@ def _chapter(record: Fields) -> _Chapter:
 def _story(record: Fields) -> _Chapter:
     text = unwrapped(record.text("document"))
     questions = record.children("questions")
+    if not questions:
+        raise record.error("questions", "at least one question")
     summaries = [response.text("response_text") for response in questions[0].children("responses")]
     return _Chapter(
         str(record.mapping("metadata").get("passage_id", "")),

@@ -49,13 +49,15 @@ def _record(fields: Fields) -> MultiHopRecord:
         if title is None:
             raise fields.error("context", "a list of [title, [sentence, …]]")
         paragraphs.setdefault(title, sentences)
-    support = []
+    support, gold = [], set()
     for entry in fields.items("supporting_facts"):
         if not (isinstance(entry, list) and len(entry) == 2 and entry[0] in paragraphs):
             raise fields.error("supporting_facts", "a list of [title in context, sentence index]")
         title, number = entry
         sentences = paragraphs[title]
-        # A few of the publisher's indices point behind the last sentence; no evidence is there.
+        gold.add(title)
+        # A few of the publisher's indices point behind the last sentence; no evidence is there,
+        # but the paragraph is one of those that the answer needs.
         if isinstance(number, int) and 0 <= number < len(sentences) and sentences[number].strip():
             start = len("".join(sentences[:number]))
             lead = len(sentences[number]) - len(sentences[number].lstrip())
@@ -65,7 +67,6 @@ def _record(fields: Fields) -> MultiHopRecord:
         for title, sentences in paragraphs.items()
         if "".join(sentences).strip()
     }
-    gold = {title for title, _, _ in support}
     return MultiHopRecord(
         id=fields.text("_id"),
         question=fields.text("question"),

@@ -86,19 +86,20 @@ class LocomoSource(TalkSource):
         self.has_media = bool(self.difficulty["images"])
         self._images = files[0].parent / "images"
         dialogues = parsed(_parse, tuple(files), self.reading)
-        dialogues = tuple(talk for talk in dialogues if any(map(self._asks, talk.asked)))
-        part = {"train": dialogues[:1], "val": dialogues[1:2], "test": dialogues[2:]}
-        if len(dialogues) < 3:
-            part = {"train": (), "val": (), "test": dialogues}
-        self._dialogues = part[config.split]
+        self._dialogues = tuple(
+            talk
+            for split, talk in dialogues
+            if split == config.split and any(map(self._asks, talk.asked))
+        )
         for dialogue in self._dialogues if self.has_media else ():
             for shared in dialogue.shared:  # what is wrong is said now
                 self._image(dialogue.name, shared.name)
         self.size = len(self._dialogues)
         if not self._dialogues:
             raise ConfigError(
-                f"source {self.name!r}: {len(dialogues)} conversation(s) are all for split 'test', "
-                f"there is none for {config.split!r}."
+                f"source {self.name!r}: {len(dialogues)} conversation(s) with none for split "
+                f"{config.split!r} that asks in these categories; fewer than three are all for "
+                "'test'."
             )
 
     def build(self, rng: np.random.Generator, index: int) -> Episode:
@@ -167,7 +168,12 @@ def _chosen(text: str) -> frozenset[str]:
     return frozenset(_CATEGORIES[int(number)][0] for number in numbers)
 
 
-def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[Talk, ...]:
+def _split(number: int, count: int) -> str:
+    """The split of conversation `number` of the file: one that is left out moves no other."""
+    return "test" if count < 3 or number > 1 else ("train", "val")[number]
+
+
+def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[tuple[str, Talk], ...]:
     contents = [(path, read_json(path, reading)) for path in paths]
     if len(contents) > 1 and any(isinstance(content, list) for _, content in contents):
         names = ", ".join(path.name for path in paths)
@@ -188,8 +194,12 @@ def _parse(paths: tuple[Path, ...], reading: Reading) -> tuple[Talk, ...]:
         raise DataError(
             f"{paths[0]}: expected at least one conversation, found none. {reading.hint}"
         )
-    numbered = list(enumerate(records))
-    return tuple(reading.each(lambda entry: _dialogue(entry[1], entry[0], reading), numbered))
+
+    def dialogue(numbered: tuple[int, Fields]) -> tuple[str, Talk]:
+        number, record = numbered
+        return _split(number, len(records)), _dialogue(record, number, reading)
+
+    return tuple(reading.each(dialogue, enumerate(records)))
 
 
 def _dialogue(record: Fields, number: int, reading: Reading) -> Talk:
