@@ -6,6 +6,7 @@ import dataclasses
 import json
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from agents import ablation, evaluate, export, plot
 from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.model.policy import load_policy
-from agents.runs import ablation_report
+from agents.runs import ablation_report, evaluation
 from agents.runs.config import PRESETS, TrainConfig
 from agents.runs.curves import each_alone
 from agents.runs.load import load_run
@@ -28,7 +29,7 @@ from agents.settings import ModelConfig
 from agents.trainer import Run
 from baselines.agents import make_agent
 from baselines.tables.cost import HEADINGS
-from finemem_env.errors import ConfigError
+from finemem_env.errors import BackendError, ConfigError
 
 SMALL: dict[str, Any] = {
     **PRESETS["cpu"],
@@ -188,6 +189,16 @@ def test_shards_of_an_ablation_are_put_together(
         assert study(name, *more) == 2
         assert said in capsys.readouterr().err
         assert not (tmp_path / "new").exists()
+
+
+def test_a_cell_has_no_score_where_the_reader_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = [SimpleNamespace(agent=name, status="invalid") for name in ("skip", "oracle")]
+    monkeypatch.setattr(evaluation, "play_references", lambda *given, **more: failed)
+    config = ablation.Cell.of("chunk", "short", 0).config(PRESETS["cpu"])
+    with pytest.raises(BackendError, match=r"cell: the reader failed in 2 of 2 episodes"):
+        ablation._score(config, tmp_path / "cell", 1, 1, ("initial", "best"))
 
 
 def test_a_method_may_ask_for_local_re_rollouts() -> None:
