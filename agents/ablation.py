@@ -37,7 +37,7 @@ from finemem_env.cli.options import json_object, positive, seed
 from finemem_env.cli.progress import Progress, begin
 from finemem_env.cli.shards import add_parts, check_cells, check_there
 from finemem_env.disk import claimed, write_whole
-from finemem_env.errors import ConfigError, nearest
+from finemem_env.errors import BackendError, ConfigError, nearest
 from finemem_env.extras import needs, require
 from finemem_env.fields import read_object
 from finemem_env.rewards import REWARDS
@@ -273,6 +273,11 @@ def _score(
             policy, environment.env, env_args, seeds=seeds, seed=EVAL_SEED, sampling=sampling
         )
         results += policy_results(label, played, seeds)
+    if failed := sum(result.status == "invalid" for result in results):
+        raise BackendError(
+            f"{folder.name}: the reader failed in {failed} of {len(results)} episodes, which have "
+            "no score. Bring it back: the same command goes on."
+        )
     return {
         label: _per_episode([result for result in results if result.agent == label])
         for label in missing

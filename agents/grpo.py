@@ -84,7 +84,8 @@ def _run(chosen: Chosen, folder: Path, world: World, *, resume: bool, verbose: b
 def _state(values: Mapping[str, float]) -> str:
     """The state of training beside the bar."""
     shown = {"reward": "return", "score": "score", "accepted": "accepted"}
-    return ", ".join(f"{name} {values[f'rollout/{key}']:.2f}" for name, key in shown.items())
+    known = [(name, values.get(f"rollout/{key}")) for name, key in shown.items()]
+    return ", ".join(f"{name} {value:.2f}" for name, value in known if value is not None)
 
 
 def _what(chosen: Chosen, done: int) -> str:

@@ -333,6 +333,11 @@ class Run:
         )
         write_samples(self.folder, position.update, rollouts, environment.env, env_args, seeds)
         values = means([rollout_sums(rollouts, "eval")])
+        if "eval/score" not in values:
+            raise BackendError(
+                f"evaluation: the reader answered the questions of none of {len(seeds)} episodes. "
+                "Bring it back and go on with --resume."
+            )
         # Two evaluations, far apart, are no contest: what was trained is kept.
         if values["eval/score"] > position.best_score or not config.eval_every:
             position.best_score, position.best_update = values["eval/score"], position.update

@@ -69,6 +69,11 @@ class Rollout:
         return self.start + len(self.steps) == len(self.session.episode.chunks)
 
     @property
+    def graded(self) -> bool:
+        """Whether it is whole and its final questions were answered: no failure of the reader."""
+        return self.whole and any(self.results[-1].step_valid)
+
+    @property
     def score(self) -> float:
         """Mean score of the final questions."""
         return float(self.results[-1].terms["global"])

@@ -31,9 +31,12 @@ def rollout_sums(rollouts: Sequence[Rollout], prefix: str = "rollout") -> Sums:
     results = [result for rollout in rollouts for result in rollout.results]
     operations = [operation for result in results for operation in result.operations]
     whole = [rollout for rollout in rollouts if rollout.whole]
-    sums: Sums = {
-        "score": _sum(rollout.score for rollout in whole),
-        "return": _sum(rollout.total for rollout in whole),
+    graded = [rollout for rollout in whole if rollout.graded]
+    sums: Sums = {}
+    if graded:  # where the reader failed there is no score, and none of 0
+        sums["score"] = _sum(rollout.score for rollout in graded)
+        sums["return"] = _sum(rollout.total for rollout in graded)
+    sums |= {
         "accepted": _sum(operation.accepted for operation in operations),
         "memory_tokens": _sum(rollout.session.memory.tokens for rollout in whole),
     }
@@ -59,17 +62,20 @@ def rollout_sums(rollouts: Sequence[Rollout], prefix: str = "rollout") -> Sums:
 def reward_sums(rollouts: Sequence[Rollout], advantages: Advantages) -> Sums:
     """`reward/…`: terms, rewards by step index, and what the group statistics saw."""
     results = [result for rollout in rollouts for result in rollout.results]
-    ends = [rollout.results[-1] for rollout in rollouts if rollout.whole]
+    whole = [rollout for rollout in rollouts if rollout.whole]
+    ends = [rollout.results[-1] for rollout in whole]
+    scores = [rollout.score for rollout in whole if rollout.graded]
     chunk_qa = [result.terms["chunk_qa"] for result in results if result.chunk_answers]
     cells = advantages.comparable
     sums = {
         "format": _sum(result.terms["format"] for result in results),
         "compression": _sum(result.terms["compression"] for result in ends),
-        "global": _sum(result.terms["global"] for result in ends),
         "spread": (advantages.spread, 1),  # of all processes already
         "zero_spread": (advantages.zero_spread * cells, cells),
         "invalid_rows": (advantages.invalid_rows, 0),
     }
+    if scores:
+        sums["global"] = _sum(scores)
     if chunk_qa:
         sums["chunk_qa"] = _sum(chunk_qa)
     for step, values in sorted(_by_step(rollouts).items()):

@@ -19,7 +19,7 @@ from finemem_env.extras import load, needs
 from finemem_env.fields import whole_lines
 
 METRICS: dict[str, str] = {
-    "rollout/score": "mean score of the final questions (r_global)",
+    "rollout/score": "mean score of the final questions (r_global), where the reader answered",
     "rollout/return": "sum of the rewards of an episode",
     "rollout/accepted": "accepted operations over emitted ones",
     "rollout/memory_tokens": "tokens in memory at the end of an episode",

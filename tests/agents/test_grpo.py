@@ -28,7 +28,7 @@ from agents.runs.config import PRESETS, TrainConfig
 from agents.runs.evaluation import REFERENCES
 from agents.runs.tracking import METRICS, Tracker
 from agents.trainer import Interrupted, Run, TrainingError
-from finemem_env.errors import ConfigError
+from finemem_env.errors import BackendError, ConfigError
 from finemem_env.inspect import RecordedTraces
 from tests.agents.forks import Group, launch, updates_of, wait_for
 
@@ -170,6 +170,14 @@ def test_the_table_holds_before_after_and_the_references(whole: Run) -> None:
         *REFERENCES,
     ]
     assert "normalised" in (whole.folder / "final.txt").read_text()
+
+
+def test_an_evaluation_without_the_reader_ends_the_run_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.learn.rollout.Rollout.graded", False)
+    with pytest.raises(BackendError, match=r"reader answered .* none of 1 episodes.*--resume"):
+        train(brief(), tmp_path)
 
 
 def test_a_curriculum_lengthens_training_episodes_and_survives_a_resume(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from agents.learn.rollout import Rollout
     from finemem_env.backends import Sampling as BackendSampling
     from finemem_env.backends.sampler import Sample, SampleOptions, TokenRows
-    from finemem_env.types import JudgeRequest
+    from finemem_env.types import JudgeRequest, ReadRequest
 
 ENV = "FineMem-AR-v0"
 ARGS: dict[str, Any] = {**PRESETS["cpu"]["env_args"], "num_chunks": 3}
@@ -139,6 +139,32 @@ def test_the_plain_environment_gives_the_rewards_of_continuations(local: list[Ro
                 following = branch
             elif rollout is local[first + 1]:
                 shared = following
+
+
+class _Away:
+    """A reader that gives no answers."""
+
+    version = "away/1"
+
+    def answer(self, requests: Sequence[ReadRequest]) -> list[Answer]:
+        return [Answer("", failed=True) for _ in requests]
+
+
+def test_an_episode_whose_reader_failed_has_no_score(
+    policy: Policy, rollouts: list[Rollout]
+) -> None:
+    env = make_rollout_env(ENV, {**ARGS, "reader": _Away()}, 1)
+    failed = roll_out(policy, env, [5], CUT, seed=1)
+    advantages = compute_advantages([one.rewards() for one in failed], Estimator())
+    every = [*rollouts, *failed]
+    both = means([rollout_sums(every) | reward_sums(every, advantages)])
+    expected = pytest.approx(np.mean([one.score for one in rollouts]))
+    assert both["rollout/score"] == expected
+    assert both["reward/global"] == expected
+    assert both["rollout/return"] == pytest.approx(np.mean([one.total for one in rollouts]))
+    alone = means([rollout_sums(failed, "eval") | reward_sums(failed, advantages)])
+    assert not {"eval/score", "eval/return", "reward/global"} & set(alone)
+    assert alone["eval/memory_tokens"] >= 0
 
 
 class _Judge:
