@@ -4,9 +4,9 @@ A method is a reward preset and a form of credit, and `state` where the rollouts
 from one memory (docs/credit.md). A cell is one training run; its best weights are
 then scored on held-out episodes of the training length and four times longer, beside skip and
 oracle on the same episodes. A cell that is done is never run again, and one that was interrupted
-goes on from its checkpoint. After every cell the folder gets `table.md` and `curves-TASK.svg` of
-all cells so far. With --shard I/N the cells of one part are trained alone, in a folder of its own
-or in one for all; --merge then makes the whole of what the parts gave.
+goes on from its checkpoint. After every cell the folder gets `table.md`, `curves-TASK.svg` and
+`scores-TASK.svg` of all cells so far. With --shard I/N the cells of one part are trained alone, in
+a folder of its own or in one for all; --merge then makes the whole of what the parts gave.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from statistics import fmean
 from typing import Any, get_args
 
 from agents.learn.advantages import Credit
-from agents.runs.ablation_report import mean_curves, table
+from agents.runs.ablation_report import final_scores, mean_curves, table
 from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig
 from agents.runs.curves import read_curve
 from agents.runs.load import load_run, read_config
 from agents.settings import Compare
-from baselines.tables.charts import curve_chart
+from baselines.tables.charts import bar_chart, curve_chart
 from baselines.tables.drawing import save
 from baselines.tables.results import Result
 from finemem_env.cli.frame import Parser, command, program, saving
@@ -297,6 +297,10 @@ def _write(folder: Path, results: Sequence[dict[str, Any]]) -> None:
     for task, curves in mean_curves(results).items():
         title = f"{task}: held-out score, mean over seeds with 95 % interval"
         save(curve_chart(curves, "update", title), folder / f"curves-{task}.svg")
+    for task, scores in final_scores(results).items():
+        title = f"{task}: score between skip and oracle, with 95 % interval"
+        lengths = ("as long as in training", f"{LONGER} x longer")
+        save(bar_chart(scores, lengths, title), folder / f"scores-{task}.svg")
 
 
 @command

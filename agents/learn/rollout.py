@@ -185,8 +185,7 @@ def roll_out(
         sampling: how replies are drawn.
         seed: of all draws.
         clock: collects the seconds of sampling, environment, and reader with judge.
-        draws: one seed per episode, from which engines draw its replies whatever the batch; None:
-            from `seed` and the episode's place.
+        draws: one seed per episode, which engines draw from; None: `seed` and its place.
         local_steps: k ≥ 1, for local re-rollouts; None plays whole episodes.
 
     Raises:

@@ -57,17 +57,33 @@ def table(records: Sequence[Record]) -> str:
 
 
 def mean_curves(records: Sequence[Record]) -> dict[str, dict[str, list[tuple[int, Estimate]]]]:
-    """Held-out score by update, mean and interval over the seeds, per task and method.
+    """Held-out score by update, mean and interval over the seeds, per task and method."""
+    return {
+        task: {name: mean_curve(record["curve"] for record in group) for name, group in own.items()}
+        for task, own in _methods(records).items()
+    }
 
-    A method is called by its reward alone where no other one of the task has this reward.
-    """
-    curves: dict[str, dict[str, list[tuple[int, Estimate]]]] = {}
+
+def final_scores(records: Sequence[Record]) -> dict[str, dict[str, list[Estimate]]]:
+    """What `table` has of the best weights at both lengths, per task and method."""
+    return {
+        task: {
+            name: [_estimate(normalised(group, length, "best")) for length in ("same", "longer")]
+            for name, group in own.items()
+        }
+        for task, own in _methods(records).items()
+    }
+
+
+def _methods(records: Sequence[Record]) -> dict[str, dict[str, list[Record]]]:
+    """The records by task and method, called by its reward where that is enough."""
     grouped = _grouped(records)
     rewards = Counter((task, reward) for task, reward, _ in grouped)
+    named: dict[str, dict[str, list[Record]]] = {}
     for (task, reward, credit), group in grouped.items():
         name = reward if rewards[task, reward] == 1 else f"{reward}, {credit}"
-        curves.setdefault(task, {})[name] = mean_curve(record["curve"] for record in group)
-    return curves
+        named.setdefault(task, {})[name] = group
+    return named
 
 
 def normalised(group: Sequence[Record], length: str, player: str) -> Floats:
@@ -135,5 +151,8 @@ def _memory(group: Sequence[Record]) -> float:
 
 
 def _with_interval(values: Floats) -> str:
-    low, high = interval(values)
-    return f"{values.mean():.3f} ({low:.3f}-{high:.3f})"
+    return str(_estimate(values))
+
+
+def _estimate(values: Floats) -> Estimate:
+    return Estimate(float(values.mean()), *interval(values))

@@ -30,21 +30,33 @@ ANSWER. It is read as well, with None in their place, and written as it was. `ch
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, cast, get_args
 
 from finemem_env.errors import DataError
 from finemem_env.fields import Fields, parse_json
 from finemem_env.media import encoded, raw_media
+from finemem_env.trace.values import (
+    each,
+    is_citation,
+    is_credit,
+    is_evidence,
+    is_reply,
+    is_score,
+    need,
+    numbers,
+    optional,
+    plain,
+    terms,
+    texts,
+)
 from finemem_env.types import Competency, Evidence, Medium, OperationResult, RejectReason
 
 TRACE_SCHEMA = "finemem-trace/2"
 _FIRST_SCHEMA = "finemem-trace/1"
 _SECOND_ANSWER = ("type", "metric", "evidence", "credit", "query", "asked_after", "left_out")
-_T = TypeVar("_T")
-_MOST = 1e300  # of a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,28 +234,28 @@ def parse_trace(record: object, where: str = "trace") -> Trace:
         DataError: the object breaks the schema.
     """
     found = Fields(record, where, _keys(Trace))
-    schema = _need(found, "schema", str)
+    schema = need(found, "schema", str)
     if schema not in (TRACE_SCHEMA, _FIRST_SCHEMA):
         raise found.error("schema", f"{TRACE_SCHEMA!r} or {_FIRST_SCHEMA!r}")
     first = schema == _FIRST_SCHEMA
     trace = Trace(
-        agent=_need(found, "agent", str),
-        episode=_need(found, "episode", int),
-        seed=_need(found, "seed", int),
-        env=_plain(found, "env"),
+        agent=need(found, "agent", str),
+        episode=need(found, "episode", int),
+        seed=need(found, "seed", int),
+        env=plain(found, "env"),
         episode_id=found.text("episode_id"),
         competency=cast(Competency, found.option("competency", get_args(Competency))),
         source=found.text("source"),
-        settings=_plain(found, "settings"),
-        versions=_texts(found, "versions"),
+        settings=plain(found, "settings"),
+        versions=texts(found, "versions"),
         steps=tuple(_step(one, first) for one in found.children("steps", _keys(TraceStep))),
         answers=_answers(found, first),
-        step_rewards=_numbers(found, "step_rewards"),
+        step_rewards=numbers(found, "step_rewards"),
         step_valid=tuple(map(bool, found.items("step_valid"))),
-        evidence_credit=_numbers(found, "evidence_credit"),
-        memory_tokens=_need(found, "memory_tokens", int),
-        input_tokens=_need(found, "input_tokens", int),
-        memory_budget=_optional(found, "memory_budget", int),
+        evidence_credit=numbers(found, "evidence_credit"),
+        memory_tokens=need(found, "memory_tokens", int),
+        input_tokens=need(found, "input_tokens", int),
+        memory_budget=optional(found, "memory_budget", int),
         schema=schema,
     )
     for name in ("step_rewards", "step_valid", "evidence_credit"):
@@ -254,15 +266,15 @@ def parse_trace(record: object, where: str = "trace") -> Trace:
 
 def _step(found: Fields, first: bool) -> TraceStep:
     return TraceStep(
-        action=_need(found, "action", str),
+        action=need(found, "action", str),
         operations=tuple(_operation(found, entry) for entry in found.items("operations")),
-        reward=_need(found, "reward", float),
-        terms=_terms(found, "terms"),
+        reward=need(found, "reward", float),
+        terms=terms(found, "terms"),
         answers=_answers(found, first),
         judged=_judged(found),
-        memory_tokens=None if first else _need(found, "memory_tokens", int),
-        chunk=_optional(found, "chunk", str),
-        time=_optional(found, "time", str),
+        memory_tokens=None if first else need(found, "memory_tokens", int),
+        chunk=optional(found, "chunk", str),
+        time=optional(found, "time", str),
         media=_media(found),
     )
 
@@ -284,36 +296,36 @@ def _answer(found: Fields, first: bool) -> TraceAnswer:
         id=found.text("id"),
         question=found.text("question"),
         golds=found.texts("golds"),
-        prediction=_need(found, "prediction", str),
-        score=_need(found, "score", float),
-        shown=tuple(_each(found, "shown", lambda item_id: type(item_id) is int, "item ids")),
-        used=tuple((i, s) for i, s in _each(found, "used", _is_citation, "[item, sentence] pairs")),
-        failed=_need(found, "failed", bool),
-        tokens=_need(found, "tokens", int),
-        without=tuple(_each(found, "without", _is_score, "numbers or null")),
+        prediction=need(found, "prediction", str),
+        score=need(found, "score", float),
+        shown=tuple(each(found, "shown", lambda item_id: type(item_id) is int, "item ids")),
+        used=tuple((i, s) for i, s in each(found, "used", is_citation, "[item, sentence] pairs")),
+        failed=need(found, "failed", bool),
+        tokens=need(found, "tokens", int),
+        without=tuple(each(found, "without", is_score, "numbers or null")),
     )
     return answer if first else _second(found, answer)
 
 
 def _second(found: Fields, answer: TraceAnswer) -> TraceAnswer:
     """The answer with what the first version lacks."""
-    evidence = _each(found, "evidence", _is_evidence, "[chunk, sentence or null] pairs")
-    credit = _each(found, "credit", _is_credit, "[step, part] pairs")
+    evidence = each(found, "evidence", is_evidence, "[chunk, sentence or null] pairs")
+    credit = each(found, "credit", is_credit, "[step, part] pairs")
     return replace(
         answer,
-        type=_need(found, "type", str),
-        metric=_need(found, "metric", str),
+        type=need(found, "type", str),
+        metric=need(found, "metric", str),
         evidence=tuple(Evidence(chunk, sentence) for chunk, sentence in evidence),
         credit=tuple((step, float(part)) for step, part in credit),
-        query=_need(found, "query", str),
-        asked_after=_optional(found, "asked_after", int),
-        left_out=tuple(_each(found, "left_out", _is_reply, "texts or null", [])),
+        query=need(found, "query", str),
+        asked_after=optional(found, "asked_after", int),
+        left_out=tuple(each(found, "left_out", is_reply, "texts or null", [])),
     )
 
 
 def _judged(found: Fields) -> dict[str, str | None]:
     replies = found.mapping("judged")
-    if not all(map(_is_reply, replies.values())):
+    if not all(map(is_reply, replies.values())):
         raise found.error("judged", "an object of texts or null")
     return cast("dict[str, str | None]", replies)
 
@@ -336,91 +348,3 @@ def _operation(found: Fields, entry: object) -> OperationResult:
 
 def _keys(record: type) -> list[str]:
     return [item.name for item in fields(record)]
-
-
-def _need(found: Fields, key: str, kind: type[_T]) -> _T:
-    """The value of a key that must be there; an int will do where a float is expected."""
-    value = found.get(key)
-    if kind is float and _is_number(value):
-        value = float(cast(float, value))
-    if type(value) is not kind or (kind is float and not _is_number(value)):
-        raise found.error(key, f"a value of type {kind.__name__}")
-    return value
-
-
-def _optional(found: Fields, key: str, kind: type[_T]) -> _T | None:
-    """The value of a key, None where there is none."""
-    return None if found.get(key) is None else _need(found, key, kind)
-
-
-def _each(
-    found: Fields,
-    key: str,
-    fits: Callable[[Any], bool],
-    expected: str,
-    default: list[object] | None = None,
-) -> list[Any]:
-    values = found.items(key, default)
-    if not all(map(fits, values)):
-        raise found.error(key, f"a list of {expected}")
-    return values
-
-
-def _numbers(found: Fields, key: str) -> tuple[float, ...]:
-    return tuple(map(float, _each(found, key, _is_number, "numbers")))
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and -_MOST < cast(float, value) < _MOST
-
-
-def _is_plain(value: object) -> bool:
-    """Whether what JSON text was read from can be written as JSON again: no NaN is in it."""
-    try:
-        json.dumps(value, allow_nan=False)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _plain(found: Fields, key: str) -> dict[str, object]:
-    value = found.mapping(key)
-    if not _is_plain(value):
-        raise found.error(key, "an object of finite numbers, nested less deep")
-    return value
-
-
-def _texts(found: Fields, key: str) -> dict[str, str]:
-    value = found.mapping(key)
-    if not all(isinstance(text, str) for text in value.values()):
-        raise found.error(key, "an object of texts")
-    return cast("dict[str, str]", value)
-
-
-def _terms(found: Fields, key: str) -> dict[str, float]:
-    value = found.mapping(key)
-    if not all(map(_is_number, value.values())):
-        raise found.error(key, "an object of numbers")
-    return cast("dict[str, float]", value)
-
-
-def _is_citation(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and type(value[0]) is int
-
-
-def _is_score(value: object) -> bool:
-    return value is None or _is_number(value)
-
-
-def _is_reply(value: object) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _is_evidence(value: object) -> bool:
-    return isinstance(value, list) and list(map(type, value)) in ([int, str], [int, type(None)])
-
-
-def _is_credit(value: object) -> bool:
-    if not isinstance(value, list) or len(value) != 2:
-        return False
-    return type(value[0]) is int and _is_number(value[1])

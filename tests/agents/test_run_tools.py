@@ -175,7 +175,7 @@ def test_shards_of_an_ablation_are_put_together(
     assert study("merged", "--merge", one, two) == 0
     assert capsys.readouterr().out == printed
     files = [path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*.*")]
-    assert len(files) == 10
+    assert len(files) == 11
     for file in files:
         assert (tmp_path / "merged" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     for name, more, said in (

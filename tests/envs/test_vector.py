@@ -12,6 +12,7 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
 import finemem_env
+from finemem_env.registration import make_vector_env
 from finemem_env.spaces import TextSpace
 from finemem_env.testing import canonical
 from tests.envs.policies import policy_actions
@@ -188,3 +189,32 @@ def test_text_space_samples_are_mostly_operations_and_seeded() -> None:
     assert all(sample in first for sample in samples)
     with pytest.raises(ValueError, match="no mask"):
         first.sample(mask=(None, None))
+
+
+def _laid_out(info: dict[str, Any]) -> list[Any]:
+    """A batch of infos with the order of its keys and the types of its arrays."""
+    return [
+        (key, _laid_out(part) if isinstance(part, dict) else (str(part.dtype), part.tolist()))
+        for key, part in info.items()
+    ]
+
+
+@pytest.mark.parametrize("mode", ["same_step", "next_step"])
+def test_infos_are_batched_as_gymnasium_does(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    env: Any = make_vector_env(ENV_ID, num_envs=2, num_chunks=2, autoreset_mode=mode)
+
+    def theirs(infos: dict[int, dict[str, Any]], size: int) -> dict[str, Any]:
+        batched: dict[str, Any] = {}
+        for number, info in infos.items():
+            batched = env._add_info(batched, info, number)
+        return batched
+
+    def play() -> list[list[Any]]:
+        told = [env.reset(seed=[3, 4])[1]]
+        told.append(env.reset(options={"reset_mask": np.array([False, True])})[1])
+        told += [env.step(("[]", '[{"op": "SKIP"}]'))[-1] for _ in range(4)]
+        return list(map(_laid_out, told))
+
+    ours = play()
+    monkeypatch.setattr("finemem_env.vector._batched", theirs)
+    assert play() == ours

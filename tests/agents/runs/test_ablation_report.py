@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.runs.ablation_report import interval, mean_curves, normalised, table, updates_to
+from agents.runs.ablation_report import (
+    final_scores,
+    interval,
+    mean_curves,
+    normalised,
+    table,
+    updates_to,
+)
 
 
 def record(reward: str, seed: int, curve: list[tuple[int, float]], best: float) -> dict[str, Any]:
@@ -87,3 +94,9 @@ def test_two_methods_of_one_reward_are_told_apart_in_the_curves() -> None:
         "fine-mem",
         "outcome, return, state",
     ]
+
+
+def test_final_scores_are_those_of_the_table() -> None:
+    scores = final_scores(RECORDS)["few"]
+    assert list(map(str, scores["outcome"])) == ["0.500 (0.500-0.500)"] * 2
+    assert scores["fine-mem"][0].value == pytest.approx(1.0)
