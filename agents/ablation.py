@@ -79,7 +79,7 @@ TASKS: dict[str, dict[str, Any]] = {
 _TASKS_HELP = (
     "short: 6 chunks of the cpu preset; few: 10 chunks, 3 final questions in training, a tight "
     "budget; long: the same with 20 chunks; misaligned: as long, and chunk questions ask what no "
-    "final question does (default: long)"
+    "final question does (default: few)"
 )
 # Evaluations ask about everything, and often: the curves tell how many updates a method needs.
 _ASK_ALL = {"difficulty": {**CPU_ENV_ARGS["difficulty"], "questions": 0}}
@@ -366,7 +366,7 @@ def _parser() -> Parser:
     add(
         "--tasks",
         nargs="+",
-        default=["long"],
+        default=["few"],
         choices=list(TASKS),
         help=_TASKS_HELP,
     )

@@ -179,7 +179,7 @@ def test_shards_of_an_ablation_are_put_together(
     for file in files:
         assert (tmp_path / "merged" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     for name, more, said in (
-        ("new", ["--merge", one], "2 of 4 cells are missing, the first long-"),
+        ("new", ["--merge", one], "2 of 4 cells are missing, the first few-"),
         ("new", ["--merge", one, two, str(tmp_path / "whole")], "is there twice"),
         ("new", ["--merge", one, two, "--set", '{"lr": 1.0}'], "with other settings"),
         ("new", ["--merge", one, two, "--episodes", "3"], "with other settings"),
