@@ -109,7 +109,7 @@ LONG = 200_000
 
 def test_words_of_an_agent_are_stemmed_once() -> None:
     for word in ("\u05d4" * LONG + "1", "\u0627\u0644" * LONG + "1", "\u0434\u0301" * LONG + "_"):
-        assert stem.__wrapped__(word) == word
+        assert stem(word) == word
     assert stem("\u05e9\u05d1\u05d1\u05d9\u05ea\u05d9") == stem("\u05d1\u05d9\u05ea\u05d9")
     assert stem("\u0648\u0627\u0644\u0643\u062a\u0627\u0628") == "\u0643\u062a\u0627\u0628"
 

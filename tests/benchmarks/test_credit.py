@@ -162,6 +162,7 @@ def test_summary_by_hand() -> None:
 
 def test_local_re_rollouts_are_compared_seed_by_seed() -> None:
     """FAST is there after 10 updates, LATE never: its end is .7, and .9 of the best mean .82."""
+    scores: dict[tuple[Form, int], list[tuple[int, float]]]
     scores = {("return", 0): LATE, ("return, local 2", 0): FAST}
     scores |= {("return", 1): FAST, ("return, local 2", 1): FAST}
     scores |= {("return", 2): FAST, ("return, local 2", 2): LATE, ("return, local 2", 3): FAST}
