@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> str:
     run(RunConfig(env_args=SMALL, agents=agents, episodes=1, budgets=("0.6",)), folder / "run")
     write_submission(folder / "run", folder / "s.json")
     return (folder / "s.json").read_text()
+
+
+def edited(record: str, where: Sequence[str | int], value: object) -> dict[str, Any]:
+    """The record with another value at the end of this path."""
+    changed: dict[str, Any] = json.loads(record)
+    place: Any = changed
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = value
+    return changed
 
 
 def verified(record: dict[str, Any], folder: Path) -> int:
@@ -64,11 +75,7 @@ def test_every_number_is_held_to_the_actions(
     value: object,
     said: str,
 ) -> None:
-    changed = json.loads(record)
-    place = changed
-    for key in where[:-1]:
-        place = place[key]
-    place[where[-1]] = value
+    changed = edited(record, where, value)
     assert verified(changed, tmp_path) == 1
     assert said in capsys.readouterr().out
 
@@ -169,11 +176,7 @@ def test_what_cannot_be_read_is_one_line(
     value: object,
     said: str,
 ) -> None:
-    changed = json.loads(record)
-    place = changed
-    for key in where[:-1]:
-        place = place[key]
-    place[where[-1]] = value
+    changed = edited(record, where, value)
     assert verified(changed, tmp_path) == 2
     error = capsys.readouterr().err
     assert said in error

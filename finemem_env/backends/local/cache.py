@@ -18,15 +18,43 @@ from transformers.cache_utils import Cache, DynamicLayer
 from finemem_env.backends.local.causal_lm import new_cache
 
 
-class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values (B, heads, capacity, d) of one layer, written in place up to `length`."""
+class _WrittenLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Keys and values (B, heads, capacity, d) of one layer, which are written in place."""
 
-    def __init__(self, keys: Tensor, values: Tensor, spare: int) -> None:
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self.length = keys.shape[-2]
-        self.all_keys, self.all_values = _with_room(keys, spare), _with_room(values, spare)
+        self.all_keys, self.all_values = keys, values
         self._show()
+
+    @property
+    def shown(self) -> int:
+        """Positions that a pass is shown."""
+        raise NotImplementedError
+
+    def select(self, rows: Tensor) -> None:
+        """Keep the batch rows `rows`."""
+        self.all_keys = self.all_keys.index_select(0, rows)
+        self.all_values = self.all_values.index_select(0, rows)
+        self._show()
+
+    def _show(self) -> tuple[Tensor, Tensor]:
+        self.keys = self.all_keys[:, :, : self.shown]
+        self.values = self.all_values[:, :, : self.shown]
+        return self.keys, self.values
+
+
+class FixedLayer(_WrittenLayer):  # type: ignore[no-untyped-call]
+    """Written one after the other, up to `length`."""
+
+    def __init__(self, keys: Tensor, values: Tensor, spare: int) -> None:
+        self.length = keys.shape[-2]
+        super().__init__(_with_room(keys, spare), _with_room(values, spare))
+
+    @property
+    def shown(self) -> int:
+        """All that is written."""
+        return self.length
 
     def update(
         self,
@@ -42,17 +70,6 @@ class FixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.length = end
         return self._show()
 
-    def select(self, rows: Tensor) -> None:
-        """Keep the batch rows `rows`."""
-        self.all_keys = self.all_keys.index_select(0, rows)
-        self.all_values = self.all_values.index_select(0, rows)
-        self._show()
-
-    def _show(self) -> tuple[Tensor, Tensor]:
-        self.keys = self.all_keys[:, :, : self.length]
-        self.values = self.all_values[:, :, : self.length]
-        return self.keys, self.values
-
 
 @dataclass(slots=True)
 class Place:
@@ -67,17 +84,20 @@ class Place:
     capacity: int
 
 
-class _PackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values (B, heads, capacity, d), every row written at a place of its own."""
+class _PackedLayer(_WrittenLayer):  # type: ignore[no-untyped-call]
+    """Every row is written at a place of its own."""
 
     def __init__(self, layers: Sequence[Any], place: Place) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        first = layers[0].keys
-        self.dtype, self.device, self.is_initialized = first.dtype, first.device, True
         self.place = place
-        self.all_keys = _one_below_the_other([layer.keys for layer in layers], place.capacity)
-        self.all_values = _one_below_the_other([layer.values for layer in layers], place.capacity)
-        self._show()
+        super().__init__(
+            _one_below_the_other([layer.keys for layer in layers], place.capacity),
+            _one_below_the_other([layer.values for layer in layers], place.capacity),
+        )
+
+    @property
+    def shown(self) -> int:
+        """As far as the place says."""
+        return self.place.width
 
     def update(
         self,
@@ -95,17 +115,6 @@ class _PackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     def get_seq_length(self) -> int:
         """What a pass is shown beside its own token."""
         return self.place.width - 1
-
-    def select(self, rows: Tensor) -> None:
-        """Keep the batch rows `rows`."""
-        self.all_keys = self.all_keys.index_select(0, rows)
-        self.all_values = self.all_values.index_select(0, rows)
-        self._show()
-
-    def _show(self) -> tuple[Tensor, Tensor]:
-        self.keys = self.all_keys[:, :, : self.place.width]
-        self.values = self.all_values[:, :, : self.place.width]
-        return self.keys, self.values
 
 
 class _RecordingLayer(DynamicLayer):  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ index give other numbers and no error.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,28 +87,23 @@ def _tried(model: Any) -> Abilities:  # noqa: ANN401
     full_mask = (
         plain
         and model.config._attn_implementation == "sdpa"
-        and _works(model, prompts, _ALONE, full_mask=True)
+        and _works(lambda: _right(model, prompts, _ALONE, full_mask=True))
     )
     share = (
         plain
         and bool(known_inputs(model.base_model, position_ids=None))
         and not any(getattr(model.config, name, None) for name in _WINDOWS)
-        and _works(model, prompts, _SHARED, full_mask=full_mask)
+        and _works(lambda: _right(model, prompts, _SHARED, full_mask=full_mask))
     )
-    refill = share and _works(model, prompts, _SHARED, full_mask=full_mask, refill=True)
+    refill = share and _works(
+        lambda: _right(model, prompts, _SHARED, full_mask=full_mask, refill=True)
+    )
     return Abilities(share, full_mask, refill)
 
 
-def _works(
-    model: Any,  # noqa: ANN401
-    prompts: list[list[int]],
-    units: Sequence[Unit],
-    *,
-    full_mask: bool,
-    refill: bool = False,
-) -> bool:
+def _works(check: Callable[[], bool]) -> bool:
     try:
-        return _right(model, prompts, units, full_mask=full_mask, refill=refill)
+        return check()
     except FAULTS:
         return False
 
