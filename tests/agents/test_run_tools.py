@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -230,7 +231,11 @@ def test_an_ablation_goes_on_cell_by_cell(
     assert ablation.main([*arguments, "--methods", "outcome/return"]) == 0
     cell = tmp_path / "few-outcome-return-0" / "cell.json"
     first = cell.stat().st_mtime_ns
+    played = Mock(wraps=evaluation.play_references)
+    monkeypatch.setattr(evaluation, "play_references", played)
     assert ablation.main([*arguments, "--methods", "outcome/return", "fine-mem"]) == 0
+    # They are those of the first cell.
+    assert [call.kwargs["agents"] for call in played.call_args_list] == [[], []]
     assert cell.stat().st_mtime_ns == first
     record = json.loads(cell.read_text())
     assert [update for update, _ in record["curve"]] == [0, 1]

@@ -240,10 +240,12 @@ def test_copies_of_copies_go_their_own_ways(variant: str) -> None:
         gone = [(n, holds[which].pop(n)) for n in list(holds[which])[: turn % 3]]
         holds[which][turn] = texts[turn]
         indices[which].update(gone, [(turn, texts[turn])])
+        if turn % 4 < 3:  # several edits, and copies, between two questions
+            continue
         for index, held in zip(indices, holds, strict=True):
             fresh = BM25(variant)
             fresh.update((), list(held.items()))
-            assert index.scores("cat word3 ran1") == pytest.approx(fresh.scores("cat word3 ran1"))
+            assert index.scores("dog word3 ran1") == pytest.approx(fresh.scores("dog word3 ran1"))
             assert index.search("dog ran2", 3) == fresh.search("dog ran2", 3)
 
 
