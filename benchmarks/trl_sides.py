@@ -89,8 +89,19 @@ def _peak(task: UpdateTask) -> int:
     return torch.cuda.max_memory_allocated()
 
 
+_marks: list[int] = []
+
+
 def _resident() -> int:
-    """Most bytes of this process in memory so far."""
+    """Most bytes of this process in memory so far: the highest of the marks that were read.
+
+    The kernel adds its counters up roughly, so a later mark can be a little lower.
+    """
+    _marks.append(_mark())
+    return max(_marks)
+
+
+def _mark() -> int:
     with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii") as status:
         # Linux lets a child's ru_maxrss start at what its parent held.
         for line in status:

@@ -134,7 +134,7 @@ def test_a_fault_that_stays_is_a_failure_record_within_the_deadline(
         attempts = len(proxy.seen)
     assert (reply.text, reply.failure) == ("", failure)
     assert "attempt" in reply.detail
-    assert took < 3
+    assert took < 8  # an attempt that nothing ends waits for its 10 seconds
     assert attempts >= 2
 
 

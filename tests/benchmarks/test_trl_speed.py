@@ -77,6 +77,16 @@ def test_a_side_does_the_updates_that_it_is_told_to(
         assert one["peak"] >= imports["imports"] > 0
 
 
+def test_a_mark_of_the_kernel_that_falls_back_does_not_lower_the_peak(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    marks = iter([841_891_840, 841_846_784, 841_900_000])
+    monkeypatch.setattr(trl_sides, "_marks", [])
+    monkeypatch.setattr(trl_sides, "_mark", lambda: next(marks))
+    peaks = [trl_sides._peak(SMALL) for _ in range(3)]
+    assert peaks == [841_891_840, 841_891_840, 841_900_000]
+
+
 # What a side says, without doing it: the updates of the order, twice the task's rows as seconds.
 TOLD = """
 import json, sys
