@@ -26,7 +26,7 @@ from finemem_env.text.function_words import STOP
 from finemem_env.text.search_terms import TERMS, placed_terms, search_terms
 from finemem_env.text.unicode_tables import SYLLABLES, UNSPACED
 
-_SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})[.):]\s", re.IGNORECASE)
+_SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})(?:[.):]\s|[、．：）])", re.IGNORECASE)
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?(?!\d)")
 _NAME = re.compile(r"\s[\"'“‘„«(\[]*([^\W\d_a-z]\w+)")
 # Chinese and Japanese write a dot within a foreign name: the letters beside it belong to the name.
