@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from finemem_env.text.cache import TextCache
 from finemem_env.text.folding import fold
-from finemem_env.text.primitives import normalise, split_words, words
+from finemem_env.text.primitives import joined_words, normalise, split_words, words
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
 SYLLABLE, LETTER = 0.5, 0.3  # a letter of a script without spaces, as a share of a word
@@ -80,9 +80,7 @@ TERMS: TextCache[tuple[str, ...]] = TextCache(lambda text: tuple(search_terms(te
 
 def sentence_key(sentence: str) -> str:
     """What makes two sentences the same for provenance: their words, punctuation and case aside."""
-    # What is compared is searched as well, and ASCII words are search terms.
-    found = TERMS[sentence] if sentence.isascii() else words(sentence)
-    return " ".join(found) or normalise(sentence)
+    return joined_words(sentence) or normalise(sentence)
 
 
 def placed_terms(text: str) -> list[tuple[str, float]]:
