@@ -77,16 +77,11 @@ class Candidate:
 
 
 class Hints(NamedTuple):
-    """Stems of a sentence that may be what a question asks for."""
+    """Stems of a sentence that may be what a question asks for, by the `Kind` of what is asked."""
 
     name: tuple[str, ...]
     date: tuple[str, ...]
     number: tuple[str, ...]
-
-    def of(self, kind: Kind) -> tuple[str, ...]:
-        """Those of one kind."""
-        found: tuple[str, ...] = getattr(self, kind)
-        return found
 
 
 class Query(NamedTuple):

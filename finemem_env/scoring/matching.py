@@ -102,6 +102,8 @@ def form(text: str) -> Form:
 
 def without_articles(tokens: tuple[str, ...]) -> tuple[str, ...]:
     """The tokens but for articles before the last one."""
+    if _ARTICLES.isdisjoint(tokens):
+        return tokens
     return (*(token for token in tokens[:-1] if token not in _ARTICLES), *tokens[-1:])
 
 

@@ -28,6 +28,8 @@ _KINDS = bytes(
 )
 _PARTED = bytes(c if kind == 97 else 32 for c, kind in enumerate(_KINDS))
 _FOLDED = _PARTED.lower()
+# Of ASCII, what `normalise` drops or makes a space: a text without them is normal but for case.
+_UNSEEN = bytes([*range(32), 127])
 
 # A labelled example is one line: "<text> label: <label>", or "<text> -> <label>" (also =>, →).
 _LABEL = re.compile(r"\b(?:label|category)\s?[:=]|->|=>|→", re.IGNORECASE)
@@ -63,6 +65,16 @@ def words(text: str) -> list[str]:
     if text.isascii():
         return text.encode().translate(_FOLDED, CONTROLS).decode().split()
     return split_words(fold(text))
+
+
+def joined_words(text: str) -> str:
+    """The words of a text in one string, with a space between them."""
+    if not text.isascii():
+        return " ".join(words(text))
+    joined = text.encode().translate(_FOLDED, CONTROLS).decode()
+    while "  " in joined:
+        joined = joined.replace("  ", " ")
+    return joined.strip(" ")
 
 
 def split_words(folded: str) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from finemem_env.text.cache import TextCache
 from finemem_env.text.folding import fold
 from finemem_env.text.lookalikes import as_seen
-from finemem_env.text.primitives import normalise, split_words, words
+from finemem_env.text.primitives import joined_words, normalise, split_words, words
 from finemem_env.text.spellings import exchanged
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
@@ -52,10 +52,8 @@ def sentence_key(sentence: str) -> str:
 
     Letters of other scripts that look Latin are those, and what shows nothing does not count.
     """
-    sentence = as_seen(sentence)
-    # What is compared is searched as well, and ASCII words are search terms.
-    found = TERMS[sentence] if sentence.isascii() else words(sentence)
-    return " ".join(found) or normalise(sentence)
+    seen = as_seen(sentence)
+    return joined_words(seen) or normalise(seen)
 
 
 def placed_terms(text: str) -> list[tuple[str, float]]:

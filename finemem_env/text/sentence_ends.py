@@ -75,6 +75,8 @@ def sentence_ends(line: str) -> Iterator[tuple[int, int]]:
     Takes linear time. NFC and NFD of a line end alike.
     """
     if line.isascii():
+        if not ("." in line or "!" in line or "?" in line):
+            return
         ends, danda = _END_ASCII, False
     else:
         ends, danda = _END, "।" in line or "॥" in line
