@@ -28,6 +28,7 @@ from finemem_env.scoring.matching import Form, contains, equal, form, strip_reas
 from finemem_env.scoring.rouge import common_subsequence, harmonic
 from finemem_env.text import normalise
 from finemem_env.text.function_words import STOP
+from finemem_env.text.unicode_tables import MARKED
 from finemem_env.types import JudgeRequest, Question
 
 _CLOSED = frozenset(("yes", "no", "noanswer"))
@@ -39,7 +40,7 @@ _TEXT_COMMAND = re.compile(r"\\text\s*\{([^{}]*)\}")
 _LABEL_PREFIX = re.compile(
     r"^(?:final\s+)?(?:answer|label|category)\s*(?:is|:|=)\s*", re.IGNORECASE
 )
-_HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
+_HYPHEN = re.compile(rf"(?<=[\w{MARKED}])-(?=\w)")
 _UNRELATED = 0.08  # F1 of content words that a list of names from a story has with a summary
 
 

@@ -77,6 +77,10 @@ _NASAL = "|".join(
 _TWICE = {"เเ": "แ", "ເເ": "ແ"}
 _ONE = re.compile(f"[{''.join(map(chr, _LETTERS))}]")
 _SEVERAL = re.compile(f"{_STRESS}|{_TONE}|{_NASAL}|{'|'.join(_TWICE)}")
+# Prefixes and suffixes that Hebrew, Arabic, Amharic and languages of India write onto a number.
+_JOINED = "\u0590-\u06ff\u0900-\u0dff\u1200-\u137f"
+_AFFIXED = re.compile(f"[{_JOINED}]")
+_NUMBER = re.compile(f"(?<=[0-9])(?=[{_JOINED}])|(?<=[{_JOINED}])(?=[0-9])")
 # One of these is in everything that `_SEVERAL` matches, and one class is searched fast.
 _HINT = re.compile("[\u0300\u0301àáảãạèéẻẽẹỳýỷỹỵ\u094d\u0acdเເ]")
 
@@ -88,10 +92,12 @@ def exchanged(folded: str) -> str:
     Hebrew; digits, decimal and thousands marks; stress of Russian words; marks in Armenian words;
     tones of Vietnamese; nasals, their signs and dots of Hindi; the apostrophes of Ukrainian, Uzbek,
     Hawaiian and Hebrew; both encodings of final consonants in Malayalam; Amharic letters of one
-    sound.
+    sound. Numbers stand apart from what such languages write onto them ("1974లో").
     """
     if _ONE.search(folded):
         folded = folded.translate(_LETTERS)
+    if _AFFIXED.search(folded):
+        folded = _NUMBER.sub(" ", folded)
     return _SEVERAL.sub(_single, folded) if _HINT.search(folded) else folded
 
 

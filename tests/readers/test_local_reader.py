@@ -418,6 +418,18 @@ def test_yes_or_no_answers_questions_that_ask_for_it(question: str) -> None:
     assert read("Mara won what in Osta?", "In Osta Mara won, yes.").text == "In Osta Mara won, yes."
 
 
+@pytest.mark.parametrize("shape", ["NFC", "NFD"])
+def test_a_name_with_marks_of_its_own_is_a_subject(shape: Literal["NFC", "NFD"]) -> None:
+    told = unicodedata.normalize("NFC", "Orúkọ ológbò Ìọ́nù ni Kẹ́lì.")
+    question = unicodedata.normalize(shape, "Kí ni orúkọ ológbò Ìọ́nù?")
+    assert read(question, unicodedata.normalize(shape, told)).text == told
+
+
+def test_a_number_belongs_to_the_text_without_spaces_before_it() -> None:
+    told = "แมวของไอออนชื่อเคล โดวาเกิดเมื่อปี 1974"
+    assert "1974" in read("โดวาเกิดเมื่อไหร่", told).text
+
+
 def test_the_largest_serial_number_holds_in_any_script() -> None:
     listed = "马拉的家乡是奥斯塔。", "马拉的家乡是雷韦。"
     for old, new in (listed, listed[::-1]):

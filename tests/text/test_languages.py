@@ -185,6 +185,11 @@ def test_full_stops_end_sentences_of_india_behind_short_verbs(sentences: tuple[s
         ("൧൭", "17"),
         ("១៧", "17"),
         ("၁၇", "17"),
+        ("1974లో జన్మించాడు", "1974"),
+        ("१९७४में", "1974"),
+        ("سنة 1974م", "1974"),
+        ("ב1974", "1974"),
+        ("በ1974", "1974"),
     ],
 )
 def test_spellings_that_are_exchanged_answer_alike(prediction: str, gold: str) -> None:
