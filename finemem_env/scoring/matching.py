@@ -20,6 +20,7 @@ from finemem_env.text.spellings import exchanged
 from finemem_env.text.unicode_tables import MARK
 
 _ARTICLES = frozenset(("a", "an", "the"))
+_PARTED = re.compile(r"\d[.,]\d")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # What much of the world writes: "1 300" with a space that breaks no line, "1.300.000", "312,5".
 _SPACES = re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))")
@@ -78,7 +79,7 @@ def _tokens(text: str) -> list[str]:
     """Tokens of an NFKC case-folded text; each step is skipped where its mark does not occur."""
     if "'" in text or "’" in text:
         text = _APOSTROPHE.sub("", _POSSESSIVE.sub("", text))
-    if "," in text or "." in text:
+    if _PARTED.search(text):
         text = _POINTS.sub(lambda match: match[0].replace(".", ""), text)
         text = _COMMA.sub(r"\1.", _THOUSANDS.sub("", text))
     if "." not in text:
