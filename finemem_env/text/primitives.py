@@ -10,6 +10,7 @@ import re
 
 from finemem_env.text.cache import TextCache
 from finemem_env.text.folding import CONTROLS, fold, nfc
+from finemem_env.text.lookalikes import SEPARATORS
 from finemem_env.text.sentence_ends import sentence_ends
 from finemem_env.text.unicode_tables import CJK, MARK, SYLLABLES, UNSPACED
 
@@ -34,6 +35,8 @@ _UNSEEN = bytes([*range(32), 127])
 _LABEL = re.compile(r"\b(?:label|category)\s?[:=]|->|=>|→", re.IGNORECASE)
 _PREFIX = re.compile(r"(?:example|sample|text|input)\s?:", re.IGNORECASE)
 _LABEL_WORDS = 6  # a longer right-hand side is prose that happens to hold an arrow
+
+_LINE_ENDS = re.compile("\r\n|[\n\r\v\f\u2028\u2029]")  # that can be seen
 
 # "12. Hey Jude was performed by …": a serial number belongs to the sentence that it numbers.
 _SERIAL = re.compile(r"\(?\d+\.")
@@ -116,7 +119,8 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 def _split(text: str) -> tuple[str, ...]:
     sentences: list[str] = []
-    for line in map(str.strip, text.splitlines()):
+    lines = _LINE_ENDS.split(text) if SEPARATORS.search(text) else text.splitlines()
+    for line in map(str.strip, lines):
         if not line:
             continue
         if parse_example(line):
