@@ -43,6 +43,7 @@ from agents.runs.metrics import means, reward_sums, rollout_sums, time_sums
 from agents.runs.samples import histograms, joined, sample
 from agents.runs.source import RolloutSource, sampling_of
 from agents.runs.tracking import Tracker
+from agents.runs.unreached import write_unreached
 from baselines.tables.summary import render_table, summarise
 from finemem_env.disk import write_whole
 from finemem_env.errors import BackendError, ConfigError, FineMemError
@@ -137,6 +138,7 @@ class Run:
             text = json.dumps(config.as_dict(), indent=2)
             write_whole(folder / "config.json", text + "\n")
             write_whole(folder / "environment.json", json.dumps(resolved, indent=2) + "\n")
+            write_unreached(config, folder)
             first = position.update if last is not None else -1
             tracker = Tracker(folder, config.as_dict(), first=first, wandb=config.run.track)
         return cls(
