@@ -28,6 +28,7 @@ from agents.runs.ablation_report import final_scores, mean_curves, table
 from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig
 from agents.runs.curves import read_curve
 from agents.runs.load import load_run, read_config
+from agents.runs.unreached import unreached
 from agents.settings import Compare
 from baselines.tables.charts import bar_chart, curve_chart
 from baselines.tables.drawing import save
@@ -335,7 +336,8 @@ def _train_all(
     results: list[dict[str, Any]] = []
     require(("torch", "transformers"), "an ablation", "train")
     watch = shlex.join(["tensorboard", "--logdir", str(options.folder)])
-    begin(f"{len(cells)} trainings, one after the other", options.folder, watch)
+    said = unreached(cells[0].config(base)) if cells else ""
+    begin(f"{len(cells)} trainings, one after the other", options.folder, watch, said)
     hint = "The same command goes on."
     with saving(options.folder, hint), Progress(len(cells), "cell") as progress:
         for cell in cells:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from agents.runs.console import run_folder, signals
 from agents.runs.options import Chosen, add_arguments, parse_config
+from agents.runs.unreached import unreached
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.options import add_verbose
 from finemem_env.cli.progress import Progress, begin
@@ -59,7 +60,8 @@ def _run(chosen: Chosen, folder: Path, world: World, *, resume: bool, verbose: b
         run = Run.start(chosen.config, folder, resume=resume, world=world)
         run.stop = stop
         if world.main:
-            begin(_what(chosen, run.position.update), folder, _tensorboard(folder))
+            what = _what(chosen, run.position.update)
+            begin(what, folder, _tensorboard(folder), unreached(chosen.config))
         if world.main and verbose:
             settings = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
             print(f"settings: {json.dumps(settings, ensure_ascii=False)}")

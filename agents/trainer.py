@@ -43,6 +43,7 @@ from agents.runs.metrics import means, reward_sums, rollout_sums, time_sums
 from agents.runs.samples import histograms, joined, sample
 from agents.runs.source import RolloutSource, sampling_of
 from agents.runs.tracking import Tracker
+from agents.runs.unreached import write_unreached
 from baselines.tables.summary import render_table, summarise
 from finemem_env.disk import write_whole
 from finemem_env.errors import BackendError, ConfigError, FineMemError
@@ -137,6 +138,7 @@ class Run:
             text = json.dumps(config.as_dict(), indent=2)
             write_whole(folder / "config.json", text + "\n")
             write_whole(folder / "environment.json", json.dumps(resolved, indent=2) + "\n")
+            write_unreached(config, folder)
             first = position.update if last is not None else -1
             tracker = Tracker(folder, config.as_dict(), first=first, wandb=config.run.track)
         return cls(
@@ -153,19 +155,20 @@ class Run:
             TrainingError: loss or gradient are not finite.
             BackendError: no engine is left; the updates that were done are saved.
         """
-        config, position = self.config, self.position
+        position, updates = self.position, self.config.optimizer.updates
         if position.best_update < 0:
             self._evaluate()
             self._save()
-        while position.update < config.optimizer.updates:
-            done, values = position.update, dict[str, float]()
-            last = done + 1 == config.optimizer.updates
-            every = config.evaluation.eval_every
+        elif self._owed():  # nobody replied or read when it was due, or the run ends here now
+            self._log(self._evaluate())
+            self._save()
+        while position.update < updates:
+            values = dict[str, float]()
             try:
-                values |= self.update(done)
+                values |= self.update(position.update)
                 position.update += 1
                 self._hand_over(values)
-                if last or (every and position.update % every == 0):
+                if self._owed():
                     values |= self._evaluate()
             except BackendError:  # what was trained is right, whatever became of the engines
                 self._log(values)
@@ -173,15 +176,18 @@ class Run:
                     self._save()
                 raise
             self._log(values)
-            stopped = self.world.any(self.stop())
-            if last or stopped or position.update % config.run.save_every == 0:
+            last, stopped = position.update == updates, self.world.any(self.stop())
+            if last or stopped or position.update % self.config.run.save_every == 0:
                 self._save()
             progress(values)
             if stopped and not last:
                 raise Interrupted
-        if position.evaluated < position.update:  # it was to go on longer, and ends here now
-            self._log(self._evaluate())
-            self._save()
+
+    def _owed(self) -> bool:
+        """Whether the evaluation is due that belongs to the updates so far."""
+        done, every = self.position.update, self.config.evaluation.eval_every
+        due = done >= self.config.optimizer.updates or (every > 0 and done % every == 0)
+        return due and self.position.evaluated < done
 
     def _log(self, values: Mapping[str, float]) -> None:
         if self.tracker is not None and values:

@@ -20,7 +20,7 @@ from finemem_env.locate import blank_env
 from finemem_env.prompts import INSTRUCTIONS
 from finemem_env.session import Session, render_text, run_step
 from finemem_env.session.info import make_info
-from finemem_env.spaces import TextSpace
+from finemem_env.spaces import fork_space
 from finemem_env.types import Competency
 
 # The part of an environment's page that every id shares; appended to the docstring of each class.
@@ -150,11 +150,10 @@ class MemoryEnv(gym.Env[str, str]):
         other = copy.copy(self)
         other.factory = self.factory.fork()
         other._session = None if self._session is None else self._session.fork()
-        other._np_random = copy.deepcopy(self._np_random)
-        for name in ("observation_space", "action_space"):
-            space: TextSpace = getattr(self, name)
-            _ = space.np_random  # made on first use: now, so that both copies hold the same
-            setattr(other, name, copy.deepcopy(space))
+        other._np_random = copy.deepcopy(self.np_random)  # made on first use, for both copies
+        other._np_random_seed = self._np_random_seed
+        other.observation_space = fork_space(self.observation_space)
+        other.action_space = fork_space(self.action_space)
         return other
 
     def render(self) -> str | None:

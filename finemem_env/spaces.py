@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence, Set
 from ctypes import c_int32, c_uint8
 from functools import cache
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from gymnasium import spaces
@@ -34,6 +34,7 @@ _SAMPLES = (
 )
 _ALPHABET = string.ascii_letters + string.digits + " .,"
 _MAX_SAMPLE = 40  # characters of random text in a sample
+_Space = TypeVar("_Space", bound=spaces.Space[Any])
 
 
 class _Characters(Sequence[str], Set[str]):
@@ -132,6 +133,20 @@ class TextSpace(spaces.Text):
 @cache
 def _all_characters() -> str:
     return "".join(_CHARACTERS)
+
+
+def fork_space(space: _Space) -> _Space:
+    """A copy that samples what this one will, whichever is asked first.
+
+    Args:
+        space: one of texts, or a batch of them.
+    """
+    held: list[spaces.Space[Any]] = [space]
+    if isinstance(space, spaces.Tuple):
+        held += space.spaces
+    for one in held:
+        _ = one.np_random  # made on first use: now, so that both copies hold the same
+    return copy.deepcopy(space)
 
 
 class _SharedText(Sequence[str]):

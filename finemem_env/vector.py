@@ -5,8 +5,9 @@ Behaves as N single environments, byte for byte, whatever the mode of restarting
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
@@ -20,6 +21,7 @@ from finemem_env.factory import SessionFactory
 from finemem_env.prompts import INSTRUCTIONS
 from finemem_env.session import Session, StepResult, render_text, run_step
 from finemem_env.session.info import make_info
+from finemem_env.spaces import fork_space
 from finemem_env.types import Competency
 
 _Info = dict[str, Any]
@@ -124,6 +126,27 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
         )
         return self._collect(dict(zip(live, results, strict=True)))
 
+    def fork(self) -> Self:
+        """A copy in the middle of the episodes: equal actions give equal steps, apart from it.
+
+        Each episode stands where it stood, those that are over too: they restart as
+        `autoreset_mode` says, with the same episodes to come. Reader, judge and source are shared.
+
+        Raises:
+            ReaderError: within a step.
+        """
+        other = copy.copy(self)
+        other.factory = self.factory.fork()
+        other.sessions = [session.fork() for session in self.sessions]
+        other._rngs = copy.deepcopy([self._rng(number) for number in range(self.num_envs)])
+        other._versions = list(self._versions)
+        other._np_random = copy.deepcopy(self.np_random)  # made on first use, for both copies
+        other._np_random_seed = self._np_random_seed
+        for name in ("observation_space", "action_space"):
+            for kind in (name, f"single_{name}"):
+                setattr(other, kind, fork_space(getattr(self, kind)))
+        return other
+
     def render(self) -> tuple[str, ...] | None:
         """One text per environment (`render_mode="ansi"`)."""
         if self.render_mode != "ansi":
@@ -151,15 +174,17 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
         return self._observations(), rewards, ends, np.zeros_like(ends), batched
 
     def _start(self, number: int, options: dict[str, Any]) -> None:
-        rng = self._rngs[number]
-        if rng is None:
-            rng = self._rngs[number] = seeding.np_random(None)[0]
-        session = self.factory.session(rng, options)
+        session = self.factory.session(self._rng(number), options)
         if number == len(self.sessions):
             self.sessions.append(session)
         else:
             self.sessions[number] = session
         self._versions[number] = self.factory.versions(session)
+
+    def _rng(self, number: int) -> np.random.Generator:
+        """Of an environment, made on first use."""
+        rng = self._rngs[number] = self._rngs[number] or seeding.np_random(None)[0]
+        return rng
 
     def _observations(self) -> tuple[str, ...]:
         return tuple(session.observe() for session in self.sessions)

@@ -194,6 +194,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 SMOKE: dict[str, Any] = {
     "updates": 2,
+    "warmup_updates": 0,
     "contexts": 1,
     "group_size": 4,
     "eval_every": 0,

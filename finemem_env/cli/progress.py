@@ -10,13 +10,15 @@ from types import TracebackType
 from typing import Any
 
 
-def begin(what: str, where: Path | str | None = None, watch: str | None = None) -> None:
+def begin(
+    what: str, where: Path | str | None = None, watch: str | None = None, warning: str = ""
+) -> None:
     """Say at the start of a program what it runs, where that is written, and how to watch it.
 
-    On stderr, so that standard output holds the result alone; call it when nothing of the command
-    line can be wrong any more, so that an error stands alone.
+    And a warning, if there is one. On stderr, so that standard output holds the result alone; call
+    it when nothing of the command line can be wrong any more, so that an error stands alone.
     """
-    lines = {"runs": what, "writes": where, "watch": watch}
+    lines = {"runs": what, "writes": where, "watch": watch, "warning": warning or None}
     for name, text in lines.items():
         if text is not None:
             print(f"{name + ':':<7} {text}", file=sys.stderr, flush=True)

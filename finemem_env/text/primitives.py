@@ -28,8 +28,6 @@ _KINDS = bytes(
 )
 _PARTED = bytes(c if kind == 97 else 32 for c, kind in enumerate(_KINDS))
 _FOLDED = _PARTED.lower()
-# Of ASCII, what `normalise` drops or makes a space: a text without them is normal but for case.
-_UNSEEN = bytes([*range(32), 127])
 
 # A labelled example is one line: "<text> label: <label>", or "<text> -> <label>" (also =>, →).
 _LABEL = re.compile(r"\b(?:label|category)\s?[:=]|->|=>|→", re.IGNORECASE)

@@ -141,11 +141,14 @@ def test_a_full_disk_is_one_line(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.jsonl")
 
     monkeypatch.setattr(Tracker, "log", fail)
-    assert main(["--smoke", "--output-dir", str(tmp_path)]) == 2
+    more = ["--smoke", "--curriculum", "1:9,2", "--output-dir", str(tmp_path)]
+    assert main(more) == 2
     errors = capsys.readouterr().err
     assert errors.count("error: ") == 1
     begins = "runs:   2 updates: model tiny on FineMem-AR-v0, preset cpu\nwrites: "
-    assert f"{begins}{tmp_path}\nwatch:  tensorboard --logdir {tmp_path.parent}\n" in errors
+    watch = f"watch:  tensorboard --logdir {tmp_path.parent}\n"
+    said = "warning: 2 updates do not reach episodes of 2 chunks (curriculum: after update 9).\n"
+    assert f"{begins}{tmp_path}\n{watch}{said}" in errors
     assert "metrics.jsonl: No space left on device." in errors
 
 
@@ -182,8 +185,12 @@ def test_an_evaluation_without_the_reader_ends_the_run_with_one_line(
 
 def test_a_curriculum_lengthens_training_episodes_and_survives_a_resume(tmp_path: Path) -> None:
     settings = {"curriculum": "1:1,2", "eval_every": 0, "final_episodes": 0, "save_every": 1}
+    settings |= {"warmup_updates": 0}
     train(brief(updates=1, **settings), tmp_path)
+    said = (tmp_path / "warnings.txt").read_text()
+    assert said == "1 update does not reach episodes of 2 chunks (curriculum: after update 1).\n"
     train(brief(updates=2, **settings), tmp_path, resume=True)
+    assert not (tmp_path / "warnings.txt").exists()
     chunks = [one["rollout/chunks"] for one in records(tmp_path) if "rollout/chunks" in one]
     assert chunks == [1, 2]
 

@@ -10,9 +10,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode
 
 import finemem_env
-from finemem_env import Chunk, Episode, MemoryEnv, Question
+from finemem_env import Chunk, Episode, MemoryEnv, MemoryVectorEnv, Question
 from finemem_env.data.registry import load_source
 from finemem_env.data.schema import write_episodes
 from finemem_env.data.source import SourceConfig
@@ -53,6 +54,56 @@ def test_a_forked_environment_goes_on_identically(env_id: str, protocol: str) ->
     assert [env.action_space.sample() for _ in range(5)] == [
         fork.action_space.sample() for _ in range(5)
     ]
+
+
+def _stand(env: MemoryVectorEnv) -> str:
+    """Where the episodes are, and what will be drawn."""
+    drawn = [space.sample() for space in (env.action_space, env.single_action_space)]
+    return canonical([env.render(), drawn, env.np_random.random()])
+
+
+def _play(env: MemoryVectorEnv, steps: range) -> list[str]:
+    """Steps on from the first one; an environment that is over is reset where that is up to us."""
+    told = []
+    for t in steps:
+        operation = Operation(Op.INSERT, content=f"thing{t}.")
+        step = env.step([render([operation])] * env.num_envs)
+        told.append(canonical([*step[:1], *(part.tolist() for part in step[1:4]), str(step[4])]))
+        over = np.array([session.terminated for session in env.sessions])
+        if env.autoreset_mode is AutoresetMode.DISABLED and over.any():
+            observations, infos = env.reset(options={"reset_mask": over})
+            told.append(canonical([observations, str(infos)]))
+    return [*told, _stand(env)]
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
+def test_a_forked_vector_environment_goes_on_identically(mode: AutoresetMode) -> None:
+    env = MemoryVectorEnv("AR", num_envs=2, num_chunks=2, autoreset_mode=mode, render_mode="ansi")
+    twin = env.fork()  # before the first reset, and without a seed
+    assert canonical(env.reset()[0]) == canonical(twin.reset()[0])
+    assert _stand(env) == _stand(twin)
+    env.reset(seed=4)
+    _play(env, range(1))
+    env.reset(options={"reset_mask": np.array([False, True])})  # one is a step behind
+    ends = set()
+    for t in range(1, 5):
+        ends.add(tuple(session.terminated for session in env.sessions))
+        copies, aside = [env.fork(), env.fork().fork()], env.fork()
+        aside.step(("[]",) * 2)
+        aside.reset(seed=9)
+        expected = _play(copies[0], range(t, t + 3))
+        assert _play(copies[1], range(t, t + 3)) == expected
+        step = _play(env, range(t, t + 1))[:-1]
+        assert step == expected[: len(step)]
+    assert len(ends) > 1 or mode is not AutoresetMode.NEXT_STEP
+
+
+def test_a_vector_environment_is_not_forked_within_a_step() -> None:
+    env = MemoryVectorEnv("AR", num_envs=2, num_chunks=2)
+    env.reset(seed=0)
+    env.sessions[1].advance("[]")
+    with pytest.raises(ReaderError, match="inside a step"):
+        env.fork()
 
 
 def _written(tmp_path: Path) -> str:

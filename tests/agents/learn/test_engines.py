@@ -452,6 +452,40 @@ def test_a_server_that_dies_costs_its_rows_is_named_and_comes_back(
         engines.refresh()
 
 
+def test_an_evaluation_that_no_server_was_left_for_is_played_when_they_are_back(
+    servers: tuple[EngineServer, EngineServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"max_new_tokens": 4, "group_size": 2, "references": False, "eval_every": 1}
+    config = TrainConfig(**SMALL | given | {"sampler": ",".join(one.url for one in servers)})
+    monkeypatch.setattr("agents.learn.engines.PROBE_REPLY", 2)
+    run = Run.start(config, tmp_path, resume=False, world=World())
+
+    def fall(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
+        for server in servers:
+            server.dead = run.position.update == 1
+        return evaluate_policy(*arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agents.trainer.evaluate_policy", fall)
+        with pytest.raises(BackendError, match="none of 1 replies"):
+            run.train()
+    assert _kept(run) == (1, [0, 1])
+    for server in servers:
+        server.dead = False
+    again = Run.start(config, tmp_path, resume=True, world=World())
+    monkeypatch.setattr(again, "update", _stop)
+    with pytest.raises(BackendError, match="update 1 begins"):
+        again.train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    told = [(one["update"], "rollout/score" in one, "eval/score" in one) for one in lines]
+    assert told == [(0, False, True), (1, True, False), (1, False, True)]
+    assert again.position.evaluated == 1
+
+
+def _stop(number: int) -> dict[str, float]:
+    raise BackendError(f"update {number} begins")
+
+
 def test_what_a_server_drew_that_was_started_anew_is_dropped(
     policy: Policy,
     servers: tuple[EngineServer, EngineServer],
