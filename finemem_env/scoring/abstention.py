@@ -62,6 +62,7 @@ _CHINESE = re.compile(
     r"[没沒]有(?:提到|提及|[说說]明|答案|相[关關]信息|相[关關][资資][讯訊]|信息)|"
     r"未(?:提及|提到|[说說]明))"
 )
+_HINT = re.compile("n[oa'’/]|un|insuff")  # in everything English that abstains
 _DENIES = re.compile(r"\b(?:not|never|nothing|nobody)\b|n['’]t\b")
 
 
@@ -84,4 +85,8 @@ def _says_so(sentence: str) -> bool:
     bare = normalise(sentence).strip(" .!\"'“”‘’*_`。！…।۔؟")
     if not bare or bare in UNKNOWN:
         return True
-    return any(form.fullmatch(bare) for form in (_WHOLE, _OPENING, _CHINESE))
+    if not bare.isascii() and _CHINESE.fullmatch(bare):
+        return True
+    return _HINT.search(bare) is not None and any(
+        form.fullmatch(bare) for form in (_WHOLE, _OPENING)
+    )
