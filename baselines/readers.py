@@ -32,7 +32,7 @@ from baselines.runs.folder import RunFolder, own_file
 from baselines.runs.player import Player
 from baselines.runs.runner import session_of
 from baselines.tables.cost import Cost, cost_cells, cost_of
-from baselines.tables.ranking import agreement, rank_correlation, rank_interval
+from baselines.tables.ranking import Place, agreement, rank_correlation, rank_interval
 from finemem_env.backends.usage import READER, Ledger
 from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.options import name_or_object
@@ -120,7 +120,7 @@ def read_run(folder: RunFolder, reader_options: str | Mapping[str, Any]) -> Read
             used = ledger.spent().get(READER)
             reading.spent.append({} if used is None else asdict(used))
             reading.read.append(sum(session.chunk_tokens))
-            place = (task, budget, episode)
+            place = Place(task, budget, episode, trace.episode_id)
             scored = {
                 final.question.id: final.score
                 for final, _ in session.record.finals

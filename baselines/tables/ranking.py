@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-# agent -> episode -> score
-Scores = Mapping[str, Mapping[Any, float]]
+Scores = Mapping[str, Mapping[Any, float]]  # agent -> place -> score
+Floats = npt.NDArray[np.float64]
 _DRAWS = 2000
+
+
+class Place(NamedTuple):
+    """Where an agent was scored: one play of an episode."""
+
+    task: str
+    budget: str
+    number: int
+    episode_id: str
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
@@ -29,29 +40,53 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float |
 def rank_interval(first: Scores, second: Scores, seed: int = 0) -> tuple[float, float] | None:
     """95 % percentile bootstrap interval of τ over the episodes that all agents share.
 
-    An episode is drawn with all its agents and both readers, so what makes it hard stays common.
-    None for fewer than two such episodes, or where a draw of the episodes mostly ties.
+    Episodes are drawn within their tasks, which a suite fixes, and an episode with all its plays,
+    agents and both readers, so what makes it hard stays common. Tasks of one episode are drawn
+    together. The order of places and agents does not matter. None for fewer than two such episodes,
+    or where a draw of the episodes mostly ties.
     """
-    agents = [agent for agent in first if agent in second]
+    agents = sorted(agent for agent in first if agent in second)
     shared = _shared([first[agent] for agent in agents] + [second[agent] for agent in agents])
-    if len(shared) < 2:
+    table = np.array(
+        [
+            [scores[agent][place] for place in shared]
+            for scores in (first, second)
+            for agent in agents
+        ]
+    )
+    tasks = _tasks(shared, table)
+    sizes = [len(units) for units in tasks]
+    if sum(sizes) < 2:
         return None
-    tables = [
-        np.array([[scores[agent][place] for place in shared] for agent in agents])
-        for scores in (first, second)
-    ]
+    sums = np.array([unit for units in tasks for unit in units])
+    starts = np.cumsum([0, *sizes[:-1]]).tolist()
     rng = np.random.default_rng(seed)
     taus = []
     for _ in range(_DRAWS):
-        drawn = rng.integers(len(shared), size=len(shared))
-        means = [table[:, drawn].mean(axis=1).tolist() for table in tables]
-        tau = rank_correlation(*means)
+        drawn = [start + rng.integers(n, size=n) for start, n in zip(starts, sizes, strict=True)]
+        means = sums[np.concatenate(drawn)].sum(axis=0).tolist()
+        tau = rank_correlation(means[: len(agents)], means[len(agents) :])
         if tau is not None:
             taus.append(tau)
     if len(taus) < _DRAWS / 2:
         return None
     low, high = np.quantile(taus, [0.025, 0.975]).tolist()
     return low, high
+
+
+def _tasks(places: Sequence[Any], table: Floats) -> list[list[list[float]]]:
+    """By task, the sum of every row of `table` over the plays of each episode, in sorted order."""
+    columns: dict[tuple[str, Any], list[int]] = defaultdict(list)
+    for column, place in enumerate(places):
+        columns[(place.task, place.episode_id) if isinstance(place, Place) else ("", place)].append(
+            column
+        )
+    tasks: dict[str, list[list[float]]] = defaultdict(list)
+    for (task, _), own in columns.items():
+        tasks[task].append([math.fsum(row[own]) for row in table])
+    alone = [units[0] for units in tasks.values() if len(units) == 1]
+    strata = [units for _, units in sorted(tasks.items()) if len(units) > 1]
+    return [sorted(units) for units in [*strata, alone] if units]
 
 
 def agreement(first: Mapping[Any, float], second: Mapping[Any, float]) -> float | None:

@@ -9,7 +9,7 @@ from finemem_env.text.folding import nfc
 
 # Words that are followed by a name or a number.
 _SHORT = """
-    Mr Mrs Ms Dr Prof St Sr Jr vs etc e.g i.e cf No Nos Vol Vols Fig Figs Op Lt Col Gen Capt Cpt Maj
+    Mr Mrs Ms Dr Prof St Sr Jr vs etc e.g i.e cf Vol Vols Fig Figs Op Lt Col Gen Capt Cpt Maj
     Sgt Cpl Adm Cmdr Rev Msgr Gov Sen Messrs Hon Mt Ft approx ca pp Inc Ltd Co Ch Th Ph
     Hr Fr Hrn Hrsg Bd Nr Str Jh Jhs Chr bzw evtl ggf vgl Abb Abs Anm Kap geb gest gegr sog Mio Mrd
     Ing Dipl Mag inkl exkl zzgl ehem Univ u.a z.B z.T v.Chr n.Chr o.ä bspw
@@ -51,9 +51,9 @@ _SHORT = """
     එම් එල් එන් එස් එච් එෆ් ආර්
 """
 ABBREVIATIONS = frozenset(nfc(_SHORT).split())
-# Before a number only: "Jan" is a name as well.
-_SHORT_MONTHS = "Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Jän Mär Mrz Okt Dez"
-SHORT_MONTHS = frozenset(_SHORT_MONTHS.split())
+# Before a number only: "Jan" is a name, and "No." an answer, as well.
+_COUNTED = "No Nos Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Jän Mär Mrz Okt Dez"
+COUNTED = frozenset(_COUNTED.split())
 # Verbs and other short words that end sentences in languages of India, where an initial is a letter
 # with its vowel as well. Hindi is often written with full stops, Gujarati always.
 _LAST_WORDS = """

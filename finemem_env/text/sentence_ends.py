@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from finemem_env.text.abbreviations import ABBREVIATIONS, FINAL, SHORT_MONTHS
+from finemem_env.text.abbreviations import ABBREVIATIONS, COUNTED, FINAL
 from finemem_env.text.folding import nfc
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
@@ -111,7 +111,7 @@ def _belongs(line: str, begin: int, stop: int, following: int, danda: bool) -> b
     word = _JOINT.split(whole)[-1]
     if word in ABBREVIATIONS or word in FINAL:
         return word not in FINAL
-    if word in SHORT_MONTHS:
+    if word in COUNTED:
         return line[following : following + 1].isdigit()
     if word[-1:] > "Z" and word[1:] and word.isascii():
         return False  # several letters, and at the end no capital and no digit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from baselines.benchmark import main as benchmark
 from baselines.readers import main, read_run
 from baselines.runs.folder import RunFolder
-from baselines.tables.ranking import agreement, rank_correlation, rank_interval
+from baselines.tables.ranking import Place, agreement, rank_correlation, rank_interval
 from finemem_env.types import Answer, ReadRequest
 
 AGENTS = ("skip", "fifo", "salience", "oracle")
@@ -91,3 +92,44 @@ def test_the_interval_is_over_episodes() -> None:
     found = rank_interval(alike, mixed)
     assert found == (-1.0, 1.0)
     assert rank_interval(alike, {"a": {0: 1.0}, "b": {0: 0.0}}) is None
+
+
+def _drawn(plays: Sequence[Place], seed: int) -> dict[str, dict[Place, float]]:
+    draw = random.Random(seed)
+    return {agent: {place: draw.random() for place in plays} for agent in "abc"}
+
+
+def test_the_order_of_episodes_and_agents_moves_no_bound() -> None:
+    plays = [Place(task, "0.4", i, f"{task}/{i}") for task in ("x", "y") for i in range(5)]
+    first, second = _drawn(plays, 0), _drawn(plays, 1)
+    turned = [
+        {agent: dict(reversed(own.items())) for agent, own in reversed(scores.items())}
+        for scores in (first, second)
+    ]
+    assert rank_interval(first, second) == rank_interval(turned[0], turned[1])
+
+
+def test_a_repeated_play_makes_no_ranking_more_certain() -> None:
+    plays = [Place("x", "0.4", i, f"x/{i}") for i in range(5)]
+    first, second = _drawn(plays, 0), _drawn(plays, 1)
+    again = [
+        {
+            agent: own | {place._replace(number=place.number + 5): s for place, s in own.items()}
+            for agent, own in scores.items()
+        }
+        for scores in (first, second)
+    ]
+    assert rank_interval(first, second) == rank_interval(again[0], again[1])
+
+
+def test_tasks_stay_as_the_suite_has_them() -> None:
+    """Within each task all episodes score alike: nothing is uncertain."""
+    plays = [Place(task, "0.4", i, f"{task}/{i}") for task in ("x", "y") for i in range(4)]
+    easy = {"a": {p: 0.9 if p.task == "x" else 0.1 for p in plays}, "b": dict.fromkeys(plays, 0.4)}
+    assert rank_interval(easy, easy) == (1.0, 1.0)
+    other = {"a": dict.fromkeys(plays, 0.3), "b": {p: 0.5 if p.task == "x" else 0.2 for p in plays}}
+    found = rank_interval(easy, other)
+    assert found is not None
+    assert found[0] == found[1]
+    single = [Place(task, "0.4", 0, task) for task in "wxyz"]
+    assert rank_interval(_drawn(single, 0), _drawn(single, 1)) is not None

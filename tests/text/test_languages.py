@@ -238,6 +238,7 @@ def test_other_spellings_are_other_words(one: str, other: str) -> None:
         ("એમ. કે. ગાંધી આવ્યા.", "તે ગયા."),
         ("ولد أ.د. محمد في القاهرة.", "ثم سافر."),
         ("Žije zde sv. Jan.", "Odešel v Jan. 2007."),
+        ("No.", "It is No. 5 of Jan. 7, and Nos. 8 to 9."),
     ],
 )
 @pytest.mark.parametrize("shape", ["NFC", "NFD"])
