@@ -23,7 +23,7 @@ from benchmarks.exploits import PROTOCOLS
 from benchmarks.floor import Earned, add_options, played
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.progress import begin
-from finemem_env.cli.tables import markdown_table, number
+from finemem_env.cli.tables import markdown_row, markdown_table, number
 from finemem_env.errors import ConfigError, nearest
 from finemem_env.scoring.abstention import abstains
 from finemem_env.text import words
@@ -81,14 +81,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The number of chunks is told to every source: those that cut their own are left out.
     common = {"judge": WordJudge(), "num_chunks": options.num_chunks}
     settings = {name: {**common, **PROTOCOLS[name]} for name in options.protocols}
-    rows, wrong = [], 0
+    header = ["source", "protocol", f"{CEILING} score", "best of the others", "return", "most"]
+    print(markdown_table(header, []), flush=True)
+    rows = wrong = 0
     for source, protocol, earned in played(options, settings, players):
         row, above = _row(earned)
         wrong += above
-        rows.append([source, protocol, *row])
-    header = ["source", "protocol", f"{CEILING} score", "best of the others", "return", "most"]
-    print(markdown_table(header, rows))
-    print(f"\n{wrong} of {len(rows)} where another one scores more than {CEILING}")
+        rows += 1
+        print(markdown_row([source, protocol, *row]), flush=True)
+    print(f"\n{wrong} of {rows} where another one scores more than {CEILING}")
     return 1 if wrong else 0
 
 

@@ -24,7 +24,7 @@ from baselines.tables.summary import FLOOR
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import add_seed, positive
 from finemem_env.cli.progress import begin
-from finemem_env.cli.tables import markdown_table, number
+from finemem_env.cli.tables import markdown_row, markdown_table, number
 from finemem_env.data.registry import SOURCES
 from finemem_env.errors import ConfigError, DataError
 
@@ -128,16 +128,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_options(parser)
     options = parser.parse_args(arguments)
     begin("every scripted agent on every source, with and without chunk questions")
-    rows, wrong = [], 0
+    print(markdown_table(["source", "asked", FLOOR, "least of the others", "most"], []))
+    rows = wrong = 0
     for source, questions, earned in played(options, QUESTIONS, scripted):
         totals = {name: player.total for name, player in earned.items()}
         floor = totals.pop(FLOOR)
         least, most = min(totals, key=totals.__getitem__), max(totals, key=totals.__getitem__)
         wrong += totals[least] < floor
         cells = (f"{least} {number(totals[least])}", f"{most} {number(totals[most])}")
-        rows.append([source, questions, number(floor), *cells])
-    print(markdown_table(["source", "asked", FLOOR, "least of the others", "most"], rows))
-    print(f"\n{wrong} of {len(rows)} where another agent earns less than {FLOOR}")
+        print(markdown_row([source, questions, number(floor), *cells]), flush=True)
+        rows += 1
+    print(f"\n{wrong} of {rows} where another agent earns less than {FLOOR}")
     return 1 if wrong else 0
 
 

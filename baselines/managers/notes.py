@@ -56,9 +56,9 @@ class Note:
         needed = any(step in steps for steps in self.uses.values())
         return [text for text, start in self.forms[0] if start <= step] if needed else []
 
-    def asked(self, step: int) -> int:
-        """How many of its questions are asked after `step`."""
-        return sum(step == max(steps) for steps in self.uses.values())
+    def asked(self, step: int) -> list[Key]:
+        """Its questions that are asked after `step`."""
+        return [key for key, steps in self.uses.items() if step == max(steps)]
 
 
 def key_of(question: Question) -> Key:

@@ -24,6 +24,7 @@ class Plan:
     """Notes on all questions of a session's episode.
 
     `questions`: by key, those that are asked. `notes`: by topic, or by question for one of its own.
+    `finals_first`: where the budget is short, chunk questions give way to final ones.
 
     Args:
         session: at the start of its episode.
@@ -37,6 +38,8 @@ class Plan:
         self._wording = Wording(session)
         self.questions: dict[Key, Question] = {}
         self.notes: dict[object, Note] = {}
+        self.finals_first = False
+        self._finals = frozenset(map(key_of, session.finals))
         for number, question in enumerate(session.finals):
             end = _asked_after(question, session) + 1
             # Without evidence any step will do: spread them, for a step takes so many operations.
@@ -61,19 +64,22 @@ class Plan:
         fewest questions per token.
         """
         texts: dict[str, str] = {}
-        uses: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        uses: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
         for note in self.notes.values():
+            asked = note.asked(step)
+            finals = len(self._finals.intersection(asked)) if self.finals_first else 0
             for text in note.texts(step):
                 texts[normalise(text)] = text
-                uses[normalise(text)][0] += note.asked(step)
-                uses[normalise(text)][1] += len(note.uses)
+                counts = uses[normalise(text)]
+                for i, count in enumerate((finals, len(asked), len(note.uses))):
+                    counts[i] += count
         costs = {key: self._count(text) for key, text in texts.items()}
         budget = self._session.memory.budget
         room = float("inf") if budget is None else budget
         kept = {}
 
-        def value(key: str) -> tuple[float, float]:
-            return uses[key][0] / costs[key], uses[key][1] / costs[key]
+        def value(key: str) -> list[float]:
+            return [count / costs[key] for count in uses[key]]
 
         for key in sorted(texts, key=value, reverse=True):
             if costs[key] <= room:
@@ -120,6 +126,39 @@ class Plan:
             best |= {key_of(question): value(note.forms[0], question) for question in questions}
         return best
 
+    def join(self, value: Callable[[Form, Question], float]) -> bool:
+        """Let one note serve questions on the same evidence that one text answers as well.
+
+        "Whose number is 7?" and "What is the number of A?", say. Whether any could be joined.
+        """
+        groups: dict[object, list[Note]] = defaultdict(list)
+        notes: dict[object, Note] = {}
+        for topic, note in self.notes.items():
+            evidence = self.questions[next(iter(note.uses))].evidence
+            group = groups[evidence or topic]
+            if not any(self._joined(other, note, value) for other in group):
+                notes[topic] = note
+                group.append(note)
+        joined = len(notes) < len(self.notes)
+        self.notes = notes
+        return joined
+
+    def _joined(self, note: Note, other: Note, value: Callable[[Form, Question], float]) -> bool:
+        """Whether some form of either answers the questions of both as well; `note` then does."""
+        least = {
+            key: value(one.forms[0], self.questions[key])
+            for one in (note, other)
+            for key in one.uses
+        }
+        forms = [
+            form
+            for form in dict.fromkeys((*note.forms, *other.forms))
+            if all(value(form, self.questions[key]) >= worth for key, worth in least.items())
+        ]
+        if forms:
+            note.forms, note.uses = forms, note.uses | other.uses
+        return bool(forms)
+
     def thin(self, each: int) -> bool:
         """Keep `each` labelled lines of every label, the longest first; whether any went.
 
@@ -140,7 +179,7 @@ class Plan:
     def change(self, key: Key) -> bool:
         """Give a failing question a note of its own, then the next form of that note."""
         question = self.questions[key]
-        note = self.notes.get(key) or self.notes.get(_topic(question))
+        note = next((one for one in self.notes.values() if key in one.uses), None)
         if note is None:
             return False
         if len(note.uses) > 1:

@@ -61,15 +61,19 @@ def rehearsed(env: MemoryEnv, info: Info, rehearsals: int) -> Player:
     """The best of several plans for the episode that `env` is at the start of, all played.
 
     First every form of every note is read alone. Then plans with the sentences as they were told
-    and with the shortest notes are played, and the better one is mended where questions fail; where
-    some still do, the agents of the registry are played too.
+    and with the shortest notes are played, and where the budget is short with notes that serve more
+    and for the final questions first. The best is mended where questions fail; where some still do,
+    the agents of the registry are played too.
     """
     plan = Plan(env.session, bold=rehearsals > 0)
     if not rehearsals:
         plan.shorten()
         return plan
-    plan.prefer(_alone(env))
+    value = _alone(env)
+    plan.prefer(value)
     best = max((_play(env, variant) for variant in _variants(plan)), key=_value)
+    if not best.full and env.session.memory.budget is not None:
+        best = max([best, *(_play(env, one) for one in _tight(plan, value))], key=_value)
     for _ in range(rehearsals - 1):
         if best.full:
             return best.plan
@@ -100,6 +104,19 @@ def _variants(plan: Plan) -> Iterator[Plan]:
         for thin in (plan.copy(), short.copy()):
             if thin.thin(each):
                 yield thin
+
+
+def _tight(plan: Plan, value: Callable[[Form, Question], float]) -> Iterator[Plan]:
+    """Shortest notes for final questions first, then with notes that serve what they can."""
+    plans = [plan.copy(), plan.copy()]
+    if not plans[1].join(value):
+        plans.pop()
+    for one in plans:
+        one.shorten(everywhere=True)
+        for finals_first in (False, True) if one is not plans[0] else (True,):
+            variant = one.copy()
+            variant.finals_first = finals_first
+            yield variant
 
 
 def _value(trial: Trial) -> tuple[float, float]:

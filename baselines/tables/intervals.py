@@ -1,12 +1,13 @@
 """95 % intervals of a mean score over episodes.
 
 The unit is an episode: plays of the same one are one unit. Where several tasks were played, the
-variance is that within tasks, because a suite fixes its tasks. The interval is Wilson's score
-interval (1927) at the effective number of episodes, p(1 - p) / variance of the mean, as survey
-statistics use it for stratified samples (Korn and Graubard 1998), with Student's t at
-Satterthwaite's degrees of freedom. It stays within the bounds of the score and keeps its level with
-few episodes and scores near a bound, where the percentile bootstrap covers far less. It depends on
-the plays alone: neither on their order nor on random numbers.
+variance is that within tasks, because a suite fixes its tasks; a task of one episode, which has
+none, is given that of the others. The interval is Wilson's score interval (1927) at the effective
+number of episodes, p(1 - p) / variance of the mean, as survey statistics use it for stratified
+samples (Korn and Graubard 1998), with Student's t at Satterthwaite's degrees of freedom. It stays
+within the bounds of the score and keeps its level with few episodes and scores near a bound, where
+the percentile bootstrap covers far less. It depends on the plays alone: neither on their order nor
+on random numbers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 8: 2.306, 10:
 _T |= {20: 2.086, 30: 2.042, 60: 2.000, 10**9: 1.960}
 _INVERSE = [1 / freedom for freedom in reversed(_T)]
 _QUANTILES = list(reversed(_T.values()))
+
+_Groups = Sequence[Sequence[Sequence[float]]]  # tasks of episodes of plays
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,10 @@ def mean_interval(
         value = min(1.0, max(0.0, (play.score - low) / (high - low)))
         scores[play.task][play.episode_id].append(value)
     groups = [list(by_episode.values()) for by_episode in scores.values()]
-    if any(len(group) < 2 for group in groups):  # nothing is known of the variance within a task
-        groups = [[each for group in groups for each in group]]
-    if not groups or len(groups[0]) < 2:
+    known = _known(groups)
+    if len(known) < len(groups) and not any(map(_sum_variance, known)):
+        groups = [[each for group in groups for each in group]]  # no variance within tasks to take
+    if not groups or max(map(len, groups)) < 2:
         return None
     values = [score for group in groups for each in group for score in each]
     mean = math.fsum(values) / len(values)
@@ -102,14 +106,24 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def _variance(groups: Sequence[Sequence[Sequence[float]]], count: int) -> tuple[float, float]:
-    """Variance of the mean of `count` scores, and its degrees of freedom."""
-    parts = [(_sum_variance(group), len(group) - 1) for group in groups]
+def _known(groups: _Groups) -> _Groups:
+    """The tasks of two episodes or more, whose variance is known."""
+    return [group for group in groups if len(group) > 1]
+
+
+def _variance(groups: _Groups, count: int) -> tuple[float, float]:
+    """Variance of the mean of `count` scores, and its degrees of freedom.
+
+    At least one group has two episodes or more. What is not known of the others is scaled up.
+    """
+    known = _known(groups)
+    parts = [(_sum_variance(group), len(group) - 1) for group in known]
     total = math.fsum(variance for variance, _ in parts)
     if total <= 0.0:
         return 0.0, 0.0
     spread = math.fsum(variance * variance / freedom for variance, freedom in parts)
-    return total / count**2, total * total / spread
+    scale = sum(map(len, groups)) / sum(map(len, known))
+    return total * scale / count**2, total * total / spread
 
 
 def _sum_variance(group: Sequence[Sequence[float]]) -> float:

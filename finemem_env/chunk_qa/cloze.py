@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from finemem_env.chunk_qa.candidates import CandidateQuestion, ChunkJob
 from finemem_env.text import approx_tokens, parse_example, split_sentences, words
 from finemem_env.text.function_words import STOP
+from finemem_env.text.unicode_tables import MARKED
 from finemem_env.types import Episode
 
 GAP = "____"
 _FEWEST_WORDS, _MOST_TOKENS = 6, 40  # a sentence that fits an answer of the default length
 _CONTEXT = 4  # content words that must be left to find the sentence by
 
-_CAPITAL = r"(?:[^\W\d_a-z][\w'’.-]*\w|[A-Z]\.)"
+_CAPITAL = rf"(?:[^\W\d_a-z][\w{MARKED}'’.-]*[\w{MARKED}]|[A-Z]\.)"
 _NAME = re.compile(
     rf"{_CAPITAL}(?:\s(?:of the|of|de|von|van|and|&|la|le)(?=\s[^\Wa-z])\s{_CAPITAL}|\s{_CAPITAL})*"
 )

@@ -18,6 +18,7 @@ from finemem_env.memory.items import Change, Item, MemorySnapshot, Sentence, dum
 from finemem_env.memory.provenance import Provenance
 from finemem_env.operations import MAX_ACTION_CHARS, Parsed, is_blank
 from finemem_env.text import TextCache, normalise, sentence_key, split_sentences
+from finemem_env.text.lookalikes import as_seen
 from finemem_env.text.sentence_ends import STOPS
 from finemem_env.types import Medium, Op, Operation, OperationResult, RejectReason
 
@@ -333,7 +334,8 @@ def _form(content: str, media: Sequence[str] = ()) -> _Identity:
 
 
 def _derive(content: str) -> _Identity:
-    return _Identity(normalise(content), tuple(map(sentence_key, split_sentences(content))))
+    keys = tuple(map(sentence_key, split_sentences(content)))
+    return _Identity(normalise(as_seen(content)), keys)
 
 
 _FORMS: TextCache[_Identity] = TextCache(_derive)

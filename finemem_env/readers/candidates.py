@@ -24,11 +24,13 @@ from finemem_env.text import TextCache, approx_tokens, parse_example, split_sent
 from finemem_env.text.folding import nfc
 from finemem_env.text.function_words import STOP
 from finemem_env.text.search_terms import TERMS, placed_terms, search_terms
-from finemem_env.text.unicode_tables import SYLLABLES, UNSPACED
+from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
-_SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})[.):]\s", re.IGNORECASE)
+_SERIAL = re.compile(r"\W*(?:fact\s+)?#?(\d{1,9})(?:[.):]\s|[、．：）])", re.IGNORECASE)
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?(?!\d)")
-_NAME = re.compile(r"\s[\"'“‘„«(\[]*([^\W\d_a-z]\w+)")
+_NAME = re.compile(
+    rf"\s[\"'“‘„«(\[]*([^\W\d_a-z](?=\w|{MARK})\w*(?:{MARK}+\w*)*)"  # of two letters at least
+)
 # Chinese and Japanese write a dot within a foreign name: the letters beside it belong to the name.
 _DOTTED = re.compile(f"[{SYLLABLES}]{{1,2}}(?=[·・])|(?<=[·・])[{SYLLABLES}]{{1,2}}")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
@@ -77,16 +79,11 @@ class Candidate:
 
 
 class Hints(NamedTuple):
-    """Stems of a sentence that may be what a question asks for."""
+    """Stems of a sentence that may be what a question asks for, by the `Kind` of what is asked."""
 
     name: tuple[str, ...]
     date: tuple[str, ...]
     number: tuple[str, ...]
-
-    def of(self, kind: Kind) -> tuple[str, ...]:
-        """Those of one kind."""
-        found: tuple[str, ...] = getattr(self, kind)
-        return found
 
 
 class Query(NamedTuple):
@@ -171,13 +168,14 @@ def _candidates(item: str) -> tuple[Candidate, ...]:
 def _clauses(sentence: str) -> Sequence[str]:
     """The parts to choose from: of a text without full stops (Thai, Lao), those between spaces.
 
-    A space also stands in names and around numbers, so that short parts are joined.
+    A space also stands in names and around numbers, so that short parts are joined, and what has no
+    letter of such a text to what precedes it.
     """
     if sentence.isascii() or not _UNSPACED.search(sentence):
         return (sentence,)
     parts = [""]
     for part in sentence.split():
-        if len(_UNSPACED.findall(parts[-1])) < _CLAUSE:
+        if len(_UNSPACED.findall(parts[-1])) < _CLAUSE or not _UNSPACED.search(part):
             parts[-1] = f"{parts[-1]} {part}".lstrip()
         else:
             parts.append(part)

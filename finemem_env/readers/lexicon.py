@@ -29,7 +29,9 @@ ASKING = frozenset((*_ENGLISH, *QUESTION_WORDS))  # as search terms
 _SUFFIXES = ("ing", "ied", "ies", "ed", "es", "ly", "s", "e")
 _LETTERS = 5  # of the stem that are kept: founded, founder and foundation all become "found"
 
-_MARKS = ("?", "？", "؟")
+_MARKS = tuple("?？؟⁇⁈⁉‽⸮﹖፧꘏꫱")
+_AFTER_MARKS = CLOSING + "!！…. \u00a0\u202f"  # "« Où est Mara ? »", "Where is she?!"
+_ARMENIAN_MARK = "՞"  # over the vowel of the word that asks
 _GREEK_MARKS = (";", "\u037e")
 _GREEK_QUESTION = re.compile("[\u0370-\u03ff\u1f00-\u1fff][\u0300-\u0345]?[;\u037e]\\Z")
 # In other alphabets: the first letters, after the article of Arabic and the particles that Hebrew
@@ -45,9 +47,11 @@ _QUESTION = re.compile(
     re.IGNORECASE,
 )
 _CLOSED = re.compile(
-    r"(?=\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b)(?!.*\bor\b)",
+    r"(?=\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|am|shall|might|"
+    r"must|won(?=['’]t))(?:n?['’]t)?\b)(?!.*\bor\b)",
     re.IGNORECASE | re.DOTALL,
 )
+_YES_OR_NO = re.compile(r"\b(?:yes|true) or (?:no|false)\b", re.IGNORECASE)
 _NUMBERS = """
     one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred
     thousand million billion half third quarter dozen once twice
@@ -128,15 +132,17 @@ def is_name(word: str) -> bool:
 
 def asks(sentence: str) -> bool:
     """Whether it is a question, which answers none."""
-    ending = sentence.rstrip(CLOSING)
-    return ending.endswith(_MARKS) or (
-        ending.endswith(_GREEK_MARKS) and _GREEK_QUESTION.search(ending[-3:]) is not None
+    ending = sentence.rstrip(_AFTER_MARKS)
+    return (
+        ending.endswith(_MARKS)
+        or _ARMENIAN_MARK in sentence
+        or (ending.endswith(_GREEK_MARKS) and _GREEK_QUESTION.search(ending[-3:]) is not None)
     )
 
 
 def is_closed(question: str) -> bool:
-    """Whether yes or no answers it: "Is A open?", not "Is A or B open?"."""
-    return _CLOSED.match(question) is not None
+    """Whether yes or no answers it: "Is A open?", "Yes or no: …", not "Is A or B open?"."""
+    return _CLOSED.match(question) is not None or _YES_OR_NO.search(question) is not None
 
 
 def verdict(sentence: Sequence[str]) -> str:

@@ -106,8 +106,9 @@ def _match(
         match += _EXACT * unit * len(query.exact.intersection(candidate.words))
         if len(shared) > 1 or query.twin:
             pairs = query.pairs.intersection(pairwise(candidate.sequence))
-            match += _PAIR * fsum([weights[a] + weights[b] for a, b in pairs])
-    if query.kind and not query.terms.issuperset(candidate.hints.of(query.kind)):
+            if pairs:
+                match += _PAIR * fsum([weights[a] + weights[b] for a, b in pairs])
+    if query.kind and not query.terms.issuperset(getattr(candidate.hints, query.kind)):
         match += _KIND * unit
     return match
 

@@ -1,5 +1,7 @@
 """BM25 over memory items, updated in place: an edit costs the terms of its own item.
 
+What is added waits for the next query: storing alone tokenises nothing.
+
 Two variants, k1 = 1.5 and b = 0.75 in both, n = items, df = items that hold the term:
 
 - `lucene` (the default): idf = ln(1 + (n − df + ½)/(df + ½)), term part tf/(tf + norm);
@@ -81,13 +83,13 @@ class BM25:
             if tokenize is search_terms
             else TextCache[tuple[str, ...]](lambda text: tuple(tokenize(text)))
         )
-        # id -> (slot, content, terms)
-        self._items: dict[int, tuple[int, str, tuple[str, ...]]] = {}
+        self._items: dict[int, tuple[int, str]] = {}  # id -> (slot, content)
         self._shared = False  # whether a copy holds the same postings
         self._clear()
 
     def _clear(self) -> None:
         self._postings: defaultdict[str, array[int]] = defaultdict(partial(array, "q"))
+        self._waiting: list[str] = []  # contents of the last slots, not in the postings yet
         self._dead: dict[str, int] = {}  # term -> its postings of removed items
         self._slot_ids = array("q")  # per slot; −1 when dead
         self._lengths = array("d")  # terms per slot
@@ -104,11 +106,12 @@ class BM25:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as contents only: postings and caches are rebuilt."""
-        contents = [(item_id, content) for item_id, (_, content, _) in self._items.items()]
+        contents = [(item_id, content) for item_id, (_, content) in self._items.items()]
         return rebuild, (type(self), self._made, contents)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """A copy that costs nothing until it or this one is updated."""
+        self._settle()
         other = object.__new__(type(self))
         self._shared = True
         other.__dict__.update(self.__dict__)
@@ -122,10 +125,12 @@ class BM25:
         """
         if self._shared:
             self._part()
+        if removed:
+            self._settle()
         for item_id, _ in removed:
             self._remove(item_id)
         for item_id, content in added:
-            self._add(item_id, content, self._terms[content])
+            self._add(item_id, content)
         if len(self._slot_ids) > 2 * len(self._items) + 16:
             self._compact()
         self._derived = None
@@ -138,7 +143,7 @@ class BM25:
         if not held:
             return dict.fromkeys(self._items, 0.0)
         values = self._score(held)[0].tolist()
-        return {item_id: values[slot] for item_id, (slot, _, _) in self._items.items()}
+        return {item_id: values[slot] for item_id, (slot, _) in self._items.items()}
 
     def search(self, query: str, k: int) -> list[int]:
         """Ids of at most `k` items that share a term with `query`, best first."""
@@ -210,6 +215,7 @@ class BM25:
 
     def _held(self, terms: tuple[str, ...]) -> _Held:
         """The terms that items hold, with their postings, dead ones included."""
+        self._settle()
         find = self._postings.get  # which makes none
         return [(term, held) for term in terms if (held := find(term)) is not None]
 
@@ -262,9 +268,12 @@ class BM25:
         return _EPSILON * total / size if size else 0.0
 
     def _count_dfs(self) -> None:
-        dfs, with_df = self._dfs, self._with_df
+        dfs, with_df, dead, find = self._dfs, self._with_df, self._dead, self._postings.get
         for term in set().union(*self._moved):
-            old, new = dfs.get(term, 0), self._df(term) if term in self._postings else 0
+            held, old = find(term), dfs.get(term, 0)
+            new = len(held) - dead.get(term, 0) if held else 0
+            if new == old:
+                continue
             with_df[old] -= 1
             with_df[new] += 1
             if new:
@@ -274,13 +283,22 @@ class BM25:
         with_df.pop(0, None)
         self._moved.clear()
 
-    def _add(self, item_id: int, content: str, terms: tuple[str, ...]) -> None:
-        slot = len(self._slot_ids)
-        self._items[item_id] = slot, content, terms
+    def _add(self, item_id: int, content: str) -> None:
+        self._items[item_id] = len(self._slot_ids), content
         self._slot_ids.append(item_id)
+        self._waiting.append(content)
+
+    def _settle(self) -> None:
+        """Put the terms of the items that wait into the postings."""
+        first = len(self._slot_ids) - len(self._waiting)
+        for slot, content in enumerate(self._waiting, first):
+            self._post(slot << _BITS, self._terms[content])
+        self._waiting.clear()
+
+    def _post(self, place: int, terms: tuple[str, ...]) -> None:
         self._lengths.append(len(terms))
         self._total += len(terms)
-        postings, place = self._postings, slot << _BITS
+        postings = self._postings
         for term in terms:
             held = postings[term]
             if held and held[-1] >= place:  # once more in this item
@@ -291,7 +309,8 @@ class BM25:
             self._moved.append(terms)
 
     def _remove(self, item_id: int) -> None:
-        slot, _, terms = self._items.pop(item_id)
+        slot, content = self._items.pop(item_id)
+        terms = self._terms[content]
         self._slot_ids[slot] = -1
         self._total -= len(terms)
         if self._okapi:
@@ -311,15 +330,15 @@ class BM25:
         self._items, self._dead = dict(self._items), dict(self._dead)
         self._slot_ids, self._lengths = self._slot_ids[:], self._lengths[:]
         self._dfs, self._with_df = dict(self._dfs), Counter(self._with_df)
-        self._moved = list(self._moved)
+        self._moved, self._waiting = list(self._moved), list(self._waiting)
         self._shared = False
 
     def _compact(self) -> None:
         items = self._items
         self._items = {}
         self._clear()
-        for item_id, (_, content, terms) in items.items():
-            self._add(item_id, content, terms)
+        for item_id, (_, content) in items.items():
+            self._add(item_id, content)
 
 
 def rebuild(

@@ -2,22 +2,26 @@
 
 Every sentence must say so and nothing else. "Unknown.", "It is not mentioned." and "The items do
 not say where Mara lives." abstain; "Unknown, perhaps Osta." and "It is not mentioned, but Osta."
-do not, since an answer with a way out would be right for every question.
+do not, since an answer with a way out would be right for every question. For the same reason an
+answer that abstains answers no other question, whatever it names ("I do not know Osta").
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
+from finemem_env.scoring.unknown import UNKNOWN
 from finemem_env.text import normalise, split_sentences
 
 NO_ANSWER = "unknown"
 """What the readers are told to reply where the items do not give the answer."""
 
-_SAID = (
-    r"(?:mentioned|stated|said|specified|given|provided|known|available|described|discussed|"
-    r"recorded|told|clear|disclosed|indicated|found|answered|determined|answerable)"
+_TOLD = (
+    r"(?:mentioned|stated|specified|provided|described|discussed|recorded|disclosed|indicated|"
+    r"answered|answerable|determined)"
 )
+_SAID = rf"(?:{_TOLD}|said|given|known|available|told|clear|found)"
 _SAY = (
     r"(?:say|mention|state|specify|give|provide|contain|include|describe|tell|indicate|record|show)"
 )
@@ -25,7 +29,15 @@ _KNOW = r"(?:know|tell|say|answer|determine|find|see|recall|remember|have (?:any
 _NOT = r"(?: not|n['’]t)"
 _NOTHING = (
     r"(?:no|not enough|insufficient|not any) "
-    r"(?:information|mention|answer|record|evidence|details?|data)"
+    r"(?:information|mention|answer|record|evidence|details?|data|idea|clue|knowledge|memory)"
+)
+# What an answer is taken from: a story's "The king did not tell his wife" is no abstention.
+_SOURCE = (
+    r"(?:items?|memor(?:y|ies)|notes?|texts?|contexts?|passages?|conversations?|chats?|dialogues?|"
+    r"information|records?|documents?|stor(?:y|ies)|articles?|history|data|sessions?|questions?|"
+    r"transcripts?|meetings?|excerpts?|sources?|entr(?:y|ies)|facts?|content|messages?|users?|"
+    r"speakers?|authors?|narrators?|logs?|files?|books?|chapters?|paragraphs?|summar(?:y|ies)|"
+    r"tables?|lists?|statements?|evidence|details?|answers?)"
 )
 _WHOLE = re.compile(
     r"(?:(?:the answer|this|that|it)(?: is|['’]s) )?"
@@ -36,15 +48,21 @@ _OPENING = re.compile(
     r"(?:(?:based on|according to|from) [\w ]{1,40}, )?(?:"
     rf"(?:there(?: is|['’]s) |i (?:have|see|find) )?{_NOTHING}\b"
     rf"|(?:i|we) (?:(?:do|did|could|can){_NOT}|cannot|am not able to|was not able to) {_KNOW}\b"
-    rf"|(?:the|this|that|these|those|my|your|no)(?: \w+){{1,4}} (?:do|does|did){_NOT} {_SAY}\b"
-    rf"|(?:it|this|that|the(?: \w+){{1,4}}) (?:is|was|are|were){_NOT} {_SAID}\b"
+    rf"|(?:the|this|that|these|those|my|your)(?: \w+){{0,3}} {_SOURCE}"
+    rf" (?:do|does|did){_NOT} {_SAY}\b"
+    rf"|(?:it|this|that|the {_SOURCE}) (?:is|was|are|were){_NOT} {_SAID}\b"
+    rf"|the(?: \w+){{1,4}} (?:is|was|are|were){_NOT} {_TOLD}\b"
     rf"|(?:it|this|that|the)(?: \w+){{0,2}} (?:cannot|can{_NOT}|could{_NOT}) be {_SAID}\b"
     r")[^,;:.!?()—–]*"
+    rf"|the(?: \w+){{1,4}} (?:is|was|are|were){_NOT} {_SAID}"
 )
 _CHINESE = re.compile(
-    r"(?:答案)?是?(?:未知|不知道|无法(?:回答|确定|得知)|没有(?:提到|提及|说明|答案|相关信息)|"
-    r"未(?:提及|提到|说明))"
+    r"(?:答案)?是?(?:未知|不知道|不[详詳明]|不清楚|不[确確]定|"
+    r"[无無]法(?:回答|[确確]定|得知|判[断斷])|"
+    r"[没沒]有(?:提到|提及|[说說]明|答案|相[关關]信息|相[关關][资資][讯訊]|信息)|"
+    r"未(?:提及|提到|[说說]明))"
 )
+_DENIES = re.compile(r"\b(?:not|never|nothing|nobody)\b|n['’]t\b")
 
 
 def abstains(answer: str) -> bool:
@@ -52,6 +70,18 @@ def abstains(answer: str) -> bool:
     return all(map(_says_so, split_sentences(answer)))
 
 
+def declines(answer: str, golds: Iterable[str]) -> bool:
+    """Whether `answer` abstains where the golds tell something, which none of them says is not so.
+
+    "There is no information" is no "no".
+    """
+    return abstains(answer) and not any(
+        abstains(gold) or _DENIES.search(normalise(gold)) for gold in golds
+    )
+
+
 def _says_so(sentence: str) -> bool:
-    bare = normalise(sentence).strip(" .!\"'“”‘’*_`。！…")
-    return not bare or any(form.fullmatch(bare) for form in (_WHOLE, _OPENING, _CHINESE))
+    bare = normalise(sentence).strip(" .!\"'“”‘’*_`。！…।۔؟")
+    if not bare or bare in UNKNOWN:
+        return True
+    return any(form.fullmatch(bare) for form in (_WHOLE, _OPENING, _CHINESE))

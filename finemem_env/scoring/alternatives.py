@@ -10,6 +10,8 @@ from finemem_env.types import Question
 
 _Gram = tuple[str, ...]
 _OPENING = 4
+# The "no" behind these belongs to what follows: "has no car", "there is no doubt".
+_HAVING = frozenset(("has", "have", "had", "is", "are", "was", "were", "theres", "with"))
 # Yes and no in languages of many readers' data. A word with a star is an everyday word as well,
 # such as the "no" of Spanish verbs: it takes back at the start or the end of an answer only.
 _PAIRS = """yes/no true/false ja/nein ja/nee ja/nej oui/non sí/no* sì/no* sim/não* tak/nie*
@@ -105,7 +107,7 @@ def takes_back(prediction: Form, gold: Form, golds: Sequence[Form]) -> bool:
     """Whether the gold is yes or no and the answer says the other one, no gold, as well.
 
     After an opening "yes", a "no" counts among the next words only ("yes or no"): what follows may
-    explain. "不是" holds the gold "是", and takes it back.
+    explain, as may "Yes, he has no car". "不是" holds the gold "是", and takes it back.
     """
     others = _OPPOSITES.get(gold.tokens)
     if others is None:
@@ -119,7 +121,7 @@ def _says_other(plain: str, gold: Form, others: dict[str, bool], valid: set[str]
     """The same of one form of the answer."""
     tokens, size = plain.split(), len(gold.tokens)
     opens = tuple(tokens[:size]) == gold.tokens
-    near = f" {' '.join(tokens[: size + _OPENING - 1])} " if opens else plain
+    near = f" {' '.join(_opening(tokens, size))} " if opens else plain
     for other, everyday in others.items():
         text = plain if everyday else near
         if other in gold.plain:
@@ -127,6 +129,17 @@ def _says_other(plain: str, gold: Form, others: dict[str, bool], valid: set[str]
         if other not in valid and other in (_ends(text) if everyday else text):
             return True
     return False
+
+
+def _opening(tokens: Sequence[str], size: int) -> list[str]:
+    """The first words, without a "no" that only denies the thing behind it."""
+    near = tokens[: size + _OPENING - 1]
+
+    def denies_a_thing(place: int) -> bool:
+        after_verb = place > 0 and near[place - 1] in _HAVING
+        return near[place] == "no" and after_verb and place + 1 < len(tokens)
+
+    return [word for place, word in enumerate(near) if not denies_a_thing(place)]
 
 
 def _ends(text: str) -> set[str]:

@@ -13,14 +13,16 @@ from functools import lru_cache
 
 from finemem_env.scoring.needs import needed
 from finemem_env.scoring.titles import nearest_title
+from finemem_env.text.folding import nfc
 from finemem_env.types import Question
 
 _YEAR = re.compile(r"\((\d{4})\)\s*$")
-_SAID_YEAR = re.compile(r"\((\d{4})\)")
+_SAID_YEAR = re.compile(r"[(（](\d{4})[)）]")
 _MARK = re.compile(r"^\s*(?:\d{1,3}[.):、]|[-*•])\s*")
 _NUMBERED = re.compile(r"^[^\S\n]*+\d{1,3}[.):、]", re.MULTILINE)
-_PARTS = re.compile(r"(?<=\))\s*,|;")
-_QUOTES = "\"'“”‘’*_` "
+_PARTS = re.compile(r"(?<=[)）])\s*[,，、،]|[;；؛]")
+_TITLES = re.compile(r"[,;，；、،؛]")
+_QUOTES = "\"'“”‘’«»《》「」『』*_` "
 
 
 def recommendations(text: str) -> list[str]:
@@ -33,13 +35,14 @@ def recommendations(text: str) -> list[str]:
     if _NUMBERED.search(text):
         lines = [line for line in lines if _NUMBERED.match(line)]
     elif len(lines) == 1:
-        lines = _PARTS.split(lines[0]) if "(" in lines[0] else re.split("[,;]", lines[0])
+        lines = (_PARTS if re.search("[(（]", lines[0]) else _TITLES).split(lines[0])
     entries = (_MARK.sub("", line).strip(_QUOTES) for line in lines)
     return [entry for entry in entries if entry]
 
 
 def film_of(entry: str, films: Sequence[str]) -> str | None:
     """The film of `films` that a recommendation stands for, None for none or more than one."""
+    entry = nfc(entry)
     said = _SAID_YEAR.search(entry)
     name, year = (entry[: said.start()].rstrip().strip(_QUOTES), said[1]) if said else (entry, "")
     names, by_name = _by_name(tuple(films))
@@ -57,7 +60,7 @@ def _by_name(
     by_name: dict[str, dict[str, str]] = {}
     for film in films:
         year = _YEAR.search(film)
-        name = film[: year.start()].rstrip() if year else film
+        name = nfc(film[: year.start()].rstrip() if year else film)
         by_name.setdefault(name, {})[year[1] if year else ""] = film
     return tuple(by_name), by_name
 

@@ -20,29 +20,28 @@ from dataclasses import dataclass
 from finemem_env.errors import ConfigError, DataError, nearest
 from finemem_env.registry import Registry
 from finemem_env.scoring import films, locomo, mab, mem_alpha
-from finemem_env.scoring.abstention import NO_ANSWER, abstains
+from finemem_env.scoring.abstention import NO_ANSWER, abstains, declines
 from finemem_env.scoring.alternatives import names_another, takes_back
+from finemem_env.scoring.choices import chosen_of
 from finemem_env.scoring.judged import JUDGED
 from finemem_env.scoring.matching import Form, contains, equal, form, strip_reasoning
 from finemem_env.scoring.rouge import common_subsequence, harmonic
 from finemem_env.text import normalise
 from finemem_env.text.function_words import STOP
+from finemem_env.text.unicode_tables import MARKED
 from finemem_env.types import JudgeRequest, Question
 
 _CLOSED = frozenset(("yes", "no", "noanswer"))
-_PARTS = re.compile(r"[;\n]")
-_KEYWORD_COMMA = re.compile(r",(?!\d)|(?<!\d),")  # not the one in 1,000
+_PARTS = re.compile(r"[;；؛\n]")
+_SEMICOLON = re.compile(r"[;；؛]")
+_KEYWORD_COMMA = re.compile(r"[,，،](?!\d)|(?<!\d)[,，،]|[、፣]")  # not the one in 1,000
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _TEXT_COMMAND = re.compile(r"\\text\s*\{([^{}]*)\}")
 _LABEL_PREFIX = re.compile(
     r"^(?:final\s+)?(?:answer|label|category)\s*(?:is|:|=)\s*", re.IGNORECASE
 )
-_HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
+_HYPHEN = re.compile(rf"(?<=[\w{MARKED}])-(?=\w)")
 _UNRELATED = 0.08  # F1 of content words that a list of names from a story has with a summary
-_LETTER = re.compile(r"^\W*([A-Za-z])\s*(?:[).:\]]|$)")
-_SAID_LETTER = re.compile(
-    r"(?i:\b(?:answer|option|choice)\s*+(?:(?:is|:)\s*+)?)\(?([A-Z])\b(?!\s+[a-z])"
-)
 
 
 def score(prediction: str, question: Question) -> float:
@@ -52,7 +51,8 @@ def score(prediction: str, question: Question) -> float:
     yes and no where one of them is the gold (`alternatives`).
 
     Reasoning in <think> tags is removed first (Mem-α's metrics remove it in their own way). To a
-    question that is unanswerable, saying so is right under every metric, and nothing else is.
+    question that is unanswerable, saying so is right under every metric, and nothing else is; to
+    any other it is wrong under every metric that is not a publication's.
 
     Raises:
         ConfigError: unknown metric, or one that needs a judge.
@@ -71,7 +71,11 @@ def score(prediction: str, question: Question) -> float:
     if not question.metric.startswith("mem-alpha/"):
         prediction = strip_reasoning(prediction)
     value = metric.compare(prediction, question)
-    return 0.0 if value and question.excluded and names_another(prediction, question) else value
+    if value and question.excluded and names_another(prediction, question):
+        return 0.0
+    if not value or "/" in question.metric:
+        return value
+    return 0.0 if declines(prediction, (*question.answers, *question.choices)) else value
 
 
 def is_judged(metric: str) -> bool:
@@ -134,15 +138,20 @@ def _references(question: Question) -> list[Form]:
 
 
 def _exact(prediction: str, question: Question) -> float:
+    """The golds that the list holds; what else it lists is wrong, and more than the golds costs."""
     if question.answers_mode == "any":
         return _exact_any(prediction, question)
-    parts = [form(prediction), *map(form, _PARTS.split(prediction))]
-
-    def listed(answer: str) -> bool:
-        wanted = [form(part) for part in _PARTS.split(answer)]
-        return all(any(equal(part, gold) for part in parts) for gold in wanted)
-
-    return _over_golds(question, [float(listed(answer)) for answer in question.answers])
+    listed = list(map(form, _PARTS.split(prediction)))
+    parts = [form(prediction), *listed]
+    wanted = [list(map(form, _PARTS.split(answer))) for answer in question.answers]
+    values = [
+        float(all(any(equal(part, gold) for part in parts) for gold in golds)) for golds in wanted
+    ]
+    known = [gold for golds in wanted for gold in golds]
+    others = {part.raw for part in listed if not any(equal(part, gold) for gold in known)} - {""}
+    if question.answers_mode == "all":
+        return 0.0 if others else min(values)
+    return sum(values) / max(len(values), sum(values) + len(others))
 
 
 def _exact_any(prediction: str, question: Question) -> float:
@@ -184,8 +193,8 @@ def _keywords(prediction: str, question: Question) -> float:
 
 def _keyword_share(prediction: Form, answer: str) -> float:
     """Share of the keywords of one gold, separated by ";" or else ",", that are found."""
-    separator = ";" if ";" in answer else _KEYWORD_COMMA
-    keywords = [one for one in map(form, re.split(separator, answer)) if one.raw] or [form(answer)]
+    separator = _SEMICOLON if _SEMICOLON.search(answer) else _KEYWORD_COMMA
+    keywords = [one for one in map(form, separator.split(answer)) if one.raw] or [form(answer)]
     return sum(
         contains(prediction, keyword) and not takes_back(prediction, keyword, keywords)
         for keyword in keywords
@@ -232,24 +241,9 @@ def _label(text: str) -> str:
 
 
 def _multiple_choice(prediction: str, question: Question) -> float:
-    chosen = _choice(prediction, question.choices)
-    golds = {_choice(answer, question.choices) for answer in question.answers} - {None}
+    chosen = chosen_of(prediction, question.choices)
+    golds = {chosen_of(answer, question.choices) for answer in question.answers} - {None}
     return float(chosen in golds) if golds else _exact_any(prediction, question)
-
-
-def _choice(text: str, choices: Sequence[str]) -> int | None:
-    """Index of the choice that `text` names by its text or letter; None: none, or more than one."""
-    said, forms = form(text), [form(choice) for choice in choices]
-    same = [i for i, choice in enumerate(forms) if choice.raw == said.raw]
-    same = same or [i for i, choice in enumerate(forms) if equal(said, choice)]
-    if same:
-        return same[0]
-    letter = _LETTER.match(text) or _SAID_LETTER.search(text)
-    if letter and ord(letter[1].upper()) - ord("A") < len(choices):
-        return ord(letter[1].upper()) - ord("A")
-    named = [i for i, choice in enumerate(forms) if contains(said, choice)]
-    longest = [i for i in named if not any(j != i and contains(forms[j], forms[i]) for j in named)]
-    return longest[0] if len(longest) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import re
 
 from finemem_env.text.cache import TextCache
 from finemem_env.text.folding import CONTROLS, fold, nfc
+from finemem_env.text.lookalikes import SEPARATORS
 from finemem_env.text.sentence_ends import sentence_ends
 from finemem_env.text.unicode_tables import CJK, MARK, SYLLABLES, UNSPACED
 
@@ -32,6 +33,8 @@ _FOLDED = _PARTED.lower()
 _LABEL = re.compile(r"\b(?:label|category)\s?[:=]|->|=>|→", re.IGNORECASE)
 _PREFIX = re.compile(r"(?:example|sample|text|input)\s?:", re.IGNORECASE)
 _LABEL_WORDS = 6  # a longer right-hand side is prose that happens to hold an arrow
+
+_LINE_ENDS = re.compile("\r\n|[\n\r\v\f\u2028\u2029]")  # that can be seen
 
 # "12. Hey Jude was performed by …": a serial number belongs to the sentence that it numbers.
 _SERIAL = re.compile(r"\(?\d+\.")
@@ -60,6 +63,16 @@ def words(text: str) -> list[str]:
     if text.isascii():
         return text.encode().translate(_FOLDED, CONTROLS).decode().split()
     return split_words(fold(text))
+
+
+def joined_words(text: str) -> str:
+    """The words of a text in one string, with a space between them."""
+    if not text.isascii():
+        return " ".join(words(text))
+    joined = text.encode().translate(_FOLDED, CONTROLS).decode()
+    while "  " in joined:
+        joined = joined.replace("  ", " ")
+    return joined.strip(" ")
 
 
 def split_words(folded: str) -> list[str]:
@@ -104,7 +117,8 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 def _split(text: str) -> tuple[str, ...]:
     sentences: list[str] = []
-    for line in map(str.strip, text.splitlines()):
+    lines = _LINE_ENDS.split(text) if SEPARATORS.search(text) else text.splitlines()
+    for line in map(str.strip, lines):
         if not line:
             continue
         if parse_example(line):

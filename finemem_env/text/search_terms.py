@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 
 from finemem_env.text.cache import TextCache
 from finemem_env.text.folding import fold
-from finemem_env.text.primitives import normalise, split_words, words
+from finemem_env.text.lookalikes import as_seen
+from finemem_env.text.primitives import joined_words, normalise, split_words, words
+from finemem_env.text.spellings import exchanged
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
 
 SYLLABLE, LETTER = 0.5, 0.3  # a letter of a script without spaces, as a share of a word
@@ -22,42 +24,9 @@ _RUN = re.compile(
 )
 
 
-# A letter and the one that it is exchanged for.
-_EXCHANGED = "ıi ёе άα έε ήη ίι όο ύυ ώω أا إا آا ٱا ىي یي کك"
-
-
-def _variants() -> dict[int, str | None]:
-    """Letters that writers of one language exchange or leave out."""
-    variants: dict[int, str | None] = {ord(pair[0]): pair[1] for pair in _EXCHANGED.split()}
-    # Vowel signs of Arabic and Hebrew.
-    variants |= dict.fromkeys(
-        (*range(0x64B, 0x653), 0x670, *range(0x591, 0x5BE), 0x5BF, 0x5C1, 0x5C2, 0x5C7)
-    )
-    # Marks of Armenian over the vowel of a word that is asked about, called or stressed.
-    variants |= dict.fromkeys((0x55B, 0x55C, 0x55E))
-    # Digits: Arabic, Persian, and those of India and Thailand.
-    for zero in (0x660, 0x6F0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xBE6, 0xC66, 0xCE6, 0xE50):
-        variants |= {zero + digit: str(digit) for digit in range(10)}
-    return variants
-
-
-_VARIANTS = _variants()
-_VARIED = re.compile(f"[{''.join(map(chr, _VARIANTS))}]")
-
-
 def unvaried(text: str) -> str:
-    """The text folded, with spelling variants made one.
-
-    Turkish ı is i, since a capital I may be either; Russian ё is е; Greek accents, which capitals
-    do not have, vowel signs of Arabic and Hebrew, the forms of alif and of digits, and the marks in
-    Armenian words do not count.
-    """
+    """The text folded, with spelling variants made one (`spellings`)."""
     return exchanged(fold(text))
-
-
-def exchanged(folded: str) -> str:
-    """The same of a text that is folded."""
-    return folded.translate(_VARIANTS) if _VARIED.search(folded) else folded
 
 
 def search_terms(text: str) -> list[str]:
@@ -79,10 +48,12 @@ TERMS: TextCache[tuple[str, ...]] = TextCache(lambda text: tuple(search_terms(te
 
 
 def sentence_key(sentence: str) -> str:
-    """What makes two sentences the same for provenance: their words, punctuation and case aside."""
-    # What is compared is searched as well, and ASCII words are search terms.
-    found = TERMS[sentence] if sentence.isascii() else words(sentence)
-    return " ".join(found) or normalise(sentence)
+    """What makes two sentences the same for provenance: their words, punctuation and case aside.
+
+    Letters of other scripts that look Latin are those, and what shows nothing does not count.
+    """
+    seen = as_seen(sentence)
+    return joined_words(seen) or normalise(seen)
 
 
 def placed_terms(text: str) -> list[tuple[str, float]]:

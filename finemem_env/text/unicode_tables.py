@@ -27,8 +27,11 @@ IGNORABLE = _body(
     fff0-fff8 1bca0-1bca3 1d173-1d17a e0000-e0fff
     """
 )
-# What a comparison does not see: those, control characters and annotation marks.
-IGNORED = IGNORABLE + _body("0-8 e-1b 7f-84 86-9f fff9-fffb")
+# What a comparison does not see: those, control characters, format characters that show nothing of
+# their own, what is for private use, and what is no character.
+IGNORED = IGNORABLE + _body(
+    "0-8 e-1b 7f-84 86-9f 70f 13430-1343f e000-f8ff fdd0-fdef fff9-fffc fffe-ffff f0000-10ffff"
+)
 # Shown as white space without being any: Braille, music, hieroglyphs, Khitan.
 BLANK = _body("2800 1d159 13441-13442 16fe4")
 # A fast class, exact only up to U+FFFF, that holds both.
@@ -42,11 +45,11 @@ CJK = _body(
     """
 )
 # Letters that are a syllable or more, in scripts that do not part words, or words and particles, by
-# spaces: Han, kana, Hangul.
+# spaces: Han, kana, Yi, Hangul.
 SYLLABLES = _body(
     """
     2e80-2fdf 3005-3007 3021-3029 3038-303b 3041-3096 309d-309f 30a1-30fa 30fc-30ff 31f0-31ff
-    3400-4dbf 4e00-9fff ac00-d7a3 f900-faff 20000-3ffff
+    3400-4dbf 4e00-9fff a000-a48c ac00-d7a3 f900-faff 20000-3ffff
     """
 )
 # Letters that are less than a syllable, in such scripts: Thai, Lao, Burmese, Khmer, Tai, Balinese,

@@ -305,6 +305,12 @@ def test_words_of_two_removed_items_are_no_run() -> None:
     assert steps_of(made, 3) == [0, 0, 1, 0]
 
 
+def test_text_of_other_scripts_keeps_its_letters() -> None:
+    made = memory([insert("Том живёт в Осте.")])
+    made.apply(1, [update(1, "Том живёт в Осле.")])
+    assert steps_of(made, 1) == [1]
+
+
 def test_moved_stops_take_the_earliest_step_they_cover() -> None:
     made = memory([insert(SKY)], [update(1, BOTH)], [update(1, f"{BOTH} Third one.")])
     made.apply(3, [update(1, "The sky is blue the sea. Is deep third. One. Fourth.")])
@@ -317,6 +323,12 @@ THEFTS: dict[str, list[Operation]] = {
     "rewritten in other code points": [
         update(1, "The ｓky is blue.\nThe s\u200bea\ufe0f is deep?")
     ],
+    "rewritten with separators": [update(1, "T\x1fhe sky is bl\x1cue. The s\x85ea is deep!")],
+    "rewritten for private use": [
+        update(1, "T\ue000he sky is blue.\nThe sea\uffff is d\ufffceep?")
+    ],
+    "rewritten in Cyrillic and Greek": [update(1, "Тhe sky is bluе. Τhe sеа is deep.")],
+    "rewritten in Armenian": [insert("Tհe sky iѕ blue. The seɑ is deep"), delete(1)],
     "stop taken out": [update(1, "The sky is blue - the sea is deep.")],
     "stops put in": [update(1, "The sky. *Is blue. The sea. Is deep.")],
     "shortened": [update(1, "sky is blue - the sea")],

@@ -403,6 +403,40 @@ def test_yes_or_no_is_said_only_where_a_text_says_the_whole_question(task: Task)
     assert "baker" in read(either, "Ion Ral was a baker, no doubt.", task=task).text
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is the gate of Osta open? Answer yes or no.",
+        "True or false: the gate of Osta is open.",
+        "Isn't the gate of Osta open?",
+        "Won’t the gate of Osta be open?",
+    ],
+)
+def test_yes_or_no_answers_questions_that_ask_for_it(question: str) -> None:
+    assert read(question, "Osta has a gate yes").text == ""
+    assert read(question, "The gate of Osta is green.").text == "The gate of Osta is green."
+    assert read("Mara won what in Osta?", "In Osta Mara won, yes.").text == "In Osta Mara won, yes."
+
+
+@pytest.mark.parametrize("shape", ["NFC", "NFD"])
+def test_a_name_with_marks_of_its_own_is_a_subject(shape: Literal["NFC", "NFD"]) -> None:
+    told = unicodedata.normalize("NFC", "Orúkọ ológbò Ìọ́nù ni Kẹ́lì.")
+    question = unicodedata.normalize(shape, "Kí ni orúkọ ológbò Ìọ́nù?")
+    assert read(question, unicodedata.normalize(shape, told)).text == told
+
+
+def test_a_number_belongs_to_the_text_without_spaces_before_it() -> None:
+    told = "แมวของไอออนชื่อเคล โดวาเกิดเมื่อปี 1974"
+    assert "1974" in read("โดวาเกิดเมื่อไหร่", told).text
+
+
+def test_the_largest_serial_number_holds_in_any_script() -> None:
+    listed = "马拉的家乡是奥斯塔。", "马拉的家乡是雷韦。"
+    for old, new in (listed, listed[::-1]):
+        told = read("马拉的家乡是哪里？", f"3、{old}", f"12、{new}").text
+        assert told == f"12、{new}"
+
+
 def test_a_list_of_all_words_says_no_question() -> None:
     names = "Ion Ral Mara Velmor Bela Tull Ada Nor Osta Rewe Lin Dor Kim Vey"
     listed = f"Were Are both of the same country nationality genre {names} yes"

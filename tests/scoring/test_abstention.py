@@ -36,6 +36,21 @@ ABSTAIN = [
     "The memory doesn't mention her dog. I cannot tell.",
     "答案未知。",
     "没有提到",
+    "無法確定。",
+    "I have no idea.",
+    "The home town of Mara is not known.",
+    "Unbekannt.",
+    "Je ne sais pas.",
+    "No se menciona.",
+    "Não sei",
+    "Не знаю.",
+    "غير معروف",
+    "पता नहीं।",
+    "わかりません。",
+    "알 수 없음",
+    "ไม่ทราบ",
+    "Bilinmiyor.",
+    "không rõ",
 ]
 ANSWER = [
     "Osta",
@@ -54,6 +69,10 @@ ANSWER = [
     "There is no information, so Osta",
     "They do not know Osta",
     "he did not say goodbye",
+    "The king did not tell his wife",
+    "The treasure was not found in the cave",
+    "desconocido Osta",
+    "不明、オスタ",
 ]
 
 
@@ -77,9 +96,41 @@ def test_under_every_metric_only_abstaining_is_right(metric: str) -> None:
     assert score(gold_prediction(question), question) == 1.0
 
 
-def test_abstaining_is_no_answer_to_another_question() -> None:
-    question = Question("q", "Where?", ("Osta",))
-    assert score("unknown", question) == 0.0
+@pytest.mark.parametrize(
+    "hedged",
+    [
+        "unknown",
+        "I do not know Osta",
+        "I don't know whether Mara lives in Osta.",
+        "The items do not say Osta",
+        "There is no information Osta",
+        "It is not mentioned in Osta",
+        "The town Osta of Mara is not known.",
+    ],
+)
+def test_abstaining_is_no_answer_to_another_question(hedged: str) -> None:
+    assert score(hedged, Question("q", "Where?", ("Osta",))) == 0.0
+
+
+@pytest.mark.parametrize(
+    "text", ["There is no information about that.", "I have no idea", "No record of it.", "no data"]
+)
+def test_no_information_is_no_no(text: str) -> None:
+    assert score(text, Question("q", "Is it open?", ("no",))) == 0.0
+    assert score(text, Question("q", "Is it open?", ("no",), metric="mab/substring_exact_match"))
+
+
+def test_a_choice_may_say_that_it_is_not_known() -> None:
+    question = Question(
+        "q", "?", ("B",), metric="multiple_choice", choices=("Osta", "Not mentioned")
+    )
+    assert score("Not mentioned", question) == 1.0
+
+
+def test_a_gold_may_say_that_something_is_not_so() -> None:
+    for gold in ("unknown", "he did not know his father", "not mentioned"):
+        assert score(gold, Question("q", "What?", (gold,))) == 1.0
+    assert score("The king did not tell his wife.", Question("q", "Whom?", ("his wife",))) == 1.0
 
 
 @pytest.mark.parametrize("metric", ["judge", "mab/judge"])

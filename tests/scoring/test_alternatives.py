@@ -54,6 +54,11 @@ def test_values_without_spaces_between_words_are_found() -> None:
         ("Are both the same: yes no", 0.0, 0.0),
         ("Yes, both of them are; there is no doubt.", 1.0, 0.0),
         ("No: one of them is, yes, the other is not.", 0.0, 1.0),
+        ("Yes, he has no car", 1.0, 0.0),
+        ("Yes, there is no doubt.", 1.0, 0.0),
+        ("Yes, but also no", 0.0, 0.0),
+        ("yes, it is no", 0.0, 0.0),
+        ("yes no doubt", 0.0, 0.0),
     ],
 )
 def test_yes_and_no_exclude_each_other(prediction: str, yes: float, no: float) -> None:

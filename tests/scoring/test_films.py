@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from finemem_env.errors import DataError
@@ -37,6 +39,7 @@ def asked(*golds: str, metric: str = "recall@5") -> Question:
         ("spiderman", "Spider-Man (2002)"),
         ("Me, Myself & Irene", "Me, Myself & Irene (2000)"),
         ("(500) Days of Summer (2009)", "(500) Days of Summer (2009)"),
+        ("Heat（1986）", "Heat (1986)"),
         ("Untitled (1999)", "Untitled"),  # the list does not know its year
     ],
 )
@@ -52,6 +55,8 @@ def test_which_film_a_recommendation_is(entry: str, film: str | None) -> None:
         ("Me, Myself & Irene (2000), Up (2009)", ["Me, Myself & Irene (2000)", "Up (2009)"]),
         ("Heat, Up; Jaws", ["Heat", "Up", "Jaws"]),
         ("300\nUp", ["300", "Up"]),
+        ("《英雄》、《活着》；《霸王别姬》", ["英雄", "活着", "霸王别姬"]),
+        ("英雄（2002），活着（1994）", ["英雄（2002）", "活着（1994）"]),
         ("", []),
     ],
 )
@@ -89,3 +94,11 @@ def test_the_published_rule_knows_no_years() -> None:
 def test_recall_needs_titles(metric: str) -> None:
     with pytest.raises(DataError, match="titles"):
         score("1. Heat", Question("q", "?", ("Heat (1995)",), metric=metric))
+
+
+def test_the_normal_form_of_unicode_makes_no_other_film() -> None:
+    titles = ["Ré (1999)", "Rex (1999)"]
+    for shape in ("NFC", "NFD"):
+        assert film_of(unicodedata.normalize(shape, "Ré"), titles) == "Ré (1999)"
+        (told, _) = (unicodedata.normalize(shape, title) for title in titles)
+        assert film_of("Ré", [told, "Rex (1999)"]) == told

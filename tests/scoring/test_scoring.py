@@ -76,6 +76,18 @@ def test_scores_stay_in_the_unit_interval(
         ("3.5 million", "3", 0.0),
         ("3.5 million", "3.5", 1.0),
         ("It was 3.", "3", 1.0),
+        ("3,5 Meter", "3", 0.0),
+        ("3,5 Meter", "5", 0.0),
+        ("3,5 Meter", "3,5", 1.0),
+        ("312,5 m", "312.5", 1.0),
+        ("1,2,3", "2", 1.0),
+        ("1, 2", "2", 1.0),
+        ("1\u00a0300\u202f000 personnes", "1300000", 1.0),
+        ("1.300.000 Einwohner", "1,300,000", 1.0),
+        ("1.300,50 Euro", "1300.50", 1.0),
+        ("1.300", "1300", 0.0),
+        ("٣٫٥", "3.5", 1.0),
+        ("١٬٣٠٠", "1300", 1.0),
         ("a well-known author", "well known", 1.0),
         ("a/b testing", "b", 1.0),
         ("Vitamin C", "Vitamin A", 0.0),
@@ -117,6 +129,33 @@ def test_answers_mode_any_all_fraction(metric: str) -> None:
     assert [graded("any", p) for p in ("red", "pink")] == [1.0, 0.0]
     assert [graded("all", p) for p in ("green; red; blue", "red; blue")] == [1.0, 0.0]
     assert graded("fraction", "blue; red") == pytest.approx(2 / 3)
+
+
+def test_a_list_of_everything_equals_no_golds() -> None:
+    def graded(mode: AnswersMode, prediction: str) -> float:
+        return score(prediction, asked("exact_match", "red", "blue", mode=mode))
+
+    assert [graded("all", p) for p in ("blue; red", "red; blue; pink")] == [1.0, 0.0]
+    assert graded("fraction", "red; pink") == 0.5
+    assert graded("fraction", "red; blue; pink; green") == 0.5
+
+
+@pytest.mark.parametrize(
+    "gold, one",
+    [
+        ("红色、蓝色", "蓝色"),
+        ("红色，蓝色", "蓝色"),
+        ("红色；蓝色", "红色"),
+        ("أحمر، أزرق", "أزرق"),
+        ("أحمر؛ أزرق", "أحمر"),
+    ],
+)
+def test_keywords_are_parted_as_their_script_does(gold: str, one: str) -> None:
+    assert score(one, asked("keyword_fraction", gold)) == 0.5
+
+
+def test_a_list_is_parted_by_wide_semicolons() -> None:
+    assert score("红色；蓝色", asked("exact_match", "蓝色", "红色", mode="all")) == 1.0
 
 
 def test_f1_counts_shared_tokens_and_decides_yes_and_no_as_a_whole() -> None:
@@ -184,6 +223,7 @@ def test_rouge_l_takes_the_best_reference() -> None:
         (r"\boxed{7", "7", 0.0),
         ("'12'", "12", 1.0),
         ("label: 12.", "12", 1.0),
+        ("हिन्दी-भाषा", "हिन्दी_भाषा", 1.0),
         ("12 or 13", "12", 0.0),
         ("+", "-", 0.0),
         ("", "12", 0.0),
@@ -206,11 +246,28 @@ def test_boxed_label(prediction: str, gold: str, expected: float) -> None:
         ("A dog ran to London", "London", 1.0),
         ("Z", "York", 0.0),
         ("", "York", 0.0),
+        ("A) New York, not London", "New York", 1.0),
+        ("The answer is A because B is wrong", "New York", 1.0),
+        ("**B**", "York", 1.0),
+        ("Ｂ。", "York", 1.0),
+        ("正确答案是B项", "York", 1.0),
+        ("Ответ: B", "York", 1.0),
+        ("(A) (B) (C)", "New York", 0.0),
+        ("A. B. C.", "New York", 0.0),
+        ("The answer is A/B", "New York", 0.0),
+        ("Answer: A, B or C", "New York", 0.0),
+        ("A) New York B) York C) London", "New York", 0.0),
     ],
 )
 def test_multiple_choice(prediction: str, gold: str, expected: float) -> None:
     choices = ("New York", "York", "London")
     assert score(prediction, asked("multiple_choice", gold, choices=choices)) == expected
+
+
+def test_a_choice_may_begin_with_an_initial() -> None:
+    question = asked("multiple_choice", "B. Keller", choices=("B. Keller", "C. Brandt"))
+    assert score("A) B. Keller", question) == 1.0
+    assert score("A) B.", question) == 0.0
 
 
 def test_multiple_choice_prefers_the_text_of_a_choice_to_its_letter() -> None:

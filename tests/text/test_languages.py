@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finemem_env.readers import LocalReader
+from finemem_env.readers.lexicon import asks
 from finemem_env.retrieval import BM25
 from finemem_env.scoring import score
 from finemem_env.scoring.matching import equal, form
 from finemem_env.text import normalise, split_sentences, words
+from finemem_env.text.search_terms import search_terms
 from finemem_env.text.unicode_tables import IGNORED
 from finemem_env.types import Question, ReadRequest
 from tests.text.paragraphs import LANGUAGES, PARAGRAPHS
@@ -160,6 +162,34 @@ def test_full_stops_end_sentences_of_india_behind_short_verbs(sentences: tuple[s
         ("Артем", "Артём"),
         ("ايران", "ایران"),
         ("Որտե՞ղ է Օ՛ստան", "Օստան"),
+        ("п'ять", "пʼять"),
+        ("O‘zbekiston", "Oʻzbekiston"),
+        ("Hawai'i", "Hawaiʻi"),
+        ("ג'ון", "ג׳ון"),
+        ("București", "Bucureşti"),
+        ("Росси́я", "Россия"),
+        ("Hoà Bình", "Hòa Bình"),
+        ("हिन्दी", "हिंदी"),
+        ("सम्बन्ध", "संबंध"),
+        ("फरवरी", "फ़रवरी"),
+        ("कहां", "कहाँ"),
+        ("હિન્દી", "હિંદી"),
+        ("അവന്\u200d", "അവൻ"),
+        ("เเม่", "แม่"),
+        ("ἀρχή", "αρχη"),
+        ("ΤΑΪΖΩ", "ταΐζω"),
+        ("ዓለም", "አለም"),
+        ("ہندوستان", "هندوستان"),
+        ("cœur", "coeur"),
+        ("臺灣", "台灣"),
+        ("൧൭", "17"),
+        ("១៧", "17"),
+        ("၁၇", "17"),
+        ("1974లో జన్మించాడు", "1974"),
+        ("१९७४में", "1974"),
+        ("سنة 1974م", "1974"),
+        ("ב1974", "1974"),
+        ("በ1974", "1974"),
     ],
 )
 def test_spellings_that_are_exchanged_answer_alike(prediction: str, gold: str) -> None:
@@ -167,3 +197,87 @@ def test_spellings_that_are_exchanged_answer_alike(prediction: str, gold: str) -
     assert score(gold, Question("q", "?", (gold,), excluded=(prediction,))) == 1.0
     other = Question("q", "?", ("Mara",), excluded=(gold,))
     assert score(f"Mara {prediction}", other) == 0.0
+    assert set(search_terms(gold)) <= set(search_terms(prediction))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("पेन", "पेंन"), ("अन्न", "अंन"), ("đo", "do"), ("año", "ano"), ("hoàn", "hòan"), ("ñ", "n")],
+)
+def test_other_spellings_are_other_words(one: str, other: str) -> None:
+    assert not equal(form(one), form(other))
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ("ᱢᱟᱨᱟ ᱚᱥᱛᱟ ᱨᱮ ᱛᱟᱦᱮᱸᱱᱟ᱾", "ᱩᱱᱤ ᱯᱩᱥᱤ ᱢᱮᱱᱟᱭᱟ᱾"),
+        ("ꯃꯥꯔꯥ ꯑꯣꯁꯇꯥꯗ ꯂꯩ꯫", "ꯃꯍꯥꯛ ꯍꯧꯗꯣꯡ ꯂꯩ꯫"),
+        ("ᒫᕋ ᐅᔅᑕᒥ᙮", "ᐃᓄᒃ ᐅᖃᓕᒪᐅᓯᖅ᙮"),
+        ("ማራ በኦስታ ትኖራለች፡፡", "ድመት አላት፡፡"),
+        ("Մարան ապրում է Օստայում:", "Նա կատու ունի:"),
+        ("Il a dit : « Je viens. »", "Elle part."),
+        ("Han sagde: »Jeg kommer.«", "Hun gik."),
+        ("Er sagte: ‚Ich komme.‘", "Sie ging."),
+        ("Hvem er Mara‽", "Ingen ved det."),
+        ("To je gosp. Horvat, br. 5, npr. Zagreb, tj. Gradec.", "Vratio se."),
+        ("То је нпр. Београд, тј. престоница, бр. 5.", "Вратио се."),
+        ("Живее на бул. Левски, гр. София, инж. Петров.", "Замина."),
+        ("Dl. Popescu locuiește pe str. Lungă, jud. Brașov, cu dna. Ana.", "A plecat."),
+        ("Jis gyvena pvz. Vilniuje, šv. Jono.", "Išvyko."),
+        ("Viu a l'av. Gran, núm. 5, St. Cugat.", "Va marxar."),
+        ("Mnr. Botha en mev. Nel woon bv. Kaapstad.", "Hy het gegaan."),
+        ("Ir. Soekarno tinggal di Jl. Merdeka, Kec. Gambir, Kab. Bogor.", "Dia pergi."),
+        ("Il sig. Rossi e l'ing. Bianchi vivono a Roma.", "Partì."),
+        ("Жил в г. Москва, ул. Садовая, кв. 7, оз. Байкал.", "Уехал."),
+        ("Жив у м. Київ, вул. Садова, буд. 5, ім. Шевченка.", "Поїхав."),
+        ("Er wohnt d.h. Berlin, d.w.z. Mitte.", "Er ging am 8. Dez. 2007 fort."),
+        ("எம். ஜி. ராமச்சந்திரன் வந்தார்.", "அவர் சென்றார்."),
+        ("ఎన్. టి. రామారావు వచ్చారు.", "ఆయన వెళ్ళారు."),
+        ("ಎಸ್. ಎಲ್. ಭೈರಪ್ಪ ಬಂದರು.", "ಅವರು ಹೋದರು."),
+        ("એમ. કે. ગાંધી આવ્યા.", "તે ગયા."),
+        ("ولد أ.د. محمد في القاهرة.", "ثم سافر."),
+        ("Žije zde sv. Jan.", "Odešel v Jan. 2007."),
+    ],
+)
+@pytest.mark.parametrize("shape", ["NFC", "NFD"])
+def test_full_stops_and_abbreviations_of_more_languages(
+    sentences: tuple[str, ...], shape: Literal["NFC", "NFD"]
+) -> None:
+    told = tuple(unicodedata.normalize(shape, sentence) for sentence in sentences)
+    assert split_sentences(" ".join(told)) == told
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ("彼は「行く。」と言った。", "彼女は泣いた。"),
+        ("“走吧！”，他说。", "她走了。"),
+        ("他走了。", "“我来了。”", "她说。"),
+        ("မာရာသည် နေသည်။", "သူမတွင် ရှိသည်။"),
+        ("ማራ ትኖራለች።", "ድመት አላት።"),
+    ],
+)
+def test_where_no_space_parts_sentences(sentences: tuple[str, ...]) -> None:
+    assert split_sentences("".join(sentences)) == sentences
+
+
+def test_lao_has_no_full_stops() -> None:
+    assert len(split_sentences("ທ່ານ ດຣ. ບຸນຍັງ ມາຮອດ")) == 1
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Where is she?!",
+        "« Où est Mara\u00a0? »",
+        "Որտե՞ղ է Մարան։",
+        "ማራ የት ናት፧",
+        "Where is she⁇",
+        "Where is Mara?..",
+        "マラはどこ？！",
+    ],
+)
+def test_a_question_answers_none(question: str) -> None:
+    assert asks(question)
+    assert not asks("Mara lives in Osta!…")

@@ -152,6 +152,7 @@ def _chunk_questions(
                         fact.answers,
                         valid_until=last,
                         evidence=listing.evidence(fact),
+                        excluded=selection.others(fact, of_its_relation=False),
                     )
                 )
         dealt.append(tuple(questions))

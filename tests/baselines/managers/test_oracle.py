@@ -134,6 +134,48 @@ def test_shortening_fits_the_budget_where_it_can(tiny_episode: Episode) -> None:
     assert set(plan.wanted(2).values()) == {"Which code → 4711"}
 
 
+def test_one_note_serves_two_directions_of_a_fact(tiny_episode: Episode) -> None:
+    told = (Evidence(0, "The badge of Ann is CK570."),)
+    questions = [
+        Question("a", "What is the badge of Ann?", ("CK570",), evidence=told),
+        Question("b", "Whose badge is CK570?", ("Ann",), evidence=told),
+        Question("c", "Is CK570 a badge?", ("yes",), evidence=told),
+    ]
+    plan = plan_for(asking(tiny_episode, *questions))
+
+    def value(form: Any, question: Question) -> float:  # noqa: ANN401
+        return float(question.answers[0] in form[0][0])
+
+    plan.prefer(value)
+    assert len(plan.notes) == 3
+    assert plan.join(value)
+    served = [{key[0] for key in note.uses} for note in plan.notes.values()]
+    assert served == [{"what is the badge of ann?", "whose badge is ck570?"}, {"is ck570 a badge?"}]
+    assert not plan.join(value)
+    assert plan.change(key_of(questions[1]))  # it can still be mended alone
+    assert len(plan.notes) == 3
+
+
+def test_final_questions_come_first_where_it_is_asked_for(tiny_episode: Episode) -> None:
+    last = len(tiny_episode.chunks) - 1
+    short = Question("c", "Who?", ("Ann",), evidence=(Evidence(last, "It is Ann."),))
+    long = "The key of the cellar hangs in the hall of Osta."
+    final = Question("f", "Where is the key?", ("hall",), evidence=(Evidence(0, long),))
+    chunks = [dataclasses.replace(chunk, questions=()) for chunk in tiny_episode.chunks]
+    chunks[-1] = dataclasses.replace(chunks[-1], questions=(short,))
+    episode = dataclasses.replace(tiny_episode, chunks=tuple(chunks), questions=(final,))
+    plan = plan_for(episode, memory_budget=approx_tokens(long) + 1)
+    assert set(plan.wanted(last).values()) == {"It is Ann."}
+    plan.finals_first = True
+    assert set(plan.wanted(last).values()) == {long}
+
+
+@pytest.mark.parametrize("competency", ["AR", "CR"])
+def test_it_is_the_ceiling_where_the_budget_is_short(competency: str) -> None:
+    _, infos = finished(f"FineMem-{competency}-v0", 0, num_chunks=4, memory_budget=0.1)
+    assert infos[-1]["score"] == 1.0
+
+
 def test_every_planned_action_is_valid(tiny_episode: Episode) -> None:
     settings = resolve(memory_budget="unlimited")
     session = Session(tiny_episode, settings, np.random.default_rng(0), approx_tokens, 10_000)

@@ -32,6 +32,21 @@ def test_tasks_of_one_episode_are_taken_together() -> None:
     assert mean_interval(given) == mean_interval(Play("", one.task, one.score) for one in given)
 
 
+def test_a_task_of_one_episode_is_not_pooled_with_the_others() -> None:
+    scores = {"a": [0.1, 0.2, 0.1, 0.2], "b": [0.9, 0.8, 0.9, 0.8], "c": [0.5, 0.6, 0.5, 0.6]}
+    given = [Play(task, str(i), one) for task, own in scores.items() for i, one in enumerate(own)]
+    low, high = mean_interval(given) or (0.0, 1.0)
+    one_more = [*given, Play("d", "0", 0.5)]
+    wider, higher = mean_interval(one_more) or (0.0, 1.0)
+    assert wider < 0.5 < higher
+    assert 0.9 * (high - low) < higher - wider < 1.1 * (high - low)
+    assert mean_interval(one_more[::-1]) == (wider, higher)
+    flat = [Play("a", "0", 0.5), Play("a", "1", 0.5), Play("b", "0", 0.9)]
+    assert mean_interval(flat) == mean_interval(
+        Play("", f"{p.task}{p.episode_id}", p.score) for p in flat
+    )
+
+
 def test_known_intervals() -> None:
     # Wilson's interval of 8 right of 10 at the variance of the sample, t with 9 degrees of freedom.
     low, high = mean_interval(plays([1.0] * 8 + [0.0] * 2)) or (0.0, 0.0)

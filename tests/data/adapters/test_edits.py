@@ -151,7 +151,10 @@ def test_chunk_questions_end_before_the_replacement(data_dir: Path) -> None:
     for step, chunk in enumerate(episode.chunks):
         for question in chunk.questions:
             assert question.evidence[0].chunk == step
-            assert score(chunk.text, question) == 1.0
+            told = question.evidence[0].sentence or ""
+            assert told in chunk.text
+            assert score(told, question) == 1.0
+            assert score(f"{told} {question.excluded[-1]}", question) == 0.0
             if question.valid_until is not None:
                 bounded += 1
                 stem = (question.evidence[0].sentence or "").split(". ", 1)[1]
