@@ -18,18 +18,16 @@ import shlex
 import shutil
 import sys
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any, get_args
+from typing import Any
 
-from agents.learn.advantages import Credit
 from agents.runs.ablation_report import final_scores, mean_curves, table
-from agents.runs.config import CPU_ENV_ARGS, PRESETS, TrainConfig
+from agents.runs.cells import METHODS, SETTINGS, TASKS, TASKS_HELP, Cell, plan_cells
+from agents.runs.config import PRESETS, TrainConfig
 from agents.runs.curves import read_curve
 from agents.runs.load import load_run, read_config
 from agents.runs.unreached import unreached
-from agents.settings import Compare
 from baselines.tables.charts import bar_chart, curve_chart
 from baselines.tables.drawing import save
 from baselines.tables.results import Result
@@ -38,19 +36,10 @@ from finemem_env.cli.options import json_object, positive, seed
 from finemem_env.cli.progress import Progress, begin
 from finemem_env.cli.shards import add_parts, check_cells, check_there
 from finemem_env.disk import claimed, write_whole
-from finemem_env.errors import BackendError, ConfigError, nearest
+from finemem_env.errors import BackendError, ConfigError
 from finemem_env.extras import needs, require
 from finemem_env.fields import read_object
-from finemem_env.rewards import REWARDS
 
-# Every reward with the form of credit that suits it (docs/credit.md).
-METHODS = (
-    "outcome/return",
-    "chunk/return",
-    "evidence-cited/reward_to_go",
-    "fine-mem/reward_to_go",
-    "fine-mem-earned/reward_to_go",
-)
 # What may differ between the machines of an ablation.
 _MACHINE = ("save_every", "threads", "track", "sampler", "sampler_args")
 EVAL_SEED = 3
@@ -58,82 +47,6 @@ LONGER = 4
 LENGTHS = {"same": 1, "longer": LONGER}
 PLAYERS = ("skip", "oracle", "initial", "best")
 _SHARED = PLAYERS[:3]  # by all cells of a task
-
-
-def _few(num_chunks: int, **difficulty: object) -> dict[str, Any]:
-    """Credit matters where episodes are long, few questions pay, and the budget binds."""
-    asked = {**CPU_ENV_ARGS["difficulty"], "questions": 3, **difficulty}
-    return {
-        **CPU_ENV_ARGS,
-        "num_chunks": num_chunks,
-        "memory_budget": 0.3,
-        "difficulty": asked,
-    }
-
-
-TASKS: dict[str, dict[str, Any]] = {
-    "short": dict(CPU_ENV_ARGS),
-    "few": _few(10),
-    "long": _few(20),
-    "misaligned": _few(20, misaligned_chunk_questions=True),
-}
-_TASKS_HELP = (
-    "short: 6 chunks of the cpu preset; few: 10 chunks, 3 final questions in training, a tight "
-    "budget; long: the same with 20 chunks; misaligned: as long, and chunk questions ask what no "
-    "final question does (default: few)"
-)
-# Evaluations ask about everything, and often: the curves tell how many updates a method needs.
-_ASK_ALL = {"difficulty": {**CPU_ENV_ARGS["difficulty"], "questions": 0}}
-SETTINGS: dict[str, Any] = {
-    "updates": 50,
-    "contexts": 4,
-    "lr_schedule": "constant",
-    "eval_every": 5,
-    "eval_episodes": 24,
-    "save_every": 10,
-    "eval_env_args": _ASK_ALL,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One training run of the ablation."""
-
-    reward: str
-    credit: str
-    task: str
-    seed: int
-    compare: str = "step"
-
-    @classmethod
-    def of(cls, method: str, task: str, seed: int) -> Cell:
-        """The cell of "reward/credit/compare"; what is not named is step, as in the paper.
-
-        Raises:
-            ConfigError: an unknown reward, form of credit or comparison, with the nearest.
-        """
-        reward, _, rest = method.partition("/")
-        credit, _, compare = rest.partition("/")
-        for kind, name, known in (
-            ("reward", reward, list(REWARDS)),
-            ("credit", credit or "step", list(get_args(Credit))),
-            ("compare", compare or "step", list(get_args(Compare))),
-        ):
-            if name not in known:
-                raise ConfigError(nearest(kind, name, known))
-        return cls(reward, credit or "step", task, seed, compare or "step")
-
-    @property
-    def name(self) -> str:
-        """Its folder."""
-        parts = [self.task, self.reward, self.credit, str(self.seed)]
-        return "-".join([*parts, *([self.compare] if self.compare != "step" else [])])
-
-    def config(self, base: Mapping[str, Any]) -> TrainConfig:
-        """The settings of its run."""
-        own = {"reward": self.reward, "credit": self.credit, "compare": self.compare}
-        more = {"seed": self.seed, "env_args": TASKS[self.task], "final_episodes": 0}
-        return TrainConfig(**{**base, **own, **more})
 
 
 def run_cell(
@@ -309,12 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     options = _parser().parse_args(arguments)
     base = {**PRESETS[options.preset], **SETTINGS, **options.set}
-    cells = [
-        Cell.of(method, task, seed)
-        for seed in options.seeds
-        for task in options.tasks
-        for method in options.methods
-    ]
+    cells = plan_cells(options.methods, options.tasks, options.seeds, options.set)
     for cell in cells:
         cell.config(base)  # refuses settings that do not fit, of any cell, before one is trained
     if options.merge:
@@ -370,7 +278,7 @@ def _parser() -> Parser:
         nargs="+",
         default=["few"],
         choices=list(TASKS),
-        help=_TASKS_HELP,
+        help=TASKS_HELP,
     )
     add("--seeds", nargs="+", type=seed, default=[0, 1, 2], help="one cell each")
     add("--episodes", type=positive, default=40, help="per evaluation of a cell")

@@ -59,6 +59,12 @@ class ModelConfig(_Checked):
     lora_alpha: int | None = setting(None, "scale of the adapters; none is twice the rank", low=1)
     tools: bool = setting(False, "give the operations to the chat template as tools")
 
+    def __post_init__(self) -> None:
+        """Validate types and ranges, and that there are adapters to scale."""
+        check_fields(self)
+        if self.lora_alpha is not None and not self.lora_rank:
+            raise ConfigError("lora_alpha: needs lora_rank; without it all weights are trained.")
+
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentConfig:
@@ -77,9 +83,14 @@ class EnvironmentConfig:
     )
 
     def __post_init__(self) -> None:
-        """Validate types and the curriculum."""
+        """Validate types and the curriculum, and that nothing is said twice."""
         check_fields(self)
         parse_curriculum(self.curriculum)
+        for name in ("source", "protocol", "reward"):
+            if getattr(self, name) is not None and name in self.env_args:
+                raise ConfigError(f"{name}: is given by itself and again in env_args.")
+        if "split" in self.eval_env_args:
+            raise ConfigError("eval_env_args: split is that of eval_split, and test at the end.")
 
     def training(self, update: int | None = None) -> dict[str, Any]:
         """Keywords of the training environment; those of one update where a curriculum is set."""
@@ -237,7 +248,7 @@ class SavingConfig(_Checked):
     seed: int = setting(
         0, "decides episodes and draws; weights come from the model", low=0, below=2**32
     )
-    threads: int = setting(0, "CPU threads of torch; 0 leaves torch's default", low=0)
+    threads: int = setting(0, "CPU threads of torch; 0 leaves torch's default", low=0, below=2**12)
     shard: bool = setting(False, "split weights and optimizer over the processes (FSDP2)")
     track: bool = setting(False, "log to wandb as well, where it is installed")
 
@@ -256,6 +267,13 @@ class EngineOptions:
     devices: int = 1
     eager: bool = False
     tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range before a model is loaded."""
+        check_number("sampler_args", "memory", self.memory, 0, 1, above=True)
+        check_number("sampler_args", "devices", self.devices, 1)
+        if self.context_tokens is not None:
+            check_number("sampler_args", "context_tokens", self.context_tokens, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +302,7 @@ def server_addresses(name: str) -> list[str]:
     if not name.startswith(("http://", "https://")):
         return []
     addresses = [address.strip() for address in name.split(",") if address.strip()]
-    if len(set(addresses)) < len(addresses):
+    if len({address.rstrip("/") for address in addresses}) < len(addresses):
         raise ConfigError(f"sampler: expected every server once, got {name!r}.")
     return addresses
 

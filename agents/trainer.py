@@ -26,7 +26,7 @@ from agents.learn.minibatches import count_tokens, split_rows
 from agents.learn.rollout import resolved_settings, rows_of
 from agents.learn.samplers import make_engines
 from agents.learn.stats import LossStats
-from agents.learn.update import accumulate_gradients, count_batches
+from agents.learn.update import TrainingError, accumulate_gradients, count_batches
 from agents.model.batching import Row
 from agents.model.policy import Policy, load_policy
 from agents.runs.beside import final_numbers, normalised, reference_lines
@@ -46,13 +46,9 @@ from agents.runs.tracking import Tracker
 from agents.runs.unreached import write_unreached
 from baselines.tables.summary import render_table, summarise
 from finemem_env.disk import write_whole
-from finemem_env.errors import BackendError, ConfigError, FineMemError
+from finemem_env.errors import BackendError, ConfigError
 
 __all__ = ["Interrupted", "Run", "TrainingError"]
-
-
-class TrainingError(FineMemError):
-    """Training cannot go on: a loss or gradient that is not finite."""
 
 
 class Interrupted(Exception):  # noqa: N818 - a request, not an error
@@ -262,12 +258,12 @@ class Run:
                 share=self.policy.shares_prefixes,
                 batches=self._batches(part),
             )
-            norms.append(self._step(stats, number))
+            norms.append(self._step(stats, number, counts))
             total = stats if total is None else total + stats
         assert total is not None
         return total, sum(norms) / len(norms)
 
-    def _step(self, stats: LossStats, number: int) -> float:
+    def _step(self, stats: LossStats, number: int, counts: Denominators) -> float:
         """Clip and step; refuses a loss or gradient that is not finite."""
         weights = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = clip_gradients(weights, self.config.optimizer.max_grad_norm)
@@ -278,7 +274,8 @@ class Run:
                 "changed; lower lr, or look at train/importance_raw_max and train/ratio_max. The "
                 f"last checkpoint is in {self.folder / 'checkpoints'}."
             )
-        self.optimizer.step()
+        if counts.tokens:  # where there is nothing to learn from, AdamW would drift on
+            self.optimizer.step()
         return norm
 
     # parts of an update

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 
 from finemem_env.env import MemoryEnv
-from finemem_env.errors import ConfigError
+from finemem_env.errors import ConfigError, KeywordError
 from finemem_env.locate import ENVIRONMENTS, load_module
 from finemem_env.vector import MemoryVectorEnv
 
@@ -42,6 +42,10 @@ def env_class(env_id: str) -> type[MemoryEnv]:
     return env_type
 
 
+# Of `gym.make_vec`: how the episodes are held is no keyword of the environment.
+_HELD = ("num_envs", "autoreset_mode", "vectorization_mode", "vector_kwargs", "wrappers")
+
+
 def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> MemoryVectorEnv:
     """The batched environment that holds `count` episodes.
 
@@ -49,6 +53,9 @@ def make_rollout_env(env_id: str, env_args: dict[str, Any], count: int) -> Memor
         ConfigError: not an environment of this suite, or a keyword that does not fit.
     """
     known = [env_id for env_id in gym.registry if env_id.startswith("FineMem-")]
+    for name in _HELD:
+        if name in env_args:
+            raise KeywordError(f"{name}: whoever plays the episodes decides it; leave it out.")
     try:
         made = gym.make_vec(env_id, num_envs=count, autoreset_mode="disabled", **env_args)
     except ConfigError:

@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from finemem_env.errors import ConfigError
+from finemem_env.errors import ConfigError, KeywordError
 from finemem_env.factory import SessionFactory
 from finemem_env.prompts import INSTRUCTIONS
 from finemem_env.session import Session, StepResult, render_text, run_step
@@ -41,6 +41,7 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
 
     Raises:
         ConfigError: an unknown or contradictory keyword.
+        KeywordError: an unknown render mode, as of `MemoryEnv`.
     """
 
     instructions = INSTRUCTIONS
@@ -54,6 +55,8 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
         render_mode: str | None = None,
         **keywords: Any,  # noqa: ANN401
     ) -> None:
+        if render_mode not in (None, "ansi"):
+            raise KeywordError(f'render_mode: expected None or "ansi", got {render_mode!r}.')
         self.num_envs = num_envs
         self.autoreset_mode = _autoreset(autoreset_mode)
         self.render_mode = render_mode

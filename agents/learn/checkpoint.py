@@ -170,7 +170,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
     """Overwrite the parameters of `model` with the stored ones.
 
     Raises:
-        ConfigError: the names differ from those that the model trains.
+        ConfigError: the names or sizes differ from those that the model trains.
         DataError: the file is not there or damaged.
     """
     stored = _tensors(path / WEIGHTS)
@@ -178,6 +178,11 @@ def load_weights(path: Path, model: nn.Module) -> None:
     if stored.keys() != own.keys():
         missing = sorted(stored.keys() ^ own.keys())[:3]
         raise ConfigError(f"{path}: parameters of another model, e.g. {missing}.")
+    if other := [name for name in own if stored[name].shape != own[name].shape]:
+        raise ConfigError(
+            f"{path}: parameters of a model of another size, e.g. {other[0]}: "
+            f"{list(stored[other[0]].shape)} here, {list(own[other[0]].shape)} in the model."
+        )
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(split_like(stored[name], parameter))

@@ -28,6 +28,7 @@ from finemem_env.errors import BackendError, ConfigError, FineMemError
 
 # The others wait in a collective while the main process evaluates.
 PATIENCE = timedelta(hours=4)
+_LAUNCHED = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # beside WORLD_SIZE, by every launcher
 _T = TypeVar("_T")
 
 
@@ -41,10 +42,21 @@ class World:
 
     @classmethod
     def start(cls) -> World:
-        """Join the group that the launcher describes in the environment, if there is one."""
-        size = int(os.environ.get("WORLD_SIZE", "1"))
-        if size < 2:
+        """Join the group that the launcher describes in the environment, if there is one.
+
+        Raises:
+            ConfigError: it is described in part, as batch systems do.
+        """
+        size = os.environ.get("WORLD_SIZE", "1")
+        if size == "1":
             return cls()
+        told = {name: os.environ.get(name, "") for name in _LAUNCHED}
+        missing = [name for name, text in told.items() if not text]
+        if missing or not size.isdecimal():
+            raise ConfigError(
+                f"WORLD_SIZE: expected that of a launcher such as torchrun, got {size!r} (not set: "
+                f"{', '.join(missing) or 'nothing'}). For one process unset it."
+            )
         cuda = torch.cuda.is_available()
         if cuda:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -52,7 +64,7 @@ class World:
         shard = os.environ.get("ACCELERATE_USE_FSDP", "").casefold() == "true"
         # transformers would load the weights in the first process only, for accelerate to send.
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
-        return cls(dist.get_rank(), size, shard)
+        return cls(dist.get_rank(), dist.get_world_size(), shard)
 
     @property
     def main(self) -> bool:

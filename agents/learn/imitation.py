@@ -7,6 +7,7 @@ are a function of the seed, so the number of steps done says which come next.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,11 +28,13 @@ from agents.learn.references import (
     reference_lessons,
 )
 from agents.learn.rollout import RolloutSampling, roll_out
+from agents.learn.update import TrainingError
 from agents.model.batching import Row, micro_batches
 from agents.model.policy import Policy, load_policy
 from agents.settings import ModelConfig, OptimizerConfig
 from finemem_env.backends.options import read_options
 from finemem_env.disk import write_whole
+from finemem_env.errors import ConfigError
 from finemem_env.fields import read_object
 from finemem_env.registration import make_rollout_env
 
@@ -101,7 +104,9 @@ def imitate(
         The record that is written to `warmstart.json`, with "done" (steps).
 
     Raises:
-        ConfigError: a folder with a run of other settings, or no such model.
+        ConfigError: a folder with a run of other settings, no such model, or one whose context is
+            too short.
+        TrainingError: loss or gradient are not finite.
         DataError: the files of a source are not there.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,6 +180,11 @@ def _rows(policy: Policy, config: Imitation, skip: int) -> Iterator[list[Row]]:
         if number < skip:
             continue
         (prompt,) = policy.encode([("", lesson.observation)])
+        if policy.context is not None and len(prompt) + MAX_NEW_TOKENS > policy.context:
+            raise ConfigError(
+                f"a prompt of {len(prompt)} tokens and a reply of {MAX_NEW_TOKENS} exceed the "
+                f"model's context of {policy.context}: take another model, or another of --texts."
+            )
         yield [
             Row(prompt, policy.template.target(action), group=number) for action in lesson.actions
         ]
@@ -188,7 +198,11 @@ def imitation_step(
     *,
     share: bool,
 ) -> float:
-    """One optimizer step on the mean negative log-likelihood per reply token, which it returns."""
+    """One optimizer step on the mean negative log-likelihood per reply token, which it returns.
+
+    Raises:
+        TrainingError: loss or gradient are not finite.
+    """
     scorer = policy.scorer()
     total = sum(len(row.completion) for row in rows)
     optimizer.zero_grad()
@@ -198,7 +212,12 @@ def imitation_step(
         part.backward()
         loss += part.item()
     weights = [p for group in optimizer.param_groups for p in group["params"]]
-    nn.utils.clip_grad_norm_(weights, 1.0)
+    norm = float(nn.utils.clip_grad_norm_(weights, 1.0))
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise TrainingError(
+            f"loss {loss}, gradient norm {norm}: the weights were not changed; lower --lr. What "
+            "was saved before is as it was."
+        )
     optimizer.step()
     return loss
 

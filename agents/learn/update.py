@@ -18,9 +18,13 @@ from agents.learn.loss import Denominators, LossConfig, LossInputs, policy_loss,
 from agents.learn.stats import LossStats
 from agents.model.batching import MicroBatch, Row, collate, flatten, plan
 from agents.model.logprobs import EntropyMode, TokenScores
-from finemem_env.errors import ConfigError
+from finemem_env.errors import ConfigError, FineMemError
 
 Table = Sequence[Sequence[float]]  # per row, one value per completion token
+
+
+class TrainingError(FineMemError):
+    """Training cannot go on: a loss or gradient that is not finite."""
 
 
 def count_batches(rows: Sequence[Row], micro_tokens: int, *, share: bool = True) -> int:

@@ -203,6 +203,8 @@ def load_policy(config: ModelConfig, batch_tokens: int | None = None) -> Policy:
         model = _with_lora(model, config)
     if config.frozen_layers:
         freeze_layers(model, config.frozen_layers)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise ConfigError(f"frozen_layers: {config.frozen_layers} leave nothing to train.")
     autocast = torch.bfloat16 if config.precision == "mixed" else None
     return Policy(
         model, tokenizer, autocast=autocast, tools=config.tools, batch_tokens=batch_tokens

@@ -71,6 +71,12 @@ class TrainConfig:
             object.__setattr__(self, part, kind(**values))
         for name in settings:
             raise ConfigError(nearest("setting", name, SETTINGS))
+        held = [self.evaluation.eval_split, *["test"] * (self.evaluation.final_episodes != 0)]
+        if self.environment.env_args.get("split") in held:
+            raise ConfigError(
+                "env_args: split: expected one that no evaluation plays, got "
+                f"{self.environment.env_args['split']!r}; leave it out for train."
+            )
         if self.sampling.overlap and self.loss.importance_cap is None:
             raise ConfigError("overlap: needs importance_cap, which corrects what it is off by.")
         if self.sampling.compare == "state" and self.estimator.baseline != "context_step":

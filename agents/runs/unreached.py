@@ -38,8 +38,6 @@ def _parts(config: TrainConfig, usual: TrainConfig) -> Iterator[str]:
             yield f"episodes of {chunks} chunks (curriculum: after update {first})"
     if adam.warmup_updates > updates:
         yield f"lr {adam.lr:g} (warmup_updates {adam.warmup_updates}: it rises to {_peak(config)})"
-    if adam.lr_schedule == "linear" and updates == 1:
-        yield "a lower learning rate (lr_schedule linear)"
     every = config.evaluation.eval_every
     if every > updates and every != usual.evaluation.eval_every:
         yield f"an evaluation between the first and the last (eval_every {every})"

@@ -10,7 +10,8 @@ import hashlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from finemem_env.errors import ConfigError
@@ -47,24 +48,34 @@ class DiskCache:
         return DiskCache, (str(self.path),)
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, str]:
-        """The texts that are there, by key."""
+        """The texts that are there, by key.
+
+        Raises:
+            ConfigError: the file was damaged.
+        """
         wanted = list(dict.fromkeys(keys))
         texts: dict[bytes, str] = {}
         for start in range(0, len(wanted), _MANY):
             part = wanted[start : start + _MANY]
             marks = ",".join("?" * len(part))
             query = f"SELECT key, value FROM replies WHERE key IN ({marks})"
-            texts.update(self._connection().execute(query, part).fetchall())
+            with self._explained():
+                texts.update(self._connection().execute(query, part).fetchall())
         return texts
 
     def put(self, entries: Sequence[tuple[bytes, str]]) -> None:
-        """Store texts in one transaction; the first text under a key stays."""
-        with self._connection() as connection:
+        """Store texts in one transaction; the first text under a key stays.
+
+        Raises:
+            ConfigError: the disk is full, or the file was damaged.
+        """
+        with self._explained(), self._connection() as connection:
             connection.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?)", entries)
 
     def __len__(self) -> int:
         """How many texts are stored."""
-        count: int = self._connection().execute("SELECT count(*) FROM replies").fetchone()[0]
+        with self._explained():
+            count: int = self._connection().execute("SELECT count(*) FROM replies").fetchone()[0]
         return count
 
     def close(self) -> None:
@@ -83,7 +94,7 @@ class DiskCache:
         return connection
 
     def _open(self) -> sqlite3.Connection:
-        try:
+        with self._explained():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self.path, timeout=_WAIT)
             try:
@@ -91,11 +102,18 @@ class DiskCache:
             except BaseException:
                 connection.close()
                 raise
+        return connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """A full disk or a file that is damaged is one line, also when it was opened long ago."""
+        try:
+            yield
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(
-                f"cache {self.path}: cannot be used ({error}); delete it or name another file."
+                f"cache {self.path}: cannot be used ({error}); free some space, delete it or name "
+                "another file."
             ) from error
-        return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()

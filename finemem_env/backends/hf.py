@@ -67,13 +67,16 @@ def load_tokenizer(model: str, revision: str | None = None) -> Any:  # noqa: ANN
     """The tokenizer of a folder or hub id.
 
     Raises:
-        ConfigError: transformers is missing, or there is no such model.
+        ConfigError: transformers is missing, there is no such model, or it comes without tokenizer.
     """
     transformers = load_package("transformers")
     with _explained(model):
-        return transformers.AutoTokenizer.from_pretrained(
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
             model_folder(model), revision=revision, trust_remote_code=False
         )
+        if not tokenizer("a", add_special_tokens=False)["input_ids"]:  # transformers makes one up
+            raise ValueError("it has no tokenizer")
+    return tokenizer
 
 
 def load_generation_config(model: str, revision: str | None = None) -> Any:  # noqa: ANN401
@@ -91,14 +94,28 @@ def load_model(
     """The causal LM of a folder or hub id on its device, in eval mode.
 
     Raises:
-        ConfigError: packages are missing, there is no such model, or no such device.
+        ConfigError: packages are missing, there is no such model or device, or its files lack some
+            of the weights.
     """
     torch, transformers = load_package("torch"), load_package("transformers")
     place = _device(torch, device)
     with _explained(model):
-        loaded = transformers.AutoModelForCausalLM.from_pretrained(
-            model_folder(model), revision=revision, dtype=dtype, trust_remote_code=False
+        loaded, found = transformers.AutoModelForCausalLM.from_pretrained(
+            model_folder(model),
+            revision=revision,
+            dtype=dtype,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
+        if other := sorted(name for name, *_ in found["mismatched_keys"]):
+            raise ValueError(
+                f"{len(other)} of its weights have another size than its config.json says, such as "
+                f"{other[0]}"
+            )
+        if missing := sorted(found["missing_keys"]):  # which transformers draws at random
+            count = f"{len(missing)} of the weights of {type(loaded).__name__}"
+            raise ValueError(f"its files lack {count}, such as {missing[0]}")
     return loaded.to(place).eval()
 
 
@@ -108,12 +125,11 @@ def _device(torch: Any, name: str) -> Any:  # noqa: ANN401
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # which "meta" has not
     except (AssertionError, NotImplementedError, RuntimeError) as error:
-        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ConfigError(
             f"device: expected auto, cpu or an accelerator that this torch has, got {name!r} "
-            f"({said[:200]})."
+            f"({_first_lines(error)})."
         ) from error
     return device
 
@@ -142,9 +158,16 @@ class HFSampler:
         inner = local.base_causal_lm(model)
         self.model = model
         self.batch_tokens = batch_tokens
+        known = inner.get_input_embeddings().num_embeddings
+        if tokenizer.vocab_size > known:
+            raise ConfigError(
+                f"the tokenizer has {tokenizer.vocab_size} tokens and the model {known}: they do "
+                "not belong together."
+            )
         self.ends = end_ids(tokenizer, inner.generation_config)
         pad = tokenizer.pad_token_id
-        self.pad = pad if pad is not None else min(self.ends, default=0)
+        # One that was added to the tokenizer alone cannot be fed.
+        self.pad = pad if pad is not None and pad < known else min(self.ends, default=0)
         self._precision = precision
         local.abilities(inner)
 
@@ -186,13 +209,16 @@ class HFSampler:
         """Take the weights of a folder written by `save_weights` or `save_pretrained`.
 
         Raises:
-            BackendError: the folder holds no weights, or others than the model has.
+            BackendError: the folder holds no weights, damaged ones, or others than the model has.
         """
         safetensors = load_package("safetensors.torch")
         weights: dict[str, Any] = {}
-        for file in sorted(Path(folder).glob("*.safetensors")):
-            weights.update(safetensors.load_file(file))
-        missing, unexpected = self.model.load_state_dict(weights, strict=False)
+        try:
+            for file in sorted(Path(folder).glob("*.safetensors")):
+                weights.update(safetensors.load_file(file))
+            missing, unexpected = self.model.load_state_dict(weights, strict=False)
+        except Exception as error:  # safetensors raises its own type for a damaged file
+            raise BackendError(f"weights in {folder}: {_first_lines(error)}") from error
         tied = set(getattr(self.model, "all_tied_weights_keys", None) or ())
         if unexpected or set(missing) - tied:
             raise BackendError(
@@ -213,10 +239,15 @@ def _explained(model: str) -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except (OSError, ValueError) as error:
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    except Exception as error:  # whatever comes of files that are damaged or of another model
         known = ", ".join(repr(name) for name, spec in PACKAGED.items() if spec.kind == "causal LM")
         raise ConfigError(
             f"model {model!r}: expected {known}, a .gguf file, or a folder or hub id that "
-            f"transformers can load without remote code ({first[:300]})."
+            f"transformers can load without remote code ({_first_lines(error)})."
         ) from error
+
+
+def _first_lines(error: Exception) -> str:
+    """What an error says, in one line."""
+    said = " ".join(str(error).split()).rstrip(".")
+    return said[:300] or type(error).__name__

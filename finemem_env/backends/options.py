@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -71,11 +72,16 @@ def _in_range(value: object, limits: Mapping[str, Any]) -> bool:
         return True
     low, above, below = (limits.get(name) for name in ("low", "above", "below"))
     return (
-        math.isfinite(value)
+        _finite(value)
         and (low is None or value >= low)
         and (above is None or value > above)
         and (below is None or value < below)
     )
+
+
+def _finite(value: float) -> bool:
+    """Whether it is a number that a float can hold; integers have no end."""
+    return abs(value) <= sys.float_info.max
 
 
 def _describe_range(limits: Mapping[str, Any]) -> str:
@@ -112,7 +118,7 @@ def check_number(
     Raises:
         ConfigError: `value` is out of range or not finite.
     """
-    if not (math.isfinite(value) and low <= value <= high) or (above and value == low):
+    if not (_finite(value) and low <= value <= high) or (above and value == low):
         least = f"above {low:g}" if above else f"at least {low:g}"
         most = "" if high == math.inf else f" and at most {high:g}"
         raise ConfigError(f"{where}: {key} must be {least}{most}, got {value!r}.")

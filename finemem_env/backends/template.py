@@ -15,6 +15,8 @@ _PLAIN = (
     "{% if add_generation_prompt %}Operations:\n{% endif %}"
 )
 
+_USER = {"role": "user", "content": "USER"}
+
 
 class ChatTemplate:
     """A transformers tokenizer and its chat template.
@@ -29,7 +31,8 @@ class ChatTemplate:
         ends: tokens that end a reply, beside the tokenizer's own (`end_ids`).
 
     Raises:
-        ConfigError: the tokenizer has no chat template.
+        ConfigError: the tokenizer has no chat template, or one that fails or leaves out what the
+            user says.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class ChatTemplate:
         self.variables = dict(variables)
         self.takes_tools = "tools" in str(tokenizer.chat_template)
         self._ends = {*ends, *end_ids(tokenizer)}
+        self._check()
         self._system = self._takes_system()
 
     def render(self, request: ChatRequest) -> str:
@@ -101,14 +105,32 @@ class ChatTemplate:
         )
         return text
 
+    def _check(self) -> None:
+        """Refuse a template that does not tell the model what there is to read."""
+        try:
+            fault = None if self._says("USER", [_USER]) else "leaves out what the user says"
+        except _template_error() as error:
+            fault = f"fails ({error})"
+        if fault is not None:
+            raise ConfigError(
+                f"model {self.tokenizer.name_or_path!r}: its chat template {fault}: mend the "
+                "chat_template.jinja in its folder."
+            )
+
     def _takes_system(self) -> bool:
         """Whether a system message gets into the prompt; some templates raise, some drop it."""
-        template_error = importlib.import_module("jinja2.exceptions").TemplateError
-        turns = [{"role": "system", "content": "SYSTEM"}, {"role": "user", "content": "x"}]
         try:
-            return "SYSTEM" in self._render(turns, None)
-        except template_error:
+            return self._says("SYSTEM", [{"role": "system", "content": "SYSTEM"}, _USER])
+        except _template_error():
             return False
+
+    def _says(self, text: str, turns: list[dict[str, str]]) -> bool:
+        return text in self._render(turns, None)
+
+
+def _template_error() -> type[Exception]:
+    found: type[Exception] = importlib.import_module("jinja2.exceptions").TemplateError
+    return found
 
 
 def end_ids(tokenizer: Any, generation_config: Any = None) -> tuple[int, ...]:  # noqa: ANN401

@@ -44,8 +44,12 @@ class Address:
 
     def __post_init__(self) -> None:
         """Refuse what is not an address, and anything that could carry a key."""
-        url = urlsplit(self.base_url or "http://none")
-        if url.scheme not in ("http", "https") or not url.hostname:
+        try:
+            url = urlsplit(self.url)
+            fits = url.scheme in ("http", "https") and url.port != 0 and bool(url.hostname)
+        except ValueError:  # brackets, or a port that is none
+            fits = False
+        if not fits or any(character.isspace() for character in self.url):
             raise ConfigError("endpoint: base_url must be an address such as http://host:8000/v1.")
         if url.username or url.password or url.query:
             raise ConfigError(

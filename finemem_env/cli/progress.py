@@ -97,8 +97,9 @@ class Progress:
         except ImportError:
             return None
         bar = tqdm(total=self.total, initial=self._first, unit=self._unit)
-        bar.start_t -= time.monotonic() - self._start  # the first piece took time too
-        bar.last_print_t = bar.start_t
+        if not bar.disable:  # TQDM_DISABLE=1
+            bar.start_t -= time.monotonic() - self._start  # the first piece took time too
+            bar.last_print_t = bar.start_t
         return bar
 
     def _line(self, text: str) -> str:

@@ -339,9 +339,11 @@ def test_an_option_of_weight_zero_is_its_absence(whole: Run, tmp_path: Path) -> 
 
 
 def test_several_optimizer_steps_have_a_ratio(tmp_path: Path) -> None:
-    run = train(brief(updates=1, optimizer_steps=2, lr=1e-3, eval_every=0), tmp_path)
+    run = train(brief(updates=1, optimizer_steps=3, lr=1e-3, eval_every=0), tmp_path)
     (last,) = [record for record in records(run.folder) if record["update"] == 1]
     assert last["train/ratio_max"] > 1.0
+    # Of two contexts with one step each there is nothing left for a third.
+    assert {int(state["step"]) for state in run.optimizer.state.values()} == {2}
 
 
 def test_a_folder_in_use_needs_resume(whole: Run) -> None:

@@ -23,6 +23,7 @@ from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.model.policy import load_policy
 from agents.runs import ablation_report, evaluation
+from agents.runs.cells import TASKS, Cell
 from agents.runs.config import PRESETS, TrainConfig
 from agents.runs.curves import each_alone
 from agents.runs.load import load_run
@@ -79,8 +80,12 @@ def test_settings_of_an_ablation_are_checked(
     for given, said in (
         ({"lr": "3e-4"}, "lr: expected a number (above 0), got '3e-4'."),
         ({"lrr": 1.0}, "unknown setting 'lrr'"),
+        ({"seed": 7}, "--set: seed is decided by the cells"),
+        ({"env_args": {"num_chunks": 1}}, "--set: env_args is decided by the cells"),
+        ({}, "cell few-outcome-step-0 is named 2 times"),
     ):
-        assert ablation.main([str(tmp_path / "cells"), "--set", json.dumps(given)]) == 2
+        twice = [] if given else ["--seeds", "0", "--methods", "outcome", "outcome/step"]
+        assert ablation.main([str(tmp_path / "cells"), "--set", json.dumps(given), *twice]) == 2
         error = capsys.readouterr().err
         assert error.startswith("error: ")
         assert error.count("\n") == 1
@@ -149,7 +154,7 @@ def test_shards_of_an_ablation_are_put_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fake(
-        cell: ablation.Cell, folder: Path, base: dict[str, Any], count: int, _like: object
+        cell: Cell, folder: Path, base: dict[str, Any], count: int, _like: object
     ) -> dict[str, Any]:
         played = {"scores": [cell.seed / 2] * count, "memory": [9.0] * count}
         length = dict.fromkeys(("skip", "oracle", "initial", "best"), played)
@@ -197,18 +202,18 @@ def test_a_cell_has_no_score_where_the_reader_failed(
 ) -> None:
     failed = [SimpleNamespace(agent=name, status="invalid") for name in ("skip", "oracle")]
     monkeypatch.setattr(evaluation, "play_references", lambda *given, **more: failed)
-    config = ablation.Cell.of("chunk", "short", 0).config(PRESETS["cpu"])
+    config = Cell.of("chunk", "short", 0).config(PRESETS["cpu"])
     with pytest.raises(BackendError, match=r"cell: the reader failed in 2 of 2 episodes"):
         ablation._score(config, tmp_path / "cell", 1, 1, ("initial", "best"))
 
 
 def test_a_method_may_ask_for_local_re_rollouts() -> None:
-    cell = ablation.Cell.of("outcome/return/state", "few", 1)
+    cell = Cell.of("outcome/return/state", "few", 1)
     assert cell.name == "few-outcome-return-1-state"
     assert cell.config(SMALL).sampling.compare == "state"
-    assert ablation.Cell.of("outcome/return", "few", 1).name == "few-outcome-return-1"
+    assert Cell.of("outcome/return", "few", 1).name == "few-outcome-return-1"
     with pytest.raises(ConfigError, match="Did you mean 'state'"):
-        ablation.Cell.of("outcome/return/stat", "few", 1)
+        Cell.of("outcome/return/stat", "few", 1)
 
 
 def test_an_ablation_goes_on_cell_by_cell(
@@ -226,7 +231,7 @@ def test_an_ablation_goes_on_cell_by_cell(
         "--set",
         json.dumps(settings),
     ]
-    monkeypatch.setitem(ablation.TASKS, "few", {**SMALL["env_args"], "num_chunks": 1})
+    monkeypatch.setitem(TASKS, "few", {**SMALL["env_args"], "num_chunks": 1})
     monkeypatch.setattr(ablation_report, "RESAMPLES", 10)
     assert ablation.main([*arguments, "--methods", "outcome/return"]) == 0
     cell = tmp_path / "few-outcome-return-0" / "cell.json"

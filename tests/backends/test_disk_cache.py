@@ -133,6 +133,20 @@ def test_duplicates_are_asked_once_and_failures_again(tmp_path: Path) -> None:
     assert cached.complete([]) == []
 
 
+def test_a_full_disk_and_a_file_that_was_damaged_are_one_line(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path / "c.sqlite")
+    key = content_key("a")
+    cache.put([(key, "x")])
+    cache._connection().execute("PRAGMA max_page_count=3")
+    with pytest.raises(ConfigError, match=r"c\.sqlite: cannot be used .*full.* free some space"):
+        cache.put([(content_key(str(number)), "x" * 10_000) for number in range(9)])
+    assert cache.get([key]) == {key: "x"}
+    cache.path.write_bytes(b"something else" * 999)
+    for use in (lambda: cache.get([key]), lambda: cache.put([(key, "y")]), lambda: len(cache)):
+        with pytest.raises(ConfigError, match="cannot be used"):
+            use()
+
+
 def test_tools_are_in_the_key() -> None:
     plain = _chat("a")
     tooled = dataclasses.replace(plain, tools=({"type": "function"},))

@@ -252,6 +252,10 @@ def test_foreign_weights_are_refused(sampler: HFSampler, tmp_path: Path) -> None
     (tmp_path / "empty").mkdir()
     with pytest.raises(BackendError, match="missing"):
         sampler.update(tmp_path / "empty")
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "model.safetensors").write_bytes(b"12345678")
+    with pytest.raises(BackendError, match=r"weights in .*header"):
+        sampler.update(tmp_path / "cut")
     with pytest.raises(BackendError, match="at least two tokens"):
         WeightSync(sampler, tmp_path, [[1]])
     assert largest_difference([[1.0]], [[1.0, 2.0]]) == math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -48,6 +49,18 @@ def test_a_number_in_all_that_is_told_later(
         clock[0] = 10.0
         progress.reach(40, 60)
     assert capsys.readouterr().err.strip() == "40/60 chunks, 0:10 left"
+
+
+def test_a_bar_that_is_switched_off_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tqdm = pytest.importorskip("tqdm", reason="comes with the extra bench")
+    # What TQDM_DISABLE=1 does, which tqdm reads when it is imported.
+    monkeypatch.setattr(tqdm, "tqdm", functools.partial(tqdm.tqdm, disable=True))
+    with Progress(3, "cell") as progress:
+        progress("a")
+        progress("b", 2)
+    assert capsys.readouterr().err == ""
 
 
 def test_the_bar_knows_what_the_first_piece_took(

@@ -8,6 +8,7 @@ import gymnasium as gym
 import pytest
 
 from finemem_env.errors import ConfigError, DataError
+from finemem_env.registration import make_rollout_env
 
 CASES = [
     ({"rewrd": "outcome"}, r"unknown keyword 'rewrd'. Did you mean 'reward'\?"),
@@ -50,6 +51,17 @@ def test_bad_keyword(keywords: dict[str, Any], message: str) -> None:
 def test_what_clients_try_is_a_type_error(keywords: dict[str, Any]) -> None:
     with pytest.raises(TypeError):  # stable-baselines3 and TorchRL go on without it
         gym.make("FineMem-AR-v0", disable_env_checker=True, **keywords)
+
+
+def test_a_vector_environment_says_so_too() -> None:
+    with pytest.raises(TypeError, match=r'render_mode: expected None or "ansi", got \'human\''):
+        gym.make_vec("FineMem-AR-v0", render_mode="human")
+
+
+@pytest.mark.parametrize("name", ["num_envs", "autoreset_mode", "vectorization_mode"])
+def test_how_episodes_are_held_is_no_keyword_of_the_environment(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}: whoever plays"):
+        make_rollout_env("FineMem-AR-v0", {name: 2}, 1)
 
 
 def test_unknown_id_suggests_the_nearest() -> None:

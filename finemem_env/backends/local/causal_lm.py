@@ -107,7 +107,7 @@ def has_plain_head(model: Any) -> bool:  # noqa: ANN401 - a transformers causal 
         raise ConfigError(
             f"model class {type(model).__name__} cannot be scored here ({said}). Use another one."
         ) from error
-    if len(seen) != 1 or hidden is None:
+    if len(seen) != 1 or hidden is None or not seen[0].isfinite().all():
         return False
     (inside,) = seen
     expected = inside * (1e3 / inside.abs().max().clamp(min=1e-9))

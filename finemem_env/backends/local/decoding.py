@@ -211,6 +211,7 @@ def pick(logits: Tensor, draws: Tensor, sampling: Sampling) -> tuple[Tensor, Ten
         # Just below the last value, so that a token of probability 0 cannot be reached.
         target = draws[:, None] * cumulative[:, -1:] * (1 - 1e-6)
         tokens = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
+        tokens = tokens.clamp(max=logits.shape[-1] - 1)  # beyond the last where nothing is a number
     return tokens, (logits.gather(-1, tokens[:, None]) - total).squeeze(-1)
 
 

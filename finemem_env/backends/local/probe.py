@@ -135,6 +135,11 @@ def _right(
     forgetful = _logprobs(model, pairs).view(len(written), _TOKENS)
     for ids, reply, alone in zip(written, replies, forgetful, strict=True):
         whole = _logprobs(model, [ids])[0, -_TOKENS:]
+        if whole.isnan().any():
+            raise ConfigError(
+                f"a model of class {type(model).__name__} whose weights give no numbers: they are "
+                f"damaged, or overflow in {str(model.dtype).removeprefix('torch.')}."
+            )
         reported = torch.tensor(reply.logprobs)
         if (reported - whole).norm() > allowed * (alone - whole).norm() + 1e-5:
             return False

@@ -99,3 +99,5 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, model, optimizer, Position(), SETTINGS)
     with pytest.raises(ConfigError, match="another model"):
         checkpoint.load_weights(path, torch.nn.Sequential(torch.nn.Linear(3, 2)))
+    with pytest.raises(ConfigError, match=r"another size.*weight: \[2, 3\] here, \[2, 4\] in"):
+        checkpoint.load_weights(path, torch.nn.Linear(4, 2))

@@ -12,11 +12,22 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 import torch
 
+from agents.learn.distributed import World
+from finemem_env.errors import ConfigError
 from tests.agents.forks import Group
 from tests.agents.learn import ddp_worker
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+@pytest.mark.parametrize("size", ["2", "two"])
+def test_half_a_launcher_is_one_line(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    with pytest.raises(ConfigError, match=f"WORLD_SIZE: .*got '{size}' .not set: RANK, MASTER"):
+        World.start()
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from agents.learn.references import (  # noqa: E402
     Unselective,
     reference_lessons,
 )
+from agents.learn.update import TrainingError  # noqa: E402
 from agents.model.depth import freeze_layers, keep_layers  # noqa: E402
 from agents.model.policy import load_policy  # noqa: E402
 from agents.model.tiny import TinyConfig, build_model  # noqa: E402
@@ -134,6 +135,16 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     assert not any("layers.0" in name or "embed" in name for name in moved)
     with pytest.raises(ConfigError, match="other settings"):
         imitate(_config(folder, seed=5), tmp_path / "parts", said.append)
+
+
+def test_what_cannot_be_learned_is_refused_at_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(TrainingError, match="gradient norm nan: the weights were not changed"):
+        imitate(_config(folder, lr=1e30), tmp_path / "far", lambda text: None)
+    monkeypatch.setattr(imitation, "MAX_NEW_TOKENS", 10**6)
+    with pytest.raises(ConfigError, match="exceed the model's context of"):
+        imitate(_config(folder), tmp_path / "short", lambda text: None)
 
 
 def test_fewer_blocks_are_the_first_ones(folder: Path) -> None:

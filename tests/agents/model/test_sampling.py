@@ -232,6 +232,14 @@ def testpick_follows_the_distribution() -> None:
         assert int(token) in (0, 3)
 
 
+def test_logits_that_are_no_numbers_give_a_reply_that_is_not_trained_on() -> None:
+    logits = torch.tensor([[0.0, 1.0, torch.nan], [0.0, 1.0, 2.0]])
+    for temperature in (0.0, 1.0):
+        tokens, logprobs = pick(logits, torch.tensor([0.5, 0.5]), Sampling(temperature))
+        assert tokens.max() < 3
+        assert logprobs.isnan().tolist() == [True, False]
+
+
 def test_fixed_cache_equals_the_growing_one(make_model: MakeModel) -> None:
     model: Any = make_model()
     ids = torch.randint(3, 300, (3, 7))

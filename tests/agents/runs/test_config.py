@@ -148,6 +148,15 @@ def test_a_mixture_is_json() -> None:
         ({"delta": 1.1}, r"delta: expected more than 1 \+ epsilon_high"),
         ({"kl_beta": -0.1}, "kl_beta: .*got -0.1"),
         ({"lora_rank": -1}, "lora_rank: .*got -1"),
+        ({"lora_alpha": 64}, "lora_alpha: needs lora_rank"),
+        ({"threads": 2**40}, "threads: .*below 4096"),
+        ({"lr": 10**400}, r"lr: expected a number \(above 0\), got 1000"),
+        ({"updates": 10**400}, r"updates: expected an integer \(at least 1\), got 1000"),
+        ({"reward": "outcome", "env_args": {"reward": "chunk"}}, "reward: .*again in env_args"),
+        ({"source": "squad", "env_args": {"source": "squad"}}, "source: .*again in env_args"),
+        ({"env_args": {"split": "test"}}, "split: expected one that no evaluation .*got 'test'"),
+        ({"env_args": {"split": "val"}}, "split: expected one that no evaluation .*got 'val'"),
+        ({"eval_env_args": {"split": "train"}}, "eval_env_args: split is that of eval_split"),
         ({"env_args": "x"}, "env_args: expected a mapping, got 'x'"),
         ({"source": 3}, "source: expected a text or a mapping or null, got 3"),
         ({"instructions": "no"}, "instructions: expected true or false, got 'no'"),
@@ -174,6 +183,11 @@ def test_a_part_is_checked_where_it_is_made_and_fits_into_the_whole() -> None:
     config = TrainConfig(loss=LossConfig(delta=3.0), lr=0.5)
     assert (config.loss.delta, config.optimizer.lr) == (3.0, 0.5)
     assert config == TrainConfig(delta=3.0, lr=0.5)
+
+
+def test_a_split_that_is_not_evaluated_may_be_trained_on() -> None:
+    other = TrainConfig(env_args={"split": "test"}, final_episodes=0)
+    assert other.environment.training()["split"] == "test"
 
 
 def test_a_resumed_run_may_be_longer_and_nothing_else_that_changes_it() -> None:
@@ -214,7 +228,7 @@ def test_resume_needs_the_folder_of_a_run(
 def test_a_device_that_is_not_there_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("cuda:99", "gpu"):
+    for name in ("cuda:99", "gpu", "meta"):
         assert main(["--smoke", "--device", name, "--output-dir", str(tmp_path / "run")]) == 2
         error = capsys.readouterr().err
         assert (

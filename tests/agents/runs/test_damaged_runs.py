@@ -15,6 +15,7 @@ import torch
 
 from agents import ablation, evaluate, export, plot
 from agents.learn import checkpoint
+from agents.runs.cells import SETTINGS, Cell
 from agents.runs.config import PRESETS, TrainConfig
 from finemem_env.errors import ConfigError, DataError
 from tests.test_damaged_files import every_damage
@@ -58,12 +59,12 @@ def test_a_checkpoint(tmp_path: Path, name: str, content: bytes) -> None:
         checkpoint.load(path, model, optimizer, {}, {})
 
 
-def done(folder: Path) -> tuple[ablation.Cell, Path]:
+def done(folder: Path) -> tuple[Cell, Path]:
     """A cell of an ablation and its folder, with the settings that it was trained with."""
-    cell = ablation.Cell.of("outcome/return", "few", 0)
+    cell = Cell.of("outcome/return", "few", 0)
     place = folder / cell.name
     place.mkdir()
-    config = cell.config({**PRESETS["cpu"], **ablation.SETTINGS})
+    config = cell.config({**PRESETS["cpu"], **SETTINGS})
     (place / "config.json").write_text(json.dumps(config.as_dict()))
     return cell, place
 

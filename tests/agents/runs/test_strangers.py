@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="the agents need torch")
 pytest.importorskip("transformers", reason="the agents need transformers")
 
 from agents import ablation, evaluate, export, grpo, plot
+from agents.runs.cells import Cell
 from agents.runs.config import TrainConfig
 from baselines import benchmark
 from tests.test_strangers import every_setting, place, untouched
@@ -78,7 +79,7 @@ def test_an_ablation_takes_no_settings_of_a_cell(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agents.model.policy.load_policy", lambda *_: pytest.fail("it was loaded"))
-    cell = ablation.Cell.of("outcome/return", "few", 0)
+    cell = Cell.of("outcome/return", "few", 0)
     folder = theirs(place, model="canary/model", env="canary:Env-v0")
     folder.rename(place / cell.name)
     played = {name: {"scores": [0.5], "memory": [9.0]} for name in ablation.PLAYERS}
