@@ -28,13 +28,14 @@ _WORDS_PER_TOKEN = 0.75
 
 # Possessive, and within one line until the colon: a reply takes time linear in its length.
 _USED = re.compile(
-    r"^(?:[^\S\n]|[*_>-])*+used(?: items?)?(?:[^\S\n]|[*_])*+:(.*)$", re.IGNORECASE | re.MULTILINE
+    r"^(?:[^\S\n]|[*_>-])*+used(?: items?)?(?:[^\S\n]|[*_])*+[:：](.*)$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _ANSWER = re.compile(
-    r"^(?:[^\S\n]|[*_>-])*+answer(?:[^\S\n]|[*_])*+:[\s*_]*+", re.IGNORECASE | re.MULTILINE
+    r"^(?:[^\S\n]|[*_>-])*+answer(?:[^\S\n]|[*_])*+[:：][\s*_]*+", re.IGNORECASE | re.MULTILINE
 )
 _NUMBER = re.compile(r"\d{1,6}")
-_FILLER = re.compile(r"\b(?:items?|and|none)\b|[\s\[\](){},;#*&]", re.IGNORECASE)
+_FILLER = re.compile(r"\b(?:items?|and|none)\b|[\s\[\](){},;#*&，、；]", re.IGNORECASE)
 
 
 class PromptedReader:
@@ -166,7 +167,7 @@ def parse_reply(reply: str, shown: int) -> tuple[str, tuple[tuple[int, int | Non
 
 
 def _parse_used(line: str, shown: int) -> tuple[tuple[int, int | None], ...]:
-    if _FILLER.sub("", _NUMBER.sub("", line.rstrip(" .*"))):
+    if _FILLER.sub("", _NUMBER.sub("", line.rstrip(" .*。"))):
         return ()
     numbers = [int(number) for number in _NUMBER.findall(line)]
     if not all(1 <= number <= shown for number in numbers):

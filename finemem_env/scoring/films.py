@@ -16,10 +16,10 @@ from finemem_env.scoring.titles import nearest_title
 from finemem_env.text.folding import nfc
 from finemem_env.types import Question
 
-_YEAR = re.compile(r"\((\d{4})\)\s*$")
-_SAID_YEAR = re.compile(r"[(（](\d{4})[)）]")
-_MARK = re.compile(r"^\s*(?:\d{1,3}[.):、]|[-*•])\s*")
-_NUMBERED = re.compile(r"^[^\S\n]*+\d{1,3}[.):、]", re.MULTILINE)
+_YEAR = re.compile(r"[(（](\d{4})年?[)）]\s*$")
+_SAID_YEAR = re.compile(r"[(（](\d{4})年?[)）]")
+_MARK = re.compile(r"^\s*(?:\d{1,3}[.):、．：）]|[-–—*•・])\s*")
+_NUMBERED = re.compile(r"^[^\S\n]*+\d{1,3}[.):、．：）]", re.MULTILINE)
 _PARTS = re.compile(r"(?<=[)）])\s*[,，、،]|[;；؛]")
 _TITLES = re.compile(r"[,;，；、،؛]")
 _QUOTES = "\"'“”‘’«»《》「」『』*_` "

@@ -38,7 +38,8 @@ _KEYWORD_COMMA = re.compile(r"[,，،](?!\d)|(?<!\d)[,，،]|[、፣]")  # not t
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _TEXT_COMMAND = re.compile(r"\\text\s*\{([^{}]*)\}")
 _LABEL_PREFIX = re.compile(
-    r"^(?:final\s+)?(?:answer|label|category)\s*(?:is|:|=)\s*", re.IGNORECASE
+    r"^(?:final\s+)?(?:answer|label|category|答案|标签|標籤|类别|類別|ラベル|라벨)\s*(?:is|[:=：]|是|は)\s*",
+    re.IGNORECASE,
 )
 _HYPHEN = re.compile(rf"(?<=[\w{MARKED}])-(?=\w)")
 _UNRELATED = 0.08  # F1 of content words that a list of names from a story has with a summary
@@ -236,7 +237,7 @@ def _boxed_label(prediction: str, question: Question) -> float:
 
 def _label(text: str) -> str:
     """A label without quotes, final full stop and LaTeX; "_" and "-" join words like a space."""
-    bare = _TEXT_COMMAND.sub(r"\1", text).replace("_", " ").strip(" \t\n\"'`*.$")
+    bare = _TEXT_COMMAND.sub(r"\1", text).replace("_", " ").strip(" \t\n\"'`*.$。“”")
     return normalise(_HYPHEN.sub(" ", bare)) or normalise(text)
 
 

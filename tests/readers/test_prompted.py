@@ -68,6 +68,7 @@ def test_is_a_reader_with_a_version_that_pins_model_prompt_and_temperature() -> 
         ("**Answer:** Osta\n**Used:** 1 and 3.", "Osta", ((0, None), (2, None))),
         ("Answer: Osta\nUsed: 3, 1, 3", "Osta", ((2, None), (0, None))),
         ("Used: 1\nAnswer: Osta", "Osta", ((0, None),)),
+        ("Answer：奥斯塔\nUsed：1、3。", "奥斯塔", ((0, None), (2, None))),
         ("Let me see.\nAnswer: no\nAnswer: Osta\nUsed: #2", "Osta", ((1, None),)),
         ("Answer: two\nlines\nUsed: 1", "two\nlines", ((0, None),)),
         ("Answer: Osta\nUsed: none", "Osta", ()),

@@ -39,7 +39,7 @@ def asked(*golds: str, metric: str = "recall@5") -> Question:
         ("spiderman", "Spider-Man (2002)"),
         ("Me, Myself & Irene", "Me, Myself & Irene (2000)"),
         ("(500) Days of Summer (2009)", "(500) Days of Summer (2009)"),
-        ("Heat（1986）", "Heat (1986)"),
+        ("Heat（1986年）", "Heat (1986)"),
         ("Untitled (1999)", "Untitled"),  # the list does not know its year
     ],
 )
@@ -56,6 +56,7 @@ def test_which_film_a_recommendation_is(entry: str, film: str | None) -> None:
         ("Heat, Up; Jaws", ["Heat", "Up", "Jaws"]),
         ("300\nUp", ["300", "Up"]),
         ("《英雄》、《活着》；《霸王别姬》", ["英雄", "活着", "霸王别姬"]),
+        ("１．英雄（2002年）\n２．活着", ["英雄（2002年）", "活着"]),
         ("英雄（2002），活着（1994）", ["英雄（2002）", "活着（1994）"]),
         ("", []),
     ],
