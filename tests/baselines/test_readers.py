@@ -13,6 +13,7 @@ import pytest
 from baselines.benchmark import main as benchmark
 from baselines.readers import main, read_run
 from baselines.runs.folder import RunFolder
+from baselines.tables import ranking
 from baselines.tables.ranking import Place, agreement, rank_correlation, rank_interval
 from finemem_env.types import Answer, ReadRequest
 
@@ -94,11 +95,17 @@ def test_the_interval_is_over_episodes() -> None:
     assert rank_interval(alike, {"a": {0: 1.0}, "b": {0: 0.0}}) is None
 
 
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "_DRAWS", 200)
+
+
 def _drawn(plays: Sequence[Place], seed: int) -> dict[str, dict[Place, float]]:
     draw = random.Random(seed)
     return {agent: {place: draw.random() for place in plays} for agent in "abc"}
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_order_of_episodes_and_agents_moves_no_bound() -> None:
     plays = [Place(task, "0.4", i, f"{task}/{i}") for task in ("x", "y") for i in range(5)]
     first, second = _drawn(plays, 0), _drawn(plays, 1)
@@ -109,6 +116,7 @@ def test_the_order_of_episodes_and_agents_moves_no_bound() -> None:
     assert rank_interval(first, second) == rank_interval(turned[0], turned[1])
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_repeated_play_makes_no_ranking_more_certain() -> None:
     plays = [Place("x", "0.4", i, f"x/{i}") for i in range(5)]
     first, second = _drawn(plays, 0), _drawn(plays, 1)
@@ -122,6 +130,7 @@ def test_a_repeated_play_makes_no_ranking_more_certain() -> None:
     assert rank_interval(first, second) == rank_interval(again[0], again[1])
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_tasks_stay_as_the_suite_has_them() -> None:
     """Within each task all episodes score alike: nothing is uncertain."""
     plays = [Place(task, "0.4", i, f"{task}/{i}") for task in ("x", "y") for i in range(4)]
