@@ -90,7 +90,7 @@ def test_the_same_on_real_data(
     oracle, everything, nothing = (
         score(competency, agent, episodes, **keywords) for agent in ("oracle", storing, "skip")
     )
-    assert oracle > everything > nothing
+    assert oracle >= everything > nothing
 
 
 def test_everything_beats_first_sentences_on_squad(data_dir: Path) -> None:

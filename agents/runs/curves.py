@@ -52,27 +52,30 @@ def each_alone(runs: Sequence[Path]) -> dict[str, list[Path]]:
 def same_but_seed(runs: Sequence[Path]) -> dict[str, list[Path]]:
     """The runs in groups whose settings differ by the seed alone, under a name for each.
 
-    A group is named after what the names of its folders begin with. Runs without settings
+    A group is named after what the names of its folders begin with. Of runs with one seed, which
+    say the same, the first counts: a repeat makes no mean more certain. Runs without settings
     (config.json) are alone.
     """
-    groups: dict[str, list[Path]] = defaultdict(list)
+    groups: dict[str, dict[object, Path]] = defaultdict(dict)
     for run in runs:
-        groups[_settings(run)].append(run)
+        settings, seed = _settings(run)
+        groups[settings].setdefault(seed, run)
     named: dict[str, list[Path]] = {}
-    for group in groups.values():
+    for group in (list(by_seed.values()) for by_seed in groups.values()):
         name = _common(group)
         named[f"{name} ({len(named)})" if name in named else name] = group
     return named
 
 
-def _settings(run: Path) -> str:
+def _settings(run: Path) -> tuple[str, object]:
+    """What groups a run, and its seed."""
     path = run / "config.json"
     try:
         settings = read_object(path).mapping_of_all()
     except DataError:
-        return f"alone: {run}"
+        return f"alone: {run.resolve()}", None
     kept = {key: value for key, value in settings.items() if key not in _FREE}
-    return json.dumps(kept, sort_keys=True)
+    return json.dumps(kept, sort_keys=True), json.dumps(settings.get("seed"))
 
 
 def _common(group: Sequence[Path]) -> str:

@@ -16,6 +16,7 @@ from finemem_env.scoring.metrics import is_judged
 from finemem_env.session import Session
 from finemem_env.text import approx_tokens, normalise
 from finemem_env.text.function_words import STOP
+from finemem_env.text.search_terms import search_terms
 from finemem_env.text.sentence_ends import SOLID_STOPS, SPACED_STOPS
 from finemem_env.types import Question
 
@@ -139,7 +140,7 @@ def _sure_words(question: Question, wording: Wording, answer_tokens: int) -> lis
     if question.type == "label":
         return [f"{line} label: {gold}"]
     if question.type == "summary":
-        return [_opening(gold, answer_tokens)]
+        return [_findable(_opening(gold, answer_tokens), line)]
     gold = _one_line(gold)
     return [f"{wording.telling(line)} → {gold}", f"{line} → {gold}"]
 
@@ -150,7 +151,7 @@ def _bold_words(question: Question, wording: Wording, answer_tokens: int) -> lis
     if question.type == "label":
         return [f"{text} label: {gold}" for text in (_brief(line), wording.rarest(line))]
     if question.type == "summary":
-        return [_opening(text, answer_tokens) for text in golds]
+        return [_findable(_opening(text, answer_tokens), line) for text in golds]
     told = list(map(_one_line, golds))
     return [
         *(f"{line} → {text}" for text in told),
@@ -159,6 +160,13 @@ def _bold_words(question: Question, wording: Wording, answer_tokens: int) -> lis
         *(f"{_brief(wording.telling(line))} {text}" for text in told),
         *told,
     ]
+
+
+def _findable(text: str, question: str) -> str:
+    """The text, with words of the question behind it where it would not be found by any."""
+    if not set(search_terms(question)).isdisjoint(search_terms(text)):
+        return text
+    return f"{text} {_brief(question) or question}"
 
 
 def _one_line(text: str) -> str:

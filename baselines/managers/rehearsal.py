@@ -10,6 +10,7 @@ from baselines.agents import AGENTS, Agent, Info, PrivilegedAgent, make_agent
 from baselines.managers.notes import Form, Key, key_of
 from baselines.managers.plan import Plan
 from finemem_env.env import MemoryEnv
+from finemem_env.retrieval import BM25
 from finemem_env.session import Session, public, run_step
 from finemem_env.session.grading import Grader, Request
 from finemem_env.types import Answer, JudgeRequest, Question
@@ -181,7 +182,10 @@ def _trial(session: Session, plan: Player) -> Trial:
 
 
 def _alone(env: MemoryEnv) -> Callable[[Form, Question], float]:
-    """How good the answer to a question is from a memory that holds nothing but a form."""
+    """How good the answer to a question is from a memory that holds nothing but a form.
+
+    Where words are searched for, a form without any of the question's is not found.
+    """
     values: dict[tuple[Form, Key], float] = {}
 
     def value(form: Form, question: Question) -> float:
@@ -194,7 +198,7 @@ def _alone(env: MemoryEnv) -> Callable[[Form, Question], float]:
 
 
 def _scored(env: MemoryEnv, form: Form, question: Question) -> float:
-    request = env.session.read_request(question, tuple(text for text, _ in form))
+    request = env.session.read_request(question, _found(env.session, form, question))
     answers = env.factory.reader.answer([request])
     grading = Grader().score(answers, [question])
     try:
@@ -204,6 +208,16 @@ def _scored(env: MemoryEnv, form: Form, question: Question) -> float:
     except StopIteration as stop:
         (score,) = stop.value
     return score or 0.0
+
+
+def _found(session: Session, form: Form, question: Question) -> tuple[str, ...]:
+    """The texts of a form that the session's retriever would find, in an empty memory."""
+    texts = [text for text, _ in form]
+    if not isinstance(session.workspace.retriever, BM25):
+        return tuple(texts)
+    retriever = BM25(session.settings.bm25)
+    retriever.update((), list(enumerate(texts)))
+    return tuple([texts[i] for i in retriever.search(session.query(question), len(texts))])
 
 
 def _graded(env: MemoryEnv, calls: list[Request]) -> list[Answer]:

@@ -25,12 +25,16 @@ _SAID = rf"(?:{_TOLD}|said|given|known|available|told|clear|found)"
 _SAY = (
     r"(?:say|mention|state|specify|give|provide|contain|include|describe|tell|indicate|record|show)"
 )
-_KNOW = r"(?:know|tell|say|answer|determine|find|see|recall|remember|have (?:any|enough))"
-_NOT = r"(?: not|n['’]t)"
-_NOTHING = (
-    r"(?:no|not enough|insufficient|not any) "
-    r"(?:information|mention|answer|record|evidence|details?|data|idea|clue|knowledge|memory)"
+_KNOW = (
+    r"(?:know|tell|say|answer|determine|find|see|recall|remember|"
+    r"have (?:any|enough|sufficient|that|this))"
 )
+_NOT = r"(?: not|n['’]t)"
+_THING = (
+    r"(?:information|mention|answer|record|evidence|details?|data|idea|clue|knowledge|memory|"
+    r"context)"
+)
+_NOTHING = rf"(?:no|not enough|insufficient|not any) {_THING}"
 # What an answer is taken from: a story's "The king did not tell his wife" is no abstention.
 _SOURCE = (
     r"(?:items?|memor(?:y|ies)|notes?|texts?|contexts?|passages?|conversations?|chats?|dialogues?|"
@@ -45,12 +49,17 @@ _WHOLE = re.compile(
 )
 # What may follow these tells what is not known; a pause would let an answer follow.
 _OPENING = re.compile(
+    r"(?:(?:i(?: am|['’]m) )?sorry,? (?:but )?|unfortunately,? )?"
     r"(?:(?:based on|according to|from) [\w ]{1,40}, )?(?:"
     rf"(?:there(?: is|['’]s) |i (?:have|see|find) )?{_NOTHING}\b"
+    rf"|there (?:is|are|was|were){_NOT} (?:any|enough) {_THING}\b"
+    rf"|i(?: am|['’]m) (?:unable to {_KNOW}|not (?:able to {_KNOW}|sure|certain))\b"
+    rf"|(?:nothing|none of the {_SOURCE})(?: in (?:the|my|your)(?: \w+){{1,3}})? {_SAY}s?\b"
+    rf"|the (?:answer|information) (?:is|was){_NOT} (?:contained )?in (?:the|my|your) {_SOURCE}\b"
     rf"|(?:i|we) (?:(?:do|did|could|can){_NOT}|cannot|am not able to|was not able to) {_KNOW}\b"
     rf"|(?:the|this|that|these|those|my|your)(?: \w+){{0,3}} {_SOURCE}"
     rf" (?:do|does|did){_NOT} {_SAY}\b"
-    rf"|(?:it|this|that|the {_SOURCE}) (?:is|was|are|were){_NOT} {_SAID}\b"
+    rf"|(?:it|(?:this|that|the) {_SOURCE}|this|that) (?:is|was|are|were){_NOT} {_SAID}\b"
     rf"|the(?: \w+){{1,4}} (?:is|was|are|were){_NOT} {_TOLD}\b"
     rf"|(?:it|this|that|the)(?: \w+){{0,2}} (?:cannot|can{_NOT}|could{_NOT}) be {_SAID}\b"
     r")[^,;:.!?()—–]*"
@@ -62,6 +71,7 @@ _CHINESE = re.compile(
     r"[没沒]有(?:提到|提及|[说說]明|答案|相[关關]信息|相[关關][资資][讯訊]|信息)|"
     r"未(?:提及|提到|[说說]明))"
 )
+_HINT = re.compile("n[oa'’/]|un|insuff")  # in everything English that abstains
 _DENIES = re.compile(r"\b(?:not|never|nothing|nobody)\b|n['’]t\b")
 
 
@@ -84,4 +94,8 @@ def _says_so(sentence: str) -> bool:
     bare = normalise(sentence).strip(" .!\"'“”‘’*_`。！…।۔؟")
     if not bare or bare in UNKNOWN:
         return True
-    return any(form.fullmatch(bare) for form in (_WHOLE, _OPENING, _CHINESE))
+    if not bare.isascii() and _CHINESE.fullmatch(bare):
+        return True
+    return _HINT.search(bare) is not None and any(
+        form.fullmatch(bare) for form in (_WHOLE, _OPENING)
+    )

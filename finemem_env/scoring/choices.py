@@ -17,10 +17,13 @@ _SAID_LETTER = re.compile(
     r"[(（]?([A-Z])(?![A-Za-z0-9])(?!\s+(?!(?:because|since)\b)[a-z])"
 )
 # Another letter right behind the first, itself marked as one: "A/B", "(A) (B)", "A, B or C".
+_OR = r"(?:or|and|oder|und|ou|et|o|y|e|или|и|或|和)"
 _ANOTHER = re.compile(
-    r"[\W_]*(?:(?:or|and|oder|und|ou|et|o|y|e|или|и|或|和)[\W_]+)?([A-Z])"
-    r"(?=\s*(?:[).:\]*/,;|、。．：）]|$|(?:or|and)\b))"
+    rf"[\W_]*(?:{_OR}[\W_]+)?(?:([A-Z])(?=\s*(?:[).:\]*/,;|、。．：）]|$|(?:or|and)\b))|"
+    r"([a-z])(?=[).\]:/]))"
 )
+_ONE_BEFORE = re.compile(rf"\b([A-Z])[).\]]?(?:\s*[,/;]\s*|\s+{_OR}\s+)(?:\w+\s+)?\(?\Z")
+_NEAR = 24  # characters that it is looked for in
 
 
 def chosen_of(text: str, choices: Sequence[str]) -> int | None:
@@ -48,8 +51,12 @@ def _index(letter: str) -> int:
 
 
 def _lists(text: str, letter: re.Match[str], choices: Sequence[Form]) -> bool:
-    """Whether the letter of another choice follows, and not the text of the first."""
-    another = _ANOTHER.match(text, letter.end(1))
-    if another is None or _index(another[1]) >= len(choices) or another[1] == letter[1].upper():
+    """Whether the letter of another choice stands beside, and not the text of the first."""
+    start, end = letter.span(1)
+    before = _ONE_BEFORE.search(text[max(0, start - _NEAR) : start])
+    after = _ANOTHER.match(text, end)
+    beside = [found[found.lastindex or 0] for found in (before, after) if found is not None]
+    others = {_index(one) for one in beside} - {_index(letter[1])}
+    if not any(other < len(choices) for other in others):
         return False
-    return not contains(form(text[letter.end(1) :]), choices[_index(letter[1])])
+    return not contains(form(text[end:]), choices[_index(letter[1])])

@@ -30,7 +30,7 @@ _PARTED = bytes(c if kind == 97 else 32 for c, kind in enumerate(_KINDS))
 _FOLDED = _PARTED.lower()
 
 # A labelled example is one line: "<text> label: <label>", or "<text> -> <label>" (also =>, →).
-_LABEL = re.compile(r"\b(?:label|category)\s?[:=]|->|=>|→", re.IGNORECASE)
+_LABEL = re.compile(r"\b(?:label|category)\s?[:=：]|->|=>|→", re.IGNORECASE)
 _PREFIX = re.compile(r"(?:example|sample|text|input)\s?:", re.IGNORECASE)
 _LABEL_WORDS = 6  # a longer right-hand side is prose that happens to hold an arrow
 
@@ -92,7 +92,7 @@ def normalise(text: str) -> str:
 def parse_example(line: str) -> tuple[str, str] | None:
     """(text, label) of a labelled example line, or None for any other line."""
     if not ("->" in line or "=>" in line or "→" in line):
-        if ":" not in line and "=" not in line:
+        if ":" not in line and "=" not in line and (line.isascii() or "：" not in line):
             return None
         folded = line.lower()
         if "label" not in folded and "category" not in folded:
@@ -100,7 +100,7 @@ def parse_example(line: str) -> tuple[str, str] | None:
     marks = list(_LABEL.finditer(line))
     if not marks:
         return None
-    text = _PREFIX.sub("", line[: marks[-1].start()].strip(" \t|;,"), count=1).strip()
+    text = _PREFIX.sub("", line[: marks[-1].start()].strip(" \t|;,；，"), count=1).strip()
     label = line[marks[-1].end() :].strip()
     if not text or not label or len(label.split()) > _LABEL_WORDS:
         return None

@@ -28,13 +28,13 @@ _FOURTH = "ሃሀ ሓሀ ኃሀ ኣአ ዓአ"  # and their fourth letter, of tw
 
 
 def _letters() -> Iterator[tuple[int, str | None]]:
-    for one, *other in _PAIRS.split():
-        yield ord(one), "".join(other)
+    for pair in _PAIRS.split():
+        yield ord(pair[0]), pair[1:]
     for zero in _ZEROS.split():
         yield from ((int(zero, 16) + digit, str(digit)) for digit in range(10))
-    for one, other in _AMHARIC.split():
-        yield from ((ord(one) + order, chr(ord(other) + order)) for order in range(8))
-    yield from ((ord(one), other) for one, other in _FOURTH.split())
+    for pair in _AMHARIC.split():
+        yield from ((ord(pair[0]) + order, chr(ord(pair[1]) + order)) for order in range(8))
+    yield from ((ord(pair[0]), pair[1]) for pair in _FOURTH.split())
     # Greek letters with accents of before 1982, as after those of today were dropped.
     for code in range(0x1F00, 0x2000):
         letter = unicodedata.normalize("NFD", chr(code))[0]

@@ -16,7 +16,7 @@ from finemem_env.readers.lexicon import asks
 from finemem_env.retrieval import BM25
 from finemem_env.scoring import score
 from finemem_env.scoring.matching import equal, form
-from finemem_env.text import normalise, split_sentences, words
+from finemem_env.text import normalise, parse_example, split_sentences, words
 from finemem_env.text.search_terms import search_terms
 from finemem_env.text.unicode_tables import IGNORED
 from finemem_env.types import Question, ReadRequest
@@ -281,3 +281,8 @@ def test_lao_has_no_full_stops() -> None:
 def test_a_question_answers_none(question: str) -> None:
     assert asks(question)
     assert not asks("Mara lives in Osta!…")
+
+
+def test_a_label_may_stand_behind_a_wide_colon() -> None:
+    assert parse_example("猫坐下， label：甲") == ("猫坐下", "甲")
+    assert parse_example("猫坐下：甲") is None

@@ -35,6 +35,15 @@ def test_runs_that_differ_by_the_seed_are_one_line(tmp_path: Path) -> None:
     assert same_but_seed(runs) == {"fine (2 runs)": runs[:2], "hot": runs[2:3], "bare": runs[3:]}
 
 
+def test_a_run_that_is_given_again_makes_no_mean_more_certain(tmp_path: Path) -> None:
+    runs = [
+        _run(tmp_path, "fine-0", [0.1], lr=1e-4, seed=0),
+        _run(tmp_path, "fine-again", [0.1], lr=1e-4, seed=0, threads=2),
+        _run(tmp_path, "bare", [0.0]),
+    ]
+    assert same_but_seed([*runs, *runs]) == {"fine-0": runs[:1], "bare": runs[2:]}
+
+
 def test_a_mean_has_students_interval_over_the_runs_that_have_the_update() -> None:
     curve = dict(mean_curve([[(0, 0.0), (1, 1.0)], [(0, 1.0)]]))
     assert curve[0].value == 0.5

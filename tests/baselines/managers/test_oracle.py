@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -12,6 +13,7 @@ from baselines.managers.notes import key_of
 from baselines.managers.oracle import Oracle
 from baselines.managers.plan import Plan
 from baselines.runs.runner import session_of
+from finemem_env.data.schema import write_episodes
 from finemem_env.data.synthetic.kinds import fact_key
 from finemem_env.operations import parse
 from finemem_env.readers import LocalReader
@@ -168,6 +170,19 @@ def test_final_questions_come_first_where_it_is_asked_for(tiny_episode: Episode)
     assert set(plan.wanted(last).values()) == {"It is Ann."}
     plan.finals_first = True
     assert set(plan.wanted(last).values()) == {long}
+
+
+@pytest.mark.parametrize("rehearsals", [0, 3])
+def test_what_shares_no_word_with_its_question_is_found(
+    tmp_path: Path, tiny_episode: Episode, rehearsals: int
+) -> None:
+    asked = Question(
+        "s", "Summarize the text.", ("Sol, Dawes, Fred",), "keyword_fraction", type="summary"
+    )
+    path = tmp_path / "one.jsonl"
+    write_episodes(path, [asking(tiny_episode, asked)])
+    _, infos = finished("FineMem-AR-v0", oracle=Oracle(rehearsals), source=str(path))
+    assert infos[-1]["score"] == 1.0
 
 
 @pytest.mark.parametrize("competency", ["AR", "CR"])
