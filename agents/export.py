@@ -30,7 +30,7 @@ SKIP) on an external memory. Trained with `python -m agents.grpo` on `{env}` fro
 
 | | |
 |---|---|
-| updates | {updates} (weights: {which}) |
+| updates | {done} of {updates} (weights: {which}) |
 | reward | {reward} |
 | estimator | credit {credit}, baseline {baseline} ({center}), scale {scale} |
 | loss | {loss_type}, lr {lr} |
@@ -40,7 +40,7 @@ Prompts {instructions} the environment's instructions{numbers}. Play it in the b
 
 ```bash
 python -m baselines.benchmark --env {shell_env}{env_option} --agent agents.policy:Manager \\
-    --agent-args '{{"model": "{folder}", "instructions": {flag}}}' --output-dir runs/exported
+    --agent-args {agent_args} --output-dir runs/exported
 ```
 
 The reward scores a frozen reader's answers on generated or published data; the model was not tested
@@ -71,6 +71,7 @@ def _card(config: TrainConfig, run: Path, folder: Path, which: str) -> str:
     values = config.as_dict()
     values["reward"] = config.environment.reward or "the protocol's"
     numbered = bool(config.environment.env_args.get("line_numbers"))
+    agent = {"model": str(folder), "instructions": config.sampling.instructions}
     score = "not recorded"
     for state in sorted((run / "best").glob("*/state.json")):
         record = read_object(state)
@@ -79,13 +80,21 @@ def _card(config: TrainConfig, run: Path, folder: Path, which: str) -> str:
         **{key: values[key] for key in values if key != "instructions"},
         which=which,
         score=score,
-        folder=folder,
+        done=_done(run, which),
+        agent_args=shlex.quote(json.dumps(agent)),
         shell_env=shlex.quote(config.environment.env),
         instructions="hold" if config.sampling.instructions else "do not hold",
         numbers=", and number the sentences of every chunk (`line_numbers`)" if numbered else "",
         env_option=" --env-args '{\"line_numbers\": true}'" if numbered else "",
-        flag=json.dumps(config.sampling.instructions),
     )
+
+
+def _done(run: Path, which: str) -> int:
+    """Updates behind these weights."""
+    from agents.learn import checkpoint
+
+    kept = checkpoint.latest(run / {"best": "best", "last": "checkpoints"}[which])
+    return 0 if kept is None else int(kept.name)
 
 
 @command

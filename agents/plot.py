@@ -8,6 +8,7 @@ needs the extra `plot`.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from agents.runs.curves import each_alone, mean_curve, read_curve, same_but_seed
 from baselines.tables.charts import curve_chart
 from baselines.tables.drawing import check_ending, save, stacked
 from finemem_env.cli.frame import command, program
+from finemem_env.errors import ConfigError
 
 _KEY = "rollout/score"
 
@@ -35,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("-o", "--output", type=Path, default=Path("curves.svg"), help="the file, .svg or .png")
     options = parser.parse_args(arguments)
     check_ending(options.output)
+    for run, times in Counter(run.resolve() for run in options.runs).items():
+        if times > 1:
+            raise ConfigError(f"{run} is given {times} times: once is one seed.")
     groups = each_alone(options.runs) if options.each else same_but_seed(options.runs)
     charts = []
     for key in options.key or [_KEY]:

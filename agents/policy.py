@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import time
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from agents.runs.load import load_manager
+from agents.settings import TINY
+from finemem_env.backends import Sampling
+from finemem_env.backends.options import read_options
 from finemem_env.backends.usage import Usage, spend
+from finemem_env.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """Types and ranges of the arguments, which a command line hands over as JSON."""
+
+    run: str | None
+    model: str
+    temperature: float
+    max_new_tokens: int | None
+    instructions: bool | None
+    seed: int
+    trust_settings: bool
+
+    def __post_init__(self) -> None:
+        if self.run is not None and self.model != TINY:
+            raise ConfigError("agents.policy:Manager: expected a run or a model, got both.")
+        longest = 1 if self.max_new_tokens is None else self.max_new_tokens
+        Sampling(self.temperature, max_tokens=longest)
 
 
 class Manager:
@@ -26,7 +51,7 @@ class Manager:
             only, since the run may be somebody else's.
 
     Raises:
-        ConfigError: a folder that holds no run, or no such model.
+        ConfigError: a folder that holds no run, no such model, or an argument that does not fit.
     """
 
     def __init__(
@@ -39,6 +64,16 @@ class Manager:
         seed: int = 0,
         trust_settings: bool = False,
     ) -> None:
+        given = {
+            "run": os.fspath(run) if isinstance(run, os.PathLike) else run,
+            "model": model,
+            "temperature": temperature,
+            "max_new_tokens": max_new_tokens,
+            "instructions": instructions,
+            "seed": seed,
+            "trust_settings": trust_settings,
+        }
+        read_options(_Options, given, "agents.policy:Manager")
         config, self.policy = load_manager(run, model, trust=trust_settings)
         self.max_new_tokens = max_new_tokens or config.sampling.max_new_tokens
         self.instructions = config.sampling.instructions if instructions is None else instructions

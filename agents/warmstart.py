@@ -39,10 +39,10 @@ from agents.model.tiny import (
 from agents.runs.config import CPU_ENV_ARGS
 from agents.runs.imitation_options import add_pretrained, run_pretrained
 from agents.settings import ModelConfig
-from finemem_env.cli.frame import command, program
+from finemem_env.cli.frame import command, program, saving
 from finemem_env.cli.options import above_zero, positive, seed
 from finemem_env.data.synthetic.kinds import is_asked_kind
-from finemem_env.disk import write_whole
+from finemem_env.disk import claimed, write_whole
 from finemem_env.extras import needs
 from finemem_env.operations import parse, render
 from finemem_env.prompts import parse_observation
@@ -337,7 +337,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.output is None and options.model is None:
         parser.error("output: expected the folder to write to")
-    print(json.dumps(_run(options) if options.model is None else run_pretrained(options)))
+    if options.model is None:
+        with claimed(options.output), saving(options.output, "The same command begins anew."):
+            record = _run(options)
+    else:
+        record = run_pretrained(options)
+    print(json.dumps(record))
     return 0
 
 

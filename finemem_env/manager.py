@@ -122,7 +122,7 @@ class MemoryManager:
         }
         for name in ("chunk_tokens", "num_chunks", "input_tokens"):
             count = self.settings[name]
-            if count is not None and count < 1:
+            if count is not None and not (type(count) is int and count >= 1):
                 raise ConfigError(f"{name}: expected an integer ≥ 1, got {count!r}.")
         self._named = None if isinstance(retriever, Retriever) else retriever
         self._count_tokens = make_counter(tokenizer)

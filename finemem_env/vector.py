@@ -57,7 +57,10 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
     ) -> None:
         if render_mode not in (None, "ansi"):
             raise KeywordError(f'render_mode: expected None or "ansi", got {render_mode!r}.')
-        self.num_envs = num_envs
+        whole = isinstance(num_envs, int | np.integer) and not isinstance(num_envs, bool)
+        if not whole or num_envs < 1:
+            raise ConfigError(f"num_envs: expected an integer ≥ 1, got {num_envs!r}.")
+        self.num_envs = num_envs = int(num_envs)
         self.autoreset_mode = _autoreset(autoreset_mode)
         self.render_mode = render_mode
         self.metadata = {
@@ -78,7 +81,7 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
     def reset(
         self,
         *,
-        seed: int | Sequence[int | None] | None = None,
+        seed: int | Sequence[int | None] | NDArray[np.integer[Any]] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[tuple[str, ...], _Info]:
         """Start episodes: all, or those of `options={"reset_mask": bool array}`.
@@ -192,14 +195,16 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
     def _observations(self) -> tuple[str, ...]:
         return tuple(session.observe() for session in self.sessions)
 
-    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+    def _seeds(
+        self, seed: int | Sequence[int | None] | NDArray[np.integer[Any]] | None
+    ) -> list[int | None]:
         if seed is None:
             return [None] * self.num_envs
         if isinstance(seed, int | np.integer):
             return [int(seed) + number for number in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise ConfigError(f"seed: expected {self.num_envs} seeds, got {len(seed)}.")
-        return list(seed)
+        return [int(one) if isinstance(one, np.integer) else one for one in seed]
 
     def _mask(self, mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         if mask is None:
@@ -219,13 +224,15 @@ class MemoryVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
             return [{}] * self.num_envs
         if isinstance(ids, str):
             return [{"episode_id": ids}] * self.num_envs
-        if len(ids) != self.num_envs:
-            raise ConfigError(f"episode_id: expected {self.num_envs} ids, got {len(ids)}.")
+        if not isinstance(ids, Sequence) or len(ids) != self.num_envs:
+            raise ConfigError(f"episode_id: expected one id or {self.num_envs}, got {ids!r}.")
         return [{"episode_id": name} for name in ids]
 
     def _check(self, actions: Iterable[str]) -> list[str]:
         if not self.sessions:
             raise gym.error.ResetNeeded("Call reset() first: there are no episodes yet.")
+        if isinstance(actions, str) or not isinstance(actions, Iterable):
+            raise ConfigError(f"actions: expected {self.num_envs} strings, got {actions!r}.")
         texts = list(actions)
         if len(texts) != self.num_envs or not all(isinstance(text, str) for text in texts):
             raise ConfigError(

@@ -292,6 +292,8 @@ def test_a_retriever_object_of_ones_own(tmp_path: Path) -> None:
         ({"policy": 3}, "policy: expected act"),
         ({"retriever": "bm52"}, "Did you mean 'bm25'"),
         ({"chunk_tokens": 0}, "chunk_tokens"),
+        ({"chunk_tokens": "9"}, "chunk_tokens: expected an integer ≥ 1, got '9'"),
+        ({"num_chunks": 2.5}, "num_chunks: expected an integer ≥ 1, got 2.5"),
         ({"memory_budget": 0}, "memory_budget"),
         ({"memory_view": "some"}, "memory_view"),
         ({"tokenizer": "gpt"}, "tokenizer"),

@@ -216,8 +216,9 @@ def put_folder(target: Path, write: Callable[[Path], None], remedy: str) -> None
         shutil.rmtree(old, ignore_errors=True)
     except Exception as error:  # safetensors raises its own type for a full disk
         shutil.rmtree(aside, ignore_errors=True)
+        cause = error.__cause__ if isinstance(error, ConfigError) and error.__cause__ else error
         raise ConfigError(
-            f"{target}: could not be written ({error}). Free some space and {remedy}"
+            f"{target}: could not be written ({cause}). Free some space and {remedy}"
         ) from error
 
 

@@ -170,12 +170,21 @@ class Policy:
             return score_rows(scorer, rows, micro_tokens=micro_tokens, share=self.shares_prefixes)
 
     def save(self, folder: Path) -> None:
-        """Write a plain transformers folder (safetensors), LoRA adapters merged in a copy."""
+        """Write a plain transformers folder (safetensors), LoRA adapters merged in a copy.
+
+        Raises:
+            ConfigError: the disk is full or not writable.
+        """
         model: Any = self.model
         if hasattr(model, "merge_and_unload"):
             model = copy.deepcopy(model).merge_and_unload()
-        model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        try:
+            model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+        except Exception as error:  # safetensors raises its own type for a full disk
+            raise ConfigError(
+                f"{folder}: could not be written ({error}). Free some space and do it again."
+            ) from error
 
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:

@@ -27,7 +27,7 @@ from baselines.runs.runner import run_episode
 from baselines.tables.results import Result, measured
 from finemem_env.backends.usage import MANAGER
 from finemem_env.disk import write_whole
-from finemem_env.errors import BackendError
+from finemem_env.errors import BackendError, ConfigError
 from finemem_env.registration import make_rollout_env
 from finemem_env.trace import record_trace, trace_line
 
@@ -186,13 +186,19 @@ def play_references(
 def final_results(
     config: TrainConfig, folder: Path, sampling: RolloutSampling, seeds: Sequence[int], seed: int
 ) -> list[Result]:
-    """Initial and kept weights of the run in `folder` and the scripted agents, on test episodes."""
+    """Initial and kept weights of the run in `folder` and the scripted agents, on test episodes.
+
+    Raises:
+        ConfigError: the kept weights are gone.
+    """
     env = config.environment.evaluation("test")
     best = checkpoint.latest(folder / "best")
+    if best is None:
+        raise ConfigError(f"{folder / 'best'}: expected the kept weights of the run, found none.")
     results = []
     for label in ("before", "after"):
         policy = load_policy(config.model, config.sampling.sample_tokens)
-        if label == "after" and best is not None:
+        if label == "after":
             checkpoint.load_weights(best, policy.model)
         played = evaluate_policy(
             policy, config.environment.env, env, seeds=seeds, seed=seed, sampling=sampling

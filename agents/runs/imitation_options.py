@@ -11,10 +11,13 @@ from agents.learn.references import TEXTS
 from agents.runs.console import signals
 from agents.runs.options import add_settings
 from agents.settings import ModelConfig
+from finemem_env.cli.frame import saving
 from finemem_env.cli.options import positive
+from finemem_env.disk import claimed
 from finemem_env.extras import needs
 
 FOLDER = Path("runs/warmstart")
+_GO_ON = "The same command goes on from the last checkpoint."
 _HELD = ("layers", "frozen_layers", "lora_rank", "precision")  # settings of the model
 
 
@@ -56,8 +59,9 @@ def run_pretrained(options: argparse.Namespace) -> dict[str, Any]:
         seed=options.seed,
         **rate,
     )
-    with signals() as stop:
-        return imitate(config, options.output or FOLDER, _say, stop)
+    folder = options.output or FOLDER
+    with claimed(folder), saving(folder, _GO_ON), signals() as stop:
+        return imitate(config, folder, _say, stop)
 
 
 def _say(text: str) -> None:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Literal, Protocol, runtime_checkable
 
 from finemem_env.backends.options import check_number
+from finemem_env.errors import ConfigError
 from finemem_env.types import Medium
 
 
@@ -58,6 +59,8 @@ class Sampling:
         check_number("sampling", "temperature", self.temperature, 0)
         check_number("sampling", "top_p", self.top_p, 0, 1, above=True)
         check_number("sampling", "max_tokens", self.max_tokens, 1)
+        if not isinstance(self.max_tokens, int):
+            raise ConfigError(f"sampling: max_tokens must be an integer, got {self.max_tokens!r}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,8 +116,10 @@ def check_number(
     """Refuse a number outside [low, high], or equal to `low` when `above` is set.
 
     Raises:
-        ConfigError: `value` is out of range or not finite.
+        ConfigError: `value` is no number, out of range or not finite.
     """
+    if not _fits_one(value, float):
+        raise ConfigError(f"{where}: {key} must be a number, got {value!r}.")
     if not (_finite(value) and low <= value <= high) or (above and value == low):
         least = f"above {low:g}" if above else f"at least {low:g}"
         most = "" if high == math.inf else f" and at most {high:g}"

@@ -202,6 +202,9 @@ def save_weights(
         tokenizer: written beside the weights when it is given.
         gather: makes a whole tensor of one that is split over processes, all of which call this.
         write: False in the processes that only hand over their parts.
+
+    Raises:
+        BackendError: the disk is full or not writable.
     """
     model = getattr(model, "module", model)  # DDP
     if hasattr(model, "merge_and_unload") and write:
@@ -219,12 +222,18 @@ def save_weights(
         _write(weights, aside)
         config.save_pretrained(aside)
         model.generation_config.save_pretrained(aside)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(aside)
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+    except Exception as error:  # safetensors raises its own type for a full disk
+        shutil.rmtree(aside, ignore_errors=True)
+        raise BackendError(
+            f"weights could not be handed over in {folder}: {error}. Free some space and go on "
+            "with --resume."
+        ) from error
     finally:
         config.tie_word_embeddings = tied
-    if tokenizer is not None:
-        tokenizer.save_pretrained(aside)
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
 
 
 def _whole_weights(model: Any, gather: Callable[[Any], Any], *, keep: bool) -> dict[str, Any]:  # noqa: ANN401

@@ -24,6 +24,7 @@ from finemem_env.cli.options import (
     above_zero,
     add_env_args,
     at_least_zero,
+    env_args,
     name_or_object,
     positive,
 )
@@ -46,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         DataError: the source's files are missing or malformed.
     """
     options = _parser().parse_args(arguments)
-    training, evaluation = (_settings(options, part) for part in (options.question_fraction, 1.0))
+    given = {"protocol": "fine-mem", "question_fraction": 0.2}
+    given |= env_args(options, "protocol", "reward", "question_fraction")
+    training, evaluation = resolve(**given), resolve(**given | {"question_fraction": 1.0})
     shape, where = _shape(options)
     assumed = _assumptions(options, training)
     print(
@@ -61,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     step = costs(shape, training, options.contexts * options.rollouts, assumed)
     _print_table(
         f"training step: {options.contexts} contexts x {options.rollouts} rollouts, "
-        f"{options.question_fraction:.0%} of the final questions",
+        f"{training.question_fraction:.0%} of the final questions",
         step,
     )
     steps = [replace(call, calls=call.calls * options.updates) for call in step]
@@ -79,14 +82,14 @@ def _parser() -> Parser:
     add("--source", type=name_or_object, help="source, episode file or mixture to measure")
     add("--split", default="train", choices=SPLITS, help="of the source")
     add("--data-dir", type=Path, help="parent of the sources' folders (default: $FINEMEM_DATA)")
-    add("--protocol", default="fine-mem", help=f"one of {', '.join(PROTOCOLS)}")
+    add("--protocol", help=f"one of {', '.join(PROTOCOLS)} (default: fine-mem)")
     add("--reward", help=f"one of {', '.join(REWARDS)} (default: the protocol's)")
     add_env_args(parser)
     add("--contexts", type=positive, default=32, help="per step")
     add("--rollouts", type=positive, default=8, help="of each context")
     add("--updates", type=positive, default=205, help="steps; the default is Mem-α's")
     add("--episodes", type=positive, default=100, help="of the benchmark")
-    add("--question-fraction", type=at_least_zero, default=0.2, help="in training")
+    add("--question-fraction", type=at_least_zero, help="in training (default: 0.2)")
     written = "share of a chunk written (default: 0.7, or the budget)"
     add("--written", type=above_zero, help=written)
     add("--item-tokens", type=above_zero, default=100.0, help="size of an item")
@@ -111,14 +114,6 @@ def _print_training(options: argparse.Namespace, shape: Shape, step: Sequence[Mo
         f"{plan.reading:.0%} of the bandwidth and {plan.launch * 1000:g} ms a token, no reader"
     )
     print(table)
-
-
-def _settings(options: argparse.Namespace, share: float) -> Settings:
-    keywords = {"protocol": options.protocol, "reward": options.reward, "question_fraction": share}
-    try:
-        return resolve(**(keywords | options.env_args))
-    except TypeError as error:
-        raise ConfigError(f"--env-args: {error}.") from error
 
 
 def _assumptions(options: argparse.Namespace, settings: Settings) -> Assumptions:

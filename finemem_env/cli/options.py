@@ -12,6 +12,7 @@ from typing import Any
 from finemem_env.errors import ConfigError
 
 _SEEDS = 2**32  # below: what numpy's and torch's generators take
+_MOST = 2**53  # every integer up to it is a float
 _ENV = "FineMem-AR-v0"
 # Keywords of the environment that have an option of their own.
 _KEYWORDS = ("source", "split", "protocol", "difficulty")
@@ -52,8 +53,9 @@ def at_least(least: int) -> Callable[[str], int]:
             value = int(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"expected an integer, got {text!r}") from error
-        if value < least:
-            raise argparse.ArgumentTypeError(f"expected at least {least}, got {text!r}")
+        if not least <= value <= _MOST:
+            bound = f"at least {least}" if value < least else f"at most {_MOST}"
+            raise argparse.ArgumentTypeError(f"expected {bound}, got {text[:40]!r}")
         return value
 
     return read

@@ -23,9 +23,10 @@ from safetensors.torch import load_file
 from agents.grpo import main
 from agents.learn import checkpoint
 from agents.learn.distributed import World
+from agents.learn.rollout import RolloutSampling
 from agents.runs.beside import normalised, reference_lines
 from agents.runs.config import PRESETS, TrainConfig
-from agents.runs.evaluation import REFERENCES
+from agents.runs.evaluation import REFERENCES, final_results
 from agents.runs.tracking import METRICS, Tracker
 from agents.trainer import Interrupted, Run, TrainingError
 from finemem_env.errors import BackendError, ConfigError
@@ -173,6 +174,11 @@ def test_the_table_holds_before_after_and_the_references(whole: Run) -> None:
         *REFERENCES,
     ]
     assert "normalised" in (whole.folder / "final.txt").read_text()
+
+
+def test_kept_weights_that_are_gone_are_not_taken_for_the_first_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="best: expected the kept weights of the run, found none"):
+        final_results(brief(), tmp_path, RolloutSampling(4), [1], 0)
 
 
 def test_an_evaluation_without_the_reader_ends_the_run_with_one_line(

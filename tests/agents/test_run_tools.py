@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from agents import ablation, evaluate, export, plot
 from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.model.policy import load_policy
+from agents.policy import Manager
 from agents.runs import ablation_report, evaluation
 from agents.runs.cells import TASKS, Cell
 from agents.runs.config import PRESETS, TrainConfig
@@ -120,17 +122,42 @@ def test_the_agent_replies_the_same_twice() -> None:
 
 
 def test_export_is_the_best_policy_as_a_plain_folder(folder: Path, tmp_path: Path) -> None:
-    target = tmp_path / "model"
+    target = tmp_path / "a 'model' of \"mine\""
     assert export.main([str(folder), str(target)]) == 0
+    done = checkpoint.latest(folder / "best")
+    assert done is not None
     _, best = load_run(folder)
     plain = load_policy(ModelConfig(str(target)))
     mine, its = checkpoint.trained(best.model), checkpoint.trained(plain.model)
     assert all(torch.equal(mine[name], its[name]) for name in mine)
     card = (target / "README.md").read_text()
     assert "library_name: transformers" in card
-    assert '"instructions": false' in card
+    assert f"| updates | {int(done.name)} of 1 (weights: best) |" in card
+    words = shlex.split(card[card.index("python -m baselines") : card.rindex("```")])
+    given = json.loads(words[words.index("--agent-args") + 1])
+    assert given == {"model": str(target), "instructions": False}
     with pytest.raises(ConfigError, match="empty"):
         export.export(folder, target)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"temperature": "hot"}, "temperature must be a number, got 'hot'"),
+        ({"temperature": -1}, "temperature must be at least 0, got -1"),
+        ({"max_new_tokens": 0}, "max_tokens must be at least 1, got 0"),
+        ({"max_new_tokens": "8"}, "max_new_tokens must be an integer or null, got '8'"),
+        ({"instructions": "no"}, "instructions must be true or false or null, got 'no'"),
+        ({"seed": "a"}, "seed must be an integer, got 'a'"),
+        ({"run": "RUN", "trust_settings": "no"}, "trust_settings must be true or false"),
+        ({"run": "RUN", "model": "gpt2"}, "expected a run or a model, got both"),
+        ({"run": 5}, "run must be a text or null, got 5"),
+        ({"run": Path("none")}, "none: expected the folder of a run"),
+    ],
+)
+def test_arguments_of_the_agent_are_checked(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Manager(**arguments)
 
 
 def test_plot_draws_a_line_per_run(
@@ -140,6 +167,9 @@ def test_plot_draws_a_line_per_run(
     assert plot.main([str(folder), "--key", "rollout/score", "-o", str(output)]) == 0
     assert output.read_text().count(f">{folder.name}</text>") == 1
     assert plot.main([str(folder), "--key", "rollout/scores", "-o", str(output)]) == 2
+    capsys.readouterr()
+    assert plot.main([str(folder), f"{folder}/../{folder.name}", "-o", str(output)]) == 2
+    assert capsys.readouterr().err.endswith(" is given 2 times: once is one seed.\n")
     capsys.readouterr()
     for name, said in (("curves.pdf", "ends in .svg or .png"), ("no/folder.svg", "No such")):
         assert plot.main([str(folder), "-o", str(tmp_path / name)]) == 2

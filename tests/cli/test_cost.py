@@ -166,6 +166,12 @@ def test_command_estimates_training(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (["--contexts", "0"], "--contexts: expected at least 1"),
+        (["--contexts", "9" * 99], "--contexts: expected at most 9007199254740992"),
+        (["--protocol", "managed", "--env-args", '{"protocol": "mem-alpha"}'], "given by --proto"),
+        (
+            ["--env-args", '{"question_fraction": 0.5}', "--question-fraction", "1"],
+            "again in --env",
+        ),
         (["--protocol", "finemen"], "Did you mean 'fine-mem'"),
         (["--env-args", "{"], "--env-args"),
         (["--env-args", '{"top_q": 3}'], "top_q"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 from finemem_env.errors import ConfigError, DataError
@@ -56,6 +57,24 @@ def test_what_clients_try_is_a_type_error(keywords: dict[str, Any]) -> None:
 def test_a_vector_environment_says_so_too() -> None:
     with pytest.raises(TypeError, match=r'render_mode: expected None or "ansi", got \'human\''):
         gym.make_vec("FineMem-AR-v0", render_mode="human")
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.0, "2", True])
+def test_a_number_of_environments_is_one(count: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ConfigError, match="num_envs: expected an integer ≥ 1, got "):
+        gym.make_vec("FineMem-AR-v0", num_envs=count)
+
+
+def test_what_a_vector_environment_is_given_is_checked() -> None:
+    env: Any = gym.make_vec("FineMem-AR-v0", num_envs=2, num_chunks=1)
+    drawn = env.reset(seed=np.array([3, 4]))[0]
+    assert drawn == env.reset(seed=[3, 4])[0]
+    for actions in ("ab", None, ["a"], [b"a", b"b"]):
+        with pytest.raises(ConfigError, match="actions: expected 2 strings, got "):
+            env.step(actions)
+    for ids in (5, ["synthetic/0"]):
+        with pytest.raises(ConfigError, match="episode_id: expected one id or 2, got "):
+            env.reset(options={"episode_id": ids})
 
 
 @pytest.mark.parametrize("name", ["num_envs", "autoreset_mode", "vectorization_mode"])

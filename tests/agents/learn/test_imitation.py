@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from finemem_env.disk import claimed
 from finemem_env.errors import ConfigError
 from finemem_env.prompts import parse_observation
 
@@ -190,6 +191,9 @@ def test_the_command_line(
     assert record["config"]["replies"] == 2
     assert record["config"]["model"]["frozen_layers"] == 2
     assert (tmp_path / "made" / "model.safetensors").is_file()
+    with claimed(tmp_path / "none"):
+        assert warmstart([*words, str(tmp_path / "none")]) == 2
+    assert "none: another process writes there now" in capsys.readouterr().err
     assert warmstart([*words, "--layers", "9", str(tmp_path / "none")]) == 2
     assert "layers: the model has 3 blocks, got 9" in capsys.readouterr().err
     with pytest.raises(SystemExit):

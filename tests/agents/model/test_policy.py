@@ -22,8 +22,9 @@ from agents.model.policy import Policy, load_policy
 from agents.settings import ModelConfig
 from finemem_env.backends.local import find_units
 from finemem_env.backends.policy import manage_request
+from finemem_env.backends.sampler import save_weights
 from finemem_env.backends.template import ChatTemplate, give_plain_template
-from finemem_env.errors import ConfigError
+from finemem_env.errors import BackendError, ConfigError
 from tests.agents.model.test_batching import computed_tokens
 
 if TYPE_CHECKING:
@@ -268,6 +269,23 @@ def test_stop_tokens(folder: str) -> None:
     tokenizer = policy.tokenizer
     assert policy.stop_ids == (tokenizer.eos_token_id, tokenizer.pad_token_id)
     assert policy.own.pad == tokenizer.pad_token_id
+
+
+def test_a_full_disk_is_one_line(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("No space left on device")
+
+    policy = load(folder)
+    monkeypatch.setattr(type(policy.model), "save_pretrained", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(ConfigError, match=r"could not be written \(No space left on device\)"):
+        policy.save(tmp_path / "saved")
+    with pytest.raises(BackendError, match=r"handed over in .*No space left on device"):
+        save_weights(policy.model, tmp_path / "handed")
+    assert not list(tmp_path.glob("*handed*"))
+    assert policy.model.config.tie_word_embeddings  # type: ignore[union-attr]
 
 
 def test_refusals(tmp_path: Path) -> None:

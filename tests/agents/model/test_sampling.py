@@ -277,6 +277,10 @@ def test_refusals(make_model: MakeModel) -> None:
         Sampling(max_tokens=0)
     with pytest.raises(ConfigError, match="temperature"):
         Sampling(float("nan"))
+    with pytest.raises(ConfigError, match="temperature must be a number, got 'hot'"):
+        Sampling("hot")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"max_tokens must be an integer, got 2\.5"):
+        Sampling(max_tokens=2.5)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="at least one token"):
         sample(make_model(), [()], Sampling())
     assert sample(make_model(), [], Sampling()) == []
