@@ -7,11 +7,13 @@ episodes of an update are functions of (seed, update), so the update is the samp
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from torch import Tensor, nn
 
 from agents.learn.distributed import split_like, whole
 from finemem_env.backends.options import read_options
-from finemem_env.errors import ConfigError, DataError
+from finemem_env.errors import ConfigError, DataError, FineMemError
 from finemem_env.fields import read_object
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
@@ -151,9 +153,28 @@ def load(
             "config.json beside it). Resume with the same ones, or choose another output folder."
         )
     load_weights(path, model)
-    _restore(optimizer, _tensors(path / OPTIMIZER), parts["optimizer"])
-    _set_random_states(parts["random"])
-    return read_options(Position, parts["position"], state.where)
+    with _undamaged(path):
+        _restore(optimizer, _tensors(path / OPTIMIZER), parts["optimizer"])
+        _set_random_states(parts["random"])
+    position = read_options(Position, parts["position"], state.where)
+    with _undamaged(path):
+        if not (0 <= position.update < 2**31 and math.isfinite(position.best_score)):
+            raise ValueError(f"update {position.update}, best score {position.best_score}")
+    return position
+
+
+@contextlib.contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    """What comes of a state that is not as it was written, in one line."""
+    try:
+        yield
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, FineMemError):
+            raise
+        raise DataError(
+            f"{path}: its state is damaged ({' '.join(str(error).split())[:200]}). Delete this "
+            "checkpoint: the one before it is used then."
+        ) from error
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -241,7 +262,10 @@ def _restore(
     values: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, _, name = key.partition(".")
-        values.setdefault(int(number), {})[name] = split_like(tensor, parameters[int(number)])
+        parameter = parameters[int(number)]
+        if tensor.dim() and tensor.shape != parameter.shape:  # a count of steps has no dimension
+            raise ValueError(f"{key}: {list(tensor.shape)} for {list(parameter.shape)}")
+        values.setdefault(int(number), {})[name] = split_like(tensor, parameter)
     for group, lr in zip(state["param_groups"], scalars["lr"], strict=True):
         group["lr"] = lr
     optimizer.load_state_dict({"state": values, "param_groups": state["param_groups"]})

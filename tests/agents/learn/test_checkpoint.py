@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ import pytest
 pytest.importorskip("torch", reason="the agents need torch")
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from agents.learn import checkpoint
 from agents.learn.checkpoint import Position
-from finemem_env.errors import ConfigError
+from finemem_env.errors import ConfigError, DataError
 
 SETTINGS = {"lr": 0.1, "env_args": {"n": (1,)}}
 
@@ -92,6 +95,42 @@ def test_a_setting_that_is_newer_than_the_checkpoint_had_its_default(tmp_path: P
     assert checkpoint.load(path, model, optimizer, {**SETTINGS, "new": 1}, usual) == Position(3)
     with pytest.raises(ConfigError, match=r"other settings \(lr, new;"):  # another default now
         checkpoint.load(path, model, optimizer, {**SETTINGS, "lr": 0.5, "new": 2}, usual)
+
+
+def _state(path: Path, part: str, value: object) -> None:
+    file = path / checkpoint.STATE
+    file.write_text(json.dumps({**json.loads(file.read_text()), part: value}))
+
+
+def _moments(path: Path, change: Callable[[str, Any], tuple[str, Any]]) -> None:
+    file = path / checkpoint.OPTIMIZER
+    save_file(dict(change(*item) for item in load_file(file).items()), file)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: _state(path, "position", {"update": -5}), "update -5"),
+        (lambda path: _state(path, "position", {"update": 10**30}), "update 1000"),
+        (lambda path: _state(path, "position", {"best_score": float("nan")}), "best score nan"),
+        (lambda path: _state(path, "optimizer", {}), "'lr'"),
+        (lambda path: _state(path, "random", {"python": [1]}), "unpack"),
+        (lambda path: _moments(path, lambda name, t: (f"9{name}", t)), "out of range"),
+        (lambda path: _moments(path, lambda name, t: (f"x{name}", t)), "invalid literal"),
+        (
+            lambda path: _moments(path, lambda name, t: (name, t[:1].clone() if t.dim() else t)),
+            r"0\.exp_avg: \[1, 3\] for \[2, 3\]",
+        ),
+    ],
+)
+def test_a_damaged_state_is_one_line(
+    damage: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
+    model, optimizer = make()
+    path = checkpoint.save(tmp_path, model, optimizer, Position(1), SETTINGS)
+    damage(path)
+    with pytest.raises(DataError, match=f"000001: its state is damaged .*{said}.*Delete this"):
+        checkpoint.load(path, *make(seed=1), SETTINGS, {})
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
