@@ -133,12 +133,8 @@ class Side:
 
 
 def _environment(task: UpdateTask) -> dict[str, str]:
-    """Threads that wait for one another sleep, since other jobs may need the cores."""
-    return {
-        "OMP_NUM_THREADS": str(task.threads),
-        "OMP_WAIT_POLICY": "passive",
-        "TOKENIZERS_PARALLELISM": "0",
-    }
+    """Threads wait for one another as in any training: keep the cores free of other jobs."""
+    return {"OMP_NUM_THREADS": str(task.threads), "TOKENIZERS_PARALLELISM": "0"}
 
 
 def measure(
