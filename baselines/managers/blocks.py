@@ -21,6 +21,7 @@ from finemem_env.backends.registry import make_backend
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.prompts import View
 from finemem_env.scoring import strip_reasoning
+from finemem_env.settings.checks import integer
 from finemem_env.text import normalise, split_sentences
 from finemem_env.types import Op, Operation
 
@@ -111,10 +112,8 @@ class _ConstantSize(Reactive):
     """What both agents share: size, and the text they wrote."""
 
     def __init__(self, writer: Writer, tokens: int) -> None:
-        if tokens < 1:
-            raise ConfigError(f"expected a memory of at least 1 token, got {tokens}.")
         self._writer = writer
-        self._tokens = tokens
+        self._tokens = integer(1)("tokens of the memory", tokens)
 
     def reset(self, info: Info) -> None:
         """Everything is in the memory."""

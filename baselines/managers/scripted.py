@@ -15,6 +15,7 @@ from baselines.agents import Info
 from finemem_env.operations import concise
 from finemem_env.prompts import View, parse_observation
 from finemem_env.session import limits_of
+from finemem_env.settings.checks import integer
 from finemem_env.text import approx_tokens, normalise, split_sentences
 from finemem_env.text.sentence_ends import CLOSING, STOPS
 from finemem_env.types import Limits, Op, Operation
@@ -207,10 +208,13 @@ class Random(Reactive):
 
     Its choices are a function of (seed, episode id), so that a resumed run repeats them. When the
     memory is full its inserts are refused, and its deletes make room again.
+
+    Raises:
+        ConfigError: a seed that is no integer from 0.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
+        self._seed = integer(0)("random: seed", seed)
         self._rng = np.random.default_rng(seed)
 
     def reset(self, info: Info) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from baselines.managers.scripted import pack
 from baselines.stores.embedders import Embedder, Matrix, make_embedder
-from finemem_env.errors import ConfigError
 from finemem_env.retrieval import Retriever, make_retriever
+from finemem_env.settings.checks import integer
 from finemem_env.text import split_sentences, tie_key
 
 PASSAGE_TOKENS = 64
@@ -31,10 +31,8 @@ class PassageStore:
     version = "1"
 
     def __init__(self, index: Retriever, passage_tokens: int = PASSAGE_TOKENS) -> None:
-        if passage_tokens < 1:
-            raise ConfigError(f"passage_tokens: expected at least 1, got {passage_tokens}.")
         self._index = index
-        self._limit = passage_tokens
+        self._limit = integer(1)("passage_tokens", passage_tokens)
         self._texts: dict[int, str] = {}
         self._next = 0
 

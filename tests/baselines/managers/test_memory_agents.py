@@ -214,3 +214,20 @@ def test_llm_passes_the_models_text_on(backend: Scripted) -> None:
 def test_helpers_see_what_the_environment_renders() -> None:
     view = parse_observation(observation("A.", ["B one.\nC two."]))
     assert normalise(view.items[0][1]) == "b one. c two."
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, float("nan"), "64", True])
+@pytest.mark.parametrize(
+    "name, key",
+    [("rag", "passage_tokens"), ("rag", "budget_tokens"), ("long_context", "context_tokens")],
+)
+def test_sizes_are_whole_numbers_from_one(name: str, key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: {key}: expected an integer ≥ 1, got"):
+        make_agent(name, {key: value})
+
+
+@pytest.mark.parametrize("value", [-1, None, 1.5, "x"])
+def test_the_seed_of_random_is_a_whole_number(value: object) -> None:
+    with pytest.raises(ConfigError, match="random: seed: expected an integer ≥ 0, got"):
+        make_agent("random", {"seed": value})
+    make_agent("random", {"seed": 0})
