@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from baselines.agents import Info
+from baselines.arguments import at_least
 from baselines.managers.salience import hash_share, salience
 from baselines.managers.scripted import Reactive, fitting, group, inserts, stored_lines
 from finemem_env.backends import ChatRequest, Message, Sampling
@@ -21,7 +22,6 @@ from finemem_env.backends.registry import make_backend
 from finemem_env.errors import BackendError, ConfigError
 from finemem_env.prompts import View
 from finemem_env.scoring import strip_reasoning
-from finemem_env.settings.checks import integer
 from finemem_env.text import normalise, split_sentences
 from finemem_env.types import Op, Operation
 
@@ -113,7 +113,7 @@ class _ConstantSize(Reactive):
 
     def __init__(self, writer: Writer, tokens: int) -> None:
         self._writer = writer
-        self._tokens = integer(1)("tokens of the memory", tokens)
+        self._tokens = at_least(1, "tokens of the memory", tokens)
 
     def reset(self, info: Info) -> None:
         """Everything is in the memory."""

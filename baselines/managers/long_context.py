@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from baselines.arguments import at_least
 from baselines.managers.scripted import PIECE_TOKENS, Reactive, inserts, pack, stored_lines
 from finemem_env.prompts import View
-from finemem_env.settings.checks import integer
 from finemem_env.text import approx_tokens, normalise, split_sentences
 from finemem_env.types import Op, Operation
 
@@ -28,7 +28,7 @@ class LongContext(Reactive):
     """
 
     def __init__(self, context_tokens: int = _PAGES * PIECE_TOKENS) -> None:
-        self._context = integer(1)("long_context: context_tokens", context_tokens)
+        self._context = at_least(1, "long_context: context_tokens", context_tokens)
 
     def operations(self, view: View, chunk: str) -> list[Operation]:
         """Rewrite the window: UPDATE its pages, INSERT or DELETE at its end."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import zlib
 
+from baselines.arguments import at_least
 from baselines.managers.scripted import Reactive, inserts, pack
 from finemem_env.prompts import View
-from finemem_env.settings.checks import integer
 from finemem_env.text import approx_tokens, split_sentences
 from finemem_env.types import Op, Operation
 
@@ -30,9 +30,9 @@ class Rag(Reactive):
     """
 
     def __init__(self, passage_tokens: int = 64, budget_tokens: int | None = None) -> None:
-        self._passage = integer(1)("rag: passage_tokens", passage_tokens)
+        self._passage = at_least(1, "rag: passage_tokens", passage_tokens)
         if budget_tokens is not None:
-            integer(1)("rag: budget_tokens", budget_tokens)
+            at_least(1, "rag: budget_tokens", budget_tokens)
         self._budget = budget_tokens
 
     def operations(self, view: View, chunk: str) -> list[Operation]:

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from baselines.agents import Info
+from baselines.arguments import at_least
 from finemem_env.operations import concise
 from finemem_env.prompts import View, parse_observation
 from finemem_env.session import limits_of
-from finemem_env.settings.checks import integer
 from finemem_env.text import approx_tokens, normalise, split_sentences
 from finemem_env.text.sentence_ends import CLOSING, STOPS
 from finemem_env.types import Limits, Op, Operation
@@ -214,7 +214,7 @@ class Random(Reactive):
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self._seed = integer(0)("random: seed", seed)
+        self._seed = at_least(0, "random: seed", seed)
         self._rng = np.random.default_rng(seed)
 
     def reset(self, info: Info) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from baselines.arguments import at_least
 from baselines.managers.scripted import pack
 from baselines.stores.embedders import Embedder, Matrix, make_embedder
 from finemem_env.retrieval import Retriever, make_retriever
-from finemem_env.settings.checks import integer
 from finemem_env.text import split_sentences, tie_key
 
 PASSAGE_TOKENS = 64
@@ -32,7 +32,7 @@ class PassageStore:
 
     def __init__(self, index: Retriever, passage_tokens: int = PASSAGE_TOKENS) -> None:
         self._index = index
-        self._limit = integer(1)("passage_tokens", passage_tokens)
+        self._limit = at_least(1, "passage_tokens", passage_tokens)
         self._texts: dict[int, str] = {}
         self._next = 0
 
