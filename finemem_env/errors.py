@@ -68,3 +68,14 @@ def nearest(kind: str, name: object, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"unknown {kind} {name!r}.{hint} Known: {', '.join(options)}."
+
+
+def at_least(least: int, name: str, value: object) -> int:
+    """The value of the setting or argument `name`: an integer from `least` on.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{name}: expected an integer ≥ {least}, got {value!r}.")
+    return value

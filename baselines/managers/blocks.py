@@ -14,12 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from baselines.agents import Info
-from baselines.arguments import at_least
 from baselines.managers.salience import hash_share, salience
 from baselines.managers.scripted import Reactive, fitting, group, inserts, stored_lines
 from finemem_env.backends import ChatRequest, Message, Sampling
 from finemem_env.backends.registry import make_backend
-from finemem_env.errors import BackendError, ConfigError
+from finemem_env.errors import BackendError, ConfigError, at_least
 from finemem_env.prompts import View
 from finemem_env.scoring import strip_reasoning
 from finemem_env.text import normalise, split_sentences

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baselines.arguments import at_least
 from baselines.managers.scripted import PIECE_TOKENS, Reactive, inserts, pack, stored_lines
+from finemem_env.errors import at_least
 from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, normalise, split_sentences
 from finemem_env.types import Op, Operation

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import zlib
 
-from baselines.arguments import at_least
 from baselines.managers.scripted import Reactive, inserts, pack
+from finemem_env.errors import at_least
 from finemem_env.prompts import View
 from finemem_env.text import approx_tokens, split_sentences
 from finemem_env.types import Op, Operation

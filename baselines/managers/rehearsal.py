@@ -109,15 +109,12 @@ def _variants(plan: Plan) -> Iterator[Plan]:
 
 def _tight(plan: Plan, value: Callable[[Form, Question], float]) -> Iterator[Plan]:
     """Shortest notes for final questions first, then with notes that serve what they can."""
-    plans = [plan.copy(), plan.copy()]
-    if not plans[1].join(value):
-        plans.pop()
-    for one in plans:
-        one.shorten(everywhere=True)
-        for finals_first in (False, True) if one is not plans[0] else (True,):
-            variant = one.copy()
-            variant.finals_first = finals_first
-            yield variant
+    alone, joined = plan.copy(), plan.copy()
+    variants = [alone, joined, joined.copy()] if joined.join(value) else [alone]
+    variants[0].finals_first = variants[-1].finals_first = True
+    for variant in variants:
+        variant.shorten(everywhere=True)
+        yield variant
 
 
 def _value(trial: Trial) -> tuple[float, float]:

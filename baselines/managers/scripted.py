@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from baselines.agents import Info
-from baselines.arguments import at_least
+from finemem_env.errors import at_least
 from finemem_env.operations import concise
 from finemem_env.prompts import View, parse_observation
 from finemem_env.session import limits_of

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from baselines.arguments import at_least
 from baselines.managers.scripted import pack
 from baselines.stores.embedders import Embedder, Matrix, make_embedder
+from finemem_env.errors import at_least
 from finemem_env.retrieval import Retriever, make_retriever
 from finemem_env.text import split_sentences, tie_key
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from finemem_env.errors import ConfigError, nearest
+from finemem_env.errors import ConfigError, at_least, nearest
 from finemem_env.registry import fold
 
 UNLIMITED = "unlimited"
@@ -29,9 +29,7 @@ def integer(least: int) -> Check:
     """A whole number that is at least `least`."""
 
     def check(name: str, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ConfigError(f"{name}: expected an integer ≥ {least}, got {value!r}.")
-        return value
+        return at_least(least, name, value)
 
     return check
 

@@ -192,6 +192,21 @@ def test_no_text_is_tokenised_twice() -> None:
     assert len(calls) == len(set(calls)) == 8
 
 
+def test_storing_tokenises_nothing_until_it_is_searched() -> None:
+    calls: list[str] = []
+
+    def tokenize(text: str) -> list[str]:
+        calls.append(text)
+        return text.split()
+
+    index = BM25("okapi", tokenize)
+    for number in range(20):
+        index.update((), [(number, f"a b {number}")])
+    assert calls == []
+    assert index.search("7", 2) == [7]
+    assert len(calls) == 21  # the items and the query
+
+
 def test_lone_surrogates_are_indexed() -> None:
     index = BM25()
     index.update((), [(0, "cat \ud800 a"), (1, "cat \ud801 a")])
