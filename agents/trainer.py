@@ -27,6 +27,7 @@ from agents.learn.rollout import resolved_settings, rows_of
 from agents.learn.samplers import make_engines
 from agents.learn.stats import LossStats
 from agents.learn.update import TrainingError, accumulate_gradients, count_batches
+from agents.model.allocator import keep_memory
 from agents.model.batching import Row
 from agents.model.policy import Policy, load_policy
 from agents.runs.beside import final_numbers, normalised, reference_lines
@@ -45,6 +46,7 @@ from agents.runs.source import RolloutSource, sampling_of
 from agents.runs.tracking import Tracker
 from agents.runs.unreached import write_unreached
 from baselines.tables.summary import render_table, summarise
+from finemem_env.backends.local import on_plain_cpu
 from finemem_env.disk import write_whole
 from finemem_env.errors import BackendError, ConfigError
 
@@ -107,6 +109,7 @@ class Run:
         episodes = HeldOut.of(config)  # refuses more than there are before anything is written
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
+        keep_memory()
         torch.manual_seed(config.run.seed)
         policy = load_policy(config.model, config.sampling.sample_tokens)
         if config.loss.beta:
@@ -115,7 +118,12 @@ class Run:
         weights = [p for p in scorer.parameters() if p.requires_grad]
         adam = config.optimizer
         optimizer = torch.optim.AdamW(
-            weights, adam.lr, betas=(0.9, adam.adam_beta2), weight_decay=adam.weight_decay
+            weights,
+            adam.lr,
+            betas=(0.9, adam.adam_beta2),
+            weight_decay=adam.weight_decay,
+            # torch's own choice is fast on accelerators only.
+            fused=True if on_plain_cpu(policy.model) else None,
         )
         position = Position()
         if last is not None:
@@ -280,8 +288,10 @@ class Run:
 
     # parts of an update
 
-    def _batches(self, part: Sequence[Row]) -> int:
-        """Micro-batches that every process must run."""
+    def _batches(self, part: Sequence[Row]) -> int | None:
+        """Micro-batches that every process must run; None: there is one process."""
+        if self.world.size == 1:
+            return None
         count = count_batches(
             part, self.config.optimizer.micro_tokens, share=self.policy.shares_prefixes
         )

@@ -163,8 +163,10 @@ def train(
     import torch
 
     from agents.learn.imitation import imitation_step
+    from agents.model.allocator import keep_memory
     from agents.model.policy import load_policy
 
+    keep_memory()
     torch.manual_seed(config.seed)
     policy = _fresh(config) if start is None else load_policy(ModelConfig(str(start)))
     policy.autocast = torch.bfloat16 if config.mixed else None

@@ -143,10 +143,12 @@ def _ours(task: UpdateTask, answers: TextIO) -> None:
     import torch
 
     import agents.learn.update  # noqa: F401 - here, so that it counts as an import
+    from agents.model.allocator import keep_memory
     from agents.model.policy import Policy
 
     model, tokenizer = build(task)
     _say(answers, {"imports": _resident()})
+    keep_memory()  # as the trainer does
     autocast = torch.bfloat16 if task.mixed else None
     policy = Policy(model.to(task.device), tokenizer, autocast=autocast)  # type: ignore[arg-type]
     policy.own.ends = ()  # every reply gets its full length

@@ -29,6 +29,7 @@ from agents.learn.references import (
 )
 from agents.learn.rollout import RolloutSampling, roll_out
 from agents.learn.update import TrainingError
+from agents.model.allocator import keep_memory
 from agents.model.batching import Row, micro_batches
 from agents.model.policy import Policy, load_policy
 from agents.settings import ModelConfig, OptimizerConfig
@@ -110,6 +111,7 @@ def imitate(
         DataError: the files of a source are not there.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    keep_memory()
     torch.manual_seed(config.seed)
     policy = load_policy(config.model)
     weights = [p for p in policy.model.parameters() if p.requires_grad]

@@ -7,8 +7,10 @@ micro-batches is the gradient of the whole step, however the rows are cut or spr
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -16,8 +18,9 @@ from torch import Tensor, nn
 
 from agents.learn.loss import Denominators, LossConfig, LossInputs, policy_loss, token_weights
 from agents.learn.stats import LossStats
-from agents.model.batching import MicroBatch, Row, collate, flatten, plan
-from agents.model.logprobs import EntropyMode, TokenScores
+from agents.model.batching import MicroBatch, Row, collate, flatten, plan, stream_tokens
+from agents.model.logprobs import EntropyMode, Scorer, TokenScores
+from finemem_env.backends.local import Unit, count_streams, side_by_side
 from finemem_env.errors import ConfigError, FineMemError
 
 Table = Sequence[Sequence[float]]  # per row, one value per completion token
@@ -59,40 +62,86 @@ def accumulate_gradients(
         reference: log-probabilities of the frozen reference.
         share: compute the common prefix of a group once; not with gradient checkpointing.
         batches: micro-batches to run, at least `count_batches(rows)`; the rest are copies of weight
-            0, so that every process does the same collectives.
-        backward: what runs the backward pass, e.g. `accelerator.backward`.
+            0, so that every process does the same collectives. None: one process, which may compute
+            two micro-batches of half the size side by side.
+        backward: what runs the backward pass, e.g. `accelerator.backward`; of one at a time.
 
     Raises:
         ConfigError: without rows, or for rows of which only some have sampler log-probabilities.
     """
-    total = max(count_batches(rows, micro_tokens, share=share), batches or 0)
     sampler = _sampler(rows)
     device = next(scorer.parameters()).device
     mode: EntropyMode = "gradient" if config.entropy_coef else "value"
-    stats: LossStats | None = None
-    for number, (batch, weight) in enumerate(_filled(rows, micro_tokens, share, total)):
-        with _no_sync(scorer) if number + 1 < total else contextlib.nullcontext():
-            batch = batch.to(device)
-            scores: TokenScores = scorer(batch, mode)
-            inputs = replace(
-                _inputs(rows, batch, scores, config, counts, weight),
-                old=None if old is None else flatten(old, batch),
-                sampler=None if sampler is None else flatten(sampler, batch),
-                reference=None if reference is None else flatten(reference, batch),
-            )
-            loss, part = policy_loss(inputs, config, counts)
-            backward(loss)
-            stats = part if stats is None else stats + part
-    if stats is None:
+
+    def loss_of(batch: MicroBatch, weight: float) -> tuple[Tensor, LossStats]:
+        batch = batch.to(device)
+        scores: TokenScores = scorer(batch, mode)
+        inputs = replace(
+            _inputs(rows, batch, scores, config, counts, weight),
+            old=None if old is None else flatten(old, batch),
+            sampler=None if sampler is None else flatten(sampler, batch),
+            reference=None if reference is None else flatten(reference, batch),
+        )
+        return policy_loss(inputs, config, counts)
+
+    if not rows:
         raise ConfigError("an optimizer step needs at least one row on every process.")
-    return stats
+    alone = isinstance(scorer, Scorer) and batches is None and backward is Tensor.backward
+    streams = count_streams(scorer) if alone else 1
+    if streams > 1:
+        micro_tokens = stream_tokens(rows, micro_tokens, streams, share=share)
+    cut = plan(rows, micro_tokens, share=share)
+    if min(streams, len(cut)) > 1:
+        return _in_streams(scorer, rows, cut, streams, loss_of)
+    stats: list[LossStats] = []
+    total = max(len(cut), batches or 0)
+    for number, (batch, weight) in enumerate(_filled(rows, cut, total)):
+        with _no_sync(scorer) if number + 1 < total else contextlib.nullcontext():
+            loss, part = loss_of(batch, weight)
+            backward(loss)
+            stats.append(part)
+    return reduce(operator.add, stats)
+
+
+def _in_streams(
+    scorer: nn.Module,
+    rows: Sequence[Row],
+    cut: Sequence[Sequence[Unit]],
+    streams: int,
+    loss_of: Callable[[MicroBatch, float], tuple[Tensor, LossStats]],
+) -> LossStats:
+    """Every stream sums its own gradients, so that the order of the sums is always the same."""
+    weights = [weight for weight in scorer.parameters() if weight.requires_grad]
+
+    def stream(number: int) -> tuple[list[Tensor | None], list[LossStats]]:
+        total: list[Tensor | None] = [None] * len(weights)
+        stats: list[LossStats] = []
+        for units in cut[number::streams]:
+            loss, part = loss_of(collate(rows, units), 1.0)
+            stats.append(part)
+            total = _add(total, torch.autograd.grad(loss, weights, allow_unused=True))
+        return total, stats
+
+    done = side_by_side([partial(stream, number) for number in range(streams)])
+    for gradients, _ in done:
+        for weight, gradient in zip(weights, gradients, strict=True):
+            if gradient is not None:
+                weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+    return reduce(operator.add, [part for _, stats in done for part in stats])
+
+
+def _add(total: list[Tensor | None], more: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Gradients summed in place, None where there are none."""
+    return [
+        new if old is None else old if new is None else old.add_(new)
+        for old, new in zip(total, more, strict=True)
+    ]
 
 
 def _filled(
-    rows: Sequence[Row], micro_tokens: int, share: bool, total: int
+    rows: Sequence[Row], cut: Sequence[Sequence[Unit]], total: int
 ) -> Iterator[tuple[MicroBatch, float]]:
     """The micro-batches with weight 1, then the last one again with weight 0 up to `total`."""
-    cut = plan(rows, micro_tokens, share=share)
     for units in cut:
         yield collate(rows, units), 1.0
     for _ in range(total - len(cut) if cut else 0):

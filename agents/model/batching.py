@@ -99,6 +99,20 @@ def plan(
     return [tuple(batch) for batch in batches]
 
 
+def stream_tokens(
+    rows: Sequence[Row], micro_tokens: int, streams: int, *, share: bool = True
+) -> int:
+    """The budget of micro-batches of which `streams` are computed side by side.
+
+    Its part of `micro_tokens`, unless that would split a unit, whose prefix were computed twice.
+    """
+    groups = [row.group if share else None for row in rows]
+    units = find_units([row.prompt for row in rows], groups)
+    sizes = [_padded([unit], rows) for unit in units if unit.prefix]
+    whole = max((size for size in sizes if size <= micro_tokens), default=0)
+    return max(micro_tokens // streams, whole, 1)
+
+
 def collate(rows: Sequence[Row], units: Sequence[Unit], pad_id: int = 0) -> MicroBatch:
     """Tensors of the rows of `units`, which all share a prefix or all share none; on the CPU."""
     indices = [(number, i) for number, unit in enumerate(units) for i in unit.rows]

@@ -18,9 +18,12 @@ from torch.utils.checkpoint import checkpoint
 from agents.model.batching import MicroBatch, Row, micro_batches, unflatten
 from finemem_env.backends.local import (
     RecordedPrefix,
+    Sharing,
+    abilities,
     base_causal_lm,
     has_plain_head,
     known_inputs,
+    unused_mask,
     with_cache,
 )
 from finemem_env.errors import ConfigError
@@ -147,13 +150,20 @@ class Scorer(nn.Module):
         model: Any = base_causal_lm(self.model)
         body = model.base_model if self.plain_head else model
         keywords: dict[str, Any] = {}
-        if batch.prefix_ids is not None and batch.unit is not None:
+        mask = batch.attention_mask
+        if batch.prefix_ids is not None and batch.unit is not None and mask is not None:
             prefix = RecordedPrefix(model)
             body(input_ids=batch.prefix_ids, use_cache=True, **with_cache(body, prefix.recording))
-            keywords = {"use_cache": True, **with_cache(body, prefix.shared(batch.unit))}
+            if abilities(model).cascade:
+                seen = torch.empty_like(batch.prefix_ids, dtype=torch.bool)
+                seen[batch.unit] = mask[:, : seen.shape[1]]
+                cache, mask = prefix.kept_once(Sharing(batch.unit, seen)), unused_mask(mask.device)
+            else:
+                cache = prefix.shared(batch.unit)
+            keywords = {"use_cache": True, **with_cache(body, cache)}
         result = body(
             input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
+            attention_mask=mask,
             **known_inputs(body, position_ids=batch.position_ids),
             **(keywords or known_inputs(body, use_cache=False)),
         )

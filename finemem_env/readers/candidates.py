@@ -21,7 +21,7 @@ from finemem_env.readers.lexicon import (
 )
 from finemem_env.readers.question_words import Kind
 from finemem_env.text import TextCache, approx_tokens, parse_example, split_sentences
-from finemem_env.text.folding import nfc
+from finemem_env.text.folding import is_plain, nfc
 from finemem_env.text.function_words import STOP
 from finemem_env.text.search_terms import TERMS, placed_terms, search_terms
 from finemem_env.text.unicode_tables import MARK, SYLLABLES, UNSPACED
@@ -132,7 +132,7 @@ def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candid
     terms = tuple(map(intern, TERMS[text]))
     read = list(map(read_word, terms))
     sequence = tuple([word.stem for word in read])
-    if text.isascii() and text.isprintable() and "_" not in text:  # terms are its whole words
+    if is_plain(text) and "_" not in text:  # terms are its whole words
         dates = frozenset([word.stem for word in read if word.date])
     else:
         dates = stems(" ".join(DATE.findall(text)))

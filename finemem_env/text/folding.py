@@ -11,6 +11,7 @@ from finemem_env.text.unicode_tables import BLANK, IGNORED, MARK, MARKED, UNSEEN
 _Form = Literal["NFC", "NFKC"]
 
 CONTROLS = bytes([*range(0x09), *range(0x0E, 0x1C), 0x7F])  # of ASCII, that nobody sees
+_SHOWN = bytes(range(0x20, 0x7F))  # of ASCII
 _UNSEEN = re.compile(f"[{UNSEEN}]")
 _IGNORED = re.compile(f"[{IGNORED}]+")
 _BLANK = re.compile(f"[{BLANK}]")
@@ -33,6 +34,11 @@ def _normalised(form: _Form, text: str) -> str:
     return unicodedata.normalize(form, text)
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text is ASCII that is shown, and spaces; sooner said than by `isprintable`."""
+    return text.isascii() and not text.encode().translate(None, _SHOWN)
+
+
 def nfc(text: str) -> str:
     """The text with its letters and marks composed: it looks the same and says the same."""
     return text if text.isascii() else _normalised("NFC", text)
@@ -41,7 +47,7 @@ def nfc(text: str) -> str:
 def shown(text: str) -> str:
     """What can be seen of a text: no ignorable characters, a space for each that is shown blank."""
     if text.isascii():
-        return text if text.isprintable() else text.encode().translate(None, CONTROLS).decode()
+        return text if is_plain(text) else text.encode().translate(None, CONTROLS).decode()
     return _BLANK.sub(" ", _IGNORED.sub("", text)) if _UNSEEN.search(text) else text
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from finemem_env.text.folding import is_plain
+
 _PAIRS = """
     аa вb сc ԁd еe һh нh іi јj кk ӏl мm оo рp ԛq ѕs тt уy үy ѵv ԝw хx
     АA ВB СC ԀD ЕE ҺH НH ІI ЈJ КK ӀI МM ОO РP ԚQ ЅS ТT УY ҮY ѴV ԜW ХX
@@ -32,7 +34,7 @@ def as_seen(text: str) -> str:
     "Тhe", whose T is Cyrillic, becomes "The"; words that hold a letter with no Latin twin, and text
     without Latin letters, stay as they are.
     """
-    if text.isascii() and text.isprintable():
+    if is_plain(text):
         return text
     text = SEPARATORS.sub("", text)
     if text.isascii() or not _TWIN.search(text) or not _LATIN.search(text):

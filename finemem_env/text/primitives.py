@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from finemem_env.text.cache import TextCache
-from finemem_env.text.folding import CONTROLS, fold, nfc
+from finemem_env.text.folding import CONTROLS, fold, is_plain, nfc
 from finemem_env.text.lookalikes import SEPARATORS
 from finemem_env.text.sentence_ends import sentence_ends
 from finemem_env.text.unicode_tables import CJK, MARK, SYLLABLES, UNSPACED
@@ -20,13 +20,13 @@ _COUNTED = re.compile(rf"[{CJK}]|[^\W_{CJK}]+(?:{MARK}+[^\W_{CJK}]*)*|\S")
 _UNPARTED = SYLLABLES + UNSPACED
 _WORD = re.compile(rf"[{_UNPARTED}]{MARK}*|[^\W_{_UNPARTED}]+(?:{MARK}+[^\W_{_UNPARTED}]*)*")
 # The same on ASCII text by tables of bytes, several times as fast. Counted: letters and digits
-# become "a", white space " ", anything else ".". Split: what is no letter or digit becomes " ";
-# folded on the way for what is not folded yet.
+# become "a", anything else " ", and what is neither them nor white space is a mark. Split: what is
+# no letter or digit becomes " "; folded on the way for what is not folded yet.
 _SPACES = b" \t\n\v\f\r\x1c\x1d\x1e\x1f"
-_KINDS = bytes(
-    97 if chr(c).isalnum() and c < 128 else 32 if c in _SPACES else 46 for c in range(256)
-)
-_PARTED = bytes(c if kind == 97 else 32 for c, kind in enumerate(_KINDS))
+_ALNUM = bytes(c for c in range(128) if chr(c).isalnum())
+_NO_MARKS = _ALNUM + _SPACES
+_RUNS = bytes(97 if c in _ALNUM else 32 for c in range(256))
+_PARTED = bytes(c if c in _ALNUM else 32 for c in range(256))
 _FOLDED = _PARTED.lower()
 
 # A labelled example is one line: "<text> label: <label>", or "<text> -> <label>" (also =>, →).
@@ -46,9 +46,9 @@ def approx_tokens(text: str) -> int:
     Words are runs of letters and digits, each CJK character and each other mark counts one.
     """
     if text.isascii():
-        kinds = b" " + text.encode().translate(_KINDS)
-        parts = kinds.count(b" a") + kinds.count(b".a") + kinds.count(b".")
-        return max(parts, -(-len(text) // 4))
+        raw = text.encode()
+        starts = (b" " + raw.translate(_RUNS)).count(b" a")
+        return max(starts + len(raw.translate(None, _NO_MARKS)), -(-len(text) // 4))
     text = nfc(text)
     size = len(text.encode("utf-8", "replace"))
     return max(len(_COUNTED.findall(text)), -(-size // 4))
@@ -84,7 +84,7 @@ def split_words(folded: str) -> list[str]:
 
 def normalise(text: str) -> str:
     """Folded, white space collapsed: two texts with one normal form say the same."""
-    if text.isascii() and text.isprintable() and "  " not in text:  # its only white space
+    if is_plain(text) and "  " not in text:  # its only white space
         return text.lower().strip(" ")
     return " ".join(fold(text).split())
 
@@ -117,7 +117,9 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 def _split(text: str) -> tuple[str, ...]:
     sentences: list[str] = []
-    lines = _LINE_ENDS.split(text) if SEPARATORS.search(text) else text.splitlines()
+    lines = [text]
+    if not is_plain(text):
+        lines = _LINE_ENDS.split(text) if SEPARATORS.search(text) else text.splitlines()
     for line in map(str.strip, lines):
         if not line:
             continue

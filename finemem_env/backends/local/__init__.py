@@ -5,6 +5,7 @@ keeps exact token ids and the log-probability each was drawn with.
 """
 
 from finemem_env.backends.local.cache import RecordedPrefix
+from finemem_env.backends.local.cascade import Sharing
 from finemem_env.backends.local.causal_lm import (
     base_causal_lm,
     checkpoint_layers,
@@ -12,19 +13,26 @@ from finemem_env.backends.local.causal_lm import (
     known_inputs,
     with_cache,
 )
+from finemem_env.backends.local.prefill import unused_mask
 from finemem_env.backends.local.prefix import Unit, find_units
 from finemem_env.backends.local.probe import abilities
 from finemem_env.backends.local.sampling import sample
+from finemem_env.backends.local.streams import count_streams, on_plain_cpu, side_by_side
 
 __all__ = [
     "RecordedPrefix",
+    "Sharing",
     "Unit",
     "abilities",
     "base_causal_lm",
     "checkpoint_layers",
+    "count_streams",
     "find_units",
     "has_plain_head",
     "known_inputs",
+    "on_plain_cpu",
     "sample",
+    "side_by_side",
+    "unused_mask",
     "with_cache",
 ]

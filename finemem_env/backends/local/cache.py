@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
+from finemem_env.backends.local.cascade import Sharing, mark
 from finemem_env.backends.local.causal_lm import new_cache
 
 
@@ -156,6 +157,58 @@ class _SharedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         )
 
 
+class _PassingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Keeps nothing."""
+
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        *args: Any,  # noqa: ANN401 - transformers' signature
+        **kwargs: Any,  # noqa: ANN401
+    ) -> tuple[Tensor, Tensor]:
+        """The states themselves."""
+        return key_states, value_states
+
+
+class PrefixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """A prefix of each unit, kept once, and the rows' own states, which lead to it.
+
+    Args:
+        prefix: keys and values (U, heads, P, d).
+        sharing: how the rows stand to the prefixes.
+        own: the layer of the rows' own states.
+    """
+
+    def __init__(
+        self, prefix: tuple[Tensor, Tensor], sharing: Sharing, own: DynamicLayer | None = None
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.prefix, self.sharing = prefix, sharing
+        self.own: Any = DynamicLayer() if own is None else own  # type: ignore[no-untyped-call]
+        self.dtype, self.device, self.is_initialized = prefix[0].dtype, prefix[0].device, True
+
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        *args: Any,  # noqa: ANN401 - transformers' signature
+        **kwargs: Any,  # noqa: ANN401
+    ) -> tuple[Tensor, Tensor]:
+        """Append the new states to the rows' own, and return these."""
+        keys, values = self.own.update(key_states, value_states)
+        return mark(keys, self), values
+
+    def attend(self, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+        """What the queries read from the prefix and from the rows' own states."""
+        return self.sharing.attend(query, self.prefix, (keys, values), scale)
+
+    def get_seq_length(self) -> int:
+        """Positions before the next token, padding included."""
+        length: int = self.prefix[0].shape[-2] + self.own.get_seq_length()
+        return length
+
+
 class RecordedPrefix:
     """The cache of prefixes (U, P), computed once and attended to by all rows; gradients flow back.
 
@@ -178,21 +231,86 @@ class RecordedPrefix:
         ]
         return cache
 
+    def kept_once(self, sharing: Sharing) -> Cache:
+        """The cache for rows that attend to the prefixes together."""
+        return keep_once(self._model, self.recording, sharing, _PassingLayer)
+
+
+def keep_once(
+    model: Any,  # noqa: ANN401 - a model that can cascade
+    prefixes: Cache,
+    sharing: Sharing,
+    own: type[DynamicLayer] = DynamicLayer,
+) -> Cache:
+    """A cache in which rows go on from `prefixes` (U, P), their own states in layers of `own`."""
+    cache = new_cache(model)
+    layers: list[Any] = prefixes.layers
+    cache.layers = [PrefixedLayer((layer.keys, layer.values), sharing, own()) for layer in layers]
+    return cache
+
+
+def join_kept(
+    model: Any,  # noqa: ANN401 - a model that can cascade
+    caches: Sequence[Cache],
+    sharing: Sharing,
+) -> Cache:
+    """The rows of caches of `keep_once`, whose prompts were read, one below the other."""
+    cache = new_cache(model)
+    cache.layers = [
+        _join_layers(layers, sharing)
+        for layers in zip(*(other.layers for other in caches), strict=True)
+    ]
+    return cache
+
+
+def _join_layers(layers: Sequence[Any], sharing: Sharing) -> PrefixedLayer:
+    keys, values = (torch.cat(states) for states in zip(*(x.prefix for x in layers), strict=True))
+    own: Any = DynamicLayer()  # type: ignore[no-untyped-call]
+    own.update(
+        torch.cat([layer.own.keys for layer in layers]),
+        torch.cat([layer.own.values for layer in layers]),
+    )
+    return PrefixedLayer((keys, values), sharing, own)
+
+
+def find_sharing(cache: Cache) -> Sharing | None:
+    """How the rows of a cache stand to prefixes that are kept once; None where there are none."""
+    layer = cache.layers[0] if cache.layers else None
+    return layer.sharing if isinstance(layer, PrefixedLayer) else None
+
 
 def is_plain(cache: Cache) -> bool:
     """Whether every layer keeps all keys: no sliding window, no recurrent state."""
-    return all(type(layer) is DynamicLayer for layer in cache.layers)
+    return all(type(layer) in {DynamicLayer, PrefixedLayer} for layer in cache.layers)
 
 
 def fix_capacity(cache: Cache, spare: int) -> None:
     """Give a filled plain cache room for `spare` more tokens, in place."""
+    if (sharing := find_sharing(cache)) is not None:
+        sharing.go_on(spare)
     layers: list[Any] = cache.layers
-    cache.layers = [FixedLayer(layer.keys, layer.values, spare) for layer in layers]
+    for number, layer in enumerate(layers):
+        if isinstance(layer, PrefixedLayer):
+            layer.own = FixedLayer(layer.own.keys, layer.own.values, spare)
+        else:
+            layers[number] = FixedLayer(layer.keys, layer.values, spare)
 
 
 def select_rows(cache: Cache, rows: Tensor) -> None:
-    """Give the cache the batch rows `rows`, repeats allowed, in place; gradients flow back."""
+    """Give the cache the batch rows `rows`, in place; gradients flow back.
+
+    Repeats are allowed, but where prefixes are kept once: there `rows` are in ascending order.
+    """
     layers: list[Any] = cache.layers
+    if (sharing := find_sharing(cache)) is not None:
+        units = sharing.members.units
+        left = sharing.select(rows)
+        for layer in layers:
+            layer.own.select(rows)
+            if len(left) < units:
+                keys, values = layer.prefix
+                layer.prefix = keys.index_select(0, left), values.index_select(0, left)
+        return
     for layer in layers:
         if isinstance(layer, FixedLayer | _PackedLayer):
             layer.select(rows)

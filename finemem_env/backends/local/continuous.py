@@ -19,7 +19,8 @@ from transformers.cache_utils import Cache
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.local.cache import Place, join, pack, select_rows
 from finemem_env.backends.local.causal_lm import known_inputs, with_cache
-from finemem_env.backends.local.decoding import SHRINK, SYNC_EVERY, cut, pick, prefill
+from finemem_env.backends.local.decoding import SHRINK, SYNC_EVERY, cut, pick
+from finemem_env.backends.local.prefill import prefill
 from finemem_env.backends.local.prefix import Unit
 from finemem_env.backends.sampler import Sample
 

@@ -1,4 +1,4 @@
-"""Reading prompts into a cache and decoding token by token, for rows of one batch.
+"""Decoding token by token, for rows of one batch whose prompts were read.
 
 Draws depend on the row and the token position only, never on which rows happen to be decoded
 together: they are made beforehand.
@@ -7,80 +7,19 @@ together: they are made beforehand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache
 
 from finemem_env.backends.base import Sampling
-from finemem_env.backends.local.cache import fix_capacity, is_plain, select_rows
-from finemem_env.backends.local.causal_lm import known_inputs, new_cache, with_cache
-from finemem_env.backends.local.prefix import Unit
+from finemem_env.backends.local.cache import find_sharing, fix_capacity, is_plain, select_rows
+from finemem_env.backends.local.causal_lm import known_inputs, with_cache
+from finemem_env.backends.local.prefill import Prefilled, unused_mask
 from finemem_env.backends.sampler import Sample
 
 SHRINK = 0.75  # share of rows still running below which the finished ones are taken out
 SYNC_EVERY = 8  # decoding steps between looks at a device's finished rows
-
-
-@dataclass(frozen=True, slots=True)
-class Prefilled:
-    """The state after all prompts were read: R rows."""
-
-    cache: Cache
-    logits: Tensor  # (R, V) after the last prompt token
-    mask: Tensor  # (R, K) which cache positions a row may attend to
-    positions: Tensor  # (R,) position of the next token
-
-
-def prefill(
-    model: Any,  # noqa: ANN401 - a transformers causal LM
-    prompts: Sequence[Sequence[int]],
-    units: Sequence[Unit],
-    pad_id: int,
-) -> Prefilled:
-    """Read the prompts of `units`: shared prefixes once per unit, then every row's own tail."""
-    device = model.device
-    cache = new_cache(model)
-    shared = units[0].prefix > 0
-    owner = torch.tensor([number for number, unit in enumerate(units) for _ in unit.rows])
-    tails = [prompts[i][unit.prefix :] for unit in units for i in unit.rows]
-    ids, mask = _pad(tails, pad_id, left=True)
-    if shared:
-        # Right-padded, so that a causal pass needs no mask; the padding is masked from then on.
-        prefix, seen = _pad([prompts[u.rows[0]][: u.prefix] for u in units], pad_id)
-        body = model.base_model
-        body(input_ids=prefix.to(device), use_cache=True, **with_cache(body, cache))
-        select_rows(cache, owner.to(device))
-        mask = torch.cat([seen[owner], mask], dim=1)
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    logits = model(
-        input_ids=ids.to(device),
-        attention_mask=None if mask.all() and not shared else mask.to(device),
-        use_cache=True,
-        **known_inputs(
-            model,
-            position_ids=positions[:, -ids.shape[1] :].to(device),
-            logits_to_keep=1,
-        ),
-        **with_cache(model, cache),
-    ).logits[:, -1]
-    return Prefilled(cache, logits, mask.to(device), positions[:, -1].to(device) + 1)
-
-
-def _pad(
-    sequences: Sequence[Sequence[int]], pad_id: int, *, left: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Padded (R, L) ids and where they are real."""
-    width = max(len(sequence) for sequence in sequences)
-    ids = torch.full((len(sequences), width), pad_id, dtype=torch.long)
-    mask = torch.zeros((len(sequences), width), dtype=torch.bool)
-    for row, sequence in enumerate(sequences):
-        place = slice(width - len(sequence), None) if left else slice(0, len(sequence))
-        ids[row, place] = torch.tensor(sequence, dtype=torch.long)
-        mask[row, place] = True
-    return ids, mask
 
 
 def decode(
@@ -120,6 +59,7 @@ class _Decoder:
         self.model, self.sampling, self.full_mask = model, sampling, full_mask
         self.draws = draws.to(model.device)
         self.stop = torch.tensor(list(stop_ids), dtype=torch.long, device=model.device)
+        self.unused = unused_mask(model.device)
         self.plain = False  # whether the cache is a list of keys, known when it is filled
 
     def run(self, state: Prefilled) -> list[Sample]:
@@ -154,10 +94,13 @@ class _Decoder:
     def _forward(self, state: Prefilled, tokens: Tensor, step: int) -> Prefilled:
         """Feed one token per row."""
         seen = state.mask[:, : state.mask.shape[1] - self.draws.shape[1] + step + 1]
+        if find_sharing(state.cache) is not None:
+            seen = self.unused
+        elif self.full_mask:  # with all four dimensions it is taken as it is
+            seen = seen[:, None, None]
         logits = self.model(
             input_ids=tokens[:, None],
-            # A mask with all four dimensions is taken as it is, which saves building one.
-            attention_mask=seen[:, None, None] if self.full_mask else seen,
+            attention_mask=seen,
             use_cache=True,
             **known_inputs(self.model, position_ids=state.positions[:, None]),
             **with_cache(self.model, state.cache),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,9 +16,11 @@ from torch import Tensor
 
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.local.cache import is_plain
+from finemem_env.backends.local.cascade import NAME, attending
 from finemem_env.backends.local.causal_lm import FAULTS, known_inputs, new_cache, refused
 from finemem_env.backends.local.continuous import Continuous
-from finemem_env.backends.local.decoding import decode, prefill
+from finemem_env.backends.local.decoding import decode
+from finemem_env.backends.local.prefill import prefill
 from finemem_env.backends.local.prefix import Unit
 from finemem_env.errors import ConfigError
 
@@ -39,7 +41,8 @@ class Abilities:
     """What rows of a batch may do.
 
     `share`: attend to a prefix computed once. `full_mask`: have masks of all four dimensions.
-    `refill`: join a batch that is under way.
+    `refill`: join a batch that is under way. `cascade`: attend to a prefix that is kept once; the
+    model's attention function is then ours, which does what `sdpa` does in all other passes.
 
     Prefixes are not shared with sliding windows or recurrent layers, whose caches are more than a
     list of keys, nor without `position_ids`: such models count positions by the index in the
@@ -49,6 +52,7 @@ class Abilities:
     share: bool
     full_mask: bool
     refill: bool
+    cascade: bool
 
 
 _KNOWN: weakref.WeakKeyDictionary[Any, Abilities] = weakref.WeakKeyDictionary()
@@ -73,7 +77,9 @@ def abilities(model: Any) -> Abilities:  # noqa: ANN401 - a transformers causal 
             raise refused(model, f"{type(error).__name__} when it is tried: {said}") from error
         finally:
             model.train(training)
-    return _KNOWN[model]
+    known = _KNOWN[model]
+    # The model may have moved since.
+    return replace(known, cascade=known.cascade and model.device.type == "cpu")
 
 
 def _tried(model: Any) -> Abilities:  # noqa: ANN401
@@ -86,7 +92,7 @@ def _tried(model: Any) -> Abilities:  # noqa: ANN401
     plain = is_plain(new_cache(model)) and bool(new_cache(model).layers)
     full_mask = (
         plain
-        and model.config._attn_implementation == "sdpa"
+        and model.config._attn_implementation in {"sdpa", NAME}
         and _works(lambda: _right(model, prompts, _ALONE, full_mask=True))
     )
     share = (
@@ -98,7 +104,21 @@ def _tried(model: Any) -> Abilities:  # noqa: ANN401
     refill = share and _works(
         lambda: _right(model, prompts, _SHARED, full_mask=full_mask, refill=True)
     )
-    return Abilities(share, full_mask, refill)
+    return Abilities(share, full_mask, refill, share and full_mask and _cascades(model, prompts))
+
+
+def _cascades(model: Any, prompts: list[list[int]]) -> bool:  # noqa: ANN401
+    """Whether the model can attend to prefixes that are kept once; if so, it does from here on."""
+    if model.device.type != "cpu":
+        return False
+
+    def check() -> bool:
+        with attending(model):
+            if not _right(model, prompts, _SHARED, full_mask=True, cascade=True):
+                raise NotImplementedError
+        return True
+
+    return _works(check)
 
 
 def _works(check: Callable[[], bool]) -> bool:
@@ -115,6 +135,7 @@ def _right(
     *,
     full_mask: bool,
     refill: bool = False,
+    cascade: bool = False,
 ) -> bool:
     """Whether decoding reports the log-probabilities that a plain forward pass gives."""
     sampling = Sampling(1.0, max_tokens=_TOKENS)
@@ -124,7 +145,7 @@ def _right(
             model, prompts, sampling, draws, batch_tokens=_ROOM, full_mask=full_mask
         ).run(units)
     else:
-        state = prefill(model, prompts, units, 0)
+        state = prefill(model, prompts, units, 0, cascade=cascade)
         replies = decode(model, state, sampling, draws, full_mask=full_mask)
     # What the context does is the measure of an error: to a model that forgot it, it does nothing.
     allowed = 0.1 if model.dtype == torch.float32 else 0.5

@@ -21,14 +21,15 @@ from torch import Tensor, nn
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.local.causal_lm import base_causal_lm
 from finemem_env.backends.local.continuous import Continuous
-from finemem_env.backends.local.decoding import decode, prefill
+from finemem_env.backends.local.decoding import decode
+from finemem_env.backends.local.prefill import prefill
 from finemem_env.backends.local.prefix import Unit, find_units
 from finemem_env.backends.local.probe import abilities
+from finemem_env.backends.local.streams import on_plain_cpu
 from finemem_env.backends.sampler import Sample
 from finemem_env.errors import BackendError, ConfigError
 
 
-@torch.no_grad()
 def sample(
     model: nn.Module,
     prompts: Sequence[Sequence[int]],
@@ -71,10 +72,12 @@ def sample(
         units = find_units(prompts, labels)
         batches = list(_batches(units, prompts, sampling.max_tokens, batch_tokens))
         done: dict[int, Sample] = {}
-        if refill and batch_tokens is not None and len(batches) > 1 and abilities(inner).refill:
-            done |= job.refilled([unit for batch in batches for unit in batch], batch_tokens)
-        for batch in () if done else batches:
-            done |= job.insist(batch)
+        # In inference mode tensors take less work, but FSDP cannot gather its weights.
+        with torch.inference_mode() if on_plain_cpu(inner) else torch.no_grad():
+            if refill and batch_tokens is not None and len(batches) > 1 and abilities(inner).refill:
+                done |= job.refilled([unit for batch in batches for unit in batch], batch_tokens)
+            for batch in () if done else batches:
+                done |= job.insist(batch)
     finally:
         inner.train(training)
     return [done[i] for i in range(len(prompts))]
@@ -134,14 +137,15 @@ class _Job:
     def run(self, units: Sequence[Unit]) -> Mapping[int, Sample]:
         """The replies of a batch by row."""
         rows = [i for unit in units for i in unit.rows]
-        state = prefill(self.model, self.prompts, units, self.pad_id)
+        able = abilities(self.model)
+        state = prefill(self.model, self.prompts, units, self.pad_id, cascade=able.cascade)
         replies = decode(
             self.model,
             state,
             self.sampling,
             self.draws[rows],
             self.stop_ids,
-            full_mask=abilities(self.model).full_mask,
+            full_mask=able.full_mask,
         )
         return dict(zip(rows, replies, strict=True))
 

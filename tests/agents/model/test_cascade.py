@@ -1,0 +1,209 @@
+"""Prefixes that are kept once give what prefixes that are copied for every row give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("torch", reason="the agents need torch")
+pytest.importorskip("transformers", reason="the agents need transformers")
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from agents.model.batching import Row, micro_batches
+from agents.model.logprobs import Scorer
+from finemem_env.backends import Sampling
+from finemem_env.backends.local import Sharing, Unit, abilities, sample
+from finemem_env.backends.local.cache import PrefixedLayer, find_sharing, fix_capacity, select_rows
+from finemem_env.backends.local.cascade import NAME
+from finemem_env.backends.local.prefill import prefill
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+MakeModel = Callable[..., "PreTrainedModel"]
+LENGTHS = (7, 4, 9)  # of the prefixes
+ROWS = {"even": (2, 2, 2), "uneven": (3, 1, 2)}
+FRONT = (0, 3, 1, 0, 2, 1)  # padding before the own tokens of each row
+OWN = 5
+
+
+@pytest.fixture(autouse=True)
+def plain_state() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def states(width: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, width, 8, generator=torch.Generator().manual_seed(width))
+
+
+@pytest.mark.parametrize("padded", [True, False], ids=["padded", "full"])
+@pytest.mark.parametrize("rows", list(ROWS))
+@pytest.mark.parametrize("queries", [OWN, 1], ids=["reading", "one token"])
+def test_attention_and_its_gradients(rows: str, padded: bool, queries: int) -> None:
+    owner = torch.arange(3).repeat_interleave(torch.tensor(ROWS[rows]))
+    lengths = torch.tensor(LENGTHS if padded else (9, 9, 9))
+    seen = torch.arange(9) < lengths[:, None]
+    own_seen = torch.arange(OWN) >= torch.tensor(FRONT if padded else (0,) * 6)[:, None]
+    # Four heads of queries, two of keys and values.
+    asked, keys, values = states(queries, 6, 4), states(9, 3, 2), states(9, 3, 2).flip(0)
+    own, own_values = states(OWN, 6, 2), states(OWN, 6, 2).flip(0)
+    leaves = [x.clone().requires_grad_() for x in (asked, keys, values, own, own_values)]
+    sharing = Sharing(owner, seen, own_seen)
+    if queries == 1:
+        sharing.go_on(3)
+    found = sharing.attend(leaves[0], (leaves[1], leaves[2]), (leaves[3], leaves[4]), 0.3)
+    before = torch.ones(OWN, OWN, dtype=torch.bool).tril()[-queries:]
+    mask = torch.cat([seen[owner][:, None].expand(-1, queries, -1), own_seen[:, None] & before], 2)
+    copies = [x.clone().requires_grad_() for x in (asked, keys, values, own, own_values)]
+    plain = scaled_dot_product_attention(
+        copies[0],
+        torch.cat([copies[1][owner], copies[3]], 2).repeat_interleave(2, 1),
+        torch.cat([copies[2][owner], copies[4]], 2).repeat_interleave(2, 1),
+        attn_mask=mask[:, None],
+        scale=0.3,
+    )
+    real = torch.ones(6, queries, dtype=torch.bool) if queries == 1 else own_seen
+    weight = states(queries, 6, 4) * real[:, None, :, None]
+    torch.testing.assert_close(found * real[:, None, :, None], plain * real[:, None, :, None])
+    (found * weight).sum().backward()  # type: ignore[no-untyped-call]
+    (plain * weight).sum().backward()  # type: ignore[no-untyped-call]
+    for leaf, copy in zip(leaves, copies, strict=True):
+        assert copy.grad is not None
+        assert copy.grad.abs().max() > 0.01
+        torch.testing.assert_close(leaf.grad, copy.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_rows_that_are_dropped_take_their_prefix_along() -> None:
+    owner = torch.tensor([0, 0, 1, 1, 2, 2])
+    seen = torch.arange(9) < torch.tensor(LENGTHS)[:, None]
+    sharing = Sharing(owner, seen, torch.arange(OWN) >= torch.tensor(FRONT)[:, None])
+    sharing.go_on(2)
+    asked, prefix, own = states(1, 6, 4), states(9, 3, 2), states(OWN + 1, 6, 2)
+    whole = sharing.attend(asked, (prefix, prefix), (own, own), 1.0)
+    keep = torch.tensor([1, 4, 5])
+    left = sharing.select(keep)
+    assert left.tolist() == [0, 2]
+    kept = prefix[left], prefix[left]
+    some = sharing.attend(asked[keep], kept, (own[keep], own[keep]), 1.0)
+    torch.testing.assert_close(some, whole[keep])
+
+
+def prompts() -> tuple[list[list[int]], list[int]]:
+    """Three groups of rows, with prefixes and tails of different length."""
+    draw = torch.Generator().manual_seed(2)
+
+    def ids(count: int) -> list[int]:
+        return torch.randint(3, 300, (count,), generator=draw).tolist()
+
+    groups = [(ids(40), (2, 5, 9)), (ids(33), (4, 1)), (ids(36), (3, 7))]
+    rows = [[*prefix, *ids(count)] for prefix, counts in groups for count in counts]
+    return rows, [0, 0, 0, 1, 1, 2, 2]
+
+
+UNITS = [Unit((0, 1, 2), 40), Unit((3, 4), 33), Unit((5, 6), 36)]
+
+
+def test_a_prefix_is_kept_once(make_model: MakeModel) -> None:
+    model = make_model()
+    assert abilities(model).cascade
+    rows, _ = prompts()
+    with torch.no_grad():
+        state = prefill(model, rows, UNITS, 0, cascade=True)
+    fix_capacity(state.cache, 3)
+    layer: Any = state.cache.layers[0]
+    assert layer.prefix[0].shape[::2] == (3, 40)  # units, positions
+    assert layer.own.all_keys.shape[::2] == (7, 9 + 3)
+    select_rows(state.cache, torch.tensor([3, 4]))
+    sharing = find_sharing(state.cache)
+    assert sharing is not None
+    assert sharing.owner.tolist() == [0, 0]
+    assert layer.prefix[0].shape[0] == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_replies_and_log_probabilities_are_those_of_copies(
+    make_model: MakeModel, threads: int
+) -> None:
+    """With one thread and with two, which read halves of the prompts side by side."""
+    torch.set_num_threads(threads)
+    rows, groups = prompts()
+    sampling = Sampling(1.0, max_tokens=9, seed=4)
+    model = make_model()
+    assert abilities(model).cascade
+    found = sample(model, rows, sampling, stop_ids=range(3, 40), groups=groups)
+    alone = sample(model, rows, sampling, stop_ids=range(3, 40))
+    assert len({len(reply.token_ids) for reply in alone}) > 1
+    for reply, other in zip(found, alone, strict=True):
+        assert reply.token_ids == other.token_ids
+        assert reply.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def test_under_autocast(make_model: MakeModel) -> None:
+    model = make_model()
+    rows, groups = prompts()
+    given = [
+        Row(tuple(row), (5, 9, 7), group=group) for row, group in zip(rows, groups, strict=True)
+    ]
+    scorer = Scorer(model, autocast=torch.bfloat16)
+    assert abilities(model).cascade
+
+    def scores(share: bool) -> Tensor:
+        flat: dict[int, Tensor] = {}
+        for batch in micro_batches(given, 4000, share=share):
+            parts = scorer(batch, "none").logprobs.split(list(batch.lengths))
+            flat |= dict(zip(batch.rows, parts, strict=True))
+        return torch.cat([flat[i] for i in range(len(given))])
+
+    shared = scores(True)
+    torch.testing.assert_close(shared, scores(False), atol=0.1, rtol=0.05)
+    shared.sum().backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_a_class_with_attention_of_its_own_gets_copies(make_model: MakeModel) -> None:
+    """And what is not understood, such as a soft cap, leaves the model as it was."""
+    from transformers import AttentionInterface
+
+    from finemem_env.backends.local import cascade
+
+    def deaf(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - transformers' signature
+        marked = hasattr(args[2], cascade._LAYER)
+        return cascade.attend(*args, **kwargs, softcap=30.0 if marked else None)
+
+    AttentionInterface.register(NAME, deaf)
+    try:
+        model = make_model()
+        able = abilities(model)
+    finally:
+        AttentionInterface.register(NAME, cascade.attend)
+    assert able.share
+    assert not able.cascade
+    assert model.config._attn_implementation == "sdpa"
+    rows, groups = prompts()
+    sampling = Sampling(0.0, max_tokens=3)
+    found = sample(model, rows, sampling, groups=groups)
+    assert [x.token_ids for x in found] == [x.token_ids for x in sample(model, rows, sampling)]
+
+
+def test_padding_wider_than_a_part(make_model: MakeModel) -> None:
+    """Halves are padded as the whole is, so that their rows fit into one cache."""
+    torch.set_num_threads(2)
+    model = make_model()
+    rows, _ = prompts()
+    with torch.no_grad():
+        halves = prefill(model, rows, UNITS, 0, cascade=True)
+        torch.set_num_threads(1)
+        whole = prefill(model, rows, UNITS, 0, cascade=True)
+    torch.testing.assert_close(halves.logits, whole.logits, atol=1e-4, rtol=1e-4)
+    assert halves.mask.equal(whole.mask)
+    assert halves.positions.equal(whole.positions)
+    for mine, other in zip(halves.cache.layers, whole.cache.layers, strict=True):
+        assert isinstance(mine, PrefixedLayer)
+        assert isinstance(other, PrefixedLayer)
+        torch.testing.assert_close(mine.own.keys, other.own.keys, atol=1e-4, rtol=1e-4)
