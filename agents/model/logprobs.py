@@ -23,6 +23,8 @@ from finemem_env.backends.local import (
     base_causal_lm,
     has_plain_head,
     known_inputs,
+    last_positions,
+    reading,
     unused_mask,
     with_cache,
 )
@@ -153,20 +155,23 @@ class Scorer(nn.Module):
         mask = batch.attention_mask
         if batch.prefix_ids is not None and batch.unit is not None and mask is not None:
             prefix = RecordedPrefix(model)
-            body(input_ids=batch.prefix_ids, use_cache=True, **with_cache(body, prefix.recording))
+            cache = with_cache(body, prefix.recording)
+            with reading(batch.prefix_ids, last_positions(batch.prefix_ids)):  # for the cache alone
+                body(input_ids=batch.prefix_ids, use_cache=True, **cache)
             if abilities(model).cascade:
                 seen = torch.empty_like(batch.prefix_ids, dtype=torch.bool)
                 seen[batch.unit] = mask[:, : seen.shape[1]]
-                cache, mask = prefix.kept_once(Sharing(batch.unit, seen)), unused_mask(mask.device)
+                shared, mask = prefix.kept_once(Sharing(batch.unit, seen)), unused_mask(mask.device)
             else:
-                cache = prefix.shared(batch.unit)
-            keywords = {"use_cache": True, **with_cache(body, cache)}
-        result = body(
-            input_ids=batch.input_ids,
-            attention_mask=mask,
-            **known_inputs(body, position_ids=batch.position_ids),
-            **(keywords or known_inputs(body, use_cache=False)),
-        )
+                shared = prefix.shared(batch.unit)
+            keywords = {"use_cache": True, **with_cache(body, shared)}
+        with reading(batch.input_ids, batch.source):
+            result = body(
+                input_ids=batch.input_ids,
+                attention_mask=mask,
+                **known_inputs(body, position_ids=batch.position_ids),
+                **(keywords or known_inputs(body, use_cache=False)),
+            )
         outputs: Tensor = result.last_hidden_state if self.plain_head else result.logits
         return outputs
 

@@ -13,6 +13,7 @@ from finemem_env.backends.local.causal_lm import (
     known_inputs,
     with_cache,
 )
+from finemem_env.backends.local.last_block import last_positions, reading
 from finemem_env.backends.local.prefill import unused_mask
 from finemem_env.backends.local.prefix import Unit, find_units
 from finemem_env.backends.local.probe import abilities
@@ -30,7 +31,9 @@ __all__ = [
     "find_units",
     "has_plain_head",
     "known_inputs",
+    "last_positions",
     "on_plain_cpu",
+    "reading",
     "sample",
     "side_by_side",
     "unused_mask",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -146,5 +147,7 @@ def checkpoint_layers(model: nn.Module) -> None:
 def _checkpointed(forward: Any, *inputs: Any, **keywords: Any) -> Any:  # noqa: ANN401
     if not torch.is_grad_enabled():
         return forward(*inputs, **keywords)
-    # No dropout, so no random state needs to be kept.
-    return checkpoint(forward, *inputs, use_reentrant=False, preserve_rng_state=False, **keywords)
+    # Computed again in what is a context then (`last_block.reading`), and without dropout, so that
+    # no random state needs to be kept.
+    again = functools.partial(copy_context().run, forward)
+    return checkpoint(again, *inputs, use_reentrant=False, preserve_rng_state=False, **keywords)

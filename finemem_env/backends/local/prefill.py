@@ -14,6 +14,7 @@ from transformers.cache_utils import Cache
 from finemem_env.backends.local.cache import join_kept, keep_once, select_rows
 from finemem_env.backends.local.cascade import Sharing
 from finemem_env.backends.local.causal_lm import known_inputs, new_cache, with_cache
+from finemem_env.backends.local.last_block import last_positions, reading
 from finemem_env.backends.local.prefix import Unit
 from finemem_env.backends.local.streams import count_streams, side_by_side
 
@@ -110,7 +111,8 @@ class _Prompts:
 
 def _read_prefixes(model: Any, text: _Prompts) -> Cache:  # noqa: ANN401
     cache, body = new_cache(model), model.base_model
-    body(input_ids=text.prefixes, use_cache=True, **with_cache(body, cache))
+    with reading(text.prefixes, last_positions(text.prefixes)):  # for the cache alone
+        body(input_ids=text.prefixes, use_cache=True, **with_cache(body, cache))
     return cache
 
 
@@ -137,13 +139,14 @@ def _read(
     if given is None and not mask.all():
         given = mask
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    logits = model(
-        input_ids=ids,
-        attention_mask=given,
-        use_cache=True,
-        **known_inputs(model, position_ids=positions[:, -ids.shape[1] :], logits_to_keep=1),
-        **with_cache(model, cache),
-    ).logits[:, -1]
+    with reading(ids, last_positions(ids)):
+        logits = model(
+            input_ids=ids,
+            attention_mask=given,
+            use_cache=True,
+            **known_inputs(model, position_ids=positions[:, -ids.shape[1] :], logits_to_keep=1),
+            **with_cache(model, cache),
+        ).logits[:, -1]
     return Prefilled(cache, logits, mask, positions[:, -1] + 1)
 
 

@@ -20,6 +20,7 @@ from finemem_env.backends.local.cascade import NAME, attending
 from finemem_env.backends.local.causal_lm import FAULTS, known_inputs, new_cache, refused
 from finemem_env.backends.local.continuous import Continuous
 from finemem_env.backends.local.decoding import decode
+from finemem_env.backends.local.last_block import narrow
 from finemem_env.backends.local.prefill import prefill
 from finemem_env.backends.local.prefix import Unit
 from finemem_env.errors import ConfigError
@@ -104,7 +105,9 @@ def _tried(model: Any) -> Abilities:  # noqa: ANN401
     refill = share and _works(
         lambda: _right(model, prompts, _SHARED, full_mask=full_mask, refill=True)
     )
-    return Abilities(share, full_mask, refill, share and full_mask and _cascades(model, prompts))
+    cascade = share and full_mask and _cascades(model, prompts)
+    _works(lambda: narrow(model, torch.tensor(prompts[:1], device=model.device)))
+    return Abilities(share, full_mask, refill, cascade)
 
 
 def _cascades(model: Any, prompts: list[list[int]]) -> bool:  # noqa: ANN401
