@@ -178,6 +178,9 @@ class PrefixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         prefix: keys and values (U, heads, P, d).
         sharing: how the rows stand to the prefixes.
         own: the layer of the rows' own states.
+
+    Attributes:
+        attended: whether anything was read from the prefix.
     """
 
     def __init__(
@@ -185,6 +188,7 @@ class PrefixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.prefix, self.sharing = prefix, sharing
+        self.attended = False
         self.own: Any = DynamicLayer() if own is None else own  # type: ignore[no-untyped-call]
         self.dtype, self.device, self.is_initialized = prefix[0].dtype, prefix[0].device, True
 
@@ -201,6 +205,7 @@ class PrefixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
         """What the queries read from the prefix and from the rows' own states."""
+        self.attended = True
         return self.sharing.attend(query, self.prefix, (keys, values), scale)
 
     def get_seq_length(self) -> int:
@@ -270,7 +275,14 @@ def _join_layers(layers: Sequence[Any], sharing: Sharing) -> PrefixedLayer:
         torch.cat([layer.own.keys for layer in layers]),
         torch.cat([layer.own.values for layer in layers]),
     )
-    return PrefixedLayer((keys, values), sharing, own)
+    joined = PrefixedLayer((keys, values), sharing, own)
+    joined.attended = all(layer.attended for layer in layers)
+    return joined
+
+
+def attended(cache: Cache) -> bool:
+    """Whether every layer of a cache of `keep_once` was read by our attention function."""
+    return all(isinstance(layer, PrefixedLayer) and layer.attended for layer in cache.layers)
 
 
 def find_sharing(cache: Cache) -> Sharing | None:

@@ -12,6 +12,7 @@ a cache of shared prefixes carries its layer; all other passes are plain `sdpa`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +22,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+from transformers.utils.logging import get_verbosity, set_verbosity
 
 NAME = "finemem_cascade"
 _LAYER = "finemem_layer"  # attribute of a key
@@ -240,9 +242,16 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 @contextmanager
 def attending(model: Any) -> Iterator[None]:  # noqa: ANN401 - a transformers causal LM
-    """Let `model` attend by `attend` from here on; as before after an error."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation(NAME)
+    """Let `model` attend by `attend` from here on; as before after an error.
+
+    A class whose attention cannot be set keeps its own.
+    """
+    before, level = model.config._attn_implementation, get_verbosity()
+    set_verbosity(logging.ERROR)  # that it cannot concerns nobody who loads it
+    try:
+        model.set_attn_implementation(NAME)
+    finally:
+        set_verbosity(level)
     try:
         yield
     except BaseException:

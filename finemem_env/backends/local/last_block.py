@@ -58,13 +58,19 @@ def narrow(model: Any, ids: Tensor) -> bool:  # noqa: ANN401 - a transformers ca
     if getattr(layer, _NARROWED, False):
         return True
     whole = model(input_ids=ids).logits[:, -1]
+    calls: list[int] = []
+    counter = layer.register_forward_pre_hook(lambda layer, inputs: calls.append(1))
     hooks = layer.register_forward_pre_hook(_take), layer.register_forward_hook(_put)
     right = False
     try:
         with reading(ids, last_positions(ids)):
             found = model(input_ids=ids).logits[:, -1]
-        right = torch.allclose(found, whole, rtol=1e-2, atol=1e-3 * float(whole.abs().max()))
+        # A class that runs its blocks in turns, several times, reads what they gave everywhere.
+        near = 1e-5 if model.dtype == torch.float32 else 1e-2
+        once = len(calls) == 1
+        right = once and torch.allclose(found, whole, rtol=0, atol=near * float(whole.abs().max()))
     finally:
+        counter.remove()
         if right:
             setattr(layer, _NARROWED, True)
         else:

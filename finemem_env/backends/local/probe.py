@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from finemem_env.backends.base import Sampling
-from finemem_env.backends.local.cache import is_plain
+from finemem_env.backends.local.cache import attended, is_plain
 from finemem_env.backends.local.cascade import NAME, attending
 from finemem_env.backends.local.causal_lm import FAULTS, known_inputs, new_cache, refused
 from finemem_env.backends.local.continuous import Continuous
@@ -114,11 +114,19 @@ def _cascades(model: Any, prompts: list[list[int]]) -> bool:  # noqa: ANN401
     """Whether the model can attend to prefixes that are kept once; if so, it does from here on."""
     if model.device.type != "cpu":
         return False
+    copied = prefill(model, prompts, _SHARED, 0).logits
 
     def check() -> bool:
         with attending(model):
+            kept = prefill(model, prompts, _SHARED, 0, cascade=True)
+            if not attended(kept.cache):
+                raise NotImplementedError("attention of its own")
+            near = 1e-4 if model.dtype == torch.float32 else 1e-2
+            torch.testing.assert_close(
+                kept.logits, copied, rtol=0, atol=near * float(copied.abs().max())
+            )
             if not _right(model, prompts, _SHARED, full_mask=True, cascade=True):
-                raise NotImplementedError
+                raise NotImplementedError("other log-probabilities")
         return True
 
     return _works(check)

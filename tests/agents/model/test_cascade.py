@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +191,42 @@ def test_a_class_with_attention_of_its_own_gets_copies(make_model: MakeModel) ->
     sampling = Sampling(0.0, max_tokens=3)
     found = sample(model, rows, sampling, groups=groups)
     assert [x.token_ids for x in found] == [x.token_ids for x in sample(model, rows, sampling)]
+
+
+def test_attention_that_is_not_asked_for_is_noticed(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class may have an attention of its own, which sees a row's own keys alone."""
+    from finemem_env.backends.local import cascade
+
+    model: Any = make_model()
+    for block in model.model.layers:
+        block.self_attn.o_proj.weight.data.zero_()  # in whose numbers it does not show
+    monkeypatch.setattr(cascade, "_LAYER", "nobody looks here")
+    monkeypatch.setattr("finemem_env.backends.local.cache.mark", lambda keys, layer: keys)
+    able = abilities(model)
+    assert able.share
+    assert not able.cascade
+
+
+def test_a_class_whose_attention_cannot_be_set_says_nothing() -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2}
+    config = AutoConfig.for_model("falcon", **sizes, num_attention_heads=4)
+    torch.manual_seed(0)
+    auto: Any = AutoModelForCausalLM
+    said = io.StringIO()
+    handler = logging.StreamHandler(said)
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    try:
+        able = abilities(auto.from_config(config).eval())
+    finally:
+        logger.removeHandler(handler)
+    assert able.share
+    assert not able.cascade
+    assert said.getvalue() == ""
 
 
 def test_padding_wider_than_a_part(make_model: MakeModel) -> None:

@@ -133,6 +133,19 @@ def test_layers_that_mix_positions_stay_whole(make_model: MakeModel) -> None:
         torch.testing.assert_close(states(model), whole)
 
 
+def test_blocks_that_run_again_stay_whole(make_model: MakeModel) -> None:
+    """What the first turn gives is read everywhere in the second."""
+    model: Any = make_model()
+    model.model.layers.append(model.model.layers[-1])
+    model.config.num_hidden_layers += 1
+    model.config.layer_types.append("full_attention")
+    model.config.use_cache = False
+    for parameter in model.model.layers[-1].mlp.parameters():
+        parameter.data *= 1e-4  # too little to be seen in the numbers
+    assert not narrow(model, IDS)
+    assert not model.model.layers[-1].mlp._forward_pre_hooks
+
+
 def test_copies_are_prepared_once(make_model: MakeModel) -> None:
     import copy
 
