@@ -63,7 +63,7 @@ def accumulate_gradients(
         share: compute the common prefix of a group once; not with gradient checkpointing.
         batches: micro-batches to run, at least `count_batches(rows)`; the rest are copies of weight
             0, so that every process does the same collectives. None: one process, which may compute
-            two micro-batches of half the size side by side.
+            two smaller micro-batches side by side.
         backward: what runs the backward pass, e.g. `accelerator.backward`; of one at a time.
 
     Raises:

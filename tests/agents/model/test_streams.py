@@ -144,11 +144,11 @@ def test_streams_only_where_they_help(make_model: MakeModel) -> None:
 
 def test_the_budget_of_a_stream_splits_no_unit() -> None:
     rows = make_rows()  # units of 58 to 64 tokens, the padding included
-    assert stream_tokens(rows, 1000, 2) == 500
+    assert stream_tokens(rows, 1000, 2) == 375
     largest = stream_tokens(rows, 100, 2)
     assert 50 < largest <= 100
-    assert stream_tokens(rows, 100, 2, share=False) == 50
-    assert stream_tokens(rows, 10, 2) == 5  # too small for any of them anyway
+    assert stream_tokens(rows, 100, 2, share=False) == 37
+    assert stream_tokens(rows, 10, 2) == 3  # too small for any of them anyway
 
 
 _FAULTS = """
