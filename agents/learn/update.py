@@ -20,7 +20,13 @@ from agents.learn.loss import Denominators, LossConfig, LossInputs, policy_loss,
 from agents.learn.stats import LossStats
 from agents.model.batching import MicroBatch, Row, collate, flatten, plan, stream_tokens
 from agents.model.logprobs import EntropyMode, Scorer, TokenScores
-from finemem_env.backends.local import Unit, count_streams, side_by_side
+from finemem_env.backends.local import (
+    Unit,
+    abilities,
+    base_causal_lm,
+    count_streams,
+    side_by_side,
+)
 from finemem_env.errors import ConfigError, FineMemError
 
 Table = Sequence[Sequence[float]]  # per row, one value per completion token
@@ -86,13 +92,12 @@ def accumulate_gradients(
 
     if not rows:
         raise ConfigError("an optimizer step needs at least one row on every process.")
-    alone = isinstance(scorer, Scorer) and batches is None and backward is Tensor.backward
-    streams = count_streams(scorer) if alone else 1
-    if streams > 1:
-        micro_tokens = stream_tokens(rows, micro_tokens, streams, share=share)
+    alone = batches is None and backward is Tensor.backward
+    if isinstance(scorer, Scorer) and alone and (streams := count_streams(scorer)) > 1:
+        budget = stream_tokens(rows, micro_tokens, streams, share=share)
+        if len(parts := plan(rows, budget, share=share)) > 1:
+            return _in_streams(scorer, rows, parts, streams, loss_of)
     cut = plan(rows, micro_tokens, share=share)
-    if min(streams, len(cut)) > 1:
-        return _in_streams(scorer, rows, cut, streams, loss_of)
     stats: list[LossStats] = []
     total = max(len(cut), batches or 0)
     for number, (batch, weight) in enumerate(_filled(rows, cut, total)):
@@ -104,13 +109,14 @@ def accumulate_gradients(
 
 
 def _in_streams(
-    scorer: nn.Module,
+    scorer: Scorer,
     rows: Sequence[Row],
     cut: Sequence[Sequence[Unit]],
     streams: int,
     loss_of: Callable[[MicroBatch, float], tuple[Tensor, LossStats]],
 ) -> LossStats:
     """Every stream sums its own gradients, so that the order of the sums is always the same."""
+    abilities(base_causal_lm(scorer.model))  # tried now, not by one stream while another computes
     weights = [weight for weight in scorer.parameters() if weight.requires_grad]
 
     def stream(number: int) -> tuple[list[Tensor | None], list[LossStats]]:

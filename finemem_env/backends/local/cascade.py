@@ -24,6 +24,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.utils.logging import get_verbosity, set_verbosity
 
+from finemem_env.backends.local.last_block import first_read
+
 NAME = "finemem_cascade"
 _LAYER = "finemem_layer"  # attribute of a key
 _OTHER = ("softcap", "position_bias", "s_aux", "sliding_window")  # what a class may also want
@@ -107,18 +109,16 @@ class Sharing:
         """What the queries (B, H, S, d) read from both.
 
         Args:
-            query: of the rows' own tokens.
+            query: of the last S of the rows' own tokens.
             prefix: keys and values (U, heads, P, d).
-            own: keys and values (B, heads, S', d), the last S of them those of the queries.
+            own: keys and values (B, heads, S', d), S' >= S.
             scale: of the products.
         """
         states: list[Tensor] = [query, *prefix, *own]
         if torch.is_autocast_enabled(query.device.type):
             kind = torch.get_autocast_dtype(query.device.type)
             states = [state.to(kind) for state in states]
-        mask = self.own_mask
-        if mask is not None:
-            mask = mask[..., : own[0].shape[2]]
+        mask = self._own_mask(query.shape[2], own[0].shape[2])
         whole = _Whole(self.members, self.prefix_mask, mask, scale)
         joined: Tensor
         if torch.is_grad_enabled():
@@ -126,6 +126,15 @@ class Sharing:
         else:
             joined, *_ = _join(states, whole)
         return joined
+
+    def _own_mask(self, queries: int, keys: int) -> Tensor | None:
+        """What the last `queries` of `keys` own tokens see of these; None: what is before them."""
+        if self.own_mask is not None:
+            return self.own_mask[..., -queries:, :keys]
+        if queries in {1, keys}:
+            return None
+        before = torch.ones((queries, keys), dtype=torch.bool, device=self.owner.device)
+        return _hide(before.tril(keys - queries))[None, None]
 
 
 def _hide(seen: Tensor) -> Tensor:
@@ -233,7 +242,9 @@ def attend(
     if dropout or any(kwargs.get(name) is not None for name in _OTHER):
         raise NotImplementedError("cascade attention takes keys and values alone.")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return layer.attend(query, key, value, scale).transpose(1, 2).contiguous(), None
+    first = first_read(module)
+    found = layer.attend(query[:, :, first:], key, value, scale).transpose(1, 2)
+    return torch.nn.functional.pad(found, (0, 0, 0, 0, first, 0)).contiguous(), None
 
 
 AttentionInterface.register(NAME, attend)

@@ -2,7 +2,8 @@
 
 Of rows that are scored only the outputs that predict a reply are read, and of prompts that go into
 a cache the last one of each row. Attention needs the keys of all positions in every block; what the
-feed-forward layer of the last block adds elsewhere nobody reads, and it is left out there.
+last block reads with the queries of other positions, and what its feed-forward layer adds there,
+nobody wants, and it is left out.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class _Read(NamedTuple):
     positions: Tensor  # (n,) into rows * length
     rows: int
     length: int
+    first: int  # of a row; positions before it are read in none
 
 
 _READ: ContextVar[_Read | None] = ContextVar("finemem_read", default=None)
@@ -35,7 +37,10 @@ def reading(ids: Tensor, positions: Tensor) -> Iterator[None]:
 
     A model that `narrow` did not find to fit computes all of them.
     """
-    token = _READ.set(_Read(positions, *ids.shape))
+    rows, length = ids.shape
+    # Of use on the CPU only, and elsewhere the program would have to wait for it.
+    first = int((positions % length).min()) if ids.device.type == "cpu" and len(positions) else 0
+    token = _READ.set(_Read(positions, rows, length, first))
     try:
         yield
     finally:
@@ -58,6 +63,7 @@ def narrow(model: Any, ids: Tensor) -> bool:  # noqa: ANN401 - a transformers ca
     if getattr(layer, _NARROWED, False):
         return True
     whole = model(input_ids=ids).logits[:, -1]
+    parts = list(blocks[-1].modules())
     calls: list[int] = []
     counter = layer.register_forward_pre_hook(lambda layer, inputs: calls.append(1))
     hooks = layer.register_forward_pre_hook(_take), layer.register_forward_hook(_put)
@@ -71,12 +77,17 @@ def narrow(model: Any, ids: Tensor) -> bool:  # noqa: ANN401 - a transformers ca
         right = once and torch.allclose(found, whole, rtol=0, atol=near * float(whole.abs().max()))
     finally:
         counter.remove()
-        if right:
-            setattr(layer, _NARROWED, True)
-        else:
-            for hook in hooks:
-                hook.remove()
+        for part in parts if right else ():
+            setattr(part, _NARROWED, True)
+        for hook in () if right else hooks:
+            hook.remove()
     return right
+
+
+def first_read(module: nn.Module) -> int:
+    """The first position whose output of `module`, a part of some block, is read in any row."""
+    read = _READ.get()
+    return read.first if read is not None and getattr(module, _NARROWED, False) else 0
 
 
 def _take(layer: nn.Module, inputs: tuple[Any, ...]) -> Any:  # noqa: ANN401 - torch's signature

@@ -105,8 +105,8 @@ def _tried(model: Any) -> Abilities:  # noqa: ANN401
     refill = share and _works(
         lambda: _right(model, prompts, _SHARED, full_mask=full_mask, refill=True)
     )
-    cascade = share and full_mask and _cascades(model, prompts)
     _works(lambda: narrow(model, torch.tensor(prompts[:1], device=model.device)))
+    cascade = share and full_mask and _cascades(model, prompts)
     return Abilities(share, full_mask, refill, cascade)
 
 

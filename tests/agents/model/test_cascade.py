@@ -46,7 +46,7 @@ def states(width: int, *shape: int) -> Tensor:
 
 @pytest.mark.parametrize("padded", [True, False], ids=["padded", "full"])
 @pytest.mark.parametrize("rows", list(ROWS))
-@pytest.mark.parametrize("queries", [OWN, 1], ids=["reading", "one token"])
+@pytest.mark.parametrize("queries", [OWN, 3, 1], ids=["reading", "the last ones", "one token"])
 def test_attention_and_its_gradients(rows: str, padded: bool, queries: int) -> None:
     owner = torch.arange(3).repeat_interleave(torch.tensor(ROWS[rows]))
     lengths = torch.tensor(LENGTHS if padded else (9, 9, 9))
@@ -70,7 +70,7 @@ def test_attention_and_its_gradients(rows: str, padded: bool, queries: int) -> N
         attn_mask=mask[:, None],
         scale=0.3,
     )
-    real = torch.ones(6, queries, dtype=torch.bool) if queries == 1 else own_seen
+    real = own_seen[:, -queries:]
     weight = states(queries, 6, 4) * real[:, None, :, None]
     torch.testing.assert_close(found * real[:, None, :, None], plain * real[:, None, :, None])
     (found * weight).sum().backward()  # type: ignore[no-untyped-call]
@@ -109,6 +109,35 @@ def prompts() -> tuple[list[list[int]], list[int]]:
 
 
 UNITS = [Unit((0, 1, 2), 40), Unit((3, 4), 33), Unit((5, 6), 36)]
+
+
+def test_the_last_block_asks_for_what_is_read(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first token of a reply on, or the last one of a prompt."""
+    asked: list[int] = []
+    attend = Sharing.attend
+
+    def note(self: Sharing, query: Tensor, *others: Any) -> Tensor:  # noqa: ANN401 - passed on
+        asked.append(query.shape[2])
+        return attend(self, query, *others)
+
+    model = make_model()
+    abilities(model)
+    monkeypatch.setattr(Sharing, "attend", note)
+    rows, groups = prompts()
+    given = [Row(tuple(row), (5, 9), group=group) for row, group in zip(rows, groups, strict=True)]
+    (batch,) = micro_batches(given, 1000)
+    Scorer(model)(batch)
+    assert asked == [10, 10]  # tails of 1 to 9 tokens: the first reply is predicted at once
+    asked.clear()
+    (batch,) = micro_batches(given[1:3], 1000)
+    Scorer(model)(batch)
+    assert asked == [10, 6]
+    asked.clear()
+    torch.set_num_threads(1)
+    sample(model, rows, Sampling(0.0, max_tokens=2), groups=groups)
+    assert asked == [9, 1, 1, 1]  # the prompts, then a token
 
 
 def test_a_prefix_is_kept_once(make_model: MakeModel) -> None:

@@ -20,7 +20,7 @@ from agents.learn.loss import Denominators, LossConfig
 from agents.learn.update import accumulate_gradients
 from agents.model.batching import Row, stream_tokens
 from agents.model.logprobs import Scorer
-from finemem_env.backends.local import count_streams, side_by_side
+from finemem_env.backends.local import count_streams, probe, side_by_side
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -106,6 +106,7 @@ def test_gradients_of_two_streams(make_model: MakeModel, monkeypatch: pytest.Mon
 
     def watched(tasks: list[Callable[[], object]]) -> list[object]:
         used.append(len(tasks))
+        assert model in probe._KNOWN  # not tried by one stream while another computes
         return side_by_side(tasks)
 
     monkeypatch.setattr(update, "side_by_side", watched)
