@@ -30,9 +30,6 @@ NAME = "finemem_cascade"
 _LAYER = "finemem_layer"  # attribute of a key
 _OTHER = ("softcap", "position_bias", "s_aux", "sliding_window")  # what a class may also want
 
-_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-
 
 class Members:
     """B rows by the unit, of U, that they belong to.
@@ -151,6 +148,19 @@ class _Whole(NamedTuple):
     scale: float
 
 
+def _kernels() -> tuple[Any, Any]:
+    """What `sdpa` takes on a CPU, forward and backward, with log-sum-exps; not of torch's API.
+
+    Raises:
+        AttributeError: this torch has none of the name.
+    """
+    aten = torch.ops.aten
+    return (
+        aten._scaled_dot_product_flash_attention_for_cpu,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward,
+    )
+
+
 def _join(states: Sequence[Tensor], whole: _Whole) -> tuple[Tensor, Tensor, Tensor]:
     """The joined attention (B, H, S, d), and the log-sum-exps (B, H, S, 1) of prefix and own part.
 
@@ -159,13 +169,14 @@ def _join(states: Sequence[Tensor], whole: _Whole) -> tuple[Tensor, Tensor, Tens
     query, keys, values, own_keys, own_values = states
     members, prefix_mask, own_mask, scale = whole
     count, length, heads = query.shape[1], query.shape[2], keys.shape[1]
-    ahead, ahead_sum = _flash(
+    flash, _ = _kernels()
+    ahead, ahead_sum = flash(
         members.gather(query, heads), keys, values, attn_mask=prefix_mask, scale=scale
     )
     if length == 1:  # the heads of a key are rows of one product
         query = query.reshape(len(query), heads, -1, query.shape[-1])
     causal = own_mask is None and length > 1
-    own, own_sum = _flash(query, own_keys, own_values, 0.0, causal, attn_mask=own_mask, scale=scale)
+    own, own_sum = flash(query, own_keys, own_values, 0.0, causal, attn_mask=own_mask, scale=scale)
     ahead = members.scatter(ahead, count, length)
     ahead_sum = members.scatter(ahead_sum[..., None], count, length)
     own, own_sum = own.reshape(ahead.shape), own_sum.reshape(ahead_sum.shape)
@@ -193,11 +204,12 @@ class _Joined(torch.autograd.Function):
         (gradient,) = gradients
         gathered = [members.gather(x, heads) for x in (gradient, query, joined, total)]
         given, asked, read, sums = gathered
-        ahead, to_keys, to_values = _flash_backward(
+        _, flash_backward = _kernels()
+        ahead, to_keys, to_values = flash_backward(
             given, asked, keys, values, read, sums[..., 0], 0.0, False,
             attn_mask=prefix_mask, scale=scale,
         )  # fmt: skip
-        own, to_own_keys, to_own_values = _flash_backward(
+        own, to_own_keys, to_own_values = flash_backward(
             gradient, query, own_keys, own_values, joined, total[..., 0], 0.0,
             own_mask is None and length > 1, attn_mask=own_mask, scale=scale,
         )  # fmt: skip

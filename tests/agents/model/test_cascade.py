@@ -222,6 +222,23 @@ def test_a_class_with_attention_of_its_own_gets_copies(make_model: MakeModel) ->
     assert [x.token_ids for x in found] == [x.token_ids for x in sample(model, rows, sampling)]
 
 
+def test_a_torch_without_the_kernels_copies(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not of its API, so another version may lack them."""
+    from finemem_env.backends.local import cascade
+
+    def gone() -> None:
+        raise AttributeError("no such kernel")
+
+    monkeypatch.setattr(cascade, "_kernels", gone)
+    model = make_model()
+    able = abilities(model)
+    assert able.share
+    assert not able.cascade
+    assert model.config._attn_implementation == "sdpa"
+
+
 def test_attention_that_is_not_asked_for_is_noticed(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
