@@ -23,6 +23,7 @@ from agents.learn.checkpoint import Position
 from agents.learn.distributed import World, clip_gradients, gathered, is_sharded
 from agents.learn.loss import Denominators
 from agents.learn.minibatches import count_tokens, split_rows
+from agents.learn.optimizer import make_optimizer
 from agents.learn.rollout import resolved_settings, rows_of
 from agents.learn.samplers import make_engines
 from agents.learn.stats import LossStats
@@ -46,7 +47,6 @@ from agents.runs.source import RolloutSource, sampling_of
 from agents.runs.tracking import Tracker
 from agents.runs.unreached import write_unreached
 from baselines.tables.summary import render_table, summarise
-from finemem_env.backends.local import on_plain_cpu
 from finemem_env.disk import write_whole
 from finemem_env.errors import BackendError, ConfigError
 
@@ -115,16 +115,7 @@ class Run:
         if config.loss.beta:
             policy.freeze_reference()
         scorer = world.wrap(policy.scorer(config.sampling.temperature), shard=config.run.shard)
-        weights = [p for p in scorer.parameters() if p.requires_grad]
-        adam = config.optimizer
-        optimizer = torch.optim.AdamW(
-            weights,
-            adam.lr,
-            betas=(0.9, adam.adam_beta2),
-            weight_decay=adam.weight_decay,
-            # torch's own choice is fast on accelerators only.
-            fused=True if on_plain_cpu(policy.model) else None,
-        )
+        optimizer = make_optimizer(scorer, config.optimizer)
         position = Position()
         if last is not None:
             fixed, usual = config.fixed(), TrainConfig().fixed()

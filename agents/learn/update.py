@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from typing import Any
@@ -30,6 +30,7 @@ from finemem_env.backends.local import (
 from finemem_env.errors import ConfigError, FineMemError
 
 Table = Sequence[Sequence[float]]  # per row, one value per completion token
+_LossOf = Callable[[MicroBatch, float], tuple[Tensor, LossStats]]  # of rows times a weight
 
 
 class TrainingError(FineMemError):
@@ -98,11 +99,23 @@ def accumulate_gradients(
         if len(parts := plan(rows, budget, share=share)) > 1:
             return _in_streams(scorer, rows, parts, streams, loss_of)
     cut = plan(rows, micro_tokens, share=share)
+    idle = [(cut[-1], 0.0)] * ((batches or 0) - len(cut))
+    weighted = [*((units, 1.0) for units in cut), *idle]
+    return _in_turn(scorer, rows, weighted, loss_of, backward)
+
+
+def _in_turn(
+    scorer: nn.Module,
+    rows: Sequence[Row],
+    cut: Sequence[tuple[Sequence[Unit], float]],
+    loss_of: _LossOf,
+    backward: Callable[[Tensor], None],
+) -> LossStats:
+    """One micro-batch after the other; processes sum their gradients at the last one."""
     stats: list[LossStats] = []
-    total = max(len(cut), batches or 0)
-    for number, (batch, weight) in enumerate(_filled(rows, cut, total)):
-        with _no_sync(scorer) if number + 1 < total else contextlib.nullcontext():
-            loss, part = loss_of(batch, weight)
+    for number, (units, weight) in enumerate(cut, 1):
+        with _no_sync(scorer) if number < len(cut) else contextlib.nullcontext():
+            loss, part = loss_of(collate(rows, units), weight)
             backward(loss)
             stats.append(part)
     return reduce(operator.add, stats)
@@ -113,7 +126,7 @@ def _in_streams(
     rows: Sequence[Row],
     cut: Sequence[Sequence[Unit]],
     streams: int,
-    loss_of: Callable[[MicroBatch, float], tuple[Tensor, LossStats]],
+    loss_of: _LossOf,
 ) -> LossStats:
     """Every stream sums its own gradients, so that the order of the sums is always the same."""
     abilities(base_causal_lm(scorer.model))  # tried now, not by one stream while another computes
@@ -142,16 +155,6 @@ def _add(total: list[Tensor | None], more: Sequence[Tensor | None]) -> list[Tens
         new if old is None else old if new is None else old.add_(new)
         for old, new in zip(total, more, strict=True)
     ]
-
-
-def _filled(
-    rows: Sequence[Row], cut: Sequence[Sequence[Unit]], total: int
-) -> Iterator[tuple[MicroBatch, float]]:
-    """The micro-batches with weight 1, then the last one again with weight 0 up to `total`."""
-    for units in cut:
-        yield collate(rows, units), 1.0
-    for _ in range(total - len(cut) if cut else 0):
-        yield collate(rows, cut[-1]), 0.0
 
 
 def _inputs(

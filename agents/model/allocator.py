@@ -13,8 +13,7 @@ def keep_memory() -> bool:
     """Let glibc keep what tensors free; whether it does.
 
     By default it gives large blocks back to the kernel, which hands them out again page by page and
-    zeroed: a tenth of an update's time. The peak stays what it is. Elsewhere, or with another
-    allocator, nothing changes.
+    zeroed, in every update. Elsewhere, or with another allocator, nothing changes.
     """
     if sys.platform != "linux":
         return False

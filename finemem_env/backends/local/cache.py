@@ -157,39 +157,25 @@ class _SharedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         )
 
 
-class _PassingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keeps nothing."""
-
-    def update(
-        self,
-        key_states: Tensor,
-        value_states: Tensor,
-        *args: Any,  # noqa: ANN401 - transformers' signature
-        **kwargs: Any,  # noqa: ANN401
-    ) -> tuple[Tensor, Tensor]:
-        """The states themselves."""
-        return key_states, value_states
-
-
 class PrefixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A prefix of each unit, kept once, and the rows' own states, which lead to it.
 
     Args:
         prefix: keys and values (U, heads, P, d).
         sharing: how the rows stand to the prefixes.
-        own: the layer of the rows' own states.
+        own: the layer of the rows' own states; None: they are not kept.
 
     Attributes:
         attended: whether anything was read from the prefix.
     """
 
     def __init__(
-        self, prefix: tuple[Tensor, Tensor], sharing: Sharing, own: DynamicLayer | None = None
+        self, prefix: tuple[Tensor, Tensor], sharing: Sharing, own: DynamicLayer | None
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.prefix, self.sharing = prefix, sharing
         self.attended = False
-        self.own: Any = DynamicLayer() if own is None else own  # type: ignore[no-untyped-call]
+        self.own: Any = own
         self.dtype, self.device, self.is_initialized = prefix[0].dtype, prefix[0].device, True
 
     def update(
@@ -200,8 +186,9 @@ class PrefixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         **kwargs: Any,  # noqa: ANN401
     ) -> tuple[Tensor, Tensor]:
         """Append the new states to the rows' own, and return these."""
-        keys, values = self.own.update(key_states, value_states)
-        return mark(keys, self), values
+        if self.own is not None:
+            key_states, value_states = self.own.update(key_states, value_states)
+        return mark(key_states, self), value_states
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
         """What the queries read from the prefix and from the rows' own states."""
@@ -210,8 +197,8 @@ class PrefixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     def get_seq_length(self) -> int:
         """Positions before the next token, padding included."""
-        length: int = self.prefix[0].shape[-2] + self.own.get_seq_length()
-        return length
+        own: int = 0 if self.own is None else self.own.get_seq_length()
+        return self.prefix[0].shape[-2] + own
 
 
 class RecordedPrefix:
@@ -238,19 +225,24 @@ class RecordedPrefix:
 
     def kept_once(self, sharing: Sharing) -> Cache:
         """The cache for rows that attend to the prefixes together."""
-        return keep_once(self._model, self.recording, sharing, _PassingLayer)
+        return keep_once(self._model, self.recording, sharing, grows=False)
 
 
 def keep_once(
     model: Any,  # noqa: ANN401 - a model that can cascade
     prefixes: Cache,
     sharing: Sharing,
-    own: type[DynamicLayer] = DynamicLayer,
+    *,
+    grows: bool = True,
 ) -> Cache:
-    """A cache in which rows go on from `prefixes` (U, P), their own states in layers of `own`."""
+    """A cache in which rows go on from `prefixes` (U, P); `grows`: it keeps their own states."""
     cache = new_cache(model)
     layers: list[Any] = prefixes.layers
-    cache.layers = [PrefixedLayer((layer.keys, layer.values), sharing, own()) for layer in layers]
+    own: list[Any] = list(cache.layers) if grows else [None] * len(layers)
+    cache.layers = [
+        PrefixedLayer((layer.keys, layer.values), sharing, new)
+        for layer, new in zip(layers, own, strict=True)
+    ]
     return cache
 
 

@@ -79,8 +79,17 @@ def sample(
             for batch in () if done else batches:
                 done |= job.insist(batch)
     finally:
+        _thaw(inner)
         inner.train(training)
     return [done[i] for i in range(len(prompts))]
+
+
+def _thaw(model: nn.Module) -> None:
+    """Make buffers that a class replaced in a pass (of dynamic positions) what DDP can write to."""
+    for module in model.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            if buffer.is_inference():
+                setattr(module, name, buffer.clone())
 
 
 def _draws(rows: int, sampling: Sampling) -> Tensor:

@@ -300,3 +300,27 @@ def test_caches_go_in_under_either_name() -> None:
     cache: Any = object()
     assert with_cache(_OldNames(), cache) == {"past_key_values": cache}
     assert with_cache(_NewNames(), cache) == {"cache": cache}
+
+
+def test_buffers_that_a_pass_replaces_can_be_written_to() -> None:
+    """Dynamic positions make new ones while sampling is in inference mode; DDP writes to them."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+    config = Qwen3Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=16,
+        rope_parameters=rope,
+    )
+    model = Qwen3ForCausalLM(config)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    sample(model, [range(3, 43)], Sampling(0.0, max_tokens=2))
+    assert any(not before[name].equal(buffer) for name, buffer in model.named_buffers())
+    for buffer in model.buffers():
+        buffer.mul_(1.0)
