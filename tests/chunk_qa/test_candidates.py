@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,6 +79,5 @@ def test_near_duplicates_of_final_questions_are_known() -> None:
 def test_many_questions_cost_little() -> None:
     questions = [f"What did p{i} say about place{i % 97} in the year {i}?" for i in range(5000)]
     known = NearDuplicates(questions)
-    start = time.perf_counter()
     assert all(map(known.add, questions))
-    assert time.perf_counter() - start < 5  # 25 million comparisons take longer
+    assert max(map(len, known._index.values())) < 100  # all that one is compared with
