@@ -13,11 +13,11 @@ from typing import NamedTuple
 from finemem_env.readers.lexicon import (
     ASKING,
     DATE,
+    WORDS,
     asked_kind,
     asks,
     is_closed,
     is_name,
-    read_word,
 )
 from finemem_env.readers.question_words import Kind
 from finemem_env.text import TextCache, approx_tokens, parse_example, split_sentences
@@ -39,6 +39,7 @@ _HEAD = 0.7  # what a word of the question loses in nearness to the question wor
 _HEADING_WORDS = 6  # of a first line that only dates what follows: "Date: 2024-01-03."
 _NAMED = 0.5  # share of the names in a question that shown texts must hold
 _TOLD = 0.25  # the same of its content words, where it tells no names
+_ALL: frozenset[str] = frozenset()
 _FUNCTION_SHARE = 0.15  # weight of a function word beside a content word
 
 
@@ -114,11 +115,14 @@ class Example:
 
 def stems(text: str) -> frozenset[str]:
     """The distinct stems of a text."""
-    return frozenset([read_word(term).stem for term in search_terms(text)])
+    return frozenset([WORDS[term][0] for term in search_terms(text)])
 
 
 def _topic(sentence: str) -> frozenset[str]:
+    """Empty where it is all of the terms, or nothing is left of them."""
     serial = _SERIAL.match(sentence)
+    if serial is None and _date(sentence) is None:
+        return _ALL
     return stems(_ISO_DATE.sub(" ", sentence[serial.end() if serial else 0 :]))
 
 
@@ -130,10 +134,10 @@ def _date(text: str) -> tuple[int, ...] | None:
 def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candidate:
     text = nfc(text)
     terms = tuple(map(intern, TERMS[text]))
-    read = list(map(read_word, terms))
-    sequence = tuple([word.stem for word in read])
+    read = [WORDS[term] for term in terms]
+    sequence = tuple([stem for stem, _, _ in read])
     if is_plain(text) and "_" not in text:  # terms are its whole words
-        dates = frozenset([word.stem for word in read if word.date])
+        dates = frozenset([stem for stem, _, date in read if date])
     else:
         dates = stems(" ".join(DATE.findall(text)))
     return Candidate(
@@ -146,7 +150,7 @@ def _candidate(index: int, text: str, heading: tuple[int, ...] | None) -> Candid
         hints=Hints(
             name=tuple(stems(" ".join(_capitals(text)))),
             date=tuple(dates),
-            number=tuple({word.stem for word in read if word.number}),
+            number=tuple({stem for stem, number, _ in read if number}),
         ),
         asks=asks(text),
         heading=heading,
@@ -213,7 +217,7 @@ def _subject(question: str, content: Iterable[str]) -> tuple[frozenset[str], flo
 def _query(question: str) -> Query:
     question = nfc(question)
     placed = placed_terms(question)
-    read = [(word, read_word(word).stem, place) for word, place in placed]
+    read = [(word, WORDS[word][0], place) for word, place in placed]
     asked = [(term, place) for word, term, place in read if word in ASKING]
     asked_at = asked[0][1] if asked else 0.0 if question.isascii() else None
     heads: dict[str, float] = {}

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple
 
 from finemem_env.readers.question_words import QUESTION_WORDS, Kind
+from finemem_env.text import TextCache
 from finemem_env.text.search_terms import search_terms
 from finemem_env.text.sentence_ends import CLOSING
 from finemem_env.text.unicode_tables import MARK
@@ -78,30 +77,27 @@ def _stripped(word: str) -> str:
 _FAMILY = {form: group.split()[0] for group in _IRREGULAR.split(",") for form in group.split()}
 
 
-class Word(NamedTuple):
-    """A search term: its stem, and whether it says a number or a date.
+Word = tuple[str, bool, bool]
+"""A search term: its stem, and whether it says a number or a date.
 
-    The stem is what makes two words match: founded, founder and foundation are one. In other
-    alphabets than English it is a word's first letters, in Arabic without the article. Words with a
-    digit stay whole.
-    """
-
-    stem: str
-    number: bool
-    date: bool
+The stem is what makes two words match: founded, founder and foundation are one. In other alphabets
+than English it is a word's first letters, in Arabic without the article. Words with a digit stay
+whole. (A plain tuple: full garbage collections pass over those, not over named ones.)
+"""
 
 
-@lru_cache(maxsize=8192)
-def read_word(term: str) -> Word:
-    """What is known of a search term."""
+def _read(term: str) -> Word:
     if term.isascii() and term.isalpha():
-        return Word(_stem(term), term in _NUMERALS, term in _DATES)
-    return Word(_stem(term), NUMBER.search(term) is not None, DATE.fullmatch(term) is not None)
+        return _stem(term), term in _NUMERALS, term in _DATES
+    return _stem(term), NUMBER.search(term) is not None, DATE.fullmatch(term) is not None
+
+
+WORDS: TextCache[Word] = TextCache(_read, max_chars=600_000)
 
 
 def stem(term: str) -> str:
     """What makes a search term match another."""
-    return read_word(term).stem
+    return WORDS[term][0]
 
 
 def _stem(word: str) -> str:

@@ -88,9 +88,12 @@ def score_sentences(
 def _misses(query: Query, found: Sequence[tuple[int, Candidate]]) -> bool:
     """Whether too little of the question's subject stands in the sentences."""
     missing = query.subject
+    most = len(missing) - query.least
     for _, candidate in found:
         missing -= candidate.terms
-    return len(query.subject) - len(missing) < query.least
+        if len(missing) <= most:
+            return False
+    return query.least > 0
 
 
 def _match(

@@ -42,7 +42,7 @@ class _Table(NamedTuple):
     """
 
     grams: dict[_Gram, _Gram]
-    sizes: dict[str, set[int]]
+    sizes: dict[str, tuple[int, ...]]
 
 
 class _Tables(dict[tuple[str, ...], _Table]):
@@ -57,9 +57,13 @@ class _Tables(dict[tuple[str, ...], _Table]):
     def __missing__(self, values: tuple[str, ...]) -> _Table:
         whole = [gram for gram in map(tokens_of, values) if gram]
         grams = {without_articles(gram): gram for gram in whole} | {gram: gram for gram in whole}
-        table = _Table(grams, {})
+        # No sets: there are as many as values, and the garbage collector would visit each.
+        sizes: dict[str, tuple[int, ...]] = {}
         for gram in grams:
-            table.sizes.setdefault(gram[0], set()).add(len(gram))
+            known = sizes.get(gram[0], ())
+            if len(gram) not in known:
+                sizes[gram[0]] = (*known, len(gram))
+        table = _Table(grams, sizes)
         if self._held + len(values) > self._MOST:
             self.clear()
             self._held = 0

@@ -7,11 +7,13 @@ caches belong to the module that derives, not to one memory or one episode.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 _FIRST_CHARS = 250_000
 _ENTRY = 64  # characters that an entry counts for beside its text
+_MARKS = 2**20  # bits, of which the largest cache sets 60,000 at most
 
 
 class TextCache(dict[str, T], Generic[T]):
@@ -31,7 +33,9 @@ class TextCache(dict[str, T], Generic[T]):
         self._max_chars = max_chars
         self._limit = min(_FIRST_CHARS, max_chars)
         self._chars = 0
-        self._dropped: set[int] = set()  # hashes of texts of at most `max_chars`
+        # A bit for the hash of each text that was dropped, of at most `max_chars`: a set of hashes
+        # would be walked through by every full garbage collection.
+        self._dropped = bytearray()
         self._dropped_chars = 0
         self._came = self._came_back = 0  # since there was room the last time
 
@@ -42,8 +46,9 @@ class TextCache(dict[str, T], Generic[T]):
     def store(self, text: str, value: T) -> T:
         """Remember a value that the caller derived, for instance as one of a batch."""
         self._came += 1
-        if self._dropped and hash(text) in self._dropped:
-            self._came_back += 1
+        if self._dropped:
+            place = hash(text) % _MARKS
+            self._came_back += self._dropped[place >> 3] >> (place & 7) & 1
         size = len(text) + _ENTRY
         if self._chars + size > self._limit:
             self._make_room()
@@ -59,14 +64,22 @@ class TextCache(dict[str, T], Generic[T]):
         self._came = self._came_back = 0
 
     def _shrink(self) -> None:
-        oldest = list(self)[: (len(self) + 1) // 2]
+        oldest = list(islice(self, (len(self) + 1) // 2))
         for text in oldest:
             del self[text]
-        left = sum(map(len, self)) + _ENTRY * len(self)
-        self._dropped_chars += self._chars - left
+        chars = sum(map(len, oldest)) + _ENTRY * len(oldest)
+        self._chars -= chars
+        self._dropped_chars += chars
         if self._dropped_chars > self._max_chars or self._limit == self._max_chars:
             self._dropped.clear()
             self._dropped_chars = 0
         if self._limit < self._max_chars:
-            self._dropped.update(map(hash, oldest))
-        self._chars = left
+            self._mark(oldest)
+
+    def _mark(self, texts: list[str]) -> None:
+        if not self._dropped:
+            self._dropped = bytearray(_MARKS // 8)
+        marks = self._dropped
+        for text in texts:
+            place = hash(text) % _MARKS
+            marks[place >> 3] |= 1 << (place & 7)

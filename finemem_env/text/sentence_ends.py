@@ -36,7 +36,7 @@ _END = re.compile(
     rf"[{_CLOSING}]*(?:[ \u00a0\u202f][»›])?\s+(?=[^\sa-z])|"
     rf"(?:(?<=[{SOLID_STOPS}])|{_WIDE_STOP})[{SOLID_STOPS}!?]*[{_CLOSING_SOLID}]*\s*)"
 )
-_END_ASCII = re.compile(r"[.!?][\"')\]]*\s+(?=[^\sa-z])")
+_END_ASCII = re.compile(r"([.!?][\"')\]]*)\s+(?=[^\sa-z])")
 
 # Lower-case letters that also start a sentence: Georgian has capitals for headings only.
 _GEORGIAN = re.compile("[\u10d0-\u10ff]")
@@ -77,11 +77,16 @@ def sentence_ends(line: str) -> Iterator[tuple[int, int]]:
     if line.isascii():
         if not ("." in line or "!" in line or "?" in line):
             return
-        ends, danda = _END_ASCII, False
-    else:
-        ends, danda = _END, "।" in line or "॥" in line
+        begin = 0
+        for match in _END_ASCII.finditer(line):
+            stop, following = match.end(1), match.end()
+            if line[stop - 1] != "." or not _belongs(line, begin, stop - 1, following, False):
+                yield stop, following
+                begin = following
+        return
+    danda = "।" in line or "॥" in line
     begin = 0
-    for match in ends.finditer(line):
+    for match in _END.finditer(line):
         stop = match.start() + len(match[0].rstrip())
         following = match.end()
         if line[stop - 1] in ".۔" and _belongs(line, begin, stop - 1, following, danda):
@@ -107,8 +112,7 @@ def _belongs(line: str, begin: int, stop: int, following: int, danda: bool) -> b
         return False
     if not before.isascii() and (_THAI.search(before) or (danda and _INDIC.search(before))):
         return True  # Thai and Lao have none, and where there are dandas they are the full stops
-    whole = nfc(before.split()[-1]).lstrip(_OPENING)
-    word = _JOINT.split(whole)[-1]
+    whole, word = _last_word(before)
     if word in ABBREVIATIONS or word in FINAL:
         return word not in FINAL
     if word in COUNTED:
@@ -128,6 +132,15 @@ def _belongs(line: str, begin: int, stop: int, following: int, danda: bool) -> b
             or _writes_ordinals(line, begin, stop, following)
         )
     return _ORDINAL.fullmatch(word) is not None and _writes_ordinals(line, begin, stop, following)
+
+
+def _last_word(text: str) -> tuple[str, str]:
+    """The last word without what opens a quotation, and its last part: "Anne-M" and "M"."""
+    word = text.rsplit(None, 1)[-1]
+    if word.isascii() and word.isalnum():
+        return word, word
+    whole = nfc(word).lstrip(_OPENING)
+    return whole, _JOINT.split(whole)[-1]
 
 
 def _writes_ordinals(line: str, begin: int, stop: int, following: int) -> bool:
