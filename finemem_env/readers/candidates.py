@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from sys import intern
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from finemem_env.readers.lexicon import (
     ASKING,
@@ -39,7 +39,7 @@ _HEAD = 0.7  # what a word of the question loses in nearness to the question wor
 _HEADING_WORDS = 6  # of a first line that only dates what follows: "Date: 2024-01-03."
 _NAMED = 0.5  # share of the names in a question that shown texts must hold
 _TOLD = 0.25  # the same of its content words, where it tells no names
-_ALL: frozenset[str] = frozenset()
+_NONE: frozenset[Any] = frozenset()
 _FUNCTION_SHARE = 0.15  # weight of a function word beside a content word
 
 
@@ -93,7 +93,8 @@ class Query(NamedTuple):
     closed: bool  # yes or no answers it
     terms: frozenset[str]
     exact: frozenset[str]
-    pairs: frozenset[tuple[str, str]]  # of neighbours
+    after: dict[str, str]  # stem → the one behind it where it stands first
+    pairs: frozenset[tuple[str, str]]  # of neighbours elsewhere
     twin: bool  # two neighbours are one stem
     shares: dict[str, float]  # stem → 1, less for function words
     heads: dict[str, float]  # content stem → nearness to the question word, at most 1
@@ -122,7 +123,7 @@ def _topic(sentence: str) -> frozenset[str]:
     """Empty where it is all of the terms, or nothing is left of them."""
     serial = _SERIAL.match(sentence)
     if serial is None and _date(sentence) is None:
-        return _ALL
+        return _NONE
     return stems(_ISO_DATE.sub(" ", sentence[serial.end() if serial else 0 :]))
 
 
@@ -225,14 +226,16 @@ def _query(question: str) -> Query:
         if word not in STOP and term not in heads:
             heads[term] = 1.0 if asked_at is None else _HEAD ** abs(place - asked_at)
     sequence = [term for _, term, _ in read]
-    pairs = frozenset(pairwise(sequence))
+    after: dict[str, str] = {}
+    pairs = {pair for pair in pairwise(sequence) if after.setdefault(*pair) != pair[1]}
     subject, least = _subject(question, heads.keys() - {term for term, _ in asked})
     return Query(
         closed=is_closed(question),
         terms=frozenset(sequence),
         exact=frozenset([word for word, _ in placed]),
-        pairs=pairs,
-        twin=any([one == other for one, other in pairs]),
+        after=after,
+        pairs=frozenset(pairs) if pairs else _NONE,
+        twin=any([one == other for one, other in (*after.items(), *pairs)]),
         shares={term: 1.0 if term in heads else _FUNCTION_SHARE for term in sequence},
         heads=heads,
         kind=asked_kind(question),

@@ -108,12 +108,22 @@ def _match(
         match = fsum([weights[term] for term in shared])
         match += _EXACT * unit * len(query.exact.intersection(candidate.words))
         if len(shared) > 1 or query.twin:
-            pairs = query.pairs.intersection(pairwise(candidate.sequence))
-            if pairs:
-                match += _PAIR * fsum([weights[a] + weights[b] for a, b in pairs])
+            match += _PAIR * fsum(_pairs(query, candidate.sequence, weights))
     if query.kind and not query.terms.issuperset(getattr(candidate.hints, query.kind)):
         match += _KIND * unit
     return match
+
+
+def _pairs(query: Query, sequence: Sequence[str], weights: Mapping[str, float]) -> list[float]:
+    """The weights of each pair of neighbours in the question that are neighbours here."""
+    after = query.after
+    find = after.get
+    found = {one for one, other in pairwise(sequence) if find(one) == other}
+    pairs = [weights[one] + weights[after[one]] for one in found]
+    if query.pairs:
+        others = query.pairs.intersection(pairwise(sequence))
+        pairs += [weights[one] + weights[other] for one, other in others]
+    return pairs
 
 
 def best(question: str, scored: Sequence[Scored]) -> Scored:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from finemem_env.scoring.matching import Form, form, tokens_of, without_articles
@@ -38,11 +38,28 @@ _OPPOSITES = _opposites()
 class _Table(NamedTuple):
     """Values by their tokens, with and without articles; how many tokens those have, by the first.
 
-    A value goes by its tokens with articles.
+    A value goes by its tokens with articles. Tokens are joined by spaces: an episode has hundreds
+    of values, and the garbage collector would visit as many tuples.
     """
 
-    grams: dict[_Gram, _Gram]
+    grams: dict[str, str]
     sizes: dict[str, tuple[int, ...]]
+
+
+def _table(values: Iterable[str]) -> _Table:
+    whole = [gram for gram in map(tokens_of, values) if gram]
+    named = [(bare, gram) for gram in whole if (bare := without_articles(gram)) is not gram]
+    named += [(gram, gram) for gram in whole]
+    grams: dict[str, str] = {}
+    sizes: dict[str, tuple[int, ...]] = {}
+    one: dict[tuple[int, ...], tuple[int, ...]] = {}  # for all first tokens with the same sizes
+    for gram, value in named:
+        grams[" ".join(gram)] = " ".join(value)
+        known = sizes.get(gram[0], ())
+        if len(gram) not in known:
+            both = (*known, len(gram))
+            sizes[gram[0]] = one.setdefault(both, both)
+    return _Table(grams, sizes)
 
 
 class _Tables(dict[tuple[str, ...], _Table]):
@@ -55,15 +72,7 @@ class _Tables(dict[tuple[str, ...], _Table]):
         self._held = 0
 
     def __missing__(self, values: tuple[str, ...]) -> _Table:
-        whole = [gram for gram in map(tokens_of, values) if gram]
-        grams = {without_articles(gram): gram for gram in whole} | {gram: gram for gram in whole}
-        # No sets: there are as many as values, and the garbage collector would visit each.
-        sizes: dict[str, tuple[int, ...]] = {}
-        for gram in grams:
-            known = sizes.get(gram[0], ())
-            if len(gram) not in known:
-                sizes[gram[0]] = (*known, len(gram))
-        table = _Table(grams, sizes)
+        table = _table(values)
         if self._held + len(values) > self._MOST:
             self.clear()
             self._held = 0
@@ -89,7 +98,7 @@ def names_another(prediction: str, question: Question) -> bool:
     return bool(others)
 
 
-def _named(table: _Table, text: Form) -> set[_Gram]:
+def _named(table: _Table, text: Form) -> set[str]:
     """The values of the table that are in this text, wherever `contains` would find them."""
     found = _among(table, text.tokens)
     if text.bare is not text.plain:
@@ -99,11 +108,11 @@ def _named(table: _Table, text: Form) -> set[_Gram]:
     return found
 
 
-def _among(table: _Table, tokens: _Gram) -> set[_Gram]:
+def _among(table: _Table, tokens: _Gram) -> set[str]:
     starts = [
         (place, table.sizes[token]) for place, token in enumerate(tokens) if token in table.sizes
     ]
-    grams = (tokens[place : place + size] for place, sizes in starts for size in sizes)
+    grams = [" ".join(tokens[place : place + size]) for place, sizes in starts for size in sizes]
     return {table.grams[gram] for gram in grams if gram in table.grams}
 
 
