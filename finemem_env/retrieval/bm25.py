@@ -268,6 +268,12 @@ class BM25:
         return _EPSILON * total / size if size else 0.0
 
     def _count_dfs(self) -> None:
+        if sum(map(len, self._moved)) > len(self._postings):  # faster than one term after another
+            gone = self._dead.get
+            self._dfs = {term: len(held) - gone(term, 0) for term, held in self._postings.items()}
+            self._with_df = Counter(self._dfs.values())
+            self._moved.clear()
+            return
         dfs, with_df, dead, find = self._dfs, self._with_df, self._dead, self._postings.get
         for term in set().union(*self._moved):
             held, old = find(term), dfs.get(term, 0)

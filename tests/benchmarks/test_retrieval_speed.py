@@ -7,5 +7,5 @@ def test_ours_finds_what_rank_bm25_finds_and_every_cell_is_filled() -> None:
     task = make_task(items=30, length=40, questions=12, seed=3)
     cells = final_row(task)
     assert cells[0] == "30"
-    assert len(cells) == 8
+    assert len(cells) == 9
     assert len(step_row(task, repeats=2)) == 6
