@@ -41,6 +41,7 @@ from agents.runs.evaluation import (
     final_results,
     write_samples,
 )
+from agents.runs.kept import drop_later, drop_unnamed, last_checkpoint, restore, save_best
 from agents.runs.metrics import means, reward_sums, rollout_sums, time_sums
 from agents.runs.samples import histograms, joined, sample
 from agents.runs.source import RolloutSource, sampling_of
@@ -95,10 +96,7 @@ class Run:
                 f"contexts: expected at least one for each of {world.size} processes, got "
                 f"{config.sampling.contexts}."
             )
-        checkpoints = folder / "checkpoints"
-        last = checkpoint.latest(checkpoints)
-        if last is not None and not resume:
-            raise ConfigError(f"{folder} holds a run: add --resume, or choose another folder.")
+        last = last_checkpoint(folder, resume=resume)
         if len(set(world.gather(last and last.name))) > 1:
             raise ConfigError(
                 f"not every process sees the same checkpoints in {folder}: a run on several "
@@ -116,10 +114,7 @@ class Run:
             policy.freeze_reference()
         scorer = world.wrap(policy.scorer(config.sampling.temperature), shard=config.run.shard)
         optimizer = make_optimizer(scorer, config.optimizer)
-        position = Position()
-        if last is not None:
-            fixed, usual = config.fixed(), TrainConfig().fixed()
-            position = checkpoint.load(last, policy.model, optimizer, fixed, usual)
+        position = Position() if last is None else restore(config, last, policy.model, optimizer)
         precision = config.model.precision
         engines = make_engines(policy, config.sampling, precision, folder / "sampler", world)
         if engines is not None:
@@ -135,6 +130,7 @@ class Run:
             write_whole(folder / "environment.json", json.dumps(resolved, indent=2) + "\n")
             write_unreached(config, folder)
             first = position.update if last is not None else -1
+            drop_later(folder, position)
             tracker = Tracker(folder, config.as_dict(), first=first, wandb=config.run.track)
         return cls(
             config, folder, world, policy, scorer, optimizer, position, tracker, episodes, source
@@ -345,10 +341,7 @@ class Run:
         # Two evaluations, far apart, are no contest: what was trained is kept.
         if values["eval/score"] > position.best_score or not config.eval_every:
             position.best_score, position.best_update = values["eval/score"], position.update
-            record = {"update": position.update, **values}
-            best = self.folder / "best"
-            checkpoint.save_weights(best / f"{position.update:06d}", self.policy.model, record)
-            checkpoint.prune(best, 1)
+            save_best(self.folder, self.policy.model, position, values)
         values["eval/best_score"] = position.best_score
         if config.references:
             lines = reference_lines(self.folder, environment.env, env_args, seeds)
@@ -370,6 +363,8 @@ class Run:
             self.config.fixed(),
             write=self.world.main,
         )
+        if self.world.main:
+            drop_unnamed(self.folder, self.position)
 
     def finish(self) -> str:
         """Close the logs; the final table: before, after (the weights kept), and references."""

@@ -100,7 +100,7 @@ def save(
 
 def prune(folder: Path, kept: int) -> None:
     """Drop all but the newest `kept` checkpoints of a folder."""
-    for old in _complete(folder)[:-kept]:
+    for old in complete(folder)[:-kept]:
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -118,10 +118,17 @@ def save_weights(target: Path, model: nn.Module, record: Mapping[str, Any]) -> N
     put_folder(target, write, _GO_ON)
 
 
+def complete(folder: Path) -> list[Path]:
+    """The complete checkpoints of a folder, the oldest first."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
+    return sorted(found, key=lambda path: int(path.name))
+
+
 def latest(folder: Path) -> Path | None:
     """The newest complete checkpoint."""
-    complete = _complete(folder)
-    return complete[-1] if complete else None
+    return next(reversed(complete(folder)), None)
 
 
 def load(
@@ -209,10 +216,6 @@ def load_weights(path: Path, model: nn.Module) -> None:
             parameter.copy_(split_like(stored[name], parameter))
 
 
-def _complete(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
 
 
 def put_folder(target: Path, write: Callable[[Path], None], remedy: str) -> None:

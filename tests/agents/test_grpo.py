@@ -27,6 +27,7 @@ from agents.learn.rollout import RolloutSampling
 from agents.runs.beside import normalised, reference_lines
 from agents.runs.config import PRESETS, TrainConfig
 from agents.runs.evaluation import REFERENCES, final_results
+from agents.runs.metrics import means
 from agents.runs.tracking import METRICS, Tracker
 from agents.trainer import Interrupted, Run, TrainingError
 from finemem_env.errors import BackendError, ConfigError
@@ -355,6 +356,61 @@ def test_several_optimizer_steps_have_a_ratio(tmp_path: Path) -> None:
 def test_a_folder_in_use_needs_resume(whole: Run) -> None:
     with pytest.raises(ConfigError, match="--resume"):
         Run.start(small(), whole.folder, resume=False, world=World())
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_resumed_run_keeps_nothing_of_updates_that_a_kill_took_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.1, 0.2, 0.3, 0.4, 0.1])
+
+    def scored(parts: Any) -> dict[str, float]:  # noqa: ANN401
+        values = means(parts)
+        return values | ({"eval/score": next(scores)} if "eval/score" in values else {})
+
+    def kill(_: Run) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agents.trainer.means", scored)
+    train(brief(updates=1), tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "_save", kill)
+        train(brief(updates=3, save_every=9), tmp_path, resume=True)
+    # Update 1 is where it goes on, so that its weights are still there.
+    assert names(tmp_path / "best") == ["000000", "000001", "000003"]
+    train(brief(updates=2), tmp_path, resume=True)
+    assert names(tmp_path / "best") == ["000001"]
+    assert names(tmp_path / "samples") == [f"update-{number:06d}.jsonl" for number in range(3)]
+
+
+def test_a_run_cannot_end_before_where_it_is(tmp_path: Path) -> None:
+    train(brief(updates=2, eval_every=0), tmp_path)
+    with pytest.raises(ConfigError, match=r"updates: expected at least the 2 that .*, got 1\."):
+        train(brief(updates=1, eval_every=0), tmp_path, resume=True)
+    assert json.loads((tmp_path / "config.json").read_text())["updates"] == 2
+
+
+def test_best_weights_without_a_checkpoint_are_not_replaced(tmp_path: Path) -> None:
+    run = train(brief(updates=1, eval_every=0), tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    for resume, said in ((False, "holds a run"), (True, r"weights are of update 1, and it has no")):
+        with pytest.raises(ConfigError, match=said):
+            train(brief(updates=1, eval_every=0), tmp_path, resume=resume)
+    kept = load_file(tmp_path / "best" / "000001" / "weights.safetensors")
+    assert equal(kept, weights(run))
+
+
+def test_best_weights_that_are_gone_are_said_before_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(brief(updates=1), tmp_path)
+    shutil.rmtree(tmp_path / "best")
+    run = train(brief(updates=2), tmp_path, resume=True)
+    assert "000000 is gone: the next evaluation decides anew." in capsys.readouterr().err
+    assert run.position.best_update == 2
 
 
 def test_other_settings_cannot_resume(whole: Run) -> None:
