@@ -42,6 +42,7 @@ from finemem_env.fields import read_object
 
 # What may differ between the machines of an ablation.
 _MACHINE = ("save_every", "threads", "track", "sampler", "sampler_args")
+RECORD = "cell.json"  # of a cell that is done
 EVAL_SEED = 3
 LONGER = 4
 LENGTHS = {"same": 1, "longer": LONGER}
@@ -74,7 +75,7 @@ def run_cell(
         ConfigError: it was run before with other settings, or is run by another process now.
         DataError: what it gave before is no record of this cell.
     """
-    path = folder / cell.name / "cell.json"
+    path = folder / cell.name / RECORD
     if path.exists():
         return _finished(cell, folder / cell.name, base, episodes)
     config = cell.config(base)
@@ -106,7 +107,8 @@ def merge(
 ) -> list[dict[str, Any]]:
     """Copy what every finished cell of `parts` gave into `folder`; returns the records in order.
 
-    Of a cell's folder its record, settings and metrics are copied, and no weights.
+    Of a cell's folder its record, settings and metrics are copied, and no weights. After an
+    interruption the same merging begins anew, also into a `folder` that is one of the parts.
 
     Raises:
         ConfigError: a cell that is missing or there twice, one of other settings, or a `folder`
@@ -116,26 +118,38 @@ def merge(
         raise ConfigError(f"{folder} is there already: choose another folder.")
     check_there(parts)
     there = {
-        str(part): [cell.name for cell in cells if (part / cell.name / "cell.json").exists()]
+        str(part): [cell.name for cell in cells if _adds(part / cell.name, folder / cell.name)]
         for part in parts
     }
     check_cells([cell.name for cell in cells], there)
     where = {name: Path(part) / name for part, names in there.items() for name in names}
     records = [_finished(cell, where[cell.name], base, episodes) for cell in cells]
+    into = folder if folder in parts else folder.with_name(f".{folder.name}.merging")
+    if into != folder:
+        shutil.rmtree(into, ignore_errors=True)
     for cell in cells:
-        target = folder / cell.name
-        target.mkdir(parents=True, exist_ok=True)
-        for file in ("config.json", "environment.json", "metrics.jsonl", "cell.json"):
-            source = where[cell.name] / file
-            if source.exists() and not (target / file).exists():
-                shutil.copy2(source, target / file)
+        (into / cell.name).mkdir(parents=True, exist_ok=True)
+        for file in ("config.json", "environment.json", "metrics.jsonl", RECORD):
+            source, target = where[cell.name] / file, into / cell.name / file
+            if source.exists() and source != target:
+                write_whole(target, source.read_bytes())
+    if into != folder:
+        into.rename(folder)
     return records
+
+
+def _adds(place: Path, merged: Path) -> bool:
+    """Whether a part has a cell, other than one that an earlier merging took from it."""
+    record, taken = place / RECORD, merged / RECORD
+    if not record.exists() or place == merged:
+        return record.exists()
+    return not (taken.exists() and taken.read_bytes() == record.read_bytes())
 
 
 def _finished(cell: Cell, place: Path, base: Mapping[str, Any], episodes: int) -> dict[str, Any]:
     """What a cell gave; refuses one that was trained or scored with other settings than now."""
     stored, wanted = read_config(place).as_dict(), cell.config(base).as_dict()
-    record = _record(cell, place / "cell.json")
+    record = _record(cell, place / RECORD)
     differs = any(stored[key] != wanted[key] for key in wanted if key not in _MACHINE)
     if differs or len(record["same"]["best"]["scores"]) != episodes:
         raise ConfigError(

@@ -24,6 +24,9 @@ Schedule = Literal["constant", "linear"]
 Compare = Literal["step", "state"]
 SAMPLERS = ("transformers", "vllm")
 TINY = "tiny"  # the model that comes with the package
+_MANY = 2**20  # of anything that is kept in a list: a mistyped number must not fill the memory
+_WIDE = 2**16  # rank of adapters
+_LARGE = 1e30  # of numbers that must fit into float32 as well
 EVAL_EPISODES, FINAL_EPISODES = 32, 50  # where nothing else is said and there are so many
 
 
@@ -54,9 +57,11 @@ class ModelConfig(_Checked):
     )
     gradient_checkpointing: bool = setting(False, "recompute activations: less memory, slower")
     lora_rank: int = setting(
-        0, "rank of LoRA adapters on all linear layers; 0 trains all weights", low=0
+        0, "rank of LoRA adapters on all linear layers; 0 trains all weights", low=0, below=_WIDE
     )
-    lora_alpha: int | None = setting(None, "scale of the adapters; none is twice the rank", low=1)
+    lora_alpha: int | None = setting(
+        None, "scale of the adapters; none is twice the rank", low=1, below=_MANY
+    )
     tools: bool = setting(False, "give the operations to the chat template as tools")
 
     def __post_init__(self) -> None:
@@ -122,8 +127,8 @@ class SamplingConfig:
     docs/credit.md). Either draws contexts x group_size x T replies.
     """
 
-    contexts: int = setting(4, "episodes per update over all processes", low=1)
-    group_size: int = setting(8, "rollouts of every episode (G)", low=2)
+    contexts: int = setting(4, "episodes per update over all processes", low=1, below=_MANY)
+    group_size: int = setting(8, "rollouts of every episode (G)", low=2, below=_MANY)
     compare: Compare = setting("step", "a group shares the step, or state: the memory as well")
     local_steps: int = setting(
         2, "steps that a group goes on from one memory; with --compare state", low=1
@@ -167,16 +172,18 @@ class LossConfig:
     loss_type: LossType = setting("dapo", "weights of tokens in the loss")
     epsilon: float = setting(0.2, "clip of the ratio below 1", above=0, below=1)
     epsilon_high: float | None = setting(
-        None, "clip of the ratio above 1; none is epsilon", above=0
+        None, "clip of the ratio above 1; none is epsilon", above=0, below=_LARGE
     )
-    delta: float | None = setting(None, "dual clip: bound of the ratio at negative advantages")
+    delta: float | None = setting(
+        None, "dual clip: bound of the ratio at negative advantages", below=_LARGE
+    )
     beta: float = setting(
         0.0, "weight of the KL to the initial model, per token", low=0, option="kl_beta"
     )
     use_bias_correction_kl: bool = True
     entropy_coef: float = setting(0.0, "weight of the entropy bonus, per token")
     importance_cap: float | None = setting(
-        2.0, "bound of the ratio trainer to sampler; none: off", above=0
+        2.0, "bound of the ratio trainer to sampler; none: off", above=0, below=_LARGE
     )
 
     def __post_init__(self) -> None:
@@ -203,7 +210,7 @@ class OptimizerConfig(_Checked):
     adam_beta2: float = setting(0.99, "decay of AdamW's second moment", low=0, below=1)
     max_grad_norm: float = setting(1.0, "gradients are scaled down to this norm", above=0)
     optimizer_steps: int = setting(
-        1, "optimizer steps per update, each on its share of the steps", low=1
+        1, "optimizer steps per update, each on its share of the steps", low=1, below=_MANY
     )
     micro_tokens: int = setting(4096, "padded tokens of a micro-batch", low=1)
 
@@ -226,12 +233,14 @@ class EvaluationConfig(_Checked):
         None,
         f"held-out episodes of an evaluation; none: {EVAL_EPISODES}, or all where there are fewer",
         low=1,
+        below=_MANY,
     )
     eval_split: str = setting("val", "split of the evaluations that choose the best weights")
     final_episodes: int | None = setting(
         None,
         f"test episodes of the last table; 0: no table; none: {FINAL_EPISODES}, or all there are",
         low=0,
+        below=_MANY,
     )
     eval_temperature: float = setting(0.0, "of sampling in evaluations; 0 is greedy", low=0)
     references: bool = setting(

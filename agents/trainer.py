@@ -20,7 +20,7 @@ from torch import nn
 from agents.learn import checkpoint
 from agents.learn.advantages import compute_advantages
 from agents.learn.checkpoint import Position
-from agents.learn.distributed import World, clip_gradients, gathered, is_sharded
+from agents.learn.distributed import World, all_finite, clip_gradients, gathered, is_sharded
 from agents.learn.loss import Denominators
 from agents.learn.minibatches import count_tokens, split_rows
 from agents.learn.optimizer import make_optimizer
@@ -253,25 +253,32 @@ class Run:
                 share=self.policy.shares_prefixes,
                 batches=self._batches(part),
             )
-            norms.append(self._step(stats, number, counts))
+            norm = self._step(stats, number, counts)
+            if counts.tokens:  # there may be more steps than groups
+                norms.append(norm)
             total = stats if total is None else total + stats
         assert total is not None
-        return total, sum(norms) / len(norms)
+        return total, sum(norms) / max(len(norms), 1)
 
     def _step(self, stats: LossStats, number: int, counts: Denominators) -> float:
-        """Clip and step; refuses a loss or gradient that is not finite."""
+        """Clip and step; refuses a loss, gradient or weights that are not finite."""
         weights = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = clip_gradients(weights, self.config.optimizer.max_grad_norm)
         value = stats.means()["loss"]
         if not (math.isfinite(norm) and math.isfinite(value)):
-            raise TrainingError(
-                f"update {number + 1}: loss {value}, gradient norm {norm}. The weights were not "
-                "changed; lower lr, or look at train/importance_raw_max and train/ratio_max. The "
-                f"last checkpoint is in {self.folder / 'checkpoints'}."
-            )
+            raise self._broken(number, f"loss {value}, gradient norm {norm}")
         if counts.tokens:  # where there is nothing to learn from, AdamW would drift on
             self.optimizer.step()
+            if self.world.any(not all_finite(weights)):
+                raise self._broken(number, "a weight that is not finite")
         return norm
+
+    def _broken(self, number: int, what: str) -> TrainingError:
+        return TrainingError(
+            f"update {number + 1}: {what}. Nothing of this update is kept; lower lr, or look at "
+            "train/importance_raw_max and train/ratio_max. The last checkpoint is in "
+            f"{self.folder / 'checkpoints'}."
+        )
 
     # parts of an update
 

@@ -216,8 +216,6 @@ def load_weights(path: Path, model: nn.Module) -> None:
             parameter.copy_(split_like(stored[name], parameter))
 
 
-
-
 def put_folder(target: Path, write: Callable[[Path], None], remedy: str) -> None:
     """Let `write` fill a folder aside, sync it, and put it in the place of `target`.
 

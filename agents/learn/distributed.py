@@ -183,6 +183,12 @@ def clip_gradients(weights: Sequence[nn.Parameter], limit: float) -> float:
     return float(whole(nn.utils.clip_grad_norm_(weights, limit)))
 
 
+def all_finite(weights: Sequence[Tensor]) -> bool:
+    """Whether every number of this process's parts of `weights` is finite."""
+    parts = [weight.to_local() if isinstance(weight, DTensor) else weight for weight in weights]
+    return all(torch.stack([torch.isfinite(part).all() for part in parts]).tolist())
+
+
 def whole(tensor: Tensor) -> Tensor:
     """A tensor with all its shards; every process must ask for it."""
     if isinstance(tensor, DTensor):

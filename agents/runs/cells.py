@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -101,7 +101,7 @@ class Cell:
 
 
 def plan_cells(
-    methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[int], given: Collection[str]
+    methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[int], given: Mapping[str, Any]
 ) -> list[Cell]:
     """All cells, in the order in which they are trained.
 
@@ -117,6 +117,8 @@ def plan_cells(
     for name in _DECIDED:
         if name in given:
             raise ConfigError(f"--set: {name} is decided by the cells; leave it out.")
+    if given.get("final_episodes", 0) != 0:
+        raise ConfigError("--set: final_episodes: cells are scored on --episodes; leave it out.")
     cells = [Cell.of(method, task, seed) for seed in seeds for task in tasks for method in methods]
     for cell, times in Counter(cells).items():
         if times > 1:

@@ -112,10 +112,13 @@ def evaluate_policy(
         owed = [number for number in owed if _lacks(policy, found[number], sampling)]
         if not owed:
             return [found[number] for number in range(len(seeds))]
-    raise BackendError(
-        f"evaluation: {len(owed)} of {len(seeds)} episodes lack replies of the sampler. Bring it "
-        "back and go on with --resume."
-    )
+    lack = f"evaluation: {len(owed)} of {len(seeds)} episodes lack replies"
+    if policy.sampler is policy.own:  # which always draws
+        raise BackendError(
+            f"{lack}: log-probabilities of the model are not finite at temperature "
+            f"{sampling.temperature:g}. Look at lr, precision and eval_temperature."
+        )
+    raise BackendError(f"{lack} of the sampler. Bring it back and go on with --resume.")
 
 
 def _lacks(policy: Policy, rollout: Rollout, sampling: RolloutSampling) -> bool:

@@ -61,9 +61,7 @@ def restore(
     return position
 
 
-def save_best(
-    run: Path, model: nn.Module, position: Position, values: Mapping[str, float]
-) -> None:
+def save_best(run: Path, model: nn.Module, position: Position, values: Mapping[str, float]) -> None:
     """Keep the weights of `position.best_update`, with the numbers of their evaluation.
 
     Raises:

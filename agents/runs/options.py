@@ -13,6 +13,7 @@ from agents.runs.config import PRESETS, SETTINGS, SMOKE, TrainConfig
 from agents.settings import TINY
 from finemem_env.cli.options import json_object, name_or_object
 from finemem_env.data.registry import SOURCES, SYNTHETIC
+from finemem_env.errors import ConfigError
 from finemem_env.locate import ENVIRONMENTS
 
 # What a preset says of the data: knobs of the synthetic texts, and sizes that a file has itself.
@@ -71,7 +72,17 @@ def parse_config(options: argparse.Namespace) -> Chosen:
         if name in chosen:
             kept = {key: value for key, value in chosen[name].items() if key not in foreign}
             explicit[name] = kept | explicit.get(name, {})
-    return Chosen(TrainConfig(**{**chosen, **explicit}), preset)
+    config = TrainConfig(**{**chosen, **explicit})
+    _check_used(explicit, config)
+    return Chosen(config, preset)
+
+
+def _check_used(explicit: Mapping[str, Any], config: TrainConfig) -> None:
+    """Refuse what is asked for and nobody looks at; a study may set it for some of its runs."""
+    if "local_steps" in explicit and config.sampling.compare != "state":
+        raise ConfigError("local_steps: needs --compare state; otherwise episodes are whole.")
+    if "floor" in explicit and config.estimator.scale == "none":
+        raise ConfigError("floor: needs --scale cell, group or batch; none divides by nothing.")
 
 
 def _start(preset: str | None, model: str, smoke: bool) -> tuple[str | None, dict[str, Any]]:

@@ -72,7 +72,7 @@ def load_tokenizer(model: str, revision: str | None = None) -> Any:  # noqa: ANN
     transformers = load_package("transformers")
     with _explained(model):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            model_folder(model), revision=revision, trust_remote_code=False
+            model_folder(model, revision), revision=revision, trust_remote_code=False
         )
         if not tokenizer("a", add_special_tokens=False)["input_ids"]:  # transformers makes one up
             raise ValueError("it has no tokenizer")
@@ -101,7 +101,7 @@ def load_model(
     place = _device(torch, device)
     with _explained(model):
         loaded, found = transformers.AutoModelForCausalLM.from_pretrained(
-            model_folder(model),
+            model_folder(model, revision),
             revision=revision,
             dtype=dtype,
             trust_remote_code=False,

@@ -16,16 +16,28 @@ from finemem_env.pretrained import PACKAGED, packaged_file, unpacked
 _FORM = "hf1"  # of the converted folder; another number makes it anew
 
 
-def model_folder(model: str) -> str:
+def model_folder(model: str, revision: str | None = None) -> str:
     """A folder or hub id that transformers and vLLM load.
 
     Args:
         model: "smollm2-135m", a `.gguf` file or a folder that holds one; anything else is returned
             as it is.
+        revision: of a hub id.
 
     Raises:
-        ConfigError: a package is missing, or the file cannot be converted.
+        ConfigError: a package is missing, the file cannot be converted, or a revision of what is
+            not on the hub, which nobody would look at.
     """
+    folder = _folder(model)
+    if revision is not None and Path(folder).is_dir():
+        raise ConfigError(
+            f"revision: expected none with model {model!r}, whose files are here: it names a "
+            f"version on the hub, got {revision!r}."
+        )
+    return folder
+
+
+def _folder(model: str) -> str:
     if model in PACKAGED:
         return str(_converted(packaged_file(model, "causal LM"), model, PACKAGED[model].extra))
     path = Path(model).expanduser()

@@ -80,7 +80,7 @@ def load_engine(config: VLLMConfig) -> Any:  # noqa: ANN401
     check_vllm()
     try:
         return _vllm().LLM(
-            model=model_folder(config.model),
+            model=model_folder(config.model, config.revision),
             revision=config.revision,
             dtype=config.dtype,
             max_model_len=config.context_tokens,

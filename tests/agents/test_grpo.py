@@ -376,9 +376,11 @@ def test_a_resumed_run_keeps_nothing_of_updates_that_a_kill_took_back(
 
     monkeypatch.setattr("agents.trainer.means", scored)
     train(brief(updates=1), tmp_path)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Run, "_save", kill)
+    save = Run._save
+    monkeypatch.setattr(Run, "_save", kill)
+    with pytest.raises(KeyboardInterrupt):
         train(brief(updates=3, save_every=9), tmp_path, resume=True)
+    monkeypatch.setattr(Run, "_save", save)
     # Update 1 is where it goes on, so that its weights are still there.
     assert names(tmp_path / "best") == ["000000", "000001", "000003"]
     train(brief(updates=2), tmp_path, resume=True)
@@ -426,6 +428,28 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tmp_path: Pat
     with pytest.raises(TrainingError, match=r"update 1: .*checkpoint"):
         run.train()
     assert equal(before, weights(run))
+
+
+@pytest.mark.parametrize("setting", ["lr", "weight_decay"])
+def test_weights_that_are_not_finite_are_not_kept(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(TrainingError, match=r"update 1: a weight that is not finite.*checkpoint"):
+        train(brief(updates=1, warmup_updates=0, **{setting: 1e308}), tmp_path)
+    assert saved(tmp_path) == 0
+
+
+def test_optimizer_steps_without_rows_are_in_no_mean(tmp_path: Path) -> None:
+    norms = []
+    for steps in (2, 9):  # contexts of one chunk: two groups
+        config = brief(updates=1, eval_every=0, optimizer_steps=steps, final_episodes=0)
+        train(config, tmp_path / str(steps))
+        norms.append(records(tmp_path / str(steps))[-1]["train/grad_norm"])
+    assert norms[0] > 0
+    assert norms[1] > norms[0] * 0.9
+
+
+def test_an_evaluation_at_which_the_model_breaks_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"not finite at temperature 1e-40.*eval_temperature"):
+        train(brief(eval_temperature=1e-40), tmp_path)
 
 
 def test_errors_of_the_command_line_are_one_line(

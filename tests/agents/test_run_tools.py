@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +34,7 @@ from agents.settings import ModelConfig
 from agents.trainer import Run
 from baselines.agents import make_agent
 from baselines.tables.cost import HEADINGS
+from finemem_env.disk import write_whole
 from finemem_env.errors import BackendError, ConfigError
 
 SMALL: dict[str, Any] = {
@@ -83,6 +85,7 @@ def test_settings_of_an_ablation_are_checked(
         ({"lr": "3e-4"}, "lr: expected a number (above 0), got '3e-4'."),
         ({"lrr": 1.0}, "unknown setting 'lrr'"),
         ({"seed": 7}, "--set: seed is decided by the cells"),
+        ({"final_episodes": 8}, "--set: final_episodes: cells are scored on --episodes"),
         ({"env_args": {"num_chunks": 1}}, "--set: env_args is decided by the cells"),
         ({}, "cell few-outcome-step-0 is named 2 times"),
     ):
@@ -225,6 +228,23 @@ def test_shards_of_an_ablation_are_put_together(
         assert study(name, *more) == 2
         assert said in capsys.readouterr().err
         assert not (tmp_path / "new").exists()
+    # One that is stopped while it writes leaves nothing in the way of the next.
+    writes: Iterator[int] = iter(())
+
+    def stops(*file: Any) -> None:  # noqa: ANN401
+        next(writes)
+        write_whole(*file)
+
+    for name in ("new", "1"):
+        writes = iter(range(3))
+        monkeypatch.setattr(ablation, "write_whole", stops)
+        with pytest.raises(StopIteration):
+            study(name, "--merge", one, two)
+        monkeypatch.setattr(ablation, "write_whole", write_whole)
+        assert study(name, "--merge", one, two) == 0
+        merged, whole = (tmp_path / place / "table.md" for place in (name, "whole"))
+        assert merged.read_bytes() == whole.read_bytes()
+    assert study("1", "--merge", one, two) == 0
 
 
 def test_a_cell_has_no_score_where_the_reader_failed(

@@ -126,6 +126,14 @@ def test_a_name_that_is_nothing_lists_the_names() -> None:
         load_tokenizer("smollm2-134m/none")
 
 
+def test_a_revision_is_of_the_hub(made: tuple[Path, Any], cache: Path, tmp_path: Path) -> None:
+    assert model_folder("someone/model", "v2") == "someone/model"
+    for model in (tmp_path, made[0]):
+        assert Path(model_folder(str(model))).is_dir()
+        with pytest.raises(ConfigError, match=r"revision: expected none .* got 'v2'\."):
+            load_tokenizer(str(model), "v2")
+
+
 def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FINEMEM_CACHE", str(tmp_path / "new"))
     assert cache_folder() == tmp_path / "new"

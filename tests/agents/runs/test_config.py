@@ -130,7 +130,18 @@ def test_a_mixture_is_json() -> None:
         ({"compare": "memory"}, "compare: expected"),
         ({"local_steps": 0}, "local_steps: expected an integer"),
         ({"compare": "state", "baseline": "context"}, "expected context_step with --compare state"),
-        ({"group_size": 1}, r"group_size: expected an integer \(at least 2\), got 1\."),
+        (
+            {"group_size": 1},
+            r"group_size: expected an integer \(at least 2, below 1048576\), got 1",
+        ),
+        *[
+            ({name: 10**20}, f"{name}: .*below 1048576.*got 1000")
+            for name in ("contexts", "optimizer_steps", "eval_episodes", "final_episodes")
+        ],
+        ({"lora_rank": 2**16}, "lora_rank: .*below 65536"),
+        ({"epsilon_high": 1e308}, "epsilon_high: .*below 1e[+]30"),
+        ({"delta": 1e308}, "delta: .*below 1e[+]30"),
+        ({"importance_cap": 1e308}, "importance_cap: .*below 1e[+]30"),
         ({"updates": 0}, r"updates: expected an integer \(at least 1\), got 0\."),
         ({"updates": 2.5}, r"updates: expected an integer \(at least 1\), got 2\.5\."),
         ({"updates": True}, r"updates: .*got True"),
@@ -173,6 +184,19 @@ def test_settings_that_do_not_fit_are_refused(values: dict[str, Any], said: str)
     with pytest.raises(ConfigError, match=said) as caught:
         TrainConfig(**values)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--local-steps", "7"), "local_steps: needs --compare state"),
+        (("--floor", "0.3", "--scale", "none"), "floor: needs --scale cell, group or batch"),
+    ],
+)
+def test_an_option_that_nobody_looks_at_is_refused(given: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse(*given)
+    assert parse("--compare", "state", "--local-steps", "7").sampling.local_steps == 7
 
 
 def test_a_part_is_checked_where_it_is_made_and_fits_into_the_whole() -> None:
