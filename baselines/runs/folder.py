@@ -110,6 +110,14 @@ class RunFolder:
             for trace in read_traces(path):
                 yield (task, budget, trace.agent, trace.episode), trace
 
+    def traced(self) -> set[Key]:
+        """The keys of the results that have a trace."""
+        return {
+            (task, budget, *_player(record))
+            for (task, budget), path in self.trace_files().items()
+            for _, record in whole_lines(path)
+        }
+
     def check_same(self, config: Mapping[str, Any], remedy: str) -> None:
         """Refuse a run of another config.
 

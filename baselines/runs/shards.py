@@ -79,8 +79,11 @@ def _part(name: str, config: Mapping[str, Any]) -> Shard:
 
 
 def _check_done(name: str, folder: RunFolder, own: Sequence[Key]) -> None:
-    there = {result.key for result in folder.results()}
-    if missing := len(set(own) - there):
+    results, traced = folder.results(), folder.traced()
+    there = {result.key for result in results}
+    # Resuming plays a result again whose trace was lost.
+    lost = {result.key for result in results if result.status == "ok"} - traced
+    if missing := len(set(own) - (there - lost)):
         raise ConfigError(
             f"{name} is not done: {missing} of its {len(own)} episodes are missing. Go on with it: "
             "the command that began it, with --resume."

@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = {"protocol": "fine-mem", "question_fraction": 0.2}
     given |= env_args(options, "protocol", "reward", "question_fraction")
     training, evaluation = resolve(**given), resolve(**given | {"question_fraction": 1.0})
+    _check_training(options)
     shape, where = _shape(options)
     assumed = _assumptions(options, training)
     print(
@@ -94,21 +95,38 @@ def _parser() -> Parser:
     add("--written", type=above_zero, help=written)
     add("--item-tokens", type=above_zero, default=100.0, help="size of an item")
     add("--train", choices=("full", "lora"), help="estimate memory and time of an update on GPUs")
-    add("--model", default="qwen3-4b", choices=sorted(MODELS), help="what is trained")
-    add("--gpu", default="h100", choices=sorted(GPUS), help="kind of GPU")
-    add("--gpus", type=positive, nargs="+", default=[1, 2, 8], help="numbers of GPUs")
+    add("--model", choices=sorted(MODELS), help="what is trained (default: qwen3-4b)")
+    add("--gpu", choices=sorted(GPUS), help="kind of GPU (default: h100)")
+    add(
+        "--gpus",
+        type=positive,
+        nargs="+",
+        help="numbers of GPUs (default: 1 2 8, up to --contexts)",
+    )
     return parser
+
+
+def _check_training(options: argparse.Namespace) -> None:
+    """Refuse options of an estimate that is not made, and GPUs that would have nothing to do."""
+    for name in ("model", "gpu", "gpus"):
+        if getattr(options, name) is not None and options.train is None:
+            raise ConfigError(f"--{name}: needs --train full or --train lora.")
+    if (most := max(options.gpus or [1])) > options.contexts:
+        raise ConfigError(
+            f"--gpus: expected at most {options.contexts}, a context for each, got {most}; raise "
+            "--contexts."
+        )
 
 
 def _print_training(options: argparse.Namespace, shape: Shape, step: Sequence[ModelCalls]) -> None:
     plan = TrainingPlan.of(options.train)
     manager = next(call for call in step if call.kind == "manager")
     how = "float32 weights, split" if plan.way == "full" else f"LoRA of rank {plan.rank}, bfloat16"
-    table = training_table(
-        MODELS[options.model], GPUS[options.gpu], options.gpus, manager, shape.chunks, plan
-    )
+    model, gpu = options.model or "qwen3-4b", options.gpu or "h100"
+    counts = options.gpus or [count for count in (1, 2, 8) if count <= options.contexts]
+    table = training_table(MODELS[model], GPUS[gpu], counts, manager, shape.chunks, plan)
     print(
-        f"\nESTIMATES, not measured: one update of {options.model} on {options.gpu} ({how}; "
+        f"\nESTIMATES, not measured: one update of {model} on {gpu} ({how}; "
         f"{plan.micro_tokens:,} tokens a micro-batch, {plan.sample_tokens:,} a decoding batch),\n"
         f"memory on each GPU; arithmetic at {plan.arithmetic:.0%} of the peak, decoding at "
         f"{plan.reading:.0%} of the bandwidth and {plan.launch * 1000:g} ms a token, no reader"
@@ -121,8 +139,8 @@ def _assumptions(options: argparse.Namespace, settings: Settings) -> Assumptions
     if written is None:
         usual = Assumptions().written
         written = min(usual, budget) if isinstance(budget, float) else usual
-    if not (0 < written <= 10 and options.item_tokens >= 1):
-        raise ConfigError("--written must be above 0 and --item-tokens at least 1.")
+    if not (written <= 10 and 1 <= options.item_tokens <= 1e6):
+        raise ConfigError("--written must be at most 10 and --item-tokens from 1 to 1,000,000.")
     return Assumptions(written, options.item_tokens)
 
 

@@ -177,6 +177,11 @@ def test_command_estimates_training(capsys: pytest.CaptureFixture[str]) -> None:
         (["--env-args", '{"top_q": 3}'], "top_q"),
         (["--question-fraction", "0"], "question_fraction"),
         (["--written", "-1"], "--written: expected a number above 0"),
+        (["--written", "11"], "--written must be at most 10"),
+        (["--item-tokens", "1e308"], "--item-tokens from 1 to 1,000,000"),
+        (["--model", "qwen3-8b"], "--model: needs --train"),
+        (["--gpus", "2"], "--gpus: needs --train"),
+        (["--train", "full", "--contexts", "4", "--gpus", "1", "8"], "--gpus: expected at most 4"),
         (["--source", "sqad"], "Did you mean 'squad'"),
     ],
 )

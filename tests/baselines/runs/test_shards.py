@@ -108,6 +108,11 @@ BROKEN: dict[str, tuple[list[str], Callable[[Folders], object], str]] = {
         lambda of: cut(of["1"] / "results.jsonl"),
         "1 is not done: 1 of its 3 episodes are missing. Go on with it",
     ),
+    "a lost trace": (
+        ["1", "2", "3"],
+        lambda of: cut(next((of["1"] / "traces").iterdir(), of["1"] / "traces.jsonl")),
+        "1 is not done: 1 of its 3 episodes are missing. Go on with it",
+    ),
     "foreign results": (
         ["1", "2", "3"],
         lambda of: (of["1"] / "results.jsonl").write_text(
