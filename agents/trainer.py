@@ -224,7 +224,9 @@ class Run:
         config, world, adam = self.config, self.world, self.config.optimizer
         for group in self.optimizer.param_groups:
             group["lr"] = adam.rate(number)
-        parts = split_rows(rows, adam.optimizer_steps, seed=[config.run.seed, number, world.rank])
+        most = int(world.largest(torch.tensor(float(len({row.group for row in rows})))))
+        steps = min(adam.optimizer_steps, max(1, most))  # each has rows, of some process at least
+        parts = split_rows(rows, steps, seed=[config.run.seed, number, world.rank])
         tokens = world.add_pair((float(count_tokens(rows)), 0.0))[0]
         total: LossStats | None = None
         norms = []
@@ -253,12 +255,10 @@ class Run:
                 share=self.policy.shares_prefixes,
                 batches=self._batches(part),
             )
-            norm = self._step(stats, number, counts)
-            if counts.tokens:  # there may be more steps than groups
-                norms.append(norm)
+            norms.append(self._step(stats, number, counts))
             total = stats if total is None else total + stats
         assert total is not None
-        return total, sum(norms) / max(len(norms), 1)
+        return total, sum(norms) / len(norms)
 
     def _step(self, stats: LossStats, number: int, counts: Denominators) -> float:
         """Clip and step; refuses a loss, gradient or weights that are not finite."""

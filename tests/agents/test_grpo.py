@@ -437,14 +437,14 @@ def test_weights_that_are_not_finite_are_not_kept(tmp_path: Path, setting: str) 
     assert saved(tmp_path) == 0
 
 
-def test_optimizer_steps_without_rows_are_in_no_mean(tmp_path: Path) -> None:
-    norms = []
-    for steps in (2, 9):  # contexts of one chunk: two groups
+def test_more_optimizer_steps_than_groups_are_as_many_as_groups(tmp_path: Path) -> None:
+    logged = []
+    for steps in (2, 9):  # two contexts of one chunk
         config = brief(updates=1, eval_every=0, optimizer_steps=steps, final_episodes=0)
         train(config, tmp_path / str(steps))
-        norms.append(records(tmp_path / str(steps))[-1]["train/grad_norm"])
-    assert norms[0] > 0
-    assert norms[1] > norms[0] * 0.9
+        last = records(tmp_path / str(steps))[-1]
+        logged.append({key: value for key, value in last.items() if key.startswith("train/")})
+    assert logged[0] == logged[1]
 
 
 def test_an_evaluation_at_which_the_model_breaks_says_so(tmp_path: Path) -> None:
