@@ -1,7 +1,8 @@
 """Score a run's weights in the benchmark's format: `python -m agents.evaluate RUN --env ID`.
 
 Writes what `python -m baselines.benchmark` writes (config.json, results.jsonl, traces.jsonl,
-summary.json): it is the benchmark that plays, with skip and oracle for the normalised score.
+summary.json): it is the benchmark that plays, with skip and oracle for the normalised score. The
+agent is named with the update of the run's best weights: a run that was trained further is another.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.runs.load import read_config, refuse_reaching
+from agents.runs.load import best_update, read_config, refuse_reaching
 from baselines import benchmark
 from baselines.reaching import add_trust
 from finemem_env.cli.frame import command, program
@@ -37,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         env = {"id": config.environment.env} if options.env is None else {}
         refuse_reaching(config, options.run, env | (own if options.env_args is None else {}))
     env_args = own if options.env_args is None else options.env_args
-    agent = {"run": str(options.run), "temperature": options.temperature}
+    # The update keeps results apart from those of a run that was trained further.
+    agent = {"run": str(options.run), "update": best_update(options.run)}
+    agent["temperature"] = options.temperature
     agent |= {"trust_settings": True} if options.trust_settings else {}
     output = options.output_dir or options.run / "evaluation"
     return benchmark.main(

@@ -23,6 +23,7 @@ class _Options:
 
     run: str | None
     model: str
+    update: int | None
     temperature: float
     max_new_tokens: int | None
     instructions: bool | None
@@ -32,6 +33,8 @@ class _Options:
     def __post_init__(self) -> None:
         if self.run is not None and self.model != TINY:
             raise ConfigError("agents.policy:Manager: expected a run or a model, got both.")
+        if self.update is not None and self.run is None:
+            raise ConfigError("agents.policy:Manager: update is of a run, and there is none.")
         longest = 1 if self.max_new_tokens is None else self.max_new_tokens
         Sampling(self.temperature, max_tokens=longest)
 
@@ -42,6 +45,7 @@ class Manager:
     Args:
         run: folder of a run of `agents.grpo`; None takes `model`.
         model: transformers folder or hub id; "tiny" is the packaged model.
+        update: of the run, that its best weights must be of; None takes whichever they are.
         temperature: of sampling; 0 is greedy.
         max_new_tokens: longest reply; None takes the run's, else 512.
         instructions: put the environment's instructions into the prompt; None takes the run's,
@@ -58,6 +62,7 @@ class Manager:
         self,
         run: str | None = None,
         model: str = "tiny",
+        update: int | None = None,
         temperature: float = 0.0,
         max_new_tokens: int | None = None,
         instructions: bool | None = None,
@@ -67,6 +72,7 @@ class Manager:
         given = {
             "run": os.fspath(run) if isinstance(run, os.PathLike) else run,
             "model": model,
+            "update": update,
             "temperature": temperature,
             "max_new_tokens": max_new_tokens,
             "instructions": instructions,
@@ -74,7 +80,7 @@ class Manager:
             "trust_settings": trust_settings,
         }
         read_options(_Options, given, "agents.policy:Manager")
-        config, self.policy = load_manager(run, model, trust=trust_settings)
+        config, self.policy = load_manager(run, model, update, trust=trust_settings)
         self.max_new_tokens = max_new_tokens or config.sampling.max_new_tokens
         self.instructions = config.sampling.instructions if instructions is None else instructions
         self.temperature = temperature

@@ -73,16 +73,42 @@ def load_run(
     if which != "initial":
         from agents.learn import checkpoint
 
-        weights = checkpoint.latest(folder / {"best": "best", "last": "checkpoints"}[which])
-        if weights is None:
-            raise ConfigError(f"{folder}: it has no {which} weights yet.")
-        checkpoint.load_weights(weights, policy.model)
+        checkpoint.load_weights(_weights(folder, which), policy.model)
     return config, policy
 
 
-def load_manager(run: str | None, model: str, *, trust: bool = False) -> tuple[TrainConfig, Policy]:
-    """A run's best policy, or a plain model with the settings that suit it."""
+def best_update(folder: Path) -> int:
+    """The update that a run's best weights are of.
+
+    Raises:
+        ConfigError: it has none yet.
+    """
+    return int(_weights(folder, "best").name)
+
+
+def _weights(folder: Path, which: str) -> Path:
+    with needs("a trained model", "train"):
+        from agents.learn import checkpoint
+    weights = checkpoint.latest(folder / {"best": "best", "last": "checkpoints"}[which])
+    if weights is None:
+        raise ConfigError(f"{folder}: it has no {which} weights yet.")
+    return weights
+
+
+def load_manager(
+    run: str | None, model: str, update: int | None = None, *, trust: bool = False
+) -> tuple[TrainConfig, Policy]:
+    """A run's best policy, or a plain model with the settings that suit it.
+
+    Raises:
+        ConfigError: the run's best weights are of another `update`; and see `load_run`.
+    """
     if run is not None:
+        if update is not None and update != (found := best_update(Path(run))):
+            raise ConfigError(
+                f"{run}: its best weights are those of update {found} by now, not of {update}: "
+                "evaluate them in another folder."
+            )
         return load_run(Path(run), trust=trust)
     preset = PRESETS["cpu"] if model == TINY else {"max_new_tokens": 512}
     config = TrainConfig(**{**preset, "model": model})

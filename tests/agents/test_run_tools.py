@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+import shutil
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -75,6 +76,23 @@ def test_evaluate_writes_the_benchmarks_files(
     assert all(line["usage"]["manager"]["calls"] == line["steps"] > 0 for line in ours)
     heading = capsys.readouterr().out.splitlines()[0]
     assert heading.split()[-9:] == " ".join(HEADINGS).split()
+
+
+def test_an_evaluation_goes_on_with_the_weights_that_it_began_with(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, output = tmp_path / "run", tmp_path / "evaluation"
+    shutil.copytree(folder, run)
+    given = [str(run), "--output-dir", str(output), "--episodes", "1", "--time-limit", "0"]
+    assert evaluate.main(given) == 0
+    assert evaluate.main([*given, "--resume"]) == 0
+    best = max((run / "best").iterdir())
+    best.rename(best.with_name("000099"))  # as if it had been trained further
+    capsys.readouterr()
+    assert evaluate.main([*given, "--resume"]) == 2
+    assert "agents" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="those of update 99 by now, not of 98"):
+        Manager(str(run), update=98)
 
 
 def test_settings_of_an_ablation_are_checked(
@@ -154,6 +172,7 @@ def test_export_is_the_best_policy_as_a_plain_folder(folder: Path, tmp_path: Pat
         ({"seed": "a"}, "seed must be an integer, got 'a'"),
         ({"run": "RUN", "trust_settings": "no"}, "trust_settings must be true or false"),
         ({"run": "RUN", "model": "gpt2"}, "expected a run or a model, got both"),
+        ({"update": 3}, "update is of a run, and there is none"),
         ({"run": 5}, "run must be a text or null, got 5"),
         ({"run": Path("none")}, "none: expected the folder of a run"),
     ],
