@@ -145,8 +145,22 @@ def _in_streams(
     for gradients, _ in done:
         for weight, gradient in zip(weights, gradients, strict=True):
             if gradient is not None:
-                weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+                weight.grad = (
+                    _laid_out(gradient, weight)
+                    if weight.grad is None
+                    else weight.grad.add_(gradient)
+                )
     return reduce(operator.add, [part for _, stats in done for part in stats])
+
+
+def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
+    """The gradient in memory as its weight is, as `backward` leaves it.
+
+    The fused optimizer of the CPU takes both number by number, in the order of the memory.
+    """
+    if gradient.stride() == weight.stride():
+        return gradient
+    return torch.empty_like(weight).copy_(gradient)
 
 
 def _add(total: list[Tensor | None], more: Sequence[Tensor | None]) -> list[Tensor | None]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,9 +18,11 @@ from torch import Tensor
 
 from agents.learn import update
 from agents.learn.loss import Denominators, LossConfig
+from agents.learn.optimizer import make_optimizer
 from agents.learn.update import accumulate_gradients
 from agents.model.batching import Row, stream_tokens
 from agents.model.logprobs import Scorer
+from agents.settings import OptimizerConfig
 from finemem_env.backends.local import count_streams, probe, side_by_side
 
 if TYPE_CHECKING:
@@ -133,6 +135,25 @@ def test_gradients_add_to_what_is_there(make_model: MakeModel) -> None:
     for weight, gradient in zip(model.parameters(), once, strict=True):
         assert weight.grad is not None
         torch.testing.assert_close(weight.grad, 2 * gradient)
+
+
+def test_gradients_lie_as_their_weights_do(make_model: MakeModel) -> None:
+    """The fused optimizer pairs numbers by their order in memory."""
+    model: Any = make_model(tie=False)
+    head, adam = model.lm_head, OptimizerConfig(lr=0.1)
+
+    def turned(hidden: Tensor) -> Tensor:  # as some classes have their experts
+        rows = hidden.reshape(1, -1, hidden.shape[-1])
+        return torch.bmm(rows, head.weight[None].mT).view(*hidden.shape[:-1], -1)
+
+    head.forward = turned
+    gradients(model, make_rows())
+    plain = torch.nn.Parameter(head.weight.detach().clone())
+    plain.grad = head.weight.grad.clone(memory_format=torch.contiguous_format)
+    make_optimizer(head, adam).step()
+    betas = 0.9, adam.adam_beta2
+    torch.optim.AdamW([plain], adam.lr, betas, weight_decay=adam.weight_decay).step()
+    torch.testing.assert_close(head.weight, plain)
 
 
 def test_streams_only_where_they_help(make_model: MakeModel) -> None:
