@@ -21,6 +21,7 @@ from finemem_env.backends.local import (
     Sharing,
     abilities,
     base_causal_lm,
+    evaluating,
     has_plain_head,
     known_inputs,
     last_positions,
@@ -70,7 +71,7 @@ def score_tokens(
         return _score_chunk(head(part), ids, temperature, entropy)
 
     if not len(targets):
-        empty = hidden.new_zeros(0, dtype=torch.float32) + hidden.sum() * 0.0
+        empty = head(hidden).float().sum(-1)  # through the head, whose weights DDP waits for too
         return TokenScores(empty, None if entropy == "none" else torch.zeros_like(empty))
     vocabulary = int(head(hidden[:1].detach()).shape[-1])
     size = max(1, max_logits // vocabulary)
@@ -177,14 +178,10 @@ class Scorer(nn.Module):
 
 
 def _has_plain_head(model: nn.Module) -> bool:
-    """See `has_plain_head`; the model is left in the mode it was in."""
+    """See `has_plain_head`; the model is left in the modes it was in."""
     inner: Any = base_causal_lm(model)
-    training = inner.training
-    inner.eval()
-    try:
+    with evaluating(inner):
         return has_plain_head(inner)
-    finally:
-        inner.train(training)
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from finemem_env.backends.local.cascade import Sharing
 from finemem_env.backends.local.causal_lm import (
     base_causal_lm,
     checkpoint_layers,
+    evaluating,
     has_plain_head,
     known_inputs,
     with_cache,
@@ -28,6 +29,7 @@ __all__ = [
     "base_causal_lm",
     "checkpoint_layers",
     "count_streams",
+    "evaluating",
     "find_units",
     "has_plain_head",
     "known_inputs",

@@ -188,6 +188,7 @@ class PrefixedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Append the new states to the rows' own, and return these."""
         if self.own is not None:
             key_states, value_states = self.own.update(key_states, value_states)
+            key_states = key_states[:]  # the kept ones lead nowhere, or they would be a circle
         return mark(key_states, self), value_states
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:

@@ -115,8 +115,10 @@ class Sharing:
         if torch.is_autocast_enabled(query.device.type):
             kind = torch.get_autocast_dtype(query.device.type)
             states = [state.to(kind) for state in states]
-        mask = self._own_mask(query.shape[2], own[0].shape[2])
-        whole = _Whole(self.members, self.prefix_mask, mask, scale)
+        masks = [self.prefix_mask, self._own_mask(query.shape[2], own[0].shape[2])]
+        if states[0].dtype == torch.float64:  # whose kernel would read two numbers as one
+            masks = [None if mask is None else mask.double() for mask in masks]
+        whole = _Whole(self.members, masks[0], masks[1], scale)
         joined: Tensor
         if torch.is_grad_enabled():
             joined = _Joined.apply(whole, *states)  # type: ignore[no-untyped-call]

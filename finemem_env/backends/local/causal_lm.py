@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +37,37 @@ FAULTS = (
 
 
 def base_causal_lm(model: nn.Module) -> PreTrainedModel:
-    """The transformers model inside a PEFT wrapper, or the model itself."""
+    """The transformers model inside a PEFT wrapper, or the model itself.
+
+    Raises:
+        ConfigError: an adapter that is not in the model but in what is put before its inputs.
+    """
     inner: Any = model
+    for adapter in getattr(inner, "peft_config", {}).values():
+        if getattr(adapter, "is_prompt_learning", False):
+            raise ConfigError(
+                "expected an adapter inside the model's layers, such as LoRA, got "
+                f"{type(adapter).__name__}: its virtual tokens would be left out. Train LoRA, or "
+                "serve this model (docs/models.md)."
+            )
     return inner.get_base_model() if hasattr(inner, "get_base_model") else inner  # type: ignore[no-any-return]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """`model` in eval mode; afterwards each of its parts is in the mode that it was in."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def is_coarse(model: Any) -> bool:  # noqa: ANN401 - a transformers model
+    """Whether its numbers have fewer bits than those of float32."""
+    return torch.finfo(model.dtype).bits < 32
 
 
 def known_inputs(model: Any, **inputs: Any) -> dict[str, Any]:  # noqa: ANN401

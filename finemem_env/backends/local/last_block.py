@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from finemem_env.backends.local.causal_lm import is_coarse
+
 _NAME = "mlp"  # of the feed-forward layer in a block
 _NARROWED = "finemem_narrowed"  # attribute of a layer, which its copies have too
 
@@ -72,7 +74,7 @@ def narrow(model: Any, ids: Tensor) -> bool:  # noqa: ANN401 - a transformers ca
         with reading(ids, last_positions(ids)):
             found = model(input_ids=ids).logits[:, -1]
         # A class that runs its blocks in turns, several times, reads what they gave everywhere.
-        near = 1e-5 if model.dtype == torch.float32 else 1e-2
+        near = 1e-2 if is_coarse(model) else 1e-5
         once = len(calls) == 1
         right = once and torch.allclose(found, whole, rtol=0, atol=near * float(whole.abs().max()))
     finally:

@@ -17,7 +17,14 @@ from torch import Tensor
 from finemem_env.backends.base import Sampling
 from finemem_env.backends.local.cache import attended, is_plain
 from finemem_env.backends.local.cascade import NAME, attending
-from finemem_env.backends.local.causal_lm import FAULTS, known_inputs, new_cache, refused
+from finemem_env.backends.local.causal_lm import (
+    FAULTS,
+    evaluating,
+    is_coarse,
+    known_inputs,
+    new_cache,
+    refused,
+)
 from finemem_env.backends.local.continuous import Continuous
 from finemem_env.backends.local.decoding import decode
 from finemem_env.backends.local.last_block import narrow
@@ -56,29 +63,30 @@ class Abilities:
     cascade: bool
 
 
-_KNOWN: weakref.WeakKeyDictionary[Any, Abilities] = weakref.WeakKeyDictionary()
+# With the attention that the model had then: `set_attn_implementation` may give it another.
+_KNOWN: weakref.WeakKeyDictionary[Any, tuple[str, Abilities]] = weakref.WeakKeyDictionary()
 
 
 def abilities(model: Any) -> Abilities:  # noqa: ANN401 - a transformers causal LM
     """What `model` can do; it is tried on three short prompts the first time.
 
+    And again when its attention was set to another: one that is not ours would read marked keys
+    without their prefixes.
+
     Raises:
         ConfigError: its class cannot be sampled: it ignores its cache or mask, or fails.
     """
-    if model not in _KNOWN:
-        training = model.training
-        model.eval()
+    attention, known = _KNOWN.get(model, (None, None))
+    if known is None or attention != model.config._attn_implementation:
         try:
-            with torch.no_grad():
-                _KNOWN[model] = _tried(model)
+            with evaluating(model), torch.no_grad():
+                known = _tried(model)
         except ConfigError:
             raise
         except FAULTS as error:
             said = " ".join(str(error).split())[:200]
             raise refused(model, f"{type(error).__name__} when it is tried: {said}") from error
-        finally:
-            model.train(training)
-    known = _KNOWN[model]
+        _KNOWN[model] = model.config._attn_implementation, known
     # The model may have moved since.
     return replace(known, cascade=known.cascade and model.device.type == "cpu")
 
@@ -121,7 +129,7 @@ def _cascades(model: Any, prompts: list[list[int]]) -> bool:  # noqa: ANN401
             kept = prefill(model, prompts, _SHARED, 0, cascade=True)
             if not attended(kept.cache):
                 raise NotImplementedError("attention of its own")
-            near = 1e-4 if model.dtype == torch.float32 else 1e-2
+            near = 1e-2 if is_coarse(model) else 1e-4
             torch.testing.assert_close(
                 kept.logits, copied, rtol=0, atol=near * float(copied.abs().max())
             )
@@ -159,7 +167,7 @@ def _right(
         state = prefill(model, prompts, units, 0, cascade=cascade)
         replies = decode(model, state, sampling, draws, full_mask=full_mask)
     # What the context does is the measure of an error: to a model that forgot it, it does nothing.
-    allowed = 0.1 if model.dtype == torch.float32 else 0.5
+    allowed = 0.5 if is_coarse(model) else 0.1
     written = [[*prompt, *reply.token_ids] for prompt, reply in zip(prompts, replies, strict=True)]
     # The tokens of the replies, each with the one before it.
     ends = [ids[-_TOKENS - 1 :] for ids in written]

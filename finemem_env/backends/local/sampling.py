@@ -12,6 +12,7 @@ probabilities those of another distribution than the one that training different
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from finemem_env.backends.base import Sampling
-from finemem_env.backends.local.causal_lm import base_causal_lm
+from finemem_env.backends.local.causal_lm import base_causal_lm, evaluating
 from finemem_env.backends.local.continuous import Continuous
 from finemem_env.backends.local.decoding import decode
 from finemem_env.backends.local.prefill import prefill
@@ -45,7 +46,7 @@ def sample(
     """One reply per prompt, in order.
 
     Args:
-        model: a transformers causal LM or a PEFT model around one; left in the mode it was in.
+        model: a transformers causal LM or a PEFT model around one; each part is left in its mode.
         prompts: token ids, at least one each.
         sampling: temperature (0 is greedy, with log-probabilities at temperature 1), top-p, longest
             reply, seed; without one the draws come from torch's random state.
@@ -64,9 +65,7 @@ def sample(
         raise ConfigError("sampling needs a prompt of at least one token for every row.")
     inner: Any = base_causal_lm(model)
     job = _Job(inner, prompts, sampling, _draws(len(prompts), sampling), tuple(stop_ids), pad_id)
-    training = inner.training
-    inner.eval()
-    try:
+    with evaluating(inner), _thawing(inner):
         sharing = share and groups is not None and abilities(inner).share
         labels = list(groups) if sharing and groups is not None else [None] * len(prompts)
         units = find_units(prompts, labels)
@@ -78,18 +77,19 @@ def sample(
                 done |= job.refilled([unit for batch in batches for unit in batch], batch_tokens)
             for batch in () if done else batches:
                 done |= job.insist(batch)
-    finally:
-        _thaw(inner)
-        inner.train(training)
     return [done[i] for i in range(len(prompts))]
 
 
-def _thaw(model: nn.Module) -> None:
+@contextmanager
+def _thawing(model: nn.Module) -> Iterator[None]:
     """Make buffers that a class replaced in a pass (of dynamic positions) what DDP can write to."""
-    for module in model.modules():
-        for name, buffer in list(module.named_buffers(recurse=False)):
-            if buffer.is_inference():
-                setattr(module, name, buffer.clone())
+    try:
+        yield
+    finally:
+        for module in model.modules():
+            for name, buffer in list(module.named_buffers(recurse=False)):
+                if buffer.is_inference():
+                    setattr(module, name, buffer.clone())
 
 
 def _draws(rows: int, sampling: Sampling) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 from collections.abc import Callable, Iterator
@@ -291,3 +292,55 @@ def test_padding_wider_than_a_part(make_model: MakeModel) -> None:
         assert isinstance(mine, PrefixedLayer)
         assert isinstance(other, PrefixedLayer)
         torch.testing.assert_close(mine.own.keys, other.own.keys, atol=1e-4, rtol=1e-4)
+
+
+def test_wide_masks_in_float64() -> None:
+    """Whose kernel reads masks of float32 as if they were of its own type."""
+    owner = torch.arange(3).repeat_interleave(2)
+    seen = torch.arange(90) < torch.tensor((70, 40, 90))[:, None]
+    own_seen = torch.arange(50) >= 7 * torch.tensor(FRONT)[:, None]
+    asked, keys, own = (states(*shape).double() for shape in ((50, 6, 4), (90, 3, 2), (50, 6, 2)))
+    sharing = Sharing(owner, seen, own_seen)
+    found = sharing.attend(asked, (keys, keys.flip(0)), (own, own.flip(0)), 0.3)
+    lower = torch.ones(50, 50, dtype=torch.bool).tril()
+    mask = torch.cat([seen[owner][:, None].expand(-1, 50, -1), own_seen[:, None] & lower], 2)
+    plain = scaled_dot_product_attention(
+        asked,
+        torch.cat([keys[owner], own], 2).repeat_interleave(2, 1),
+        torch.cat([keys.flip(0)[owner], own.flip(0)], 2).repeat_interleave(2, 1),
+        attn_mask=mask[:, None],
+        scale=0.3,
+    )
+    real = own_seen[:, None, :, None]
+    torch.testing.assert_close(found * real, plain * real)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_another_attention_set_later_reads_the_prefix_too(
+    make_model: MakeModel, attention: str
+) -> None:
+    model: Any = make_model()
+    rows, groups = prompts()
+    sampling = Sampling(1.0, max_tokens=4, seed=3)
+    before = sample(model, rows, sampling, groups=groups)
+    assert abilities(model).cascade
+    model.set_attn_implementation(attention)
+    after = sample(model, rows, sampling, groups=groups)
+    assert abilities(model).cascade == (attention == "sdpa")
+    for one, other in zip(before, after, strict=True):
+        assert other.token_ids == one.token_ids
+        assert other.logprobs == pytest.approx(one.logprobs, abs=1e-4)
+
+
+def test_a_cache_goes_with_its_batch(make_model: MakeModel) -> None:
+    """Not when the garbage collector next looks for circles: it is as large as a batch."""
+    model: Any = make_model()
+    rows, groups = prompts()
+    assert abilities(model).cascade
+    gc.collect()
+    gc.disable()
+    try:
+        sample(model, rows, Sampling(1.0, max_tokens=3, seed=3), groups=groups)
+        assert not [part for part in gc.get_objects() if isinstance(part, PrefixedLayer)]
+    finally:
+        gc.enable()

@@ -84,10 +84,12 @@ def test_bfloat16_scores_are_float32() -> None:
 
 
 def test_no_tokens_still_reach_the_parameters() -> None:
-    hidden = torch.randn(0, 4, requires_grad=True)
-    scores = score_tokens(hidden, torch.nn.Linear(4, 8), torch.zeros(0, dtype=torch.long))
+    hidden, head = torch.randn(0, 4, requires_grad=True), torch.nn.Linear(4, 8)
+    scores = score_tokens(hidden, head, torch.zeros(0, dtype=torch.long))
     assert scores.logprobs.shape == (0,)
+    assert scores.logprobs.dtype == torch.float32
     scores.logprobs.sum().backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is not None for weight in (hidden, *head.parameters()))
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])

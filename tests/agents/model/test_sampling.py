@@ -218,6 +218,16 @@ def test_mode_of_the_model_is_kept(make_model: MakeModel) -> None:
         assert model.training == training
 
 
+def test_parts_of_a_model_keep_modes_of_their_own(make_model: MakeModel) -> None:
+    model: Any = make_model()
+    model.train()
+    model.model.layers[0].eval()
+    modes = [part.training for part in model.modules()]
+    sample(model, [(1, 2)], Sampling(max_tokens=2))
+    Scorer(model)
+    assert [part.training for part in model.modules()] == modes
+
+
 def testpick_follows_the_distribution() -> None:
     """Evenly spread draws give every token its share, and none to impossible ones."""
     logits = torch.tensor([[2.0, 0.0, -torch.inf, 1.0, -torch.inf]])
