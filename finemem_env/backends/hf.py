@@ -98,7 +98,7 @@ def load_model(
             of the weights.
     """
     torch, transformers = load_package("torch"), load_package("transformers")
-    place = _device(torch, device)
+    place = find_device(torch, device)
     with _explained(model):
         loaded, found = transformers.AutoModelForCausalLM.from_pretrained(
             model_folder(model, revision),
@@ -119,8 +119,12 @@ def load_model(
     return loaded.to(place).eval()
 
 
-def _device(torch: Any, name: str) -> Any:  # noqa: ANN401
-    """The device called `name`, tried before a model is loaded for it."""
+def find_device(torch: Any, name: str) -> Any:  # noqa: ANN401
+    """The device called `name`, tried before a model is loaded for it.
+
+    Raises:
+        ConfigError: this torch has none.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -173,10 +177,15 @@ class HFSampler:
 
     @property
     def context_tokens(self) -> int | None:
-        """Positions that the model was built for; None where there is no limit."""
+        """Positions that the model was built for; None where there is no limit.
+
+        Of one with `longrope`, those before it changes the frequencies of all positions: keys that
+        are in the cache by then, and shorter rows of the batch, would be other ones.
+        """
         config = _local().base_causal_lm(self.model).config.get_text_config()
         lengths = (getattr(config, name, None) for name in _CONTEXT)
-        return next((length for length in lengths if length is not None), None)
+        longest = next((length for length in lengths if length is not None), None)
+        return min([*_switches(config), *([] if longest is None else [longest])], default=None)
 
     def sample(
         self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN
@@ -225,6 +234,19 @@ class HFSampler:
                 f"weights in {folder}: missing {sorted(set(missing) - tied)[:3]}, unexpected "
                 f"{list(unexpected)[:3]} for {type(self.model).__name__}."
             )
+
+
+def _switches(config: Any) -> list[int]:  # noqa: ANN401 - of a transformers model
+    """The lengths beyond which positions are counted in another way from the first one on."""
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    kinds = [rope, *(kind for kind in rope.values() if isinstance(kind, dict))]  # one a layer type
+    name = "original_max_position_embeddings"
+    lengths = [
+        kind.get(name) or getattr(config, name, None)
+        for kind in kinds
+        if "longrope" in (kind.get("rope_type"), kind.get("type"))
+    ]
+    return [length for length in lengths if length is not None]
 
 
 def _local() -> Any:  # noqa: ANN401 - a module that imports torch

@@ -175,6 +175,15 @@ def test_lora(folder: str, tmp_path: Path) -> None:
     assert merged == [pytest.approx(row, abs=1e-3) for row in moved]
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks for it
+def test_an_adapter_in_front_of_the_model_is_refused(folder: str) -> None:
+    peft = pytest.importorskip("peft", reason="adapters need peft")
+    policy = load(folder)
+    config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    with pytest.raises(ConfigError, match="such as LoRA, got PromptTuningConfig"):
+        Policy(peft.get_peft_model(policy.model, config), policy.tokenizer)
+
+
 def test_reference_stays_where_it_was(folder: str) -> None:
     policy = load(folder)
     rows = rollout(policy)
@@ -262,6 +271,15 @@ def test_prompt_beyond_the_context(folder: str) -> None:
     assert policy.context == 256
     with pytest.raises(ConfigError, match="a prompt of 250 tokens and 8 new ones exceed"):
         policy.sample([(5,) * 250], max_new_tokens=8, temperature=1.0, seed=0)
+
+
+@pytest.mark.parametrize("layers", [False, True], ids=["of all", "by the kind of layer"])
+def test_the_context_ends_where_positions_are_counted_anew(folder: str, layers: bool) -> None:
+    policy = load(folder)
+    rope = {"rope_type": "longrope", "original_max_position_embeddings": 64}
+    model: Any = policy.model
+    model.config.rope_parameters = {"full_attention": rope} if layers else rope
+    assert policy.context == 64
 
 
 def test_stop_tokens(folder: str) -> None:
