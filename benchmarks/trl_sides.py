@@ -6,9 +6,11 @@ The reward is a function of the reply's text, so both sides decode what they sam
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from benchmarks.trl_speed import Round, UpdateTask
+from finemem_env.backends.options import read_options
 from finemem_env.cli.frame import command, program
 from finemem_env.cli.options import json_object
 
@@ -31,10 +34,10 @@ _LR = 1e-5
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the side that the command line names."""
     parser = program("benchmarks.trl_sides", __doc__)
-    parser.add_argument("side", help="ours or trl/MICRO_BATCHES")
+    parser.add_argument("side", type=_side, help="ours or trl/MICRO_BATCHES")
     parser.add_argument("task", type=json_object, help="fields of an UpdateTask as JSON")
     options = parser.parse_args(arguments)
-    name, task = options.side, UpdateTask(**options.task)
+    name, task = options.side, read_options(UpdateTask, options.task, "task")
     # What libraries print must not get between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -42,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore")
     run_side(name, task, answers)
     return 0
+
+
+def _side(text: str) -> str:
+    """An option that names a side."""
+    if not re.fullmatch("ours|trl/[1-9][0-9]*", text):
+        raise argparse.ArgumentTypeError(f"expected ours or trl/MICRO_BATCHES, got {text!r}")
+    return text
 
 
 def run_side(name: str, task: UpdateTask, answers: TextIO) -> None:

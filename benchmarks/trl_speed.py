@@ -35,6 +35,7 @@ from finemem_env.cli.frame import Parser, command, program
 from finemem_env.cli.options import positive
 from finemem_env.cli.progress import Progress, begin
 from finemem_env.cli.tables import markdown_table
+from finemem_env.errors import BackendError, ConfigError
 from finemem_env.extras import require
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -119,15 +120,17 @@ class Side:
     def run(self, updates: int) -> Round:
         """Do `updates` updates and wait for them."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{updates}\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # the answer that is missing says it better
+            self.process.stdin.write(f"{updates}\n")
+            self.process.stdin.flush()
         return Round(**self._read())
 
     def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name}: the process ended; its error is above.")
+            self.process.communicate()
+            raise BackendError(f"{self.name}: the process ended; its error is above.")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -198,6 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table per set-up."""
     options = _parser().parse_args(arguments)
     require(("torch", "transformers", "datasets", "trl"), "the comparison", "trl")
+    _check(options.splits, options.setups, options.device)
     names = ["ours", *[f"trl/{split}" for split in options.splits]]
     own = {"threads": options.threads, "device": options.device, "mixed": options.mixed}
     begin(f"set-ups {', '.join(options.setups)}, {options.rounds} rounds of {', '.join(names)}")
@@ -213,6 +217,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flush=True,
         )
     return 0
+
+
+def _check(splits: Sequence[int], setups: Sequence[str], device: str) -> None:
+    """Refuse what a side would end at."""
+    import torch
+
+    from finemem_env.backends.hf import find_device
+
+    for name in setups:
+        rows = SETUPS[name].rows
+        if unfit := [split for split in splits if rows % split]:
+            raise ConfigError(f"splits: expected divisors of {rows} rows, got {unfit[0]}.")
+    if device == "auto":
+        raise ConfigError("device: expected cpu or an accelerator that this torch has, got 'auto'.")
+    find_device(torch, device)
 
 
 def _parser() -> Parser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import pytest
 
 from benchmarks import trl_sides, trl_speed
 from benchmarks.trl_speed import Round, UpdateTask
+from finemem_env.errors import BackendError
 
 MIB = 2**20
 
@@ -110,3 +112,47 @@ def test_sides_are_processes_that_take_turns(
     assert [one.rounds for one in sides.values()] == [[Round(16.0, 1.0, 1.0, 3, 3)] * 2] * 2
     assert len(turns) == 2
     assert "ours against trl/2: 1.00 times the rows/s" in trl_speed.table(sides)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--splits", "1", "3"], "splits: expected divisors of 128 rows, got 3."),
+        (["--device", "nonsense"], "device: expected"),
+        (["--device", "auto"], "device: expected cpu or an accelerator"),
+    ],
+)
+def test_what_no_side_can_do_is_refused(
+    options: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(trl_speed, "require", lambda *names: None)
+    monkeypatch.setattr(trl_speed, "measure", lambda *job: {"ours": side("ours", [2.0], 200)})
+    assert trl_speed.main(options) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("says", ["", "print('{\"imports\": 1}')"], ids=["at once", "later"])
+def test_a_side_that_ends_is_one_line(
+    says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ended.py").write_text(says)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(trl_speed, "_SIDES", "ended")
+    with pytest.raises(BackendError, match="ours: the process ended"):
+        trl_speed.measure(SMALL, ["ours"], rounds=1, updates=1)
+
+
+@pytest.mark.parametrize(
+    "words", [["trl/x", "{}"], ["ours", '{"rows": "many"}'], ["ours", '{"a": 1}']]
+)
+def test_a_side_that_is_none_is_refused(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.trl_sides", *words],
+        input="", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
