@@ -42,11 +42,12 @@ def side_by_side(tasks: Sequence[Callable[[], T]]) -> list[T]:
     kind, cast = torch.get_autocast_dtype("cpu"), torch.is_autocast_enabled("cpu")
 
     def run(task: Callable[[], T]) -> Any:  # noqa: ANN401
-        # All three belong to a thread.
+        # All three belong to a thread. The casts of weights that autocast keeps are the process's,
+        # and go when any thread leaves it, which would decide how gradients are summed.
         with (
             torch.inference_mode(inference),  # first, for it sets the gradient mode too
             torch.set_grad_enabled(grad),
-            torch.autocast("cpu", kind, enabled=cast),
+            torch.autocast("cpu", kind, enabled=cast, cache_enabled=False),
         ):
             return task()
 

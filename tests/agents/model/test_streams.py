@@ -94,12 +94,15 @@ def make_rows() -> list[Row]:
     return rows
 
 
-def gradients(model: PreTrainedModel, rows: list[Row]) -> list[Tensor]:
+def gradients(
+    model: PreTrainedModel, rows: list[Row], autocast: torch.dtype | None = None
+) -> list[Tensor]:
     counts = Denominators.of(
         [len(r.completion) for r in rows], [1.0] * len(rows), max_completion_length=9
     )
     model.zero_grad()
-    stats = accumulate_gradients(Scorer(model), rows, LossConfig(), counts, micro_tokens=160)
+    scorer = Scorer(model, autocast=autocast)
+    stats = accumulate_gradients(scorer, rows, LossConfig(), counts, micro_tokens=160)
     assert stats.means()["tokens"] == sum(len(r.completion) for r in rows)
     return [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
@@ -123,6 +126,17 @@ def test_gradients_of_two_streams(make_model: MakeModel, monkeypatch: pytest.Mon
     for mine, same, other in zip(two, again, one, strict=True):
         assert mine.equal(same)  # to the bit
         torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-4)
+
+
+def test_streams_share_no_casts_of_weights(make_model: MakeModel) -> None:
+    """Autocast keeps them for the process, until any thread leaves it: at no time one can know."""
+    model, rows = make_model(), make_rows()
+    found = [gradients(model, rows, torch.bfloat16) for _ in range(12)]
+    for again in found[1:]:
+        assert all(mine.equal(other) for mine, other in zip(again, found[0], strict=True))
+    kept = side_by_side([torch.is_autocast_cache_enabled] * 2)
+    assert kept == [False, False]
+    assert torch.is_autocast_cache_enabled()
 
 
 def test_gradients_add_to_what_is_there(make_model: MakeModel) -> None:
