@@ -91,9 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import torch
     from agents.assets import tiny_folder
     from finemem_env.backends.hf import load_model
+    from finemem_env.backends.local import abilities
 
     torch.set_num_threads(1)
     model = load_model(str(tiny_folder()), device="cpu", dtype="float32")
+    abilities(model)  # tried now, not in the first turn of the first way
     ways = {"batch after batch": Way(refill=False), "filled up": Way(refill=True)}
     with Progress(options.rounds, "round") as advance:
         for _ in range(options.rounds):
