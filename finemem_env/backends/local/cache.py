@@ -325,11 +325,13 @@ def select_rows(cache: Cache, rows: Tensor) -> None:
 
 
 def pack(cache: Cache, mask: Tensor) -> None:
-    """Move the positions that `mask` (B, L) has to the front of every row, in place."""
+    """Move the positions that `mask` (B, L) has to the front of every row, in place.
+
+    Of a cache of `keep_once`, those of the rows' own states.
+    """
     width = int(mask.sum(dim=1).max())
     order = (~mask).int().argsort(dim=1, stable=True)[:, None, :width, None]
-    layers: list[Any] = cache.layers
-    for layer in layers:
+    for layer in map(_own, cache.layers):
         for name in ("keys", "values"):
             states = getattr(layer, name)
             index = order.expand(-1, states.shape[1], -1, states.shape[3])
@@ -344,6 +346,44 @@ def join(model: Any, caches: Sequence[Cache], place: Place) -> Cache:  # noqa: A
         for layers in zip(*(other.layers for other in caches), strict=True)
     ]
     return cache
+
+
+def join_prefixed(
+    model: Any,  # noqa: ANN401 - a model that can cascade
+    caches: Sequence[Cache],
+    place: Place,
+    lengths: Tensor,
+) -> Cache:
+    """`join` for packed caches of `keep_once`; `lengths` (B,) are those of the rows' prefixes."""
+    before, owners = 0, []
+    for other in caches:
+        sharing: Any = find_sharing(other)
+        owners.append(sharing.owner + before)
+        before += sharing.members.units
+    owner = torch.cat(owners)
+    longest = int(lengths.max())
+    first = torch.searchsorted(owner, torch.arange(before, device=owner.device))
+    seen = torch.arange(longest, device=owner.device) < lengths[first, None]
+    sharing = Sharing(owner, seen)
+
+    def joined(layers: Sequence[Any]) -> PrefixedLayer:
+        keys, values = (
+            _one_below_the_other([states[:, :, :longest] for states in parts], longest)
+            for parts in zip(*(layer.prefix for layer in layers), strict=True)
+        )
+        own = _PackedLayer(list(map(_own, layers)), place)
+        return PrefixedLayer((keys, values), sharing, own)
+
+    cache = new_cache(model)
+    cache.layers = [
+        joined(layers) for layers in zip(*(other.layers for other in caches), strict=True)
+    ]
+    return cache
+
+
+def _own(layer: Any) -> Any:  # noqa: ANN401
+    """The layer that the states of the rows are in."""
+    return layer.own if isinstance(layer, PrefixedLayer) else layer
 
 
 def _one_below_the_other(parts: Sequence[Tensor], capacity: int) -> Tensor:

@@ -89,6 +89,10 @@ class Sharing:
             mask = _hide(torch.nn.functional.pad(self.own_seen, (0, spare), value=True))
             self.own_mask = mask[:, None, None]
 
+    def show(self, seen: Tensor) -> None:
+        """One token at a time from here, of which the next sees `seen` (B, S) of a row's own."""
+        self.own_mask = _hide(seen)[:, None, None]
+
     def select(self, rows: Tensor) -> Tensor:
         """Keep the rows `rows`, in ascending order; returns the units that are left."""
         left: Tensor

@@ -1,7 +1,8 @@
 """Continuous batching: rows that wait take the places of those that are done.
 
 Batch after batch, every batch waits for its longest reply. Here the keys of a row lie at the front
-of its line of the cache without a gap, so that rows of any age stand side by side.
+of its line of the cache without a gap, so that rows of any age stand side by side. Where the model
+can, prefixes are kept once beside these lines (`cascade`), as long as a row of theirs is decoded.
 """
 
 from __future__ import annotations
@@ -17,10 +18,17 @@ from torch.nn.functional import pad
 from transformers.cache_utils import Cache
 
 from finemem_env.backends.base import Sampling
-from finemem_env.backends.local.cache import Place, join, pack, select_rows
+from finemem_env.backends.local.cache import (
+    Place,
+    find_sharing,
+    join,
+    join_prefixed,
+    pack,
+    select_rows,
+)
 from finemem_env.backends.local.causal_lm import known_inputs, with_cache
 from finemem_env.backends.local.decoding import SHRINK, SYNC_EVERY, cut, pick
-from finemem_env.backends.local.prefill import prefill
+from finemem_env.backends.local.prefill import prefill, unused_mask
 from finemem_env.backends.local.prefix import Unit
 from finemem_env.backends.sampler import Sample
 
@@ -31,6 +39,7 @@ class _Rows:
 
     cache: Cache
     place: Place
+    before: Tensor  # (n,) positions of the prefix that is kept elsewhere
     logits: Tensor  # (n, V) of the next token
     numbers: Tensor  # (n,)
     made: Tensor  # (n,) tokens of the reply so far; max_tokens when it is complete
@@ -49,6 +58,7 @@ class Continuous:
         batch_tokens: most cache positions (rows x length) at a time, max_tokens of each row for
             its reply; a single row may take more.
         full_mask: hand masks over with all four dimensions.
+        cascade: keep prefixes once; every unit has one.
     """
 
     def __init__(
@@ -62,8 +72,10 @@ class Continuous:
         *,
         batch_tokens: int,
         full_mask: bool = False,
+        cascade: bool = False,
     ) -> None:
         self.model, self.prompts, self.sampling = model, prompts, sampling
+        self.cascade = cascade
         self.pad_id, self.batch_tokens, self.full_mask = pad_id, batch_tokens, full_mask
         self.limit = draws.shape[1]
         # The last column takes what is drawn between a row's end and the next look at it.
@@ -71,6 +83,7 @@ class Continuous:
         self.ids = torch.zeros(self.draws.shape, dtype=torch.long, device=model.device)
         self.logprobs = torch.zeros_like(self.draws)
         self.stop = torch.tensor(list(stop_ids), dtype=torch.long, device=model.device)
+        self.unused = unused_mask(model.device)
 
     def run(self, units: Sequence[Unit]) -> list[Sample]:
         """The replies of all rows; they are begun in the order of `units`."""
@@ -86,19 +99,22 @@ class Continuous:
             return rows
         new = self._read(units)
         parts = [new] if rows is None else [rows, new]
-        numbers = torch.cat([part.numbers for part in parts])
+        numbers, before, logits, made = (
+            torch.cat([getattr(part, name) for part in parts])
+            for name in ("numbers", "before", "logits", "made")
+        )
         place = Place(
             torch.cat([part.place.at for part in parts]),
             max(part.place.width for part in parts),
-            self._capacity(numbers.tolist()),
+            max(map(self._own_capacity, numbers.tolist(), before.tolist())),
         )
-        return _Rows(
-            join(self.model, [part.cache for part in parts], place),
-            place,
-            torch.cat([part.logits for part in parts]),
-            numbers,
-            torch.cat([part.made for part in parts]),
+        caches = [part.cache for part in parts]
+        cache = (
+            join_prefixed(self.model, caches, place, before)
+            if self.cascade
+            else join(self.model, caches, place)
         )
+        return _Rows(cache, place, before, logits, numbers, made)
 
     def _next(self, numbers: list[int], waiting: deque[Unit]) -> list[Unit]:
         """Units of one kind that fit beside the rows `numbers`, taken from those that wait.
@@ -129,13 +145,21 @@ class Continuous:
         """Cache positions that each of these rows takes."""
         return max(len(self.prompts[i]) for i in numbers) + self.limit
 
+    def _own_capacity(self, number: int, before: int) -> int:
+        """Those that a row takes beside the prefix that is kept elsewhere."""
+        return len(self.prompts[number]) - before + self.limit
+
     def _read(self, units: Sequence[Unit]) -> _Rows:
         """Rows whose prompts were read."""
-        state = prefill(self.model, self.prompts, units, self.pad_id)
-        pack(state.cache, state.mask)
-        numbers = torch.tensor([i for unit in units for i in unit.rows], device=self.model.device)
-        place = Place(state.positions, int(state.positions.max()), 0)
-        return _Rows(state.cache, place, state.logits, numbers, torch.zeros_like(numbers))
+        device = self.model.device
+        state = prefill(self.model, self.prompts, units, self.pad_id, cascade=self.cascade)
+        kept = [unit.prefix if self.cascade else 0 for unit in units]
+        pack(state.cache, state.mask[:, max(kept) :])
+        pairs = [(i, prefix) for unit, prefix in zip(units, kept, strict=True) for i in unit.rows]
+        numbers, before = torch.tensor(pairs, device=device).unbind(1)
+        at = state.positions - before
+        place = Place(at, int(at.max()), 0)
+        return _Rows(state.cache, place, before, state.logits, numbers, torch.zeros_like(numbers))
 
     def _decode(self, rows: _Rows) -> _Rows | None:
         """Decode until enough rows are done; the others, or None where there are none."""
@@ -164,14 +188,20 @@ class Continuous:
 
     def _forward(self, rows: _Rows, tokens: Tensor) -> None:
         """Feed one token per row."""
-        place = rows.place
+        place, sharing = rows.place, find_sharing(rows.cache)
         place.width = min(place.width + 1, place.capacity)
         seen = torch.arange(place.width, device=tokens.device) <= place.at[:, None]
+        if sharing is not None:
+            sharing.show(seen)
+            seen = self.unused
+        elif self.full_mask:
+            seen = seen[:, None, None]
+        positions = (place.at + rows.before)[:, None]
         rows.logits = self.model(
             input_ids=tokens[:, None],
-            attention_mask=seen[:, None, None] if self.full_mask else seen,
+            attention_mask=seen,
             use_cache=True,
-            **known_inputs(self.model, position_ids=place.at[:, None]),
+            **known_inputs(self.model, position_ids=positions),
             **with_cache(self.model, rows.cache),
         ).logits[:, -1]
         place.at = (place.at + 1).clamp(max=place.capacity - 1)
@@ -182,4 +212,5 @@ def _select(rows: _Rows, keep: Tensor) -> None:
     select_rows(rows.cache, keep)
     rows.place.at = rows.place.at[keep]
     rows.place.width = int(rows.place.at.max())
-    rows.logits, rows.numbers, rows.made = rows.logits[keep], rows.numbers[keep], rows.made[keep]
+    for name in ("before", "logits", "numbers", "made"):
+        setattr(rows, name, getattr(rows, name)[keep])

@@ -114,6 +114,7 @@ class _Job:
 
     def refilled(self, units: Sequence[Unit], batch_tokens: int) -> Mapping[int, Sample]:
         """The replies by row; none where the device's memory does not hold a batch."""
+        able = abilities(self.model)
         batch = Continuous(
             self.model,
             self.prompts,
@@ -122,7 +123,8 @@ class _Job:
             self.stop_ids,
             self.pad_id,
             batch_tokens=batch_tokens,
-            full_mask=abilities(self.model).full_mask,
+            full_mask=able.full_mask,
+            cascade=able.cascade and all(unit.prefix for unit in units),
         )
         try:
             return dict(enumerate(batch.run(units)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,7 +16,7 @@ import torch
 from agents.model.batching import Row
 from agents.model.logprobs import Scorer, score_rows
 from finemem_env.backends import Sampling
-from finemem_env.backends.local import abilities, sample, with_cache
+from finemem_env.backends.local import abilities, continuous, sample, with_cache
 from finemem_env.backends.local.cache import fix_capacity, is_plain, select_rows
 from finemem_env.backends.local.causal_lm import new_cache
 from finemem_env.backends.local.decoding import SHRINK, pick
@@ -175,10 +176,18 @@ def test_finished_rows_leave_the_batch(make_model: MakeModel) -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_waiting_rows_take_the_places_of_finished_ones(make_model: MakeModel) -> None:
-    """The same replies in fewer passes: no batch waits for its longest row."""
+@pytest.mark.parametrize(("alone", "most"), [(True, 4), (False, 4), (False, 6)])
+def test_waiting_rows_take_the_places_of_finished_ones(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, alone: bool, most: int
+) -> None:
+    """The same replies in fewer passes: no batch waits for its longest row.
+
+    Where every row has a prefix, prefixes are kept once, also of groups of which a part waits.
+    """
     model: Any = make_model()
     abilities(model)  # tried before what is counted
+    kept = Mock(wraps=continuous.join_prefixed)
+    monkeypatch.setattr(continuous, "join_prefixed", kept)
     forward, sizes = model.forward, list[int]()
 
     def spy(**inputs: Any) -> object:  # noqa: ANN401
@@ -187,8 +196,9 @@ def test_waiting_rows_take_the_places_of_finished_ones(make_model: MakeModel) ->
 
     model.forward = spy
     prompts, groups = make_prompts()
-    prompts, groups = [*prompts, (5, 6, 7)], [*groups, 9]  # one that shares nothing
-    positions = 4 * (max(map(len, prompts)) + 30)  # four rows: one group
+    if alone:
+        prompts, groups = [*prompts, (5, 6, 7)], [*groups, 9]  # one that shares nothing
+    positions = most * (max(map(len, prompts)) + 30)  # a group has four rows
 
     def draw(**options: Any) -> tuple[list[Sample], list[int]]:  # noqa: ANN401
         sizes.clear()
@@ -202,8 +212,9 @@ def test_waiting_rows_take_the_places_of_finished_ones(make_model: MakeModel) ->
     assert max(lengths) == 30
     _, passes = draw(batch_tokens=positions, refill=False)
     filled, fewer = draw(batch_tokens=positions)
-    assert max(fewer) <= 4
-    assert len(fewer) < 0.75 * len(passes)
+    assert max(fewer) <= most
+    assert len(fewer) < 0.8 * len(passes)
+    assert kept.called != alone
     for reply, own in zip(filled, whole, strict=True):
         assert reply.token_ids == own.token_ids
         assert reply.finished == own.finished
