@@ -1,7 +1,7 @@
 """What filling up a decoding batch saves: `python -m benchmarks.continuous`.
 
-Draws the replies of one step index, whose lengths differ, with the packaged model: batch after
-batch, and with waiting rows in the places of those that are done. Rows of a group share most of
+Draws the replies of one step index, whose lengths differ, with one thread: batch after batch, and
+with waiting rows in the places of those that are done. Rows of a group share most of
 their prompt, as the rollouts of one context do. The draws are the same: a reply differs only where
 rounding decides between two tokens.
 """
@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--rows", type=at_least(1), default=64, help="replies of the step index")
     add("--batch", type=at_least(1), default=16, help="rows that are decoded at a time")
     add("--rounds", type=at_least(1), default=5, help="turns of each way")
+    add("--model", help="name, folder or .gguf file (default: the packaged model)")
     options = parser.parse_args(arguments)
     begin(f"{options.rows} rows, {options.batch} at a time, {options.rounds} rounds, one thread")
     with needs("training", "train"):
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from finemem_env.backends.local import abilities
 
     torch.set_num_threads(1)
-    model = load_model(str(tiny_folder()), device="cpu", dtype="float32")
+    model = load_model(options.model or str(tiny_folder()), device="cpu", dtype="float32")
     abilities(model)  # tried now, not in the first turn of the first way
     ways = {"batch after batch": Way(refill=False), "filled up": Way(refill=True)}
     with Progress(options.rounds, "round") as advance:
