@@ -27,7 +27,7 @@ from agents.learn.optimizer import make_optimizer
 from agents.learn.rollout import resolved_settings, rows_of
 from agents.learn.samplers import make_engines
 from agents.learn.stats import LossStats
-from agents.learn.update import TrainingError, accumulate_gradients, count_batches
+from agents.learn.update import Table, TrainingError, accumulate_gradients, count_batches
 from agents.model.allocator import keep_memory
 from agents.model.batching import Row
 from agents.model.policy import Policy, load_policy
@@ -230,10 +230,10 @@ class Run:
         tokens = world.add_pair((float(count_tokens(rows)), 0.0))[0]
         total: LossStats | None = None
         norms = []
-        old = [
-            self.policy.old_logprobs(part, **self._scoring()) if len(parts) > 1 else None
-            for part in parts
-        ]
+        old: list[Table | None] = [None] * len(parts)
+        if len(parts) > 1:
+            with gathered(self.scorer):  # processes need not score as many batches
+                old = [self.policy.old_logprobs(part, **self._scoring()) for part in parts]
         for part, before in zip(parts, old, strict=True):
             counts = Denominators.of(
                 [len(row.completion) for row in part],

@@ -169,7 +169,8 @@ def policy_loss(
     loss = (terms * inputs.weights).sum()
     if config.entropy_coef:
         loss = loss - config.entropy_coef * _mean_entropy(inputs, counts)
-    stats = token_stats(inputs, config, terms, ratio, kl, correction)
+    # What is logged is summed over the processes, and not averaged as their gradients are.
+    stats = token_stats(inputs, config, terms / counts.processes, ratio, kl, correction)
     return loss, stats
 
 

@@ -50,6 +50,7 @@ def assert_same_update(one: Path, other: Path, *, gradient: float) -> None:
     for key in first:
         if key.startswith(("rollout/", "reward/")) or key == "train/tokens":
             assert abs(first[key] - second[key]) < 1e-9, key
+    assert abs(first["train/loss"] - second["train/loss"]) < 1e-4
     moments = []
     for folder in (one, other):
         last = checkpoint.latest(folder / "checkpoints")

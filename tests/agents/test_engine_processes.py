@@ -58,6 +58,8 @@ def test_two_processes_with_one_server_and_with_two_give_the_update_of_one(
     ):
         train(tmp_path / name, used, "--updates", "1", *more, size=2)
         assert_same_update(tmp_path / "one", tmp_path / name, gradient=1e-4)
+    # Several optimizer steps need log-probabilities of before, of other rows in every process.
+    train(tmp_path / "steps", urls, "--updates", "1", "--shard", "--optimizer-steps", "2", size=2)
     train(tmp_path / "one lora", urls[:1], "--updates", "1", "--lora-rank", "4", size=1)
     train(tmp_path / "lora", urls, "--updates", "1", "--lora-rank", "4", size=2)
     assert_same_update(tmp_path / "one lora", tmp_path / "lora", gradient=1e-4)

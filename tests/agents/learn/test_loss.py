@@ -195,6 +195,19 @@ def test_denominators_over_processes() -> None:
         torch.testing.assert_close(two, 2 * one)
 
 
+@pytest.mark.parametrize("loss_type", LOSSES)
+def test_the_logged_loss_does_not_depend_on_the_number_of_processes(loss_type: LossType) -> None:
+    """Gradients are averaged over processes, logged sums are added up."""
+    logged = {}
+    for processes in (1, 2):
+        counts = counts_of(processes=processes)
+        inputs = inputs_of(loss_type, counts, reference=noise(1.0), old=noise(1.0))
+        _, stats = policy_loss(inputs, LossConfig(loss_type=loss_type, beta=0.1), counts)
+        logged[processes] = stats.means()["loss"]
+    assert abs(logged[1]) > 1e-3
+    assert logged[2] == pytest.approx(logged[1], rel=1e-6)
+
+
 def test_stats_add_up_over_micro_batches() -> None:
     counts = counts_of()
     whole = inputs_of("dapo", counts, old=noise(0.5), sampler=noise(0.5, 2), reference=noise(1, 3))
