@@ -303,17 +303,10 @@ class ServerOptions:
 
 
 def server_addresses(name: str) -> list[str]:
-    """The servers of `--sampler URL,URL`; none for another sampler.
-
-    Raises:
-        ConfigError: one is given twice.
-    """
+    """The servers of `--sampler URL,URL`; none for another sampler."""
     if not name.startswith(("http://", "https://")):
         return []
-    addresses = [address.strip() for address in name.split(",") if address.strip()]
-    if len({address.rstrip("/") for address in addresses}) < len(addresses):
-        raise ConfigError(f"sampler: expected every server once, got {name!r}.")
-    return addresses
+    return [address.strip() for address in name.split(",") if address.strip()]
 
 
 def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | ServerOptions | None:
@@ -328,8 +321,12 @@ def check_sampler(name: str, options: Mapping[str, Any]) -> EngineOptions | Serv
         Patience(checked.concurrency, checked.timeout, checked.deadline)
         for address in addresses:
             Address(address, checked.api_key_env)
+        if len({address.rstrip("/") for address in addresses}) < len(addresses):
+            raise ConfigError(f"sampler: expected every server once, got {name!r}.")
     elif name == "vllm":
         checked = read_options(EngineOptions, options, "sampler_args")
+    elif "://" in name:  # which may hold a password
+        raise ConfigError("sampler: the address of a vLLM server begins with http:// or https://.")
     elif name != "transformers":
         hint = "The address of a vLLM server begins with http:// or https://."
         raise ConfigError(f"{nearest('sampler', name, SAMPLERS)} {hint}")

@@ -7,9 +7,9 @@ without a sign. What is left between the two (kernels, precision) is what the lo
 importance ratio corrects.
 
 One of several servers that gives no replies loses the rows that it had, is named, and gets weights
-and rows again once it answers. One that was started anew in the middle of an update has other
-weights until the next hand-over: what it drew is dropped. Both may have been started with other
-options as well, so that their draws are compared again.
+and rows again once it answers. One that was started anew in the middle of an update, or that
+another run gave weights, has other ones until the next hand-over: what it drew is dropped. Both may
+have been started with other options as well, so that their draws are compared again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -29,6 +29,7 @@ from agents.model.batching import Row
 from agents.model.logprobs import score_rows
 from agents.model.policy import Policy
 from finemem_env.backends import Sampling
+from finemem_env.backends.local import base_causal_lm
 from finemem_env.backends.logprobs import sequence_logprobs
 from finemem_env.backends.sampler import (
     PLAIN,
@@ -38,6 +39,7 @@ from finemem_env.backends.sampler import (
     TokenRows,
     WeightsDifferError,
     WeightSync,
+    check_replies,
     largest_difference,
     save_weights,
 )
@@ -105,6 +107,8 @@ class Engines:
         self.tolerance = tolerance
         self.probe = _probe(policy, self.context_tokens)
         self._policy, self._folder = policy, folder.absolute()
+        inner: Any = base_causal_lm(policy.model)
+        self._vocabulary = int(inner.get_input_embeddings().weight.shape[0])
         self._world, self._shared = world or World(), shared
         self._temperature: float | None = None  # at which draws were compared
         self._held = [
@@ -196,13 +200,22 @@ class Engines:
             return frozenset()
         forgetful: frozenset[int] = frozenset()
         if self._world.main:
-            forgot = _together(self._forgot, self._held)
-            forgetful = frozenset(number for number, lost in enumerate(forgot) if lost)
+            forgetful = self._forgetful()
         states = self._world.gather((forgetful, [held.away for held in self._held]))
         self._follow([away for _, away in states])
         for number in states[0][0]:
             self._held[number].anew = True
         return frozenset(states[0][0])
+
+    def leave_forgetful(self) -> frozenset[int]:
+        """As `settle`, of what this process alone drew; these engines get no rows until a refresh.
+
+        The others must not be asked, and hear of it when all settle.
+        """
+        forgetful = self._forgetful() if self._shared else frozenset()
+        for number in forgetful:
+            self._held[number].away = True
+        return forgetful
 
     def compare_draws(self, temperature: float, scorer: nn.Module | None = None) -> None:
         """Refuse engines whose log-probabilities are not those of the distribution drawn from.
@@ -242,15 +255,17 @@ class Engines:
         policy = self._policy
         prompts = [sequence[: len(sequence) // 2 + 1] for sequence in self.probe]
         sampling = Sampling(temperature, max_tokens=PROBE_REPLY, seed=0)
-        drawn = engine.sampler.sample(prompts, sampling, SampleOptions(policy.stop_ids))
+        drawn = self._ask(engine, prompts, sampling, SampleOptions(policy.stop_ids))
         rows = [
             Row(tuple(prompt), sample.token_ids, sample.logprobs)
             for prompt, sample in zip(prompts, drawn, strict=True)
             if sample is not None
         ]
+        if not rows:
+            raise BackendError(f"{engine.name} refused: it answers the probe but draws no replies.")
         expected = score_rows(policy.scorer(temperature), rows, micro_tokens=PROBE_TOKENS)
         difference = largest_difference(expected, [row.sampler_logprobs for row in rows])
-        if not rows or not difference <= self.tolerance:
+        if not difference <= self.tolerance:
             raise BackendError(
                 f"{engine.name} refused: log-probabilities of its replies at temperature "
                 f"{temperature:g} differ by {difference:.3g} from the trainer's (tolerance "
@@ -273,7 +288,7 @@ class Engines:
     ) -> list[Sample | None]:
         held = self._held[number]
         try:
-            replies = held.engine.sampler.sample(prompts, sampling, options)
+            replies = self._ask(held.engine, prompts, sampling, options)
         except BackendError as error:
             if len(self._held) == 1:
                 raise
@@ -285,6 +300,14 @@ class Engines:
             reply and Sample(reply.token_ids, reply.logprobs, reply.finished, number)
             for reply in replies
         ]
+
+    def _ask(
+        self, engine: Engine, prompts: TokenRows, sampling: Sampling, options: SampleOptions
+    ) -> list[Sample | None]:
+        """The engine's replies, each of which must be one to what was asked."""
+        replies = list(engine.sampler.sample(prompts, sampling, options))
+        check_replies(engine.name, replies, sampling, self._vocabulary, self.tolerance)
+        return replies
 
     def _give(self, held: _Held, trainer: list[list[float]]) -> float:
         """Weights for one engine; the difference of the probe, 0 for one that stays away."""
@@ -308,6 +331,11 @@ class Engines:
             held.away = False
         return difference
 
+    def _forgetful(self) -> frozenset[int]:
+        """Numbers of the engines whose weights are not those that they were given last."""
+        forgot = _together(self._forgot, self._held)
+        return frozenset(number for number, lost in enumerate(forgot) if lost)
+
     def _forgot(self, held: _Held) -> bool:
         """Whether the engine's weights are not those that it was given last."""
         if held.away or held.sync.said is None:
@@ -320,7 +348,10 @@ class Engines:
             return False
         lost = not largest_difference(held.sync.said, said) <= self.tolerance
         if lost:
-            _say(f"{held.engine.name} was started anew: what it drew in this update is dropped.")
+            _say(
+                f"{held.engine.name} was started anew, or another run gave it weights: what it "
+                "drew since the last update is dropped."
+            )
         return lost
 
     def _live(self) -> list[_Held]:

@@ -17,7 +17,8 @@ from typing import Any
 import gymnasium as gym
 
 from agents.learn import checkpoint
-from agents.learn.rollout import Rollout, RolloutSampling, roll_out
+from agents.learn.engines import Engines
+from agents.learn.rollout import Rollout, RolloutSampling, drop_draws, roll_out
 from agents.model.policy import Policy, load_policy
 from agents.runs.config import TrainConfig
 from agents.settings import EVAL_EPISODES, FINAL_EPISODES
@@ -95,7 +96,7 @@ def evaluate_policy(
     """One rollout of the episode of each of `seeds`, in order; `seed` is that of the sampling.
 
     An episode for which an engine owes replies is played again: it would be scored as if the policy
-    had kept silent.
+    had kept silent. So is one of an engine that had other weights at the end.
 
     Raises:
         BackendError: engines give no replies, however often they are asked.
@@ -109,6 +110,8 @@ def evaluate_policy(
             own = [seeds[number] for number in part]
             found |= zip(part, roll_out(policy, env, own, sampling, seed), strict=True)
             env.close()
+        if isinstance(policy.sampler, Engines):
+            drop_draws([found[number] for number in owed], policy.sampler.leave_forgetful())
         owed = [number for number in owed if _lacks(policy, found[number], sampling)]
         if not owed:
             return [found[number] for number in range(len(seeds))]

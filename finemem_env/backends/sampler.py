@@ -171,6 +171,36 @@ class WeightSync:
         return difference
 
 
+def check_replies(
+    name: str, replies: Sequence[Sample | None], sampling: Sampling, vocabulary: int, slack: float
+) -> None:
+    """Refuse replies that the engine `name` cannot have drawn from what it was asked.
+
+    Args:
+        name: of the engine.
+        replies: what it gave, None where it gave none.
+        sampling: as it was asked.
+        vocabulary: how many token ids there are.
+        slack: by which rounding lifts a log-probability above 0; NaN says that there is none.
+
+    Raises:
+        BackendError: one is empty or too long, has another model's token ids, or what is no
+            log-probability.
+    """
+    for reply in replies:
+        if reply is None:
+            continue
+        ids, logprobs = reply.token_ids, reply.logprobs
+        drawn = 1 <= len(ids) <= sampling.max_tokens and len(logprobs) == len(ids)
+        known = drawn and min(ids) >= 0 and max(ids) < vocabulary
+        if not known or any(logprob > slack for logprob in logprobs):
+            raise BackendError(
+                f"{name} refused: expected 1 to {sampling.max_tokens} token ids below {vocabulary} "
+                f"with log-probabilities of at most 0, got {len(ids)} ids ({list(ids[:4])} …) with "
+                f"{len(logprobs)} ({list(logprobs[:4])} …). It must serve the trainer's model."
+            )
+
+
 def largest_difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> float:
     """Largest |difference| over all tokens; NaN if any is NaN, infinite if lengths differ."""
     if [len(row) for row in ours] != [len(row) for row in theirs]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from finemem_env.errors import BackendError, ConfigError
 from finemem_env.extras import load
 
 HOSTED = "https://api.openai.com/v1"
+_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")  # of an environment variable
 _NO_KEY = "not-needed"  # local servers ask for none, the client insists on one
 # The endpoint did answer, if not with a reply.
 _ALIVE = frozenset((Failure.REJECTED, Failure.TOO_LONG, Failure.EMPTY, Failure.MALFORMED))
@@ -51,10 +53,16 @@ class Address:
             fits = False
         if not fits or any(character.isspace() for character in self.url):
             raise ConfigError("endpoint: base_url must be an address such as http://host:8000/v1.")
-        if url.username or url.password or url.query:
+        if not _NAME.fullmatch(self.api_key_env):
             raise ConfigError(
-                "endpoint: base_url must not hold a user, a password or a query; put the key into "
-                f"the environment variable {self.api_key_env} and name it as api_key_env."
+                "endpoint: api_key_env must be the name of an environment variable, such as "
+                "OPENAI_API_KEY, and not the key."
+            )
+        if url.username or url.password or url.query or url.fragment:
+            raise ConfigError(
+                "endpoint: base_url must not hold a user, a password, a query or a fragment; put "
+                f"the key into the environment variable {self.api_key_env} and name it as "
+                "api_key_env."
             )
 
     @property

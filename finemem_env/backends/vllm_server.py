@@ -6,8 +6,10 @@ Needs the extra `openai` here, and vLLM only on the server's side.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ _FIRST = Patience(concurrency=1, timeout=10.0, deadline=30.0)  # of asking what 
 _GLANCE = Patience(concurrency=1, timeout=5.0, deadline=5.0)
 # Calls that were given up may still run for a moment, and hold the cache.
 _RESET_WAITS = (0.0, 0.5, 2.0, 5.0)
+_NEVER = -9999.0
 # What reading an answer of another form raises.
 _OTHER = (AttributeError, LookupError, TypeError, ValueError)
 
@@ -187,7 +190,9 @@ class ServerSampler:
             ids, logprobs = tuple(choice.token_ids), tuple(choice.logprobs.token_logprobs)
             if len(ids) != len(logprobs):
                 raise ValueError(f"{len(ids)} tokens and {len(logprobs)} log-probabilities")
-            return Sample(ids, tuple(map(finite, logprobs)), choice.finish_reason == "stop")
+            if not all(type(token) is int for token in ids):
+                raise TypeError(f"token ids {ids}")
+            return Sample(ids, tuple(map(_logprob, logprobs)), choice.finish_reason == "stop")
         except _OTHER as error:
             raise self._strange("token ids with a log-probability each") from error
 
@@ -207,7 +212,7 @@ class ServerSampler:
         )
         try:
             call = {"path": self._address.root + path, "cast_to": object, "body": dict(body)}
-            ((reply, _),) = transport.run([call], _poster)
+            ((reply, _),) = transport.run([call], partial(_timed, "post"))
         except BackendError as error:
             raise BackendError(
                 f"{error} Weight updates need a vLLM server started with VLLM_SERVER_DEV_MODE=1."
@@ -219,35 +224,56 @@ class ServerSampler:
         return reply
 
 
+def _logprob(value: float | None) -> float:
+    """NaN also for what a vLLM server writes in the place of minus infinity."""
+    logprob = finite(value)
+    return math.nan if logprob <= _NEVER else logprob
+
+
 def _served(
     address: Address, patience: Patience | None = None, policy: RetryPolicy | None = None
 ) -> dict[str, int]:
     """The models that a vLLM server lists, with the context of each."""
-    listing: Transport[Any] = Transport(
-        address, patience or _FIRST, lambda page: page.data, "/models", policy
+    start = "Start one: VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --logprobs-mode processed_logprobs."
+    version = "" if address.url.rstrip("/").endswith("/v1") else " Its address ends with /v1."
+    listing: Transport[dict[str, int]] = Transport(
+        address, patience or _FIRST, _read_models, "/models", policy
     )
     try:
-        ((reply, _),) = listing.run([{}], lambda client: client.models.list)
+        call = {"path": "/models", "cast_to": object}
+        ((reply, _),) = listing.run([call], partial(_timed, "get"))
+    except BackendError as error:
+        raise BackendError(f"{error}{version} {start}") from error
     finally:
         listing.close()
-    start = "Start one: VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --logprobs-mode processed_logprobs."
     if isinstance(reply, Refused):
         detail = reply.detail.rstrip(".")
         raise BackendError(f"no vLLM server answers at {address.url}: {detail}. {start}")
-    lengths = {str(model.id): getattr(model, "max_model_len", None) for model in reply}
-    contexts = {name: length for name, length in lengths.items() if length is not None}
-    if not contexts:
+    if not reply:
         raise BackendError(
-            f"{address.url} is no vLLM server, and no other takes new weights. {start}"
+            f"{address.url} is no vLLM server, and no other takes new weights.{version} {start}"
         )
-    return contexts
+    return reply
 
 
-def _poster(client: Any) -> Any:  # noqa: ANN401
-    async def post(*, timeout: float, **fields: Any) -> Any:  # noqa: ANN401
-        return await client.post(**fields, options={"timeout": timeout})
+def _read_models(page: Any) -> dict[str, int]:  # noqa: ANN401
+    """The models with their contexts; none in an answer of another form, which vLLM never gives."""
+    found: dict[str, int] = {}
+    models = page.get("data") if isinstance(page, dict) else None
+    for model in models if isinstance(models, list) else ():
+        length = model.get("max_model_len") if isinstance(model, dict) else None
+        if type(length) is int and length > 0:
+            found[str(model.get("id"))] = length
+    return found
 
-    return post
+
+def _timed(method: str, client: Any) -> Any:  # noqa: ANN401
+    """The client's plain `get` or `post`, with a timeout."""
+
+    async def call(*, timeout: float, **fields: Any) -> Any:  # noqa: ANN401
+        return await getattr(client, method)(**fields, options={"timeout": timeout})
+
+    return call
 
 
 def _read_completion(reply: Any) -> Any:  # noqa: ANN401

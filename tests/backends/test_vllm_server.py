@@ -135,6 +135,37 @@ def test_a_cache_that_stays_is_refused(tmp_path: Path) -> None:
         sampler.close()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response(b"<html>", headers={"content-type": "text/html"}),
+        _json([]),
+        _json(None),
+        _json({"detail": "Not Found"}),
+        _json({"data": None}),
+        _json({"data": ["tiny"]}),
+        _json({"data": [{"id": "tiny", "max_model_len": "512"}]}),
+        _json({"data": [{"id": "tiny", "max_model_len": 0}]}),
+    ],
+)
+def test_a_list_of_models_of_another_form_is_no_vllm_server(answer: Response) -> None:
+    with (
+        Scripted({"/v1/models": lambda _: answer, "/models": lambda _: answer}) as server,
+        pytest.raises(BackendError, match=r"is no vLLM server"),
+    ):
+        connect(server)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_an_address_without_its_version_says_so(status: int) -> None:
+    answer = _json({"detail": "Not Found"}, status)
+    with (
+        Scripted({"/models": lambda _: answer}) as server,
+        pytest.raises(BackendError, match=r"Its address ends with /v1\."),
+    ):
+        ServerSampler.connect(server.url.removesuffix("/v1"))
+
+
 def test_what_is_no_vllm_server_says_so_and_how_to_start_one() -> None:
     server = Scripted({"/v1/models": lambda _: _json({"data": [{"id": "llama"}]})})
     with server, pytest.raises(BackendError, match=r"is no vLLM server.*vllm serve MODEL"):
@@ -154,6 +185,8 @@ def test_one_of_several_models_must_be_named() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
+        {"token_ids": [7, 2.5]},
+        {"token_ids": ["7", "2"]},
         {"token_ids": None},  # as of a server that is not asked for them
         {"logprobs": None},
         {"logprobs": {"token_logprobs": [-0.25]}},
@@ -180,6 +213,16 @@ def test_a_probe_of_another_form_is_one_line_that_names_the_server(
     with pytest.raises(BackendError, match=r"server http.* answered without log-probabilities"):
         sampler.logprobs([[4, 5]])
     sampler.close()
+
+
+def test_what_stands_for_minus_infinity_is_no_log_probability(server: Scripted) -> None:
+    sampler = connect(server)
+    changed = {"logprobs": {"token_logprobs": [-0.25, -9999.0]}}
+    server.special["/v1/completions"] = lambda seen: _completion(_choice(seen.json) | changed)
+    (found,) = sampler.sample([[1, 2]], Sampling(1.0, max_tokens=4))
+    sampler.close()
+    assert found is not None
+    assert math.isnan(found.logprobs[1])
 
 
 def test_a_reply_that_the_server_broke_off_is_none(server: Scripted) -> None:

@@ -77,10 +77,13 @@ class Engine:
         self.context_tokens: int | None = 400
         self.updates = 0
         self.fault = ""
+        self.replies: list[Sample | None] = []  # in place of what it draws
 
     def sample(
         self, prompts: TokenRows, sampling: Sampling, options: SampleOptions = PLAIN
     ) -> list[Sample | None]:
+        if self.replies:
+            return self.replies
         if self.fault == "away":
             return [None] * len(prompts)
         told = SampleOptions(options.stop_ids)
@@ -166,6 +169,10 @@ def shake(policy: Policy) -> None:
         ("http://127.0.0.1:1/v1", {"devices": 2}, "unknown option"),
         ("http://127.0.0.1:1/v1", {"concurrency": 0}, "concurrency must be at least 1"),
         ("http://user:secret@127.0.0.1:1/v1", {}, "must not hold a user"),
+        ("http://:secret@a/v1,http://:secret@a/v1", {}, "must not hold a user"),
+        ("htp://user:secret@127.0.0.1:1/v1", {}, "begins with http://"),
+        ("http://127.0.0.1:1/v1#secret", {}, "must not hold a user"),
+        ("http://127.0.0.1:1/v1", {"api_key_env": "sk-secret"}, "must be the name of an env"),
         ("http://127.0.0.1:1/v1,http://127.0.0.1:1/v1", {}, "expected every server once"),
         ("http://127.0.0.1:1/v1,127.0.0.1:2/v1", {}, "must be an address"),
     ],
@@ -249,6 +256,31 @@ def test_a_row_without_a_reply_is_none_and_a_batch_without_any_is_an_error(
     with pytest.raises(BackendError, match=r"none of 2 replies in time.*--resume"):
         sampler.sample(prompts, Sampling(1.0, max_tokens=4, seed=0))
     assert sampler.sample([], Sampling()) == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Sample((), (), True),
+        Sample((5, 5, 5, 5, 5), (-1.0,) * 5, False),
+        Sample((9999, 5), (-1.0, -1.0), True),
+        Sample((-3, 5), (-1.0, -1.0), True),
+        Sample((5, 6), (-1.0, 2.0), True),
+        Sample((5, 6), (-1.0,), True),
+    ],
+)
+def test_a_reply_that_nothing_can_have_drawn_is_refused(
+    policy: Policy, engines: list[Engine], tmp_path: Path, reply: Sample
+) -> None:
+    sampler = make(policy, tmp_path / "sampler")
+    engines[0].replies = [reply, reply]
+    with pytest.raises(BackendError, match=r"refused: expected 1 to 4 token ids below 3072"):
+        sampler.sample([(5, 6, 7), (5, 6)], Sampling(1.0, max_tokens=4, seed=0))
+    with pytest.raises(BackendError, match=r"refused"):
+        sampler.compare_draws(1.0)
+    engines[0].replies = [None, None]
+    with pytest.raises(BackendError, match=r"answers the probe but draws no replies"):
+        sampler.compare_draws(1.0)
 
 
 class _Owing:
@@ -473,7 +505,7 @@ def test_an_evaluation_that_no_server_was_left_for_is_played_when_they_are_back(
 
     with monkeypatch.context() as patch:
         patch.setattr("agents.trainer.evaluate_policy", fall)
-        with pytest.raises(BackendError, match="none of 1 replies"):
+        with pytest.raises(BackendError, match="none of these answers"):
             run.train()
     assert _kept(run) == (1, [0, 1])
     for server in servers:
@@ -510,6 +542,37 @@ def test_what_a_server_drew_that_was_started_anew_is_dropped(
     assert f"{servers[1].url} was started anew" in capsys.readouterr().err
     engines.refresh()
     assert engines.settle() == frozenset()
+
+
+def test_an_evaluation_by_other_weights_is_played_again(
+    policy: Policy,
+    servers: tuple[EngineServer, EngineServer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engines = connected(policy, tmp_path / "sampler", *servers)
+    shake(policy)
+    engines.refresh()
+    policy.sampler = engines
+    given: Any = (policy, "FineMem-AR-v0", {**PRESETS["cpu"]["env_args"], "num_chunks": 1})
+    greedy = RolloutSampling(8, 0.0, instructions=False)
+
+    def texts() -> list[list[str]]:
+        played = evaluate_policy(*given, seeds=[3, 4], seed=0, sampling=greedy)
+        return [[step.text for step in one.steps] for one in played]
+
+    expected = texts()
+    servers[1].restart()
+    assert texts() == expected
+    assert f"{servers[1].url} was started anew" in capsys.readouterr().err
+    servers[0].restart()
+    with pytest.raises(BackendError, match=f"none of these answers: {servers[0].url}, "):
+        texts()
+    assert engines.settle() == frozenset()
+    engines.refresh()
+    assert texts() == expected
+    assert capsys.readouterr().err.count("is back and has the present weights") == 2
 
 
 @pytest.mark.parametrize("gone", [True, False])
