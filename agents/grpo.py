@@ -45,8 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from agents.learn.distributed import World
     world = World.start()
     try:
-        own = claimed(folder) if world.main else contextlib.nullcontext()
-        with own, saving(folder, f"Go on with --resume --output-dir {folder}."):
+        hint = f"Go on with --resume --output-dir {folder}."
+        with contextlib.ExitStack() as own, saving(folder, hint):
+            with world.agreed():
+                if world.main:
+                    own.enter_context(claimed(folder))
             return _run(chosen, folder, world, resume=options.resume, verbose=options.verbose)
     finally:
         world.stop()

@@ -32,6 +32,10 @@ _LAUNCHED = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # beside WORLD_SIZE, by ever
 _T = TypeVar("_T")
 
 
+class ProcessLostError(FineMemError):
+    """Another process of the run has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Number of this process among `size`; `shard`: the launcher asks for FSDP."""
@@ -45,22 +49,29 @@ class World:
         """Join the group that the launcher describes in the environment, if there is one.
 
         Raises:
-            ConfigError: it is described in part, as batch systems do.
+            ConfigError: it is described in part, as batch systems do, or cannot be joined.
         """
         size = os.environ.get("WORLD_SIZE", "1")
         if size == "1":
             return cls()
         told = {name: os.environ.get(name, "") for name in _LAUNCHED}
         missing = [name for name, text in told.items() if not text]
-        if missing or not size.isdecimal():
+        numbers = (size, told["RANK"], told["MASTER_PORT"])
+        if missing or not all(map(str.isdecimal, numbers)) or int(told["RANK"]) >= int(size):
             raise ConfigError(
                 f"WORLD_SIZE: expected that of a launcher such as torchrun, got {size!r} (not set: "
-                f"{', '.join(missing) or 'nothing'}). For one process unset it."
+                f"{', '.join(missing) or 'nothing'}; {told}). For one process unset it."
             )
         cuda = torch.cuda.is_available()
         if cuda:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+        try:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(
+                f"the processes do not meet at {told['MASTER_ADDR']}:{told['MASTER_PORT']}: "
+                f"{_first_line(error)}"
+            ) from error
         shard = os.environ.get("ACCELERATE_USE_FSDP", "").casefold() == "true"
         # transformers would load the weights in the first process only, for accelerate to send.
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
@@ -112,7 +123,8 @@ class World:
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, value)
+        with _heard():
+            dist.all_gather_object(values, value)
         return values
 
     @contextlib.contextmanager
@@ -145,8 +157,25 @@ class World:
         if self.size == 1:
             return tensor
         result = tensor.detach().clone().cpu()
-        dist.all_reduce(result, operation)
+        with _heard():
+            dist.all_reduce(result, operation)
         return result.to(tensor.device)
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[None]:
+    """A collective: one process that ends ends all, and only its own lines say why."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ProcessLostError(
+            "another process of this run has ended, and its output says why; --resume goes on "
+            f"from the last checkpoint ({_first_line(error)})."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].partition(". ")[0][:200]
 
 
 def is_sharded(module: nn.Module) -> bool:

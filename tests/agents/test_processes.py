@@ -21,6 +21,7 @@ from agents.assets import accelerate_config
 from agents.learn import checkpoint
 from agents.learn.distributed import World
 from agents.runs.load import load_run
+from finemem_env.disk import claimed
 from finemem_env.errors import ConfigError
 from tests.agents.forks import accelerated, launch, torchrun, train, updates_of, wait_for
 
@@ -133,6 +134,16 @@ def test_sigterm_to_every_process_writes_a_checkpoint_of_all_shards(tmp_path: Pa
     output = folder.with_suffix(".log").read_text("utf-8")
     assert codes == [130, 130], output
     assert_saved(folder, output)
+
+
+def test_a_folder_that_another_run_has_ends_all_with_the_same_line(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with claimed(folder):
+        codes = launch(folder, *GIVEN).wait()
+    output = folder.with_suffix(".log").read_text("utf-8")
+    assert codes == [2, 2], output
+    assert "Traceback" not in output
+    assert output.count("another process writes there now") == 2
 
 
 def assert_saved(folder: Path, output: str) -> None:

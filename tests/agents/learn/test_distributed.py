@@ -13,7 +13,7 @@ pytest.importorskip("transformers", reason="the agents need transformers")
 import torch
 
 from agents.learn.distributed import World
-from finemem_env.errors import ConfigError
+from finemem_env.errors import ConfigError, FineMemError
 from tests.agents.forks import Group
 from tests.agents.learn import ddp_worker
 
@@ -28,6 +28,32 @@ def test_half_a_launcher_is_one_line(size: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("WORLD_SIZE", size)
     with pytest.raises(ConfigError, match=f"WORLD_SIZE: .*got '{size}' .not set: RANK, MASTER"):
         World.start()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("RANK", "2"), ("RANK", "x"), ("MASTER_PORT", "y"), ("WORLD_SIZE", "0")]
+)
+def test_a_launcher_that_counts_wrongly_is_one_line(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    for key, text in {**told, name: value}.items():
+        monkeypatch.setenv(key, text)
+    with pytest.raises(ConfigError, match=f"WORLD_SIZE: expected .*'{value}'"):
+        World.start()
+
+
+def test_a_process_whose_peer_has_ended_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(*_: object) -> None:
+        raise RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:1\nmore")
+
+    monkeypatch.setattr("torch.distributed.all_gather_object", gone)
+    monkeypatch.setattr("torch.distributed.all_reduce", gone)
+    for ask in (lambda: World(0, 2).gather(1), lambda: World(0, 2).any(True)):
+        with pytest.raises(FineMemError, match=r"another process .* has ended.*closed by peer"):
+            ask()
 
 
 @pytest.mark.slow
