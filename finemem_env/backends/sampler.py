@@ -156,9 +156,10 @@ class WeightSync:
         if not difference <= self.tolerance:
             raise WeightsDifferError(
                 f"weight update refused: log-probabilities of the probe differ by {difference:.3g} "
-                f"between trainer and sampler (tolerance {self.tolerance:g}). Known cause: tied "
-                "embeddings, which engines reload wrongly from a folder that holds them once; "
-                "save_weights writes them twice, and an engine is best built from such a folder."
+                f"between trainer and sampler (tolerance {self.tolerance:g}). Known causes: other "
+                "runs that give their weights to the same server; tied embeddings, which engines "
+                "reload wrongly from a folder that holds them once (save_weights writes them "
+                "twice, and an engine is best built from such a folder)."
             )
         if self._before and sampler == self._before[1]:
             moved = largest_difference(trainer, self._before[0])
