@@ -268,13 +268,15 @@ class BM25:
         return _EPSILON * total / size if size else 0.0
 
     def _count_dfs(self) -> None:
+        dfs, with_df, dead, find = self._dfs, self._with_df, self._dead, self._postings.get
+        # In place in either case: copies share these counts with what they were counted from.
         if sum(map(len, self._moved)) > len(self._postings):  # faster than one term after another
-            gone = self._dead.get
-            self._dfs = {term: len(held) - gone(term, 0) for term, held in self._postings.items()}
-            self._with_df = Counter(self._dfs.values())
+            dfs.clear()
+            dfs |= {term: len(held) - dead.get(term, 0) for term, held in self._postings.items()}
+            with_df.clear()
+            with_df.update(dfs.values())
             self._moved.clear()
             return
-        dfs, with_df, dead, find = self._dfs, self._with_df, self._dead, self._postings.get
         for term in set().union(*self._moved):
             held, old = find(term), dfs.get(term, 0)
             new = len(held) - dead.get(term, 0) if held else 0

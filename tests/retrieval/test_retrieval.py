@@ -223,6 +223,17 @@ def test_copies_and_pickles_are_independent(clone: object) -> None:
     assert twin.search("cat", 2) == []
 
 
+@pytest.mark.parametrize("variant", ["lucene", "okapi"])
+def test_every_copy_finds_what_the_first_one_asked_finds(variant: str) -> None:
+    index = BM25(variant)
+    index.update((), [(n, f"cat word{n} ran{n % 3}") for n in range(9)])
+    twin = copy.deepcopy(index)  # before anything was counted
+    # In okapi a word of all items weighs what all words weigh on average.
+    found = [one.scores("cat word3") for one in (index, twin, copy.deepcopy(twin))]
+    assert found[0][3] > found[0][1] > 0
+    assert found[1:] == found[:1] * 2
+
+
 @settings(max_examples=50, deadline=None)
 @given(edits, queries, st.sampled_from(["lucene", "okapi"]), st.integers(1, 9))
 def test_few_postings_are_scored_as_many_are(
