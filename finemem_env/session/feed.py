@@ -106,7 +106,7 @@ class StreamFeed:
     ) -> None:
         if settings.question_fraction != 1.0:
             raise ConfigError("question_fraction: a stream scores all its questions; use 1.0.")
-        self._items = stream.items
+        self._items: Iterator[Streamed] = _Arriving(stream.items)
         self._count_tokens = count_tokens
         self._sampler = ChunkQuestions(
             settings.chunk_question_scope, settings.chunk_questions_asked, rng
@@ -171,6 +171,37 @@ class StreamFeed:
         self.episode = dataclasses.replace(self.episode, questions=(*self.episode.questions, *due))
 
 
+class _Arriving:
+    """What a stream brings. Once it failed it fails again: a later look would find it at its end.
+
+    So a copy of the episode, or one that was stepped on after the error, is not taken for a shorter
+    one.
+    """
+
+    def __init__(self, items: Iterator[Streamed]) -> None:
+        self._items = items
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Streamed:
+        if self._error is not None:
+            raise self._error
+        try:
+            item = next(self._items)
+            if not isinstance(item, str | Chunk | Question):
+                raise DataError(
+                    f"stream: expected a Chunk, a Question or a str, found {type(item).__name__}."
+                )
+        except StopIteration:
+            raise
+        except Exception as error:
+            self._error = error
+            raise
+        return item
+
+
 def make_feed(
     episode: Episode | Stream,
     settings: Settings,
@@ -209,9 +240,5 @@ def _with_names(episode: Episode) -> Episode:
     return dataclasses.replace(episode, chunks=tuple(chunks))
 
 
-def _chunk(item: object, t: int) -> Chunk:
-    if isinstance(item, Chunk):
-        return item
-    if isinstance(item, str):
-        return Chunk(f"c{t}", item)
-    raise DataError(f"stream: expected a Chunk, a Question or a str, found {type(item).__name__}.")
+def _chunk(item: str | Chunk, t: int) -> Chunk:
+    return Chunk(f"c{t}", item) if isinstance(item, str) else item

@@ -161,7 +161,18 @@ class Session:
         return other
 
     def advance(self, action: str) -> list[Request]:
-        """Apply the agent's text and return the first round of questions (perhaps none)."""
+        """Apply the agent's text and return the first round of questions (perhaps none).
+
+        Raises:
+            ReaderError: inside a step, also one that an error cut off, or when the episode is over.
+        """
+        if self._running is not None:
+            raise ReaderError(
+                "advance() inside a step: settle its questions first. One that an error cut off "
+                "cannot be taken again, for its operations were applied: start a new episode."
+            )
+        if self.terminated:
+            raise ReaderError("advance() after the end: the episode is over.")
         self._running = self._run(action)
         return next(self._running)
 

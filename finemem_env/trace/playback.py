@@ -28,12 +28,12 @@ def record_trace(
     """The trace of a finished session; the keywords say who acted, where and under which versions.
 
     Raises:
-        FineMemError: the episode is not over.
+        FineMemError: the episode was not read to its end, also where `Session.end` cut it short.
     """
-    if not session.terminated:
+    if session.step_index != session.num_chunks:
         raise FineMemError(
-            f"record_trace: expected a finished episode, got one at step {session.step_index} of "
-            f"{session.num_chunks}."
+            "record_trace: expected an episode that was read to its end, got one at step "
+            f"{session.step_index} of {session.num_chunks}."
         )
     record, last = session.record, session.record.results[-1]
     return Trace(

@@ -17,7 +17,7 @@ from finemem_env import Chunk, Episode, MemoryEnv, MemoryVectorEnv, Question
 from finemem_env.data.registry import load_source
 from finemem_env.data.schema import write_episodes
 from finemem_env.data.source import SourceConfig
-from finemem_env.errors import ReaderError
+from finemem_env.errors import DataError, ReaderError
 from finemem_env.locate import ENVIRONMENTS
 from finemem_env.operations import render
 from finemem_env.readers import make_reader
@@ -180,6 +180,23 @@ def test_a_forked_stream_reads_on_by_itself(first: int) -> None:
     again = pair[first].fork()
     for one in (pair[first], pair[1 - first], again):
         assert _rest(one, actions[3:]) == expected[3:]
+
+
+@pytest.mark.parametrize("fault", ["raises", "yields"])
+def test_a_stream_that_broke_off_ends_for_no_copy(fault: str) -> None:
+    def broken() -> Iterator[Streamed]:
+        yield from ("Mara lives in Osta.", "The red key opens the cellar.")
+        if fault == "raises":
+            raise OSError("the line is dead")
+        yield 4  # type: ignore[misc]
+
+    env = MemoryEnv(source=broken())
+    env.reset(seed=0)
+    for copy in (env.fork(), env.fork(), env):
+        with pytest.raises((OSError, DataError), match=r"the line is dead|found int"):
+            copy.step("[]")
+        with pytest.raises(ReaderError, match="an error cut off"):
+            copy.step("[]")
 
 
 def test_a_fork_before_the_first_reset_and_within_a_step() -> None:

@@ -15,7 +15,7 @@ from finemem_env.operations import render
 from finemem_env.prompts import INSTRUCTIONS, parse_observation
 from finemem_env.prompts.observation import CLIP_MARK
 from finemem_env.readers import make_reader
-from finemem_env.session import Session, StepResult, run_step
+from finemem_env.session import Session, StepResult, end_here, run_step
 from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens
 from finemem_env.types import Op, Operation, ReadRequest
@@ -187,6 +187,30 @@ def test_reader_with_missing_answers_is_an_error(tiny_episode: Episode) -> None:
 
     with pytest.raises(ReaderError, match="expected 1 answers, got 0"):
         run_step([_session(tiny_episode)], [""], Silent())
+
+
+def test_a_step_that_an_error_cut_off_is_not_taken_again(tiny_episode: Episode) -> None:
+    session, reader = _session(tiny_episode), CountingReader()
+
+    def away(request: ReadRequest) -> bool:
+        raise OSError("the reader is away")
+
+    reader.fails = away
+    with pytest.raises(OSError, match="away"):
+        _play(session, reader, [_insert(FACTS[0])])
+    reader.fails = lambda request: False
+    with pytest.raises(ReaderError, match="an error cut off"):
+        _play(session, reader, [_insert(FACTS[0])])
+
+
+def test_an_episode_that_is_over_takes_no_step(tiny_episode: Episode) -> None:
+    session, reader = _session(tiny_episode), CountingReader()
+    _play(session, reader, [_insert(FACTS[0])])
+    for ended in (*end_here([session], reader), session):
+        if not ended.terminated:
+            _play(ended, reader, [""] * (ended.num_chunks - 1))
+        with pytest.raises(ReaderError, match="over"):
+            ended.advance(_insert(FACTS[1]))
 
 
 def test_bad_text_never_ends_an_episode(tiny_episode: Episode) -> None:

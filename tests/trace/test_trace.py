@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from finemem_env.errors import DataError, FineMemError, ReaderError
-from finemem_env.session import Session, run_step
+from finemem_env.session import Session, end_here, run_step
 from finemem_env.settings import resolve
 from finemem_env.text import approx_tokens
 from finemem_env.trace import (
@@ -86,8 +86,9 @@ def test_a_trace_holds_the_agents_text_and_what_became_of_it(tiny_episode: Episo
 def test_an_unfinished_episode_has_no_trace(tiny_episode: Episode) -> None:
     session = make_session(tiny_episode)
     run_step([session], ["[]"], FirstItem())
-    with pytest.raises(FineMemError, match="at step 1 of 3"):
-        record_trace(session)
+    for short in (session, *end_here([session], FirstItem())):
+        with pytest.raises(FineMemError, match="at step 1 of 3"):
+            record_trace(short)
 
 
 def test_writing_and_reading_give_the_same_traces(tiny_episode: Episode, tmp_path: Path) -> None:
