@@ -44,7 +44,7 @@ from agents.runs.evaluation import (
 from agents.runs.kept import drop_later, drop_unnamed, last_checkpoint, restore, save_best
 from agents.runs.metrics import means, reward_sums, rollout_sums, time_sums
 from agents.runs.samples import histograms, joined, sample
-from agents.runs.source import RolloutSource, sampling_of
+from agents.runs.source import RolloutSource, check_curriculum, sampling_of
 from agents.runs.tracking import Tracker
 from agents.runs.unreached import write_unreached
 from baselines.tables.summary import render_table, summarise
@@ -56,15 +56,6 @@ __all__ = ["Interrupted", "Run", "TrainingError"]
 
 class Interrupted(Exception):  # noqa: N818 - a request, not an error
     """SIGTERM or SIGINT came; the checkpoint is written."""
-
-
-def _check_curriculum(config: TrainConfig) -> None:
-    """Refuse a length that the source does not have now, not when its stage begins."""
-    for update in config.environment.stages:
-        try:
-            resolved_settings(config.environment.env, config.environment.training(update))
-        except ConfigError as error:
-            raise ConfigError(f"curriculum: {error}") from error
 
 
 @dataclass
@@ -102,7 +93,7 @@ class Run:
                 f"not every process sees the same checkpoints in {folder}: a run on several "
                 "machines needs an --output-dir that all of them share."
             )
-        _check_curriculum(config)
+        check_curriculum(config)
         resolved = resolved_settings(config.environment.env, config.environment.training())
         episodes = HeldOut.of(config)  # refuses more than there are before anything is written
         if config.run.threads:

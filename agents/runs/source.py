@@ -21,6 +21,7 @@ from agents.learn.rollout import (
 )
 from agents.model.policy import Policy
 from agents.runs.config import TrainConfig
+from finemem_env.errors import ConfigError
 from finemem_env.registration import make_rollout_env
 
 
@@ -104,7 +105,7 @@ class RolloutSource:
         ]
         group = range(config.sampling.group_size)
         base = [config.run.seed, number]
-        seeds = [seed_of([*base, context]) for context in share for _ in group]
+        seeds = [_episode_seed(config, number, context) for context in share for _ in group]
         env = make_rollout_env(
             config.environment.env, config.environment.training(number), len(seeds)
         )
@@ -123,6 +124,29 @@ class RolloutSource:
                 local,
             )
         return Batch(number, rollouts, clock)
+
+
+def check_curriculum(config: TrainConfig) -> None:
+    """Refuse a length that the source does not have now, not when its stage begins.
+
+    A source may find out only when it fills an episode, so those of the stage's first update are
+    made.
+
+    Raises:
+        ConfigError: there is no such length, or no text for it.
+    """
+    environment, contexts = config.environment, range(config.sampling.contexts)
+    for update in environment.stages:
+        try:
+            env = make_rollout_env(environment.env, environment.training(update), len(contexts))
+            env.reset(seed=[_episode_seed(config, update, context) for context in contexts])
+        except ConfigError as error:
+            raise ConfigError(f"curriculum: {error}") from error
+        env.close()
+
+
+def _episode_seed(config: TrainConfig, update: int, context: int) -> int:
+    return seed_of([config.run.seed, update, context])
 
 
 def sampling_of(config: TrainConfig, temperature: float) -> RolloutSampling:

@@ -12,6 +12,7 @@ from finemem_env.data.registry import load_source
 from finemem_env.data.schema import write_episodes
 from finemem_env.data.source import SourceConfig
 from finemem_env.errors import ConfigError
+from tests.data.publishers import write_all
 
 
 def test_stages_follow_each_other() -> None:
@@ -63,3 +64,18 @@ def test_a_length_that_the_source_does_not_have_is_refused_at_once(tmp_path: Pat
     config = TrainConfig(source=str(path), curriculum="1:1,2", final_episodes=0)
     with pytest.raises(ConfigError, match=r"^curriculum: .*num_chunks"):
         Run.start(config, tmp_path / "run", resume=False, world=World())
+
+
+def test_a_length_that_the_texts_do_not_fill_is_refused_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the agents need torch")
+    from agents.runs.config import TrainConfig
+    from agents.runs.source import check_curriculum
+
+    write_all(tmp_path)
+    args = {"data_dir": str(tmp_path), "chunk_tokens": 20}
+    fits, short = (
+        TrainConfig(source="squad", env_args=args, curriculum=text) for text in ("1:1,2", "1:1,900")
+    )
+    check_curriculum(fits)
+    with pytest.raises(ConfigError, match=r"^curriculum: squad: .* num_chunks=900"):
+        check_curriculum(short)
