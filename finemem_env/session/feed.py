@@ -140,10 +140,10 @@ class StreamFeed:
         self.episode = dataclasses.replace(self.episode, chunks=(*self.episode.chunks, chunk))
         tokens = tokens_of(chunk, self._count_tokens, self._media)
         self.chunk_tokens = (*self.chunk_tokens, tokens)
-        known = {normalise(question.question) for question in self.finals}
-        self.drawn = (*self.drawn, self._sampler.draw(t, chunk, known))
         self._ahead = self._next_chunk(t + 1)
         self._make_due(t)
+        known = {normalise(question.question) for question in (*self.finals, *self._waiting)}
+        self.drawn = (*self.drawn, self._sampler.draw(t, chunk, known))
         return True
 
     def fork(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -62,15 +62,20 @@ class ChunkQuestions:
         self._rng = rng
         self._pool: list[Question] = []
         self._ends: dict[int, int] = defaultdict(int)  # step -> how many expire before it
+        self._finals = 0  # texts of final questions that the pool is without
 
-    def draw(self, t: int, chunk: Chunk, final_texts: Container[str]) -> tuple[Question, ...]:
+    def draw(self, t: int, chunk: Chunk, final_texts: Collection[str]) -> tuple[Question, ...]:
         """min(count, available) questions to ask right after step t, called for every t in order.
 
-        A chunk question with the text of a final question is never drawn.
+        A chunk question with the text of a final question is never drawn; in a stream there may be
+        more of these texts at every call.
         """
         fresh = [q for q in chunk.questions if normalise(q.question) not in final_texts]
         if self._scope == "current":
             return _draw(fresh, self._count, self._rng)
+        if len(final_texts) > self._finals:
+            self._finals = len(final_texts)
+            self._pool = [q for q in self._pool if normalise(q.question) not in final_texts]
         self._pool.extend(fresh)
         for question in fresh:
             if question.valid_until is not None:
@@ -83,6 +88,7 @@ class ChunkQuestions:
         """A copy that draws what this one would."""
         other = ChunkQuestions(self._scope, self._count, copy.deepcopy(self._rng))
         other._pool, other._ends = list(self._pool), self._ends.copy()
+        other._finals = self._finals
         return other
 
 

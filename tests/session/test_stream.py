@@ -138,6 +138,22 @@ def test_chunk_questions_are_drawn_as_the_chunks_come() -> None:
     assert [len(info["chunk_answers"]) for info in infos] == [0, 0, 1]
 
 
+@pytest.mark.parametrize("scope", ["seen", "current"])
+@pytest.mark.parametrize("after", [None, 1, 2])
+def test_a_chunk_question_is_not_a_final_one_that_is_known(scope: str, after: int | None) -> None:
+    both = "Where does Mara live?"
+    asked = [Question("k", both, ("Osta",)), Question("l", "Who lives in Osta?", ("Mara",))]
+    stream = [Chunk("a", MARA, questions=tuple(asked)), KEY, GATE]
+    stream.insert(1 if after is None else after, _question("f", both, "Osta", after))
+    env = _env(stream, chunk_questions=5, chunk_question_scope=scope)
+    env.reset(seed=0)
+    _, infos = _play(env, [_insert(text) for text in FACTS])
+    told = [[one["id"] for one in info["chunk_answers"]] for info in infos]
+    # What comes after the second chunk cannot be known when the first is asked about.
+    first = ["k", "l"] if after == 2 else ["l"]
+    assert told == [first, *([["l"], ["l"]] if scope == "seen" else [[], []])]
+
+
 def test_a_list_starts_anew_and_an_iterator_does_not() -> None:
     env = _env(list(STREAM))
     assert [env.reset(seed=0)[1]["episode_id"] for _ in range(2)] == ["stream/0", "stream/0"]
