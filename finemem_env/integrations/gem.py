@@ -65,6 +65,7 @@ class MemoryGem(gem.Env):
         other = type(self)(**{**self._made, **keywords})
         if same_state:
             other._env, other._info = self._env.fork(), self._info
+            other._seed = keywords.get("seed", self._seed)  # of the next reset, as here
         return other
 
 

@@ -61,6 +61,10 @@ def test_a_spawned_environment_goes_on_from_the_same_state() -> None:
     other = env.spawn(same_state=True)
     assert other.step("[]")[:2] == env.step("[]")[:2]
     assert env.spawn(seed=6).reset()[0] == made(seed=6).reset()[0]
+    begun = made(seed=5)
+    begun.reset()
+    twin = begun.spawn(same_state=True)
+    assert twin.reset()[0] == begun.reset()[0], "the next episode, not the first again"
     assert isinstance(env.sample_random_action(), str)
 
 
