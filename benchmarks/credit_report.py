@@ -33,8 +33,8 @@ def updates_to(curve: Sequence[Mapping[str, float]], threshold: float) -> float:
 def summarise(records: Sequence[Record]) -> dict[Group, Summary]:
     """Over the seeds of each (task, reward, credit): median updates; means of the rest.
 
-    The threshold is TARGET of the task's best mean final score. `updates` is infinite where fewer
-    than half of the seeds get there.
+    The threshold is TARGET of the task's best mean final score. `updates` is infinite unless
+    more than half of the seeds get there.
     """
     groups: dict[Group, list[Record]] = {}
     for record in records:
@@ -139,8 +139,8 @@ def _speed(summary: Summary) -> str:
 
 
 _MATRICES: dict[str, Callable[[Summary], str]] = {
-    "Median updates to 90 % of the task's best final score, - if fewer than half of the seeds get "
-    "there (mean final score):": _speed,
+    "Median updates to 90 % of the task's best final score, - unless more than half of the "
+    "seeds get there (mean final score):": _speed,
     "Memory at the end, share of the input:": lambda summary: f"{summary['memory']:.2f}",
     "Share of the credit on gold steps at the end, - without a right answer:": lambda summary: (
         "-" if math.isnan(summary["gold"]) else f"{summary['gold']:.2f}"

@@ -57,6 +57,10 @@ class FinalOutcome:
             raise ValueError(
                 f"FinalOutcome.score: expected a number in [0, 1], got {self.score!r}."
             )
+        if not all(0.0 <= score <= 1.0 for score in self.without if score is not None):
+            raise ValueError(
+                f"FinalOutcome.without: expected numbers in [0, 1] or None, got {self.without!r}."
+            )
         if self.without and len(self.without) != len(self.shown):
             raise ValueError(
                 f"FinalOutcome.without: expected one score for each of {len(self.shown)} shown "

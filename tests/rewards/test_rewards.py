@@ -600,6 +600,8 @@ def test_an_item_from_the_future_is_refused() -> None:
 def test_scores_outside_the_unit_interval_are_refused(score: float) -> None:
     with pytest.raises(ValueError, match=r"expected a number in \[0, 1\]"):
         FinalOutcome(score, ())
+    with pytest.raises(ValueError, match=r"without: expected numbers in \[0, 1\]"):
+        FinalOutcome(1.0, (A, B), without=(None, score))
     with pytest.raises(ValueError, match=r"expected scores in \[0, 1\]"):
         StepOutcome(1, 1, 0, (score,))
     with pytest.raises(ValueError, match=r"expected scores in \[0, 1\]"):
