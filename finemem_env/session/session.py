@@ -164,13 +164,11 @@ class Session:
         """Apply the agent's text and return the first round of questions (perhaps none).
 
         Raises:
-            ReaderError: inside a step, also one that an error cut off, or when the episode is over.
+            ReaderError: inside a step, also one that an error cut off, or after the end.
         """
         if self._running is not None:
-            raise ReaderError(
-                "advance() inside a step: settle its questions first. One that an error cut off "
-                "cannot be taken again, for its operations were applied: start a new episode."
-            )
+            cut = "one that an error cut off cannot be taken again: start a new episode."
+            raise ReaderError(f"advance() inside a step: settle it first; {cut}")
         if self.terminated:
             raise ReaderError("advance() after the end: the episode is over.")
         self._running = self._run(action)
