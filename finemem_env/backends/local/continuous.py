@@ -18,16 +18,10 @@ from torch.nn.functional import pad
 from transformers.cache_utils import Cache
 
 from finemem_env.backends.base import Sampling
-from finemem_env.backends.local.cache import (
-    Place,
-    find_sharing,
-    join,
-    join_prefixed,
-    pack,
-    select_rows,
-)
+from finemem_env.backends.local.cache import find_sharing, select_rows
 from finemem_env.backends.local.causal_lm import known_inputs, with_cache
 from finemem_env.backends.local.decoding import SHRINK, SYNC_EVERY, cut, pick
+from finemem_env.backends.local.packed import Place, join, join_prefixed, pack
 from finemem_env.backends.local.prefill import prefill, unused_mask
 from finemem_env.backends.local.prefix import Unit
 from finemem_env.backends.sampler import Sample

@@ -16,7 +16,7 @@ import torch
 from agents.model.batching import Row
 from agents.model.logprobs import Scorer, score_rows
 from finemem_env.backends import Sampling
-from finemem_env.backends.local import abilities, continuous, sample, with_cache
+from finemem_env.backends.local import abilities, continuous, packed, sample, with_cache
 from finemem_env.backends.local.cache import fix_capacity, is_plain, select_rows
 from finemem_env.backends.local.causal_lm import new_cache
 from finemem_env.backends.local.decoding import SHRINK, pick
@@ -186,7 +186,7 @@ def test_waiting_rows_take_the_places_of_finished_ones(
     """
     model: Any = make_model()
     abilities(model)  # tried before what is counted
-    kept = Mock(wraps=continuous.join_prefixed)
+    kept = Mock(wraps=packed.join_prefixed)
     monkeypatch.setattr(continuous, "join_prefixed", kept)
     forward, sizes = model.forward, list[int]()
 
