@@ -51,7 +51,7 @@ class LettaStore(Library):
         context_window: int = 32_000,
         persona: str = _PERSONA,
     ) -> None:
-        Address(base_url, "")
+        Address(base_url, "LETTA_API_KEY")  # where its client looks for one
         check_number("store 'letta'", "context_window", context_window, 0, above=True)
         self._client = Client(read_server(backend, "store 'letta': backend"))
         self._embedder = make_embedder(embeddings, "store 'letta'")

@@ -34,13 +34,25 @@ TARGETS = st.lists(st.integers(1, 50), min_size=1, max_size=7)
 
 
 def _told(passages: list[Passage], layout: Layout) -> list[str]:
-    """Sentences in the order in which the chunks tell them."""
+    """Sentences in the order in which the chunks tell them, without those that a piece cuts.
+
+    Those of the passage: at the start of a piece, "42. Ana." is a sentence with its number.
+    """
     return [
-        sentence
+        text[start:end]
         for chunk in layout.chunks
         for piece in chunk.pieces
-        for sentence in split_sentences(passages[piece.passage].text[piece.start : piece.end])
+        for text in [passages[piece.passage].text]
+        for start, end in sentence_spans(text)
+        if piece.start <= start and end <= piece.end
     ]
+
+
+def test_a_number_that_begins_a_chunk_is_no_loss() -> None:
+    passages = [Passage("Ana. Ana. 42. Ana.", "")]
+    chunks = pack(passages, [1, 1, 4], approx_tokens)
+    assert [chunk.text for chunk in chunks] == ["Ana.", "Ana.", "42. Ana."]
+    assert _told(passages, Layout.of(passages, chunks)) == ["Ana.", "Ana.", "42.", "Ana."]
 
 
 @given(PASSAGES, TARGETS)
