@@ -54,6 +54,9 @@ from finemem_env.errors import BackendError, ConfigError
 __all__ = ["Interrupted", "Run", "TrainingError"]
 
 
+_IDLE = 5  # updates in a row without a token to learn from that end a run
+
+
 class Interrupted(Exception):  # noqa: N818 - a request, not an error
     """SIGTERM or SIGINT came; the checkpoint is written."""
 
@@ -134,7 +137,7 @@ class Run:
 
         Raises:
             Interrupted: a signal came; the update in progress is finished and saved.
-            TrainingError: loss or gradient are not finite.
+            TrainingError: loss or gradient are not finite, or updates in a row lack rows.
             BackendError: no engine is left; the updates that were done are saved.
         """
         position, updates = self.position, self.config.optimizer.updates
@@ -144,6 +147,7 @@ class Run:
         elif self._owed():  # nobody replied or read when it was due, or the run ends here now
             self._log(self._evaluate())
             self._save()
+        idle = 0
         while position.update < updates:
             values = dict[str, float]()
             try:
@@ -164,6 +168,13 @@ class Run:
             progress(values)
             if stopped and not last:
                 raise Interrupted
+            idle = 0 if values["train/tokens"] else idle + 1
+            if idle == _IDLE:
+                self._save()
+                raise TrainingError(
+                    f"all rows of the last {idle} updates failed: nothing was learned, and the "
+                    "warnings say why. Go on with --resume when that is mended."
+                )
 
     def _owed(self) -> bool:
         """Whether the evaluation is due that belongs to the updates so far."""

@@ -20,6 +20,7 @@ pytest.importorskip("tensorboard", reason="the agents need tensorboard")
 import torch
 from safetensors.torch import load_file
 
+from agents import trainer
 from agents.grpo import main
 from agents.learn import checkpoint
 from agents.learn.distributed import World
@@ -428,6 +429,16 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tmp_path: Pat
     with pytest.raises(TrainingError, match=r"update 1: .*checkpoint"):
         run.train()
     assert equal(before, weights(run))
+
+
+def test_updates_without_a_row_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run must not seem to train while servers give it nothing that it can learn from."""
+    monkeypatch.setattr(trainer, "rows_of", lambda *_: [])
+    with pytest.raises(TrainingError, match=r"rows of the last 5 updates failed.*--resume"):
+        train(brief(updates=7), tmp_path)
+    assert saved(tmp_path) == 5
+    monkeypatch.undo()
+    assert train(brief(updates=7), tmp_path, resume=True).position.update == 7
 
 
 @pytest.mark.parametrize("setting", ["lr", "weight_decay"])
