@@ -45,7 +45,6 @@ class Manager:
     Args:
         run: folder of a run of `agents.grpo`; None takes `model`.
         model: transformers folder or hub id; "tiny" is the packaged model.
-        update: of the run, that its best weights must be of; None takes whichever they are.
         temperature: of sampling; 0 is greedy.
         max_new_tokens: longest reply; None takes the run's, else 512.
         instructions: put the environment's instructions into the prompt; None takes the run's,
@@ -53,6 +52,7 @@ class Manager:
         seed: of the draws.
         trust_settings: load whichever model the run's config names; otherwise the packaged one
             only, since the run may be somebody else's.
+        update: of the run, that its best weights must be of; None takes whichever they are.
 
     Raises:
         ConfigError: a folder that holds no run, no such model, or an argument that does not fit.
@@ -62,12 +62,12 @@ class Manager:
         self,
         run: str | None = None,
         model: str = "tiny",
-        update: int | None = None,
         temperature: float = 0.0,
         max_new_tokens: int | None = None,
         instructions: bool | None = None,
         seed: int = 0,
         trust_settings: bool = False,
+        update: int | None = None,
     ) -> None:
         given = {
             "run": os.fspath(run) if isinstance(run, os.PathLike) else run,

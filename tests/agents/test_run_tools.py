@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -202,9 +202,10 @@ def test_plot_draws_a_line_per_run(
         assert not (tmp_path / name).exists()
 
 
-def test_shards_of_an_ablation_are_put_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """An ablation of four cells that train nothing, in a folder of this name."""
+
     def fake(
         cell: Cell, folder: Path, base: dict[str, Any], count: int, _like: object
     ) -> dict[str, Any]:
@@ -220,10 +221,16 @@ def test_shards_of_an_ablation_are_put_together(
     monkeypatch.setattr(ablation, "run_cell", fake)
     monkeypatch.setattr(ablation_report, "RESAMPLES", 10)
 
-    def study(name: str, *more: str) -> int:
+    def run(name: str, *more: str) -> int:
         given = ["--seeds", "0", "1", "--episodes", "2", "--methods", "outcome/return", "chunk"]
         return ablation.main([str(tmp_path / name), *given, *more])
 
+    return run
+
+
+def test_shards_of_an_ablation_are_put_together(
+    study: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert study("whole") == 0
     printed = capsys.readouterr().out
     for name in ("1", "2"):
@@ -247,7 +254,15 @@ def test_shards_of_an_ablation_are_put_together(
         assert study(name, *more) == 2
         assert said in capsys.readouterr().err
         assert not (tmp_path / "new").exists()
-    # One that is stopped while it writes leaves nothing in the way of the next.
+
+
+def test_a_merging_that_is_stopped_while_it_writes_begins_anew(
+    study: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert study("whole") == 0
+    for name in ("1", "2"):
+        assert study(name, "--shard", f"{name}/2") == 0
+    one, two = str(tmp_path / "1"), str(tmp_path / "2")
     writes: Iterator[int] = iter(())
 
     def stops(*file: Any) -> None:  # noqa: ANN401

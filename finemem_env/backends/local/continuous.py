@@ -21,7 +21,7 @@ from finemem_env.backends.base import Sampling
 from finemem_env.backends.local.cache import find_sharing, select_rows
 from finemem_env.backends.local.causal_lm import known_inputs, with_cache
 from finemem_env.backends.local.decoding import SHRINK, SYNC_EVERY, cut, pick
-from finemem_env.backends.local.packed import Place, join, join_prefixed, pack
+from finemem_env.backends.local.packed import Place, join, pack
 from finemem_env.backends.local.prefill import prefill, unused_mask
 from finemem_env.backends.local.prefix import Unit
 from finemem_env.backends.sampler import Sample
@@ -102,12 +102,7 @@ class Continuous:
             max(part.place.width for part in parts),
             max(map(self._own_capacity, numbers.tolist(), before.tolist())),
         )
-        caches = [part.cache for part in parts]
-        cache = (
-            join_prefixed(self.model, caches, place, before)
-            if self.cascade
-            else join(self.model, caches, place)
-        )
+        cache = join(self.model, [part.cache for part in parts], place, before)
         return _Rows(cache, place, before, logits, numbers, made)
 
     def _next(self, numbers: list[int], waiting: deque[Unit]) -> list[Unit]:

@@ -75,40 +75,27 @@ def pack(cache: Cache, mask: Tensor) -> None:
             setattr(layer, name, states.gather(2, index))
 
 
-def join(model: Any, caches: Sequence[Cache], place: Place) -> Cache:  # noqa: ANN401
-    """The rows of packed caches in one, which goes by `place`."""
-    cache = new_cache(model)
-    cache.layers = [
-        _PackedLayer(layers, place)
-        for layers in zip(*(other.layers for other in caches), strict=True)
-    ]
-    return cache
-
-
-def join_prefixed(
-    model: Any,  # noqa: ANN401 - a model that can cascade
+def join(
+    model: Any,  # noqa: ANN401 - a transformers causal LM
     caches: Sequence[Cache],
     place: Place,
     lengths: Tensor,
 ) -> Cache:
-    """`join` for packed caches of `keep_once`; `lengths` (B,) are those of the rows' prefixes."""
-    before, owners = 0, []
-    for other in caches:
-        sharing: Any = find_sharing(other)
-        owners.append(sharing.owner + before)
-        before += sharing.members.units
-    owner = torch.cat(owners)
-    longest = int(lengths.max())
-    first = torch.searchsorted(owner, torch.arange(before, device=owner.device))
-    seen = torch.arange(longest, device=owner.device) < lengths[first, None]
-    sharing = Sharing(owner, seen)
+    """The rows of packed caches in one, which goes by `place`.
 
-    def joined(layers: Sequence[Any]) -> PrefixedLayer:
+    `lengths` (B,): of the rows' prefixes, where the caches are those of `keep_once`; else 0.
+    """
+    longest = int(lengths.max())
+    sharing = _sharing(caches, lengths) if longest else None
+
+    def joined(layers: Sequence[Any]) -> Any:  # noqa: ANN401
+        own = _PackedLayer(list(map(_own, layers)), place)
+        if sharing is None:
+            return own
         keys, values = (
             _one_below_the_other([states[:, :, :longest] for states in parts], longest)
             for parts in zip(*(layer.prefix for layer in layers), strict=True)
         )
-        own = _PackedLayer(list(map(_own, layers)), place)
         return PrefixedLayer((keys, values), sharing, own)
 
     cache = new_cache(model)
@@ -116,6 +103,19 @@ def join_prefixed(
         joined(layers) for layers in zip(*(other.layers for other in caches), strict=True)
     ]
     return cache
+
+
+def _sharing(caches: Sequence[Cache], lengths: Tensor) -> Sharing:
+    """How the rows of all caches stand to their prefixes, one below the other."""
+    before, owners = 0, []
+    for other in caches:
+        sharing: Any = find_sharing(other)
+        owners.append(sharing.owner + before)
+        before += sharing.members.units
+    owner = torch.cat(owners)
+    first = torch.searchsorted(owner, torch.arange(before, device=owner.device))
+    seen = torch.arange(int(lengths.max()), device=owner.device) < lengths[first, None]
+    return Sharing(owner, seen)
 
 
 def _own(layer: Any) -> Any:  # noqa: ANN401

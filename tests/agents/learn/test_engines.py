@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -301,14 +302,18 @@ class _Owing:
     logprobs = update = None  # of no use to an evaluation
 
 
+def evaluated(policy: Policy, tokens: int) -> list[list[str]]:
+    """The replies of two short episodes, greedy."""
+    env_args = {**PRESETS["cpu"]["env_args"], "num_chunks": 1}
+    greedy = RolloutSampling(tokens, 0.0, instructions=False)
+    played = evaluate_policy(
+        policy, "FineMem-AR-v0", env_args, seeds=[3, 4], seed=0, sampling=greedy
+    )
+    return [[step.text for step in one.steps] for one in played]
+
+
 def test_an_evaluation_does_not_count_a_reply_that_is_owed_as_silence(policy: Policy) -> None:
-    given: Any = (policy, "FineMem-AR-v0", {**PRESETS["cpu"]["env_args"], "num_chunks": 1})
-    greedy = RolloutSampling(40, 0.0, instructions=False)
-
-    def texts() -> list[list[str]]:
-        played = evaluate_policy(*given, seeds=[3, 4], seed=0, sampling=greedy)
-        return [[step.text for step in one.steps] for one in played]
-
+    texts = partial(evaluated, policy, 40)
     expected = texts()
     assert all(SKIP not in one for one in expected)
     policy.sampler = _Owing(policy, 1)  # type: ignore[assignment]
@@ -555,13 +560,7 @@ def test_an_evaluation_by_other_weights_is_played_again(
     shake(policy)
     engines.refresh()
     policy.sampler = engines
-    given: Any = (policy, "FineMem-AR-v0", {**PRESETS["cpu"]["env_args"], "num_chunks": 1})
-    greedy = RolloutSampling(8, 0.0, instructions=False)
-
-    def texts() -> list[list[str]]:
-        played = evaluate_policy(*given, seeds=[3, 4], seed=0, sampling=greedy)
-        return [[step.text for step in one.steps] for one in played]
-
+    texts = partial(evaluated, policy, 8)
     expected = texts()
     servers[1].restart()
     assert texts() == expected

@@ -16,7 +16,7 @@ import torch
 from agents.model.batching import Row
 from agents.model.logprobs import Scorer, score_rows
 from finemem_env.backends import Sampling
-from finemem_env.backends.local import abilities, continuous, packed, sample, with_cache
+from finemem_env.backends.local import abilities, packed, sample, with_cache
 from finemem_env.backends.local.cache import fix_capacity, is_plain, select_rows
 from finemem_env.backends.local.causal_lm import new_cache
 from finemem_env.backends.local.decoding import SHRINK, pick
@@ -44,25 +44,24 @@ def make_prompts(groups: int = 3, size: int = 4, shared: int = 24) -> tuple[list
     return prompts, [i // size for i in range(groups * size)]
 
 
-def sliding_model() -> PreTrainedModel:
-    """One layer that sees all tokens and one that sees the last eight."""
+def small_model(**more: Any) -> PreTrainedModel:  # noqa: ANN401
+    """Random weights of a class that has what the packaged model lacks."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=320,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
+    size: dict[str, Any] = {"vocab_size": 320, "hidden_size": 32, "intermediate_size": 64, "head_dim": 8}
+    heads: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    return Qwen3ForCausalLM(Qwen3Config(**size, **heads, **more))
+
+
+def sliding_model() -> PreTrainedModel:
+    """One layer that sees all tokens and one that sees the last eight."""
+    model = small_model(
         use_sliding_window=True,
         sliding_window=8,
         max_window_layers=1,
         layer_types=["full_attention", "sliding_attention"],
     )
-    model = Qwen3ForCausalLM(config)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 2:
@@ -186,8 +185,8 @@ def test_waiting_rows_take_the_places_of_finished_ones(
     """
     model: Any = make_model()
     abilities(model)  # tried before what is counted
-    kept = Mock(wraps=packed.join_prefixed)
-    monkeypatch.setattr(continuous, "join_prefixed", kept)
+    kept = Mock(wraps=packed._sharing)
+    monkeypatch.setattr(packed, "_sharing", kept)
     forward, sizes = model.forward, list[int]()
 
     def spy(**inputs: Any) -> object:  # noqa: ANN401
@@ -325,21 +324,8 @@ def test_caches_go_in_under_either_name() -> None:
 
 def test_buffers_that_a_pass_replaces_can_be_written_to() -> None:
     """Dynamic positions make new ones while sampling is in inference mode; DDP writes to them."""
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
     rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
-    config = Qwen3Config(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        max_position_embeddings=16,
-        rope_parameters=rope,
-    )
-    model = Qwen3ForCausalLM(config)
+    model = small_model(max_position_embeddings=16, rope_parameters=rope)
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     sample(model, [range(3, 43)], Sampling(0.0, max_tokens=2))
     assert any(not before[name].equal(buffer) for name, buffer in model.named_buffers())
