@@ -49,9 +49,16 @@ def small_model(**more: Any) -> PreTrainedModel:  # noqa: ANN401
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(0)
-    size: dict[str, Any] = {"vocab_size": 320, "hidden_size": 32, "intermediate_size": 64, "head_dim": 8}
-    heads: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
-    return Qwen3ForCausalLM(Qwen3Config(**size, **heads, **more))
+    usual: dict[str, Any] = {
+        "vocab_size": 320,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+    }
+    return Qwen3ForCausalLM(Qwen3Config(**usual, **more))
 
 
 def sliding_model() -> PreTrainedModel:
